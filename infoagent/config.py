@@ -1,0 +1,200 @@
+"""Strict recipes: YAML plus dotted overrides, checked against a pydantic schema, every mistake reported at once.
+
+    recipe = load_recipe(GRPORecipe, "configs/train/records.yaml", ["reward.price=0.05"])
+
+A mistake is an `InputError` with one line per problem: where, what, what is allowed. No value is converted
+silently: `12.7` is no integer, `"3"` is no number, and `1e-5` is a number although YAML 1.1 calls it a string.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infoagent.types import InputError
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys and wrong types are errors; the text under a field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=True)
+
+
+RecipeT = TypeVar("RecipeT", bound=Section)
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML 1.2 floats, and an error where a key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                line = key_node.start_mark.line + 1
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice (line {line}); keep one", None
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$")
+# PyYAML follows YAML 1.1, in which 1e-5 is a string. Integers keep their own, earlier rule.
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in rules if tag != "tag:yaml.org,2002:float"]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        detail = " ".join(str(error).split())
+        raise InputError(f"{where}: not valid YAML: {detail}") from error
+
+
+def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Sequence[str] = ()) -> RecipeT:
+    """Read `path` (None: only defaults), apply `overrides` ("a.b=c") and validate against `schema`.
+
+    Raises InputError with one line per mistake in file and overrides together.
+    """
+    content: Any = {}
+    where = "defaults" if path is None else str(path)
+    if path is not None:
+        file = Path(path)
+        if not file.is_file():
+            raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
+        content = _parse_yaml(file.read_text(encoding="utf-8"), where) or {}
+        if not isinstance(content, dict):
+            raise InputError(f"{file}: a recipe is a mapping of keys to values, this file holds a {type(content).__name__}")
+    problems: list[str] = []
+    for override in overrides:
+        try:
+            _apply_override(content, override)
+        except InputError as error:
+            problems += error.problems
+    try:
+        recipe = schema.model_validate(content)
+    except ValidationError as error:
+        raise InputError(problems + [_explain(schema, dict(e), where) for e in error.errors()]) from None
+    if problems:
+        raise InputError(problems)
+    return recipe
+
+
+def _apply_override(content: dict[str, Any], override: str) -> None:
+    key, sign, text = override.partition("=")
+    if not sign or not key or any(not part for part in key.split(".")):
+        raise InputError(f"{override!r}: an override is written key=value or section.key=value")
+    value = _parse_yaml(text, f"override {override!r}")
+    node: Any = content
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(node, list):
+            if not part.isdigit() or int(part) >= len(node):
+                raise InputError(f"{override!r}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that")
+            if last:
+                node[int(part)] = value
+            else:
+                node = node[int(part)]
+        elif isinstance(node, dict):
+            if last:
+                node[part] = value
+            else:
+                if not isinstance(node.get(part), dict | list):
+                    node[part] = {}
+                node = node[part]
+        else:
+            raise InputError(f"{override!r}: {'.'.join(parts[:depth])} is a value, not a section")
+
+
+def _section_at(schema: type[BaseModel], location: Sequence[Any]) -> type[BaseModel] | None:
+    """The section class that `location` points into, or None where the path leaves the schema."""
+    annotation: Any = schema
+    for part in location:
+        if isinstance(part, int):
+            continue
+        section = _first_section(annotation)
+        if section is None or part not in section.model_fields:
+            return None
+        annotation = section.model_fields[part].annotation
+    return _first_section(annotation)
+
+
+def _first_section(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Union, types.UnionType, list, dict):
+        for argument in get_args(annotation):
+            found = _first_section(argument)
+            if found is not None:
+                return found
+    return None
+
+
+def _explain(schema: type[BaseModel], error: dict[str, Any], where: str) -> str:
+    location = error["loc"]
+    key = ".".join(str(part) for part in location)
+    value = error.get("input")
+    if error["type"] == "extra_forbidden":
+        section = _section_at(schema, location[:-1])
+        known = list(section.model_fields) if section else []
+        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed here: {', '.join(known)}"
+        return f"{where}: {key}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{where}: {key}: must be given"
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if error["type"] == "value_error":  # written by a validator of ours: says everything itself
+        return f"{where}: {key + ': ' if key else ''}{message}"
+    kind = type(value).__name__
+    return f"{where}: {key} = {value!r} ({kind}): {message}"
+
+
+def recipe_yaml(recipe: Section) -> str:
+    """The resolved recipe as YAML, defaults filled in."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+# ---- scripts -------------------------------------------------------------------------------------------------
+
+
+def script_arguments(argv: Sequence[str] | None, description: str) -> argparse.Namespace:
+    """What every script of train/ and eval/ takes: RECIPE [key=value ...] [--dry-run] [--quiet]."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="path of a YAML recipe, see configs/")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a key, e.g. reward.price=0.05")
+    parser.add_argument("--dry-run", action="store_true", help="show the resolved recipe and an estimate, then stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser.parse_args(argv)
+
+
+def exit_code(main: Callable[[], int | None]) -> int:
+    """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong."""
+    try:
+        return main() or 0
+    except InputError as error:
+        if os.environ.get("RANK", "0") == "0":  # under a launcher every rank finds the same mistake
+            for line in error.problems:
+                print(f"error: {line}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

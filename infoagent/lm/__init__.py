@@ -1,0 +1,1 @@
+"""Language models: by name, their prompts, generation, and exact log-probabilities."""

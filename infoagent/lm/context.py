@@ -1,0 +1,75 @@
+"""Making sure that a prompt fits the model's context, before the model loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.types import InputError, Negative, Problem
+
+Truncation = Literal["error", "head", "tail", "middle"]
+CUT_MARK = " … "
+
+
+def fit_to_context(
+    problems: Sequence[Problem],
+    tokenizer: Any,
+    context_tokens: int,
+    reply_tokens: int,
+    truncate: Truncation,
+    template: str = "query-v1",
+    budget_words: int | None = None,
+) -> list[Problem]:
+    """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
+
+    Documents that do not fit are refused ("error": InputError with their lengths), or shortened to their "head",
+    their "tail", or both ends without the "middle". Their negatives are shortened in the same way.
+    """
+    mistakes = []
+    fitted = []
+    for problem in problems:
+        longest = max([problem.document, *(n.document for n in problem.negatives)], key=len)
+        length = len(compressor_ids(tokenizer, longest, problem.query, template, budget_words)) + reply_tokens
+        if length <= context_tokens:
+            fitted.append(problem)
+        elif truncate == "error":
+            mistakes.append(
+                f"document of problem {problem.id!r}: prompt and reply take {length} tokens, the model's context holds "
+                f"{context_tokens}; set data.truncate to head, tail or middle, or use a model with a longer context"
+            )
+        else:
+            empty = len(compressor_ids(tokenizer, "", problem.query, template, budget_words)) + reply_tokens
+            fitted.append(_shorten(problem, _cutter(tokenizer, context_tokens - empty, truncate)))
+    if mistakes:
+        shown = mistakes[:5]
+        raise InputError(shown + ([f"and {len(mistakes) - 5} more documents are too long"] if len(mistakes) > 5 else []))
+    return fitted
+
+
+def _shorten(problem: Problem, cut: Callable[[str], str]) -> Problem:
+    return replace(
+        problem,
+        document=cut(problem.document),
+        negatives=tuple(Negative(n.kind, cut(n.document), n.changed) for n in problem.negatives),
+    )
+
+
+def _cutter(tokenizer: Any, room: int, truncate: Truncation) -> Callable[[str], str]:
+    # decoded text can take a few tokens more when it is encoded again, and the cut mark takes some
+    room -= 16
+    if room < 1:
+        raise InputError("the question and the reply alone fill the model's context; shorten them")
+
+    def cut(text: str) -> str:
+        ids = text_ids(tokenizer, text)
+        if len(ids) <= room:
+            return text
+        if truncate == "head":
+            return str(tokenizer.decode(ids[:room]))
+        if truncate == "tail":
+            return str(tokenizer.decode(ids[-room:]))
+        return str(tokenizer.decode(ids[: room // 2])) + CUT_MARK + str(tokenizer.decode(ids[-(room - room // 2) :]))
+
+    return cut

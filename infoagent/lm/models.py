@@ -1,0 +1,176 @@
+"""Models by name: embedded, hub id or local directory, each with its own tokenizer and chat template.
+
+`resolve` and `load_tokenizer` are cheap and import no torch model; `load` brings the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infoagent.lm.embedded import EMBEDDED, prepare
+from infoagent.types import InputError
+
+RECORD_FILE = "infoagent.json"
+"""Written beside every adapter: which base it belongs to."""
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """A model that was found. `path` goes to from_pretrained; `revision` identifies the weights in records."""
+
+    name: str
+    path: str
+    revision: str
+
+
+@dataclass
+class LoadedModel:
+    """Weights and tokenizer, in evaluation mode."""
+
+    reference: ModelReference
+    model: Any
+    tokenizer: Any
+    dtype: str
+    adapter: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.reference.name + (f"+{Path(self.adapter).name}" if self.adapter else "")
+
+    @property
+    def context_tokens(self) -> int:
+        return context_tokens(self.model.config)
+
+
+def context_tokens(config: Any) -> int:
+    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return int(text_config.max_position_embeddings)
+
+
+def resolve(name: str, revision: str | None = None) -> ModelReference:
+    """Find a model by name. Prepares an embedded one; does not load weights."""
+    if name in EMBEDDED:
+        embedded = EMBEDDED[name]
+        if revision not in (None, embedded.revision):
+            raise InputError(f"model {name!r}: the embedded revision is {embedded.revision}, not {revision!r}; drop it")
+        return ModelReference(name, str(prepare(embedded)), embedded.revision)
+    directory = Path(name).expanduser()
+    if directory.is_dir():
+        if not (directory / "config.json").is_file():
+            hint = " (it holds a LoRA adapter: name it as `adapter`)" if is_adapter(directory) else ""
+            raise InputError(f"model {name!r}: the directory holds no config.json{hint}")
+        return ModelReference(name, str(directory), revision or _directory_revision(directory))
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        known = ", ".join(EMBEDDED)
+        raise InputError(f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}")
+    return ModelReference(name, name, revision or "main")
+
+
+def _directory_revision(directory: Path) -> str:
+    """A cheap identity of local weights: names, sizes and modification times of the weight files."""
+    import hashlib
+
+    source = directory / "infoagent_source.json"
+    if source.is_file():
+        return str(json.loads(source.read_text())["revision"])
+    files = sorted(f for f in directory.iterdir() if f.suffix in (".safetensors", ".bin", ".json"))
+    stamp = "\n".join(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)
+    return "local:" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
+
+
+def is_adapter(directory: str | Path) -> bool:
+    return (Path(directory) / "adapter_config.json").is_file()
+
+
+def check_adapter(adapter: str, base: str) -> None:
+    """Raise InputError unless `adapter` is a LoRA checkpoint of the model `base`. Reads two small files."""
+    directory = Path(adapter)
+    if not directory.is_dir():
+        raise InputError(f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100")
+    if not is_adapter(directory):
+        inside = sorted(str(d) for d in directory.glob("checkpoint-*") if is_adapter(d))
+        hint = f"; did you mean {inside[-1]}?" if inside else ""
+        raise InputError(f"adapter {adapter!r}: not a checkpoint, it holds no adapter_config.json{hint}")
+    trained_on = adapter_base(directory)
+    if trained_on != base:
+        raise InputError(f"adapter {adapter!r}: trained on {trained_on!r}, not on {base!r}; name the same base model")
+
+
+def adapter_base(directory: str | Path) -> str:
+    """The name of the base model that an adapter was trained on."""
+    record = Path(directory) / RECORD_FILE
+    if record.is_file():
+        return str(json.loads(record.read_text())["base_model"])
+    return str(json.loads((Path(directory) / "adapter_config.json").read_text()).get("base_model_name_or_path"))
+
+
+def load_tokenizer(reference: ModelReference) -> Any:
+    """The model's own tokenizer, padded on the left (for generation), with its own chat template."""
+    from transformers import AutoTokenizer
+
+    revision = reference.revision if reference.path == reference.name and "/" in reference.name else None
+    is_hub = not Path(reference.path).is_dir()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(reference.path, revision=revision if is_hub else None)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"model {reference.name!r}: no tokenizer could be loaded: {first}") from error
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_config(reference: ModelReference) -> Any:
+    """The model's configuration (its context length, its layers) without its weights."""
+    from transformers import AutoConfig
+
+    is_hub = not Path(reference.path).is_dir()
+    try:
+        return AutoConfig.from_pretrained(reference.path, revision=reference.revision if is_hub else None)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(f"model {reference.name!r}: no configuration could be loaded: {first}") from error
+
+
+def default_device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_weights(reference: ModelReference, dtype: str, device: str | None = None) -> Any:
+    """The causal LM in evaluation mode."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    is_hub = not Path(reference.path).is_dir()
+    model = AutoModelForCausalLM.from_pretrained(
+        reference.path, dtype=getattr(torch, dtype), revision=reference.revision if is_hub else None
+    )
+    return model.to(device or default_device()).eval()
+
+
+def load(
+    name: str,
+    revision: str | None = None,
+    dtype: str = "bfloat16",
+    adapter: str | None = None,
+    device: str | None = None,
+) -> LoadedModel:
+    """Load a model, and a LoRA adapter on top if one is named. Raises InputError where a name is wrong."""
+    if adapter is not None:
+        check_adapter(adapter, name)
+    reference = resolve(name, revision)
+    tokenizer = load_tokenizer(reference)
+    model = load_weights(reference, dtype, device)
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, adapter).eval()
+    return LoadedModel(reference, model, tokenizer, dtype, adapter)

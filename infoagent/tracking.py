@@ -1,0 +1,202 @@
+"""Where metrics go: a local JSONL always, W&B beside it. No result depends on a service.
+
+Metric names are fixed here once, for both: see METRICS.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import netrc
+import os
+import platform
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+METRICS_FILE = "metrics.jsonl"
+SAMPLES_FILE = "samples.jsonl"
+
+METRICS = {
+    "mi/nats": "InfoNCE of the scored compressions among source and negatives",
+    "mi/easy_nats": "the same among random, topic and sibling negatives alone",
+    "mi/hard_nats": "the same among counterfactual negatives alone: the fact is kept",
+    "mi/bits_per_token": "mean MI over mean length",
+    "mi/ceiling_nats": "log of the number of candidates",
+    "mi/saturation": "share of compressions whose source takes more than 99 %",
+    "rate/tokens": "mean length without the end-of-turn token",
+    "rate/bytes": "mean length in UTF-8 bytes",
+    "rate/price": "nats per unit of rate",
+    "distortion/error": "1 − accuracy of the predictor",
+    "distortion/nll": "nats of the reference answer under the predictor",
+    "distortion/fact_missing": "share of compressions in which the asked answer does not stand",
+    "faithfulness/unsupported": "share of compressions with a number or name that the document does not have",
+    "reward/total": "MI − price · rate, with gates",
+    "reward/mi": "its MI part",
+    "reward/rate": "its rate part (negative)",
+    "reward/gated": "share of empty or looping compressions",
+    "reward/truncated": "share of compressions cut at the length limit",
+    "scorer/seconds": "time of the reward in one step",
+    "scorer/share_of_step": "that over the whole step",
+}
+
+
+def provenance() -> dict[str, Any]:
+    """What a number needs to be repeated: commit, versions, machine, time."""
+    versions = {"python": platform.python_version()}
+    for name in ("infoagent", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "numpy"):
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "commit": _commit(),
+        "versions": versions,
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "command": " ".join(sys.argv),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _commit() -> str:
+    here = Path(__file__).resolve().parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "not a git checkout"
+    return commit.strip() + ("+changes" if changes.strip() else "")
+
+
+def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
+    """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other is an error."""
+    rows = []
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}:{number}: damaged line: {error.msg}") from error
+    return rows
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write beside and rename: a killed process leaves the old file or the new one, never half of one."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = target.with_name(f".{target.name}.{os.getpid()}")
+    work.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    work.replace(target)
+
+
+def wandb_mode(setting: str) -> str:
+    """`online`, `offline` or `disabled`. WANDB_MODE wins; auto is online only where a login is found."""
+    explicit = os.environ.get("WANDB_MODE")
+    if explicit:
+        return explicit
+    if setting != "auto":
+        return setting
+    return "online" if _logged_in() else "offline"
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+class Tracker:
+    """Metrics of one run. Only the main process of a launch creates one."""
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        config: Mapping[str, Any],
+        wandb: str = "auto",
+        project: str = "infoagent",
+        group: str | None = None,
+        job_type: str = "train",
+        resume_step: int | None = None,
+    ) -> None:
+        self.directory = Path(output_dir)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for name in (METRICS_FILE, SAMPLES_FILE):
+            self._keep_until(self.directory / name, resume_step)
+        self.mode = wandb_mode(wandb)
+        self._run: Any = None
+        if self.mode != "disabled":
+            self._run = self._start_wandb(config, project, group, job_type, resume_step is not None)
+
+    @staticmethod
+    def _keep_until(path: Path, step: int | None) -> None:
+        """On resume, drop the steps that will be done again; on a fresh start, everything."""
+        if not path.is_file():
+            return
+        kept = [row for row in read_jsonl(path) if step is not None and row["step"] <= step]
+        work = path.with_name(f".{path.name}.{os.getpid()}")
+        work.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+        work.replace(path)
+
+    def _start_wandb(
+        self, config: Mapping[str, Any], project: str, group: str | None, job_type: str, resumed: bool
+    ) -> Any:
+        import wandb
+
+        identity = self.directory / "wandb_id"
+        run_id = identity.read_text().strip() if resumed and identity.is_file() else secrets.token_hex(4)
+        run = wandb.init(
+            project=project,
+            group=group,
+            job_type=job_type,
+            name=self.directory.name,
+            dir=str(self.directory),
+            config=dict(config),
+            mode=self.mode,
+            id=run_id,
+            resume="allow" if self.mode == "online" else None,
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        identity.write_text(run_id)
+        run.define_metric("step")
+        run.define_metric("*", step_metric="step")
+        return run
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """One line of metrics.jsonl, flushed, and the same to W&B."""
+        self._append(METRICS_FILE, {"step": step, **metrics})
+        if self._run is not None:
+            self._run.log({"step": step, **metrics})
+
+    def samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """A table of sample compressions."""
+        for row in rows:
+            self._append(SAMPLES_FILE, {"step": step, **row})
+        if self._run is not None and rows:
+            import wandb
+
+            columns = list(rows[0])
+            table = wandb.Table(columns=["step", *columns], data=[[step, *(r[c] for c in columns)] for r in rows])
+            self._run.log({"step": step, "samples": table})
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        with (self.directory / name).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def finish(self, exit_code: int = 0) -> None:
+        if self._run is not None:
+            self._run.finish(exit_code=exit_code)
+            self._run = None

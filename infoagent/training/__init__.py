@@ -1,0 +1,1 @@
+"""What the training scripts share: data and negatives, the adapter, the run's directory, callbacks."""

@@ -1,0 +1,102 @@
+"""What happens around a training step: metrics, progress, samples, checkpoint markers."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+
+from infoagent.lm.models import ModelReference
+from infoagent.reward import MIReward
+from infoagent.tracking import METRICS, Tracker
+from infoagent.training.run_directory import mark_complete
+
+TRAINER_NAMES = {
+    "loss": "train/loss",
+    "grad_norm": "train/grad_norm",
+    "learning_rate": "train/learning_rate",
+    "kl": "train/kl",
+    "entropy": "train/entropy",
+    "reward_std": "train/reward_std",
+    "step_time": "train/step_seconds",
+    "sampling/sampling_logp_difference/mean": "train/sampler_difference_nats",
+}
+SAMPLE_ROWS = 4
+
+
+def step_metrics(logs: dict[str, Any]) -> dict[str, float]:
+    """The trainer's log line under the house's names. A value that is missing or NaN stays out of the line."""
+    named = {name: logs[name] for name in METRICS if name in logs}
+    named |= {ours: logs[theirs] for theirs, ours in TRAINER_NAMES.items() if theirs in logs}
+    metrics = {name: float(value) for name, value in named.items() if value is not None and not math.isnan(value)}
+    if metrics.get("train/step_seconds") and "scorer/seconds" in metrics:
+        metrics["scorer/share_of_step"] = metrics["scorer/seconds"] / metrics["train/step_seconds"]
+    return metrics
+
+
+class RunCallback(TrainerCallback):
+    """Logs, shows and marks. On other processes than the main one it does nothing."""
+
+    def __init__(
+        self, tracker: Tracker | None, reward: MIReward, reference: ModelReference, data_revision: str,
+        samples_every: int, quiet: bool,
+    ) -> None:  # fmt: skip
+        self.tracker = tracker
+        self.reward = reward
+        self.reference = reference
+        self.data_revision = data_revision
+        self.samples_every = samples_every
+        self.quiet = quiet
+        self._bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.tracker is not None:
+            self._bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="GRPO", unit="step", disable=self.quiet
+            )
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs is not None and not math.isfinite(logs.get("loss", 0.0)):
+            raise FloatingPointError(f"step {state.global_step}: the loss is {logs['loss']}; lower grpo.learning_rate")
+        if self.tracker is None or logs is None or "reward" not in logs:
+            return
+        metrics = step_metrics(logs)
+        self.tracker.log(state.global_step, metrics)
+        if state.global_step == 1 or state.global_step % self.samples_every == 0:
+            self.tracker.samples(state.global_step, sample_rows(self.reward))
+        self._bar.set_postfix(
+            reward=f"{metrics['reward/total']:.2f}",
+            mi=f"{metrics.get('mi/nats', math.nan):.2f}",
+            tokens=f"{metrics['rate/tokens']:.0f}",
+            refresh=False,
+        )
+        self._bar.update(state.global_step - self._bar.n)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.tracker is not None:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            mark_complete(checkpoint, self.reference, state.global_step, self.data_revision)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def sample_rows(reward: MIReward) -> list[dict[str, Any]]:
+    """The first compressions of the last step, with what they were worth."""
+    return [
+        {
+            "problem": s.problem.id,
+            "query": s.problem.query,
+            "answer": s.problem.answer or "",
+            "compression": s.compression.text,
+            "tokens": s.compression.rate_tokens,
+            "mi_nats": None if s.gated else round(s.mi_nats, 4),
+            "reward": round(s.reward, 4),
+            "finish": s.compression.finish,
+        }
+        for s in reward.last[:SAMPLE_ROWS]
+    ]

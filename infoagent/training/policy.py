@@ -1,0 +1,124 @@
+"""The policy that is trained and the frozen scorer that judges it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from typing import Any
+
+from infoagent.lm.models import ModelReference, load_weights, resolve
+from infoagent.lm.scoring import Scorer
+from infoagent.recipes import GRPORecipe
+from infoagent.training.preparation import batch_shape, process_count
+
+logger = logging.getLogger(__name__)
+
+
+def lora_config(recipe: GRPORecipe) -> Any:
+    """The fresh adapter of the recipe."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=recipe.lora.r,
+        lora_alpha=recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=recipe.lora.targets,
+        task_type="CAUSAL_LM",
+    )
+
+
+def load_policy(recipe: GRPORecipe, reference: ModelReference) -> tuple[Any, Any]:
+    """(model, LoRA configuration): the base and a fresh adapter for the trainer to add, or an adapted model and None."""
+    model = load_weights(reference, recipe.model.dtype, device="cpu")  # the trainer moves it to its device
+    if recipe.init_adapter is None:
+        return model, lora_config(recipe)
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, recipe.init_adapter, is_trainable=True), None
+
+
+def frozen_scorer(recipe: GRPORecipe, trainer: Any) -> Scorer:
+    """Who scores compressions in training: the policy's own base, or the model that the recipe names.
+
+    Never the moving policy: it would learn to write what only it can read. Where the policy's weights are sharded
+    over processes (ZeRO-3, FSDP), the base cannot run a forward pass of its own, and every process gets a full copy.
+    """
+    named = recipe.scorer.model
+    if named is None and not _is_sharded(trainer):
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        return Scorer(policy, recipe.scorer.max_pack_tokens, base_only=True)
+    section = named or recipe.model
+    if named is None:
+        logger.info("the policy is sharded over processes: loading a full copy of the base as the scorer")
+    model = load_weights(resolve(section.name, section.revision), section.dtype, str(trainer.accelerator.device))
+    return Scorer(model.requires_grad_(False), recipe.scorer.max_pack_tokens)
+
+
+def _is_sharded(trainer: Any) -> bool:
+    accelerator = trainer.accelerator
+    plugin = accelerator.state.deepspeed_plugin
+    return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
+
+
+def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
+    """The recipe in TRL's words, with the defaults of TRL that do harm here overridden."""
+    import torch
+    from trl import GRPOConfig
+
+    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("true", "1")
+    micro_batch, accumulation = batch_shape(recipe, process_count())
+    grpo, vllm = recipe.grpo, recipe.vllm
+    generation: dict[str, Any] = {}
+    if vllm.enabled:
+        generation = {
+            "use_vllm": True,
+            "vllm_mode": vllm.mode,
+            "vllm_gpu_memory_utilization": vllm.gpu_memory_utilization,
+            "vllm_tensor_parallel_size": vllm.tensor_parallel_size,
+            "vllm_max_model_length": vllm.max_model_length,
+            "vllm_server_base_url": vllm.server_base_url,
+            "vllm_enable_sleep_mode": vllm.enable_sleep_mode,
+        }
+    return GRPOConfig(
+        output_dir=recipe.output_dir,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        max_steps=grpo.steps,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=accumulation,
+        steps_per_generation=accumulation,
+        num_generations=grpo.num_generations,
+        max_completion_length=grpo.max_completion_tokens,
+        temperature=grpo.temperature,
+        learning_rate=grpo.learning_rate,
+        warmup_steps=grpo.warmup_steps,
+        lr_scheduler_type=grpo.lr_scheduler,
+        max_grad_norm=grpo.max_grad_norm,
+        beta=grpo.beta,
+        loss_type=grpo.loss_type,
+        scale_rewards=grpo.scale_rewards,
+        gradient_checkpointing=grpo.gradient_checkpointing,
+        bf16=on_gpu and recipe.model.dtype == "bfloat16",
+        use_cpu=not on_gpu,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=grpo.save_steps,
+        save_total_limit=grpo.save_total_limit,
+        report_to="none",  # infoagent.tracking writes the metrics, under the house's names
+        remove_unused_columns=False,
+        disable_tqdm=quiet,
+        **generation,
+    )
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Any:
+    """Libraries' own bars off while weights load: the run shows one bar."""
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.enable_progress_bar()

@@ -1,0 +1,94 @@
+"""The directory of a run: what it holds, and going on where a killed run stopped.
+
+A checkpoint counts only when its marker file is there. The marker is written last, so that a run killed while it
+was saving never resumes from half a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from infoagent.lm.models import RECORD_FILE, ModelReference
+from infoagent.tracking import provenance, write_json
+from infoagent.types import InputError
+
+RUN_FILE = "run.json"
+FREE_KEYS = ("resume", "tracking", "cost", "output_dir", "grpo.steps", "grpo.save_steps", "grpo.save_total_limit")
+"""Keys of a recipe that may differ between a run and its continuation."""
+
+
+def complete_checkpoints(output_dir: str | Path) -> list[Path]:
+    """Complete checkpoints in the order of their steps."""
+    found = [d for d in Path(output_dir).glob("checkpoint-*") if (d / RECORD_FILE).is_file()]
+    return sorted(found, key=lambda d: int(d.name.rsplit("-", 1)[1]))
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> Path | None:
+    """The checkpoint to go on from, or None to start afresh.
+
+    Raises InputError if the directory belongs to another recipe (which keys differ), or if it holds checkpoints and
+    `resume` is off: nothing that was computed is overwritten.
+    """
+    directory = Path(output_dir)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"output_dir = {output_dir!r}: is a file; name a directory")
+    checkpoints = complete_checkpoints(directory)
+    if not checkpoints:
+        return None
+    if not resume:
+        raise InputError(
+            f"output_dir = {output_dir!r}: already holds {checkpoints[-1].name}; set resume=true to go on, or another output_dir"
+        )
+    before = json.loads((directory / RUN_FILE).read_text())["recipe"]
+    different = sorted(_different_keys(before, recipe))
+    if different:
+        raise InputError(
+            f"output_dir = {output_dir!r}: was made by another recipe, {', '.join(different)} differ; "
+            "restore them to resume, or name another output_dir"
+        )
+    return checkpoints[-1]
+
+
+def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    different = []
+    for key in sorted(set(before) | set(now)):
+        path = prefix + key
+        if path in FREE_KEYS:
+            continue
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            different += _different_keys(old, new, path + ".")
+        elif old != new:
+            different.append(path)
+    return different
+
+
+def discard_incomplete(output_dir: str | Path) -> None:
+    """Remove what a run killed while saving left behind."""
+    complete = set(complete_checkpoints(output_dir))
+    for directory in Path(output_dir).glob("checkpoint-*"):
+        if directory not in complete:
+            shutil.rmtree(directory)
+
+
+def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any) -> None:
+    """run.json: recipe, seed, commit, versions, data revision."""
+    write_json(Path(output_dir) / RUN_FILE, {"recipe": recipe, **facts, **provenance()})
+
+
+def mark_complete(checkpoint: Path, reference: ModelReference, step: int, data_revision: str) -> None:
+    """Write the marker: which base the adapter belongs to, and at which step it was saved."""
+    record = {
+        "base_model": reference.name,
+        "base_revision": reference.revision,
+        "step": step,
+        "data_revision": data_revision,
+    }
+    write_json(checkpoint / RECORD_FILE, record)

@@ -1,0 +1,106 @@
+"""The data that flows through the house. Imports nothing of the package, and no heavy library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
+NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
+FinishReason = Literal["stop", "length"]
+
+
+class InputError(ValueError):
+    """The user's input is wrong. Each entry of `problems` is one line: what, where, what is allowed, what to do."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True)
+class Negative:
+    """A document that stands beside the source in the estimate, and why it was chosen."""
+
+    kind: NegativeKind
+    document: str
+    changed: str = ""
+    """For a counterfactual: what was changed, as `old → new`."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One document x with one query q. `answer` and `choices` are known for some data only.
+
+    `group` names the topic (topic negatives come from the same group); `part_of` names the longer text that
+    `document` was cut from (sibling negatives are other parts of it). `negatives` are documents that the data
+    brought along, counterfactuals among them.
+    """
+
+    id: str
+    document: str
+    query: str
+    document_id: str
+    answer: str | None = None
+    choices: tuple[str, ...] = ()
+    group: str | None = None
+    part_of: str | None = None
+    negatives: tuple[Negative, ...] = ()
+    evidence: str | None = None
+
+
+@dataclass(frozen=True)
+class ProblemSet:
+    """Problems of one split, with the identity of the text they came from."""
+
+    name: str
+    revision: str
+    split: str
+    problems: tuple[Problem, ...]
+    evaluation_only: bool = False
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    @property
+    def groups(self) -> set[str]:
+        return {p.group for p in self.problems if p.group is not None}
+
+    @property
+    def documents(self) -> set[str]:
+        return {p.document_id for p in self.problems}
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A text z that a compressor wrote for a problem.
+
+    `token_ids` are the ids that the compressor sampled, without the end-of-turn token; `finish` says whether that
+    token was sampled ("stop") or the length limit cut the text off ("length").
+    """
+
+    problem_id: str
+    text: str
+    token_ids: tuple[int, ...]
+    finish: FinishReason
+    sample: int = 0
+    seconds: float = float("nan")
+
+    @property
+    def rate_tokens(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def rate_bytes(self) -> int:
+        return len(self.text.encode())
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A named number with its 95 % interval; NaN bounds mean that the uncertainty is unknown, not that it is zero."""
+
+    value: float
+    low: float
+    high: float
+    n: int = field(default=0)

@@ -1,0 +1,115 @@
+"""Train a compressor by reinforcement learning against MI − price · rate.
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml train/grpo.py configs/train/records.yaml [key=value ...]
+
+For each problem (document x, question q) the policy writes a group of compressions z. A frozen scorer, the base model
+without its adapter, says how well each z picks x out among negatives that were drawn before training:
+
+    reward(z) = log K + log r(z) − price · tokens(z)         r = softmax over the candidates of log p(z | x_k, q)
+
+GRPO moves the policy towards compressions that beat their group's mean. What the reward pays for is decided by the
+negatives: random documents reward naming the document, counterfactual ones reward keeping the fact that q asks for.
+"""
+
+import logging
+import sys
+
+from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.recipes import GRPORecipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = script_arguments(argv, __doc__)
+    recipe = load_recipe(GRPORecipe, arguments.recipe, arguments.overrides)
+    if arguments.dry_run:
+        return dry_run(recipe)
+    return train(recipe, arguments.quiet)
+
+
+def train(recipe: GRPORecipe, quiet: bool) -> int:
+    # 1. Everything that can be wrong is found before a model loads.
+    from infoagent.training.preparation import batch_shape, is_main_process, prepare, process_count, training_rows
+    from infoagent.training.run_directory import checkpoint_step, discard_incomplete, find_resume_point, write_run_file
+
+    resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
+    batch_shape(recipe, process_count())
+    prepared = prepare(recipe)
+
+    from transformers import PrinterCallback, ProgressCallback
+    from trl import GRPOTrainer
+
+    from infoagent.reward import MIReward, Price
+    from infoagent.tracking import Tracker
+    from infoagent.training.callbacks import RunCallback
+    from infoagent.training.policy import frozen_scorer, grpo_arguments, load_policy, quiet_libraries
+
+    # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
+    tracker = None
+    if is_main_process():
+        discard_incomplete(recipe.output_dir)
+        write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data.revision,
+                       base_revision=prepared.reference.revision, processes=process_count())  # fmt: skip
+        tracker = Tracker(
+            recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
+            recipe.tracking.group, resume_step=checkpoint_step(resume_from) if resume_from else None,
+        )  # fmt: skip
+
+    # 3. The reward: information minus length, judged among negatives that never change.
+    reward = MIReward(
+        problems=prepared.problems,
+        negatives=prepared.negatives,
+        tokenizer=prepared.tokenizer,
+        price=Price(**recipe.reward.model_dump()),
+        template=recipe.prompt.template,
+        budget_words=recipe.prompt.budget_words,
+    )
+
+    # 4. The policy: a frozen base with a LoRA adapter that learns.
+    with quiet_libraries():
+        model, peft_config = load_policy(recipe, prepared.reference)
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=reward,
+            args=grpo_arguments(recipe, quiet),
+            train_dataset=training_rows(prepared, recipe),
+            processing_class=prepared.tokenizer,
+            peft_config=peft_config,
+            callbacks=[
+                RunCallback(tracker, reward, prepared.reference, prepared.data.revision,
+                            recipe.tracking.samples_every, quiet)
+            ],
+        )  # fmt: skip
+        reward.scorer = frozen_scorer(recipe, trainer)
+    for printer in (ProgressCallback, PrinterCallback):  # RunCallback shows the one bar
+        trainer.remove_callback(printer)
+
+    # 5. Sample, score, step; from the last complete checkpoint if there is one.
+    if resume_from is not None and is_main_process():
+        print(f"resuming from {resume_from}", file=sys.stderr)
+    failed = True
+    try:
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if trainer.state.global_step % recipe.grpo.save_steps:  # the last step is always kept
+            trainer._save_checkpoint(trainer.model, trial=None)
+            trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
+        failed = False
+    finally:
+        if tracker is not None:
+            tracker.finish(exit_code=int(failed))
+    if is_main_process():
+        print(f"{recipe.output_dir}/checkpoint-{trainer.state.global_step}")
+    return 0
+
+
+def dry_run(recipe: GRPORecipe) -> int:
+    """The resolved recipe and what it will take; torch is not imported."""
+    from infoagent.training.plan import describe_grpo
+
+    print(recipe_yaml(recipe))
+    print(describe_grpo(recipe))
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    sys.exit(exit_code(main))
