@@ -168,7 +168,7 @@ class Tracker:
             mode=self.mode,
             id=run_id,
             resume="allow" if self.mode == "online" else None,
-            settings=wandb.Settings(silent=True, console="off"),
+            settings=wandb.Settings(silent=True, show_warnings=False, console="off"),
         )
         identity.write_text(run_id)
         run.define_metric("step")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.lm.allocator import keep_freed_memory
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.types import InputError
 
@@ -149,6 +150,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     import torch
     from transformers import AutoModelForCausalLM
 
+    keep_freed_memory()
     is_hub = not Path(reference.path).is_dir()
     model = AutoModelForCausalLM.from_pretrained(
         reference.path, dtype=getattr(torch, dtype), revision=reference.revision if is_hub else None
