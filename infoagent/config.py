@@ -79,7 +79,9 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
             raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
         content = _parse_yaml(file.read_text(encoding="utf-8"), where) or {}
         if not isinstance(content, dict):
-            raise InputError(f"{file}: a recipe is a mapping of keys to values, this file holds a {type(content).__name__}")
+            raise InputError(
+                f"{file}: a recipe is a mapping of keys to values, this file holds a {type(content).__name__}"
+            )
     problems: list[str] = []
     for override in overrides:
         try:
@@ -95,6 +97,15 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     return recipe
 
 
+def recipe_keys(path: str | Path) -> set[str]:
+    """The top-level keys of a recipe file, from which its kind is told. Raises InputError for a missing file."""
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
+    content = _parse_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
+    return set(content) if isinstance(content, dict) else set()
+
+
 def _apply_override(content: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key or any(not part for part in key.split(".")):
@@ -106,7 +117,9 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         last = depth == len(parts) - 1
         if isinstance(node, list):
             if not part.isdigit() or int(part) >= len(node):
-                raise InputError(f"{override!r}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that")
+                raise InputError(
+                    f"{override!r}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that"
+                )
             if last:
                 node[int(part)] = value
             else:

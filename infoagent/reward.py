@@ -112,7 +112,8 @@ class MIReward:
             rows_of.setdefault(index, []).append(row)
         for index, rows in rows_of.items():
             compressions = [
-                compression_from_ids(self.tokenizer, self.problems[index].id, completion_ids[row], self._stop) for row in rows
+                compression_from_ids(self.tokenizer, self.problems[index].id, completion_ids[row], self._stop)
+                for row in rows
             ]
             for row, result in zip(rows, self.score(index, compressions), strict=True):
                 scored[row] = result
@@ -143,11 +144,22 @@ class MIReward:
                 columns[0] = True
                 if columns.sum() > 1:
                     target[~gated] = infonce_terms(log_probs_CK[:, columns], source)
-        rate = np.array([z.rate_bytes if self.price.rate == "bytes" else z.rate_tokens for z in compressions], dtype=float)
+        rate = np.array(
+            [z.rate_bytes if self.price.rate == "bytes" else z.rate_tokens for z in compressions], dtype=float
+        )
         truncated = np.array([z.finish == "length" for z in compressions])
         totals = reward_nats(mi, rate, truncated, gated, self.price)
         return [
-            ScoredCompression(problem, z, *(float(v) for v in (mi[i], easy[i], hard[i], totals[i])), bool(gated[i]), rate[i])
+            ScoredCompression(
+                problem=problem,
+                compression=z,
+                mi_nats=float(mi[i]),
+                easy_nats=float(easy[i]),
+                hard_nats=float(hard[i]),
+                reward=float(totals[i]),
+                gated=bool(gated[i]),
+                rate=float(rate[i]),
+            )
             for i, z in enumerate(compressions)
         ]
 
@@ -170,11 +182,16 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
         mi = _mean([s.mi_nats for s in live])
         metrics["mi/nats"] = metrics["reward/mi"] = mi
         metrics["mi/saturation"] = _mean([float(s.mi_nats - np.log(candidates) > np.log(SATURATED)) for s in live])
-        metrics["mi/bits_per_token"] = mi / NATS_PER_BIT / max(1.0, _mean([float(s.compression.rate_tokens) for s in live]))
+        metrics["mi/bits_per_token"] = (
+            mi / NATS_PER_BIT / max(1.0, _mean([float(s.compression.rate_tokens) for s in live]))
+        )
         metrics["faithfulness/unsupported"] = _mean(
             [float(bool(unsupported_spans(s.compression.text, s.problem.document, s.problem.query))) for s in live]
         )
-    for name, values in (("mi/easy_nats", [s.easy_nats for s in live]), ("mi/hard_nats", [s.hard_nats for s in live])):
+    for name, values in (
+        ("mi/easy_nats", [s.easy_nats for s in live]),
+        ("mi/hard_nats", [s.hard_nats for s in live]),
+    ):
         known = [v for v in values if not np.isnan(v)]  # NaN: the recipe draws no negatives of that kind
         if known:
             metrics[name] = _mean(known)

@@ -5,21 +5,15 @@ Metric names are fixed here once, for both: see METRICS.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import logging
 import netrc
 import os
-import platform
 import secrets
-import subprocess
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-logger = logging.getLogger(__name__)
+from infoagent.store import read_jsonl
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
@@ -48,58 +42,7 @@ METRICS = {
 }
 
 
-def provenance() -> dict[str, Any]:
-    """What a number needs to be repeated: commit, versions, machine, time."""
-    versions = {"python": platform.python_version()}
-    for name in ("infoagent", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "numpy"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return {
-        "commit": _commit(),
-        "versions": versions,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "command": " ".join(sys.argv),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def _commit() -> str:
-    here = Path(__file__).resolve().parent
-    try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout"
-    return commit.strip() + ("+changes" if changes.strip() else "")
-
-
-def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other is an error."""
-    rows = []
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(f"{path}:{number}: damaged line: {error.msg}") from error
-    return rows
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Write beside and rename: a killed process leaves the old file or the new one, never half of one."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = target.with_name(f".{target.name}.{os.getpid()}")
-    work.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    work.replace(target)
-
-
-def wandb_mode(setting: str) -> str:
+def wandb_mode(setting: str) -> Any:
     """`online`, `offline` or `disabled`. WANDB_MODE wins; auto is online only where a login is found."""
     explicit = os.environ.get("WANDB_MODE")
     if explicit:

@@ -28,8 +28,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(recipe: GRPORecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
-    from infoagent.training.preparation import batch_shape, is_main_process, prepare, process_count, training_rows
-    from infoagent.training.run_directory import checkpoint_step, discard_incomplete, find_resume_point, write_run_file
+    from infoagent.training.preparation import (
+        batch_shape,
+        is_main_process,
+        prepare,
+        process_count,
+        training_rows,
+    )
+    from infoagent.training.run_directory import (
+        checkpoint_facts,
+        checkpoint_step,
+        discard_incomplete,
+        find_resume_point,
+        write_run_file,
+    )
 
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
@@ -75,8 +87,11 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
             processing_class=prepared.tokenizer,
             peft_config=peft_config,
             callbacks=[
-                RunCallback(tracker, reward, prepared.reference, prepared.data.revision,
-                            recipe.tracking.samples_every, quiet)
+                RunCallback(
+                    tracker, reward,
+                    checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data.revision),
+                    recipe.tracking.samples_every, quiet,
+                )
             ],
         )  # fmt: skip
         reward.scorer = frozen_scorer(recipe, trainer)

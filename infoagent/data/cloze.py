@@ -27,7 +27,9 @@ SPAN_TYPES: dict[str, re.Pattern[str]] = {
         r'(?<=")[A-Za-z_*@.][^"\n]{0,38}[^"\s,](?=")|\b[A-Za-z]\w+(?:\.\w+)+\b(?:\(\))?|\b\w*[A-Za-z]_\w+\b(?:\(\))?'
         r"|\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b"
     ),
-    "number": re.compile(r"(?<![\w.])[$€£]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?(?:%|percent|million|billion|thousand))?(?![\w])"),
+    "number": re.compile(
+        r"(?<![\w.])[$€£]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?(?:%|percent|million|billion|thousand))?(?![\w])"
+    ),
     "name": re.compile(r"(?<=[a-z,;] )[A-Z][\w'’-]+(?: (?:of |de |van |von )?[A-Z][\w'’-]+){0,3}"),
 }
 _SENTENCE_END = re.compile(r"(?<!e\.g\.)(?<!i\.e\.)(?<=[.!?])[\"”)]?\s+(?=[A-Z\"“(*\[])")

@@ -34,7 +34,9 @@ def load_jsonl(path: str | None, split: str, limit: int | None) -> ProblemSet:
     """Problems of a JSONL file. Splits are by `group` where it is given, else by document."""
     file = _existing(path, "jsonl", "a JSONL file")
     if not file.is_file():
-        raise InputError(f"data.path = {path!r}: is a folder; data.name=jsonl reads one file, data.name=text reads folders")
+        raise InputError(
+            f"data.path = {path!r}: is a folder; data.name=jsonl reads one file, data.name=text reads folders"
+        )
     content = file.read_bytes()
     problems: list[Problem] = []
     mistakes: list[str] = []
@@ -73,7 +75,9 @@ def load_jsonl(path: str | None, split: str, limit: int | None) -> ProblemSet:
         assigned = split_of(wholes)
         problems = [p for p in problems if assigned[p.group or p.document_id] == split]
         if not problems:
-            raise InputError(f"{file}: split {split!r} is empty with {len(wholes)} groups or documents; use data.split=all")
+            raise InputError(
+                f"{file}: split {split!r} is empty with {len(wholes)} groups or documents; use data.split=all"
+            )
     return ProblemSet(file.stem, "sha256:" + hashlib.sha256(content).hexdigest()[:16], split, tuple(problems[:limit]))
 
 

@@ -140,7 +140,8 @@ def make_problem(seed: int, split: str, index: int, min_words: int, max_words: i
         choices=tuple(choices),
         group=f"{record.kind.name}: {record.group}",
         negatives=tuple(
-            Negative("counterfactual", record.text({fact.key: other}), f"{value} → {other}") for other in counterfactuals
+            Negative("counterfactual", record.text({fact.key: other}), f"{value} → {other}")
+            for other in counterfactuals
         ),
     )
 

@@ -21,8 +21,16 @@ DATA_SETS = {
     d.name: d
     for d in (
         DataSet("records", False, "seeded records of patients, companies, shipments; exact counterfactuals"),
-        DataSet("python-reference", False, "the Python language reference in passages, cloze questions, group = topic"),
-        DataSet("jsonl", True, "your own problems: id, document, query [answer, choices, group, negatives, evidence]"),
+        DataSet(
+            "python-reference",
+            False,
+            "the Python language reference in passages, cloze questions, group = topic",
+        ),
+        DataSet(
+            "jsonl",
+            True,
+            "your own problems: id, document, query [answer, choices, group, negatives, evidence]",
+        ),
         DataSet("text", True, "your own .txt and .md files in passages, cloze questions, group = file"),
     )
 }
@@ -45,7 +53,9 @@ def load_data(
         hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
         raise InputError(f"data.name: {name!r} is unknown; {hint}")
     if path is not None and not DATA_SETS[name].needs_path:
-        raise InputError(f"data.path: data.name={name} is built in and takes no path; for your own data use jsonl or text")
+        raise InputError(
+            f"data.path: data.name={name} is built in and takes no path; for your own data use jsonl or text"
+        )
     if name == "records":
         return records.load(split, limit, seed, min_words, max_words)
     if name == "python-reference":

@@ -1,6 +1,6 @@
 """Mutual information from a matrix of log-probabilities. NumPy only.
 
-    est = estimate_mi(log_probs, source)        # (C, K) nats, (C,) ints
+est = estimate_mi(log_probs, source)        # (C, K) nats, (C,) ints
 """
 
 from infoagent.information.estimators import MIEstimate, estimate_mi, infonce_terms

@@ -55,9 +55,7 @@ def enumerate_outputs(conditional_XZ: Channel) -> tuple[Channel, NDArray[np.intp
     return log_probs_CK, inputs, conditional_XZ[inputs, outputs]
 
 
-def sample_outputs(
-    conditional_XZ: Channel, samples: int, rng: np.random.Generator
-) -> tuple[Channel, NDArray[np.intp]]:
+def sample_outputs(conditional_XZ: Channel, samples: int, rng: np.random.Generator) -> tuple[Channel, NDArray[np.intp]]:
     """`samples` outputs of every input as (log_probs_CK, source_C)."""
     source_C = np.repeat(np.arange(len(conditional_XZ)), samples)
     outputs_C = np.array([rng.choice(conditional_XZ.shape[1], p=conditional_XZ[x]) for x in source_C])

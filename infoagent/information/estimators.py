@@ -104,11 +104,13 @@ def estimate_mi(
     weights_C = np.ones(len(source_C)) if weights is None else np.asarray(weights, dtype=np.float64)
     for name, array in (("document", document_C), ("weights", weights_C)):
         if array.shape != source_C.shape:
-            raise ValueError(f"{name} has shape {array.shape}; needed is one entry for each of {len(source_C)} compressions")
+            raise ValueError(
+                f"{name} has shape {array.shape}; needed is one entry for each of {len(source_C)} compressions"
+            )
     if not (np.isfinite(weights_C).all() and (weights_C >= 0).all()):
         raise ValueError("weights must be finite and at least 0")
 
-    failed_C = np.isnan(log_probs_CK).any(axis=1)
+    failed_C: NDArray[np.bool_] = np.asarray(np.isnan(log_probs_CK).any(axis=1))
     if failed_C.any() and not drop_failed:
         cells = int(np.isnan(log_probs_CK).sum())
         raise ValueError(

@@ -29,7 +29,8 @@ class EmbeddedModel:
     version: str
     gguf: str
     sha256: str
-    parameters: int
+    sizes: dict[str, int | bool]
+    """The part of its config.json that costs are computed from, known before it is installed."""
     description: str
 
     @property
@@ -51,7 +52,15 @@ EMBEDDED = {
         version="0.1.2",
         gguf="SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        parameters=134_515_008,
+        sizes={
+            "hidden_size": 576,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 3,
+            "intermediate_size": 1536,
+            "vocab_size": 49152,
+            "tie_word_embeddings": True,
+        },
         description="SmolLM2-135M-Instruct (Apache-2.0), 8,192 tokens of context",
     )
 }

@@ -31,7 +31,11 @@ def generate(
     if tokenizer.eos_token_id is not None:
         stop.add(int(tokenizer.eos_token_id))
     batch = tokenizer.pad({"input_ids": [list(p) for p in prompts]}, padding=True, return_tensors="pt").to(model.device)
-    sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+    sampling = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        if temperature
+        else {"do_sample": False}
+    )
     torch.manual_seed(seed)
     start = time.perf_counter()
     with torch.inference_mode():

@@ -66,7 +66,9 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         return ModelReference(name, str(directory), revision or _directory_revision(directory))
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
-        raise InputError(f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}")
+        raise InputError(
+            f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}"
+        )
     return ModelReference(name, name, revision or "main")
 
 
@@ -90,7 +92,9 @@ def check_adapter(adapter: str, base: str) -> None:
     """Raise InputError unless `adapter` is a LoRA checkpoint of the model `base`. Reads two small files."""
     directory = Path(adapter)
     if not directory.is_dir():
-        raise InputError(f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100")
+        raise InputError(
+            f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100"
+        )
     if not is_adapter(directory):
         inside = sorted(str(d) for d in directory.glob("checkpoint-*") if is_adapter(d))
         hint = f"; did you mean {inside[-1]}?" if inside else ""
@@ -106,6 +110,12 @@ def adapter_base(directory: str | Path) -> str:
     if record.is_file():
         return str(json.loads(record.read_text())["base_model"])
     return str(json.loads((Path(directory) / "adapter_config.json").read_text()).get("base_model_name_or_path"))
+
+
+def adapter_prompt(directory: str | Path) -> dict[str, Any]:
+    """The prompt that an adapter was trained with, as keyword arguments of `compressor_ids`; {} if not recorded."""
+    record = Path(directory) / RECORD_FILE
+    return dict(json.loads(record.read_text()).get("prompt", {})) if record.is_file() else {}
 
 
 def load_tokenizer(reference: ModelReference) -> Any:

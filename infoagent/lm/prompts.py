@@ -85,7 +85,9 @@ def end_of_turn_id(tokenizer: Any) -> int:
     """
     header = chat_ids(tokenizer, [{"role": "user", "content": "a"}])
     closed = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], tokenize=True, return_dict=True
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+        tokenize=True,
+        return_dict=True,
     )["input_ids"]
     special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
     for token in closed[len(header) :]:

@@ -65,7 +65,9 @@ class Scorer:
         `progress` is called with 1 after each prefix. Raises ValueError for an empty prefix or continuation.
         """
         if not len(continuations) or any(len(c) == 0 for c in continuations):
-            raise ValueError("a continuation without tokens has no log-probability; gate empty compressions before scoring")
+            raise ValueError(
+                "a continuation without tokens has no log-probability; gate empty compressions before scoring"
+            )
         if not len(prefixes) or any(len(p) == 0 for p in prefixes):
             raise ValueError("a prefix must hold at least one token")
         log_probs_CK = np.full((len(continuations), len(prefixes)), np.nan)
@@ -118,7 +120,9 @@ class Scorer:
         totals = np.empty(len(continuations))
         for c, continuation in enumerate(continuations):
             ids = torch.tensor([[*prefix, *continuation]], device=self.model.device)
-            logits_LV = self.model(input_ids=ids, use_cache=False, logits_to_keep=len(continuation) + 1).logits[0, :-1].float()
+            logits_LV = (
+                self.model(input_ids=ids, use_cache=False, logits_to_keep=len(continuation) + 1).logits[0, :-1].float()
+            )
             targets = ids[0, -len(continuation) :]
             log_probs_L = logits_LV.gather(-1, targets[:, None]).squeeze(-1) - torch.logsumexp(logits_LV, dim=-1)
             totals[c] = float(log_probs_L.double().sum())
@@ -156,7 +160,11 @@ class _PrefixCache:
         rest = torch.tensor([prefix[shared:]], device=self.model.device)
         positions = torch.arange(shared, len(prefix), device=self.model.device)[None]
         output = self.model(
-            input_ids=rest, past_key_values=self.cache, position_ids=positions, use_cache=True, logits_to_keep=1
+            input_ids=rest,
+            past_key_values=self.cache,
+            position_ids=positions,
+            use_cache=True,
+            logits_to_keep=1,
         )
         self.ids = prefix
         assert self.cache.get_seq_length() == len(prefix), "the model did not keep its cache: scores would be wrong"

@@ -9,7 +9,6 @@ from typing import Any
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
-from infoagent.lm.models import ModelReference
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
 from infoagent.training.run_directory import mark_complete
@@ -41,13 +40,16 @@ class RunCallback(TrainerCallback):
     """Logs, shows and marks. On other processes than the main one it does nothing."""
 
     def __init__(
-        self, tracker: Tracker | None, reward: MIReward, reference: ModelReference, data_revision: str,
-        samples_every: int, quiet: bool,
-    ) -> None:  # fmt: skip
+        self,
+        tracker: Tracker | None,
+        reward: MIReward,
+        facts: dict[str, Any],
+        samples_every: int,
+        quiet: bool,
+    ) -> None:
         self.tracker = tracker
         self.reward = reward
-        self.reference = reference
-        self.data_revision = data_revision
+        self.facts = facts
         self.samples_every = samples_every
         self.quiet = quiet
         self._bar: Any = None
@@ -78,7 +80,7 @@ class RunCallback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.tracker is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            mark_complete(checkpoint, self.reference, state.global_step, self.data_revision)
+            mark_complete(checkpoint, **self.facts, step=state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:

@@ -66,7 +66,10 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
     import torch
     from trl import GRPOConfig
 
-    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("true", "1")
+    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in (
+        "true",
+        "1",
+    )
     micro_batch, accumulation = batch_shape(recipe, process_count())
     grpo, vllm = recipe.grpo, recipe.vllm
     generation: dict[str, Any] = {}

@@ -9,9 +9,16 @@ from typing import Any
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import ModelReference, check_adapter, context_tokens, load_config, load_tokenizer, resolve
+from infoagent.lm.models import (
+    ModelReference,
+    check_adapter,
+    context_tokens,
+    load_config,
+    load_tokenizer,
+    resolve,
+)
 from infoagent.lm.prompts import check_template, compressor_messages
-from infoagent.recipes import DataSection, GRPORecipe, NegativesSection
+from infoagent.recipes import GRPORecipe
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 
@@ -26,24 +33,13 @@ class Prepared:
     negatives: list[tuple[Negative, ...]]
 
 
-def load_section(section: DataSection) -> ProblemSet:
-    """The data of one `data:` section of a recipe."""
-    return load_data(
-        section.name, section.path, section.split, section.limit, section.seed, section.min_words, section.max_words
-    )
-
-
-def counts_of(section: NegativesSection) -> Counts:
-    return Counts(section.random, section.topic, section.sibling, section.counterfactual)
-
-
 def prepare(recipe: GRPORecipe) -> Prepared:
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
     stage at once."""
     check_template(recipe.prompt.template)
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
-    data = load_section(recipe.data)
+    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
     if data.evaluation_only:
         raise InputError(f"data.name: {data.name!r} is for evaluation only; train on another data set")
     reference = resolve(recipe.model.name, recipe.model.revision)
@@ -57,7 +53,7 @@ def prepare(recipe: GRPORecipe) -> Prepared:
         recipe.prompt.template,
         recipe.prompt.budget_words,
     )
-    negatives = draw_negatives(problems, counts_of(recipe.negatives), recipe.negatives.seed)
+    negatives = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed"})), recipe.negatives.seed)
     return Prepared(reference, tokenizer, data, problems, negatives)
 
 

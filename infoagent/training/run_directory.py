@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.lm.models import RECORD_FILE, ModelReference
-from infoagent.tracking import provenance, write_json
+from infoagent.store import provenance, write_json
 from infoagent.types import InputError
 
 RUN_FILE = "run.json"
-FREE_KEYS = ("resume", "tracking", "cost", "output_dir", "grpo.steps", "grpo.save_steps", "grpo.save_total_limit")
+FREE_KEYS = (
+    "resume",
+    "tracking",
+    "cost",
+    "output_dir",
+    "grpo.steps",
+    "grpo.save_steps",
+    "grpo.save_total_limit",
+)
 """Keys of a recipe that may differ between a run and its continuation."""
 
 
@@ -83,12 +91,16 @@ def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any)
     write_json(Path(output_dir) / RUN_FILE, {"recipe": recipe, **facts, **provenance()})
 
 
-def mark_complete(checkpoint: Path, reference: ModelReference, step: int, data_revision: str) -> None:
-    """Write the marker: which base the adapter belongs to, and at which step it was saved."""
-    record = {
+def mark_complete(checkpoint: Path, **facts: Any) -> None:
+    """Write the marker: the base that the adapter belongs to, its prompt, its step, the data it saw."""
+    write_json(checkpoint / RECORD_FILE, facts)
+
+
+def checkpoint_facts(reference: ModelReference, prompt: dict[str, Any], data_revision: str) -> dict[str, Any]:
+    """What the marker of every checkpoint of a run says."""
+    return {
         "base_model": reference.name,
         "base_revision": reference.revision,
-        "step": step,
+        "prompt": prompt,
         "data_revision": data_revision,
     }
-    write_json(checkpoint / RECORD_FILE, record)

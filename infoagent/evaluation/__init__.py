@@ -1,0 +1,1 @@
+"""One evaluator for frozen compressors and trained checkpoints: records, summaries, paired comparison."""

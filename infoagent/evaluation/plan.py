@@ -1,0 +1,38 @@
+"""What an evaluation will take, as text: for --dry-run. Imports neither torch nor a model."""
+
+from __future__ import annotations
+
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD
+from infoagent.data.registry import load_data
+from infoagent.lm.sizes import architecture_of
+from infoagent.recipes import EvaluationRecipe
+
+
+def describe_evaluation(recipe: EvaluationRecipe) -> str:
+    """Records, tokens, GFLOP, seconds and money of the whole grid; prefixes counted in full."""
+    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
+    lines = [
+        f"plan: {len(recipe.compressors)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors"
+    ]
+    gflop = 0.0
+    for data in sets:
+        words = sum(len(p.document.split()) for p in data.problems) / len(data)
+        prompt = words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
+        for compressor in recipe.compressors:
+            compressions = len(data) * recipe.samples
+            line = f"  {compressor.label} on {data.name}: {compressions} compressions"
+            architecture = architecture_of(compressor.model.name, compressor.model.revision)
+            if compressor.kind == "lm" and architecture is not None:
+                written = compressions * (prompt + compressor.max_tokens)
+                scored = compressions * (1 + recipe.negatives.total) * (prompt + compressor.max_tokens)
+                gflop += architecture.flops(written + scored, prompt) / 1e9
+                line += f", at most {written:,.0f} tokens to write and {scored:,.0f} to score"
+            elif compressor.kind == "lm":
+                line += f"; the configuration of {compressor.model.name} is not on this machine, not counted below"
+            lines.append(line)
+    seconds = gflop / recipe.cost.gflops_per_second
+    lines.append(
+        f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
+        f"money: {seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
+    )
+    return "\n".join(lines)

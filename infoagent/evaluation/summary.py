@@ -1,0 +1,157 @@
+"""Records → numbers with intervals, clustered by document; trained against frozen as paired differences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from infoagent.information import MIEstimate, estimate_mi, infonce_terms, mean_interval, paired_difference
+from infoagent.types import Finding
+
+Record = dict[str, Any]
+Value = Callable[[Record], float]
+
+EASY = ("random", "topic", "sibling")
+HARD = ("counterfactual",)
+
+
+def columns(record: Record, kinds: Sequence[str]) -> list[int]:
+    """The columns of the source and of the negatives of `kinds`."""
+    return [i for i, kind in enumerate(record["candidates"]) if kind == "source" or kind in kinds]
+
+
+def mi_term_nats(record: Record, kinds: Sequence[str]) -> float:
+    """InfoNCE of one compression among the source and its negatives of `kinds`."""
+    row = np.array([[record["log_probs"][i] for i in columns(record, kinds)]])
+    return float(infonce_terms(row, np.zeros(1, dtype=np.intp))[0])
+
+
+def estimate(records: Sequence[Record], kinds: Sequence[str]) -> MIEstimate | None:
+    """The MI estimate of a group of compressions, or None where the run drew no negatives of `kinds`."""
+    rows = [[r["log_probs"][i] for i in columns(r, kinds)] for r in records]
+    if len(rows[0]) < 2:
+        return None
+    source = np.zeros(len(rows), dtype=np.intp)  # every compression has its own candidates, its source first
+    return estimate_mi(np.array(rows), source, document=[r["document_id"] for r in records])
+
+
+def compression_values(price: float) -> dict[str, tuple[Value, str]]:
+    """Numbers that each compression of an LM has: name → (value, which records have it)."""
+    return {
+        "mi/nats": (lambda r: mi_term_nats(r, EASY + HARD), "log_probs"),
+        "mi/easy_nats": (lambda r: mi_term_nats(r, EASY), "log_probs"),
+        "mi/hard_nats": (lambda r: mi_term_nats(r, HARD), "log_probs"),
+        "rate/tokens": (lambda r: float(r["rate_tokens"]), "rate_tokens"),
+        "rate/bytes": (lambda r: float(r["rate_bytes"]), "rate_bytes"),
+        "reward/total": (lambda r: mi_term_nats(r, EASY + HARD) - price * r["rate_tokens"], "log_probs"),
+        "distortion/fact_missing": (lambda r: float(not r["fact_kept"]), "fact_kept"),
+        "faithfulness/unsupported": (lambda r: float(bool(r["unsupported"])), "unsupported"),
+        "reward/truncated": (lambda r: float(r["finish"] == "length"), "log_probs"),
+    }
+
+
+PREDICTION_VALUES: dict[str, tuple[Value, str]] = {
+    "distortion/error": (lambda r: float(not r["correct"]), "correct"),
+    "distortion/nll": (lambda r: float(r["answer_nll_nats"]), "answer_nll_nats"),
+}
+
+
+def finding(records: Sequence[Record], value: Value, needs: str) -> Finding | None:
+    """Mean over documents with its interval, or None where no record has what the value needs."""
+    known = [r for r in records if needs in r]
+    if not known:
+        return None
+    return mean_interval([value(r) for r in known], [r["document_id"] for r in known])
+
+
+def summarise(records: Sequence[Record], price: float) -> list[dict[str, Any]]:
+    """One summary for each (data, compressor), in the order of the records; ready for JSON."""
+    groups: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    predictions: dict[tuple[str, str], dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        where = (record["data"]["name"], record["compressor"]["label"])
+        if record["kind"] == "compression":
+            groups[where].append(record)
+        else:
+            predictions[where][record["predictor"]["name"]].append(record)
+    return [_summary(data, label, rows, predictions[(data, label)], price) for (data, label), rows in groups.items()]
+
+
+def _summary(
+    data: str, label: str, rows: Sequence[Record], predictions: Mapping[str, Sequence[Record]], price: float
+) -> dict[str, Any]:
+    good = [r for r in rows if r["status"] == "ok"]
+    result: dict[str, Any] = {
+        "data": rows[0]["data"],
+        "compressor": rows[0]["compressor"],
+        "label": label,
+        "n_compressions": len(rows),
+        "n_documents": len({r["document_id"] for r in rows}),
+        "failed": len(rows) - len(good),
+        "price": price,
+        "values": {},
+        "estimates": {},
+        "predictors": {},
+    }
+    scored = [r for r in good if "log_probs" in r]
+    for name, (value, needs) in compression_values(price).items():
+        if name.startswith("mi/"):
+            continue
+        found = finding(good, value, needs)
+        if found is not None:
+            result["values"][name] = vars(found)
+    if scored:
+        for name, kinds in (("easy", EASY), ("hard", HARD), ("all", EASY + HARD)):
+            mi = estimate(scored, kinds)
+            if mi is not None:
+                details = mi.to_dict()
+                for long in ("per_compression_nats", "per_document_nats"):
+                    del details[long]  # they follow from the records
+                result["estimates"][name] = details
+    for predictor, answers in predictions.items():
+        answered = [r for r in answers if r["status"] == "ok"]
+        values = {name: finding(answered, value, needs) for name, (value, needs) in PREDICTION_VALUES.items()}
+        result["predictors"][predictor] = {
+            **{name: vars(found) for name, found in values.items() if found is not None},
+            "failed": len(answers) - len(answered),
+        }
+    return result
+
+
+def compare(trained: Sequence[Record], frozen: Sequence[Record], price: float) -> dict[str, dict[str, Any]]:
+    """Trained − frozen on the same problems and samples, for every number both have.
+
+    Pairs in which one side failed are left out and counted under "unpaired".
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for kind, values in (("compression", compression_values(price)), ("prediction", PREDICTION_VALUES)):
+        first, second = _by_problem(trained, kind), _by_problem(frozen, kind)
+        both = [k for k in first if k in second]
+        for name, (value, needs) in values.items():
+            pairs = [(first[k], second[k]) for k in both if needs in first[k] and needs in second[k]]
+            if not pairs or (name.startswith("mi/") and len(columns(pairs[0][0], _KINDS[name])) < 2):
+                continue
+            new, old = [value(a) for a, _ in pairs], [value(b) for _, b in pairs]
+            documents = [a["document_id"] for a, _ in pairs]
+            result[name] = {
+                "trained": mean_interval(new, documents).value,
+                "frozen": mean_interval(old, documents).value,
+                "difference": vars(paired_difference(new, old, documents)),
+                "pairs": len(pairs),
+                "unpaired": len(set(first) ^ set(second)),
+            }
+    return result
+
+
+_KINDS = {"mi/nats": EASY + HARD, "mi/easy_nats": EASY, "mi/hard_nats": HARD}
+
+
+def _by_problem(records: Sequence[Record], kind: str) -> dict[tuple[Any, ...], Record]:
+    return {
+        (r["data"]["name"], r["problem_id"], r["sample"], r.get("predictor", {}).get("name")): r
+        for r in records
+        if r["kind"] == kind and r["status"] == "ok"
+    }

@@ -1,0 +1,35 @@
+"""The sizes of a model without torch and without the network: for --dry-run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from infoagent.costs import Architecture
+from infoagent.lm.embedded import EMBEDDED
+from infoagent.types import InputError
+
+
+def architecture_of(name: str, revision: str | None = None) -> Architecture | None:
+    """From an embedded model's table, a local config.json, or the hub's cache; None for a hub model never loaded here."""
+    if name in EMBEDDED:
+        return Architecture.from_config(EMBEDDED[name].sizes)
+    local = Path(name).expanduser() / "config.json"
+    if local.is_file():
+        return _read(local)
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
+        raise InputError(
+            f"model {name!r}: no such directory; give a directory, a hub id, or one of: {', '.join(EMBEDDED)}"
+        )
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(name, "config.json", revision=revision)
+    return _read(Path(cached)) if isinstance(cached, str) else None
+
+
+def _read(path: Path) -> Architecture:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return Architecture.from_config(content.get("text_config", content))
+    except KeyError as error:
+        raise InputError(f"{path}: has no {error}; estimates know decoder-only transformers") from error

@@ -1,0 +1,132 @@
+"""Run directories → one self-contained HTML page, and the same numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infoagent.reporting import plots, tables
+from infoagent.store import read_jsonl, write_json
+from infoagent.types import InputError
+
+SHOWN_SAMPLES = 8
+
+
+def collect(directories: Sequence[str]) -> dict[str, Any]:
+    """What the run directories hold: evaluations, comparisons, training runs.
+
+    Raises InputError for a directory that is no run.
+    """
+    evaluations, comparisons, trainings, mistakes = [], [], [], []
+    for name in directories:
+        directory = Path(name)
+        run_file = directory / "run.json"
+        if not run_file.is_file():
+            mistakes.append(f"{name}: no run directory, it holds no run.json; give an output_dir of train/ or eval/")
+            continue
+        run = json.loads(run_file.read_text(encoding="utf-8"))
+        if (directory / "summary.json").is_file():
+            summaries = json.loads((directory / "summary.json").read_text(encoding="utf-8"))
+            evaluations.append({"directory": name, "run": run, "summaries": summaries})
+            if (directory / "comparison.json").is_file():
+                comparisons += json.loads((directory / "comparison.json").read_text(encoding="utf-8"))
+        elif (directory / "metrics.jsonl").is_file():
+            trainings.append({"directory": name, "run": run, "metrics": read_jsonl(directory / "metrics.jsonl")})
+        else:
+            mistakes.append(f"{name}: the run has not written results yet (neither summary.json nor metrics.jsonl)")
+    if mistakes:
+        raise InputError(mistakes)
+    return {"evaluations": evaluations, "comparisons": comparisons, "trainings": trainings}
+
+
+def side_by_side(directory: str, limit: int = SHOWN_SAMPLES) -> list[dict[str, Any]]:
+    """The first problems of each data set with what every compressor wrote for them."""
+    problems: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"texts": {}})
+    for record in read_jsonl(Path(directory) / "records.jsonl"):
+        if record["kind"] != "compression" or record["sample"] != 0 or record["compressor"]["kind"] != "lm":
+            continue
+        entry = problems[(record["data"]["name"], record["problem_id"])]
+        entry |= {"query": record["query"], "answer": record["answer"], "problem": record["problem_id"]}
+        entry["texts"][record["compressor"]["label"]] = {
+            "text": record["text"] if record["status"] == "ok" else f"failed: {record['error']}",
+            "tokens": record["rate_tokens"],
+            "kept": record.get("fact_kept"),
+        }
+    return list(problems.values())[:limit]
+
+
+def render(directories: Sequence[str]) -> str:
+    """The page as HTML."""
+    import jinja2
+
+    content = collect(directories)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    evaluations = []
+    for evaluation in content["evaluations"]:
+        by_data: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for summary in evaluation["summaries"]:
+            by_data[summary["data"]["name"]].append(summary)
+        for name, summaries in by_data.items():
+            models = [s for s in summaries if s["compressor"]["kind"] == "lm"]
+            evaluations.append(
+                {
+                    "title": f"{name} ({summaries[0]['data']['split']}, {summaries[0]['n_documents']} documents)",
+                    "rows": [tables.summary_row(s) for s in summaries],
+                    "price": summaries[0]["price"],
+                    "warnings": _warnings(models),
+                    "rate_distortion": plots.rate_distortion(summaries) if models else "",
+                    "mi_at_k": plots.mi_at_k(models) if models else "",
+                }
+            )
+    return environment.get_template("page.html").render(
+        columns=tables.COLUMNS,
+        evaluations=evaluations,
+        comparison_columns=tables.COMPARISON_COLUMNS,
+        comparisons=[{**c, "rows": tables.comparison_rows(c["values"])} for c in content["comparisons"]],
+        trainings=[
+            {
+                "directory": t["directory"],
+                "steps": t["metrics"][-1]["step"] if t["metrics"] else 0,
+                "plot": plots.training(t["metrics"]),
+            }
+            for t in content["trainings"]
+        ],
+        samples=[
+            {"directory": e["directory"], "rows": side_by_side(e["directory"])} for e in content["evaluations"]
+        ],
+        runs=[
+            {"directory": r["directory"], "commit": r["run"]["commit"], "started": r["run"]["started"],
+             "machine": r["run"]["machine"], "command": r["run"]["command"],
+             "versions": ", ".join(f"{k} {v}" for k, v in r["run"]["versions"].items()),
+             "recipe": json.dumps(r["run"]["recipe"], indent=2, ensure_ascii=False)}
+            for r in (*content["evaluations"], *content["trainings"])
+        ],
+    )  # fmt: skip
+
+
+def _warnings(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    kinds = {"easy": "easy negatives", "hard": "hard negatives"}
+    return [
+        f"{s['label']}, {title}: {warning}"
+        for s in summaries
+        for key, title in kinds.items()
+        for warning in s["estimates"].get(key, {}).get("warnings", [])
+    ]
+
+
+def write_report(directories: Sequence[str], out: str) -> tuple[Path, Path]:
+    """Write the page to `out` and its numbers to the same name with `.json`. Returns both paths."""
+    page = render(directories)
+    target = Path(out)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(page, encoding="utf-8")
+    numbers = target.with_suffix(".json")
+    write_json(numbers, collect(directories))
+    return target, numbers

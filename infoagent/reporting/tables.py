@@ -1,0 +1,110 @@
+"""Summaries and comparisons as rows of text, for the terminal and the report alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COLUMNS = (
+    "compressor", "MI easy", "MI hard", "tokens", "reward", "fact kept", "accuracy", "answer NLL", "unsupported", "failed",
+)  # fmt: skip
+
+# name → (title, factor, sign that is better)
+COMPARED = {
+    "reward/total": ("reward (nats)", 1.0, +1),
+    "mi/nats": ("MI, all negatives (nats)", 1.0, +1),
+    "mi/easy_nats": ("MI, easy negatives (nats)", 1.0, +1),
+    "mi/hard_nats": ("MI, hard negatives (nats)", 1.0, +1),
+    "rate/tokens": ("length (tokens)", 1.0, -1),
+    "rate/bytes": ("length (bytes)", 1.0, -1),
+    "distortion/fact_missing": ("asked fact missing (%)", 100.0, -1),
+    "distortion/error": ("predictor error (%)", 100.0, -1),
+    "distortion/nll": ("answer NLL (nats)", 1.0, -1),
+    "faithfulness/unsupported": ("with unsupported spans (%)", 100.0, -1),
+    "reward/truncated": ("cut at the length limit (%)", 100.0, -1),
+}
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """`1.23 ± 0.10`, or `1.23 (interval unknown)`."""
+    if math.isnan(low):
+        return f"{value:.{digits}f} (interval unknown)"
+    return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+
+
+def summary_row(summary: Mapping[str, Any]) -> list[str]:
+    """One line of the table; `–` where the number does not exist for this compressor."""
+    values, estimates = summary["values"], summary["estimates"]
+    predictor: Mapping[str, Any] = next(iter(summary["predictors"].values()), {})
+
+    def mi(key: str) -> str:
+        if key not in estimates:
+            return "–"
+        e = estimates[key]
+        return with_interval(e["infonce_nats"], *e["ci_nats"]) + f" of {e['ceiling_nats']:.2f}"
+
+    def share(source: Mapping[str, Any], name: str, complement: bool = False) -> str:
+        if name not in source:
+            return "–"
+        v = source[name]
+        value = 1 - v["value"] if complement else v["value"]
+        return with_interval(100 * value, 100 * v["low"], 100 * v["high"], 0) + " %"
+
+    def plain(source: Mapping[str, Any], name: str, digits: int) -> str:
+        return (
+            with_interval(source[name]["value"], source[name]["low"], source[name]["high"], digits)
+            if name in source
+            else "–"
+        )
+
+    return [
+        summary["label"],
+        mi("easy"),
+        mi("hard"),
+        plain(values, "rate/tokens", 1),
+        plain(values, "reward/total", 2),
+        share(values, "distortion/fact_missing", complement=True),
+        share(predictor, "distortion/error", complement=True),
+        plain(predictor, "distortion/nll", 2),
+        share(values, "faithfulness/unsupported"),
+        str(summary["failed"] + sum(p["failed"] for p in summary["predictors"].values())),
+    ]
+
+
+def comparison_rows(comparison: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """metric, frozen, trained, difference with its interval, verdict."""
+    rows = []
+    for name, (title, factor, better) in COMPARED.items():
+        if name not in comparison:
+            continue
+        c = comparison[name]
+        d = c["difference"]
+        low, high = factor * d["low"], factor * d["high"]
+        if math.isnan(low) or low <= 0 <= high:
+            verdict = "no difference shown"
+        else:
+            verdict = "better" if (d["value"] > 0) == (better > 0) else "worse"
+        rows.append(
+            [
+                title,
+                f"{factor * c['frozen']:.2f}",
+                f"{factor * c['trained']:.2f}",
+                f"{factor * d['value']:+.2f} [{low:+.2f}, {high:+.2f}]",
+                verdict,
+            ]
+        )
+    return rows
+
+
+COMPARISON_COLUMNS = ("metric", "frozen", "trained", "difference [95 %]", "")
+
+
+def as_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for the terminal."""
+    widths = [max(len(str(line[i])) for line in [columns, *rows]) for i in range(len(columns))]
+    lines = [
+        "  ".join(str(cell).ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
+        for line in [columns, *rows]
+    ]
+    return "\n".join([lines[0], "-" * min(len(lines[0]) + 4, sum(widths) + 2 * len(widths)), *lines[1:]])
