@@ -101,7 +101,7 @@ def _compress(arguments: argparse.Namespace) -> None:
     problem = Problem("input", text, arguments.query or "", document_id="input")
     [problem] = fit_to_context(
         [problem], models.load_tokenizer(reference), models.context_tokens(models.load_config(reference)),
-        arguments.budget, arguments.truncate, **prompt,
+        arguments.budget, arguments.truncate, **prompt, setting="--truncate",
     )  # fmt: skip
     lm = models.load(name, adapter=arguments.adapter)
     ids = prompts.compressor_ids(lm.tokenizer, problem.document, problem.query, **prompt)

@@ -193,7 +193,7 @@ def script_arguments(argv: Sequence[str] | None, description: str) -> argparse.N
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a key, e.g. reward.price=0.05")
     parser.add_argument("--dry-run", action="store_true", help="show the resolved recipe and an estimate, then stop")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    return parser.parse_args(argv)
+    return parser.parse_intermixed_args(argv)  # options may stand between overrides
 
 
 def exit_code(main: Callable[[], int | None]) -> int:

@@ -21,11 +21,13 @@ def fit_to_context(
     truncate: Truncation,
     template: str = "query-v1",
     budget_words: int | None = None,
+    setting: str = "data.truncate",
 ) -> list[Problem]:
     """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
 
     Documents that do not fit are refused ("error": InputError with their lengths), or shortened to their "head",
-    their "tail", or both ends without the "middle". Their negatives are shortened in the same way.
+    their "tail", or both ends without the "middle". Their negatives are shortened in the same way. `setting` is how
+    the user names `truncate`.
     """
     mistakes = []
     fitted = []
@@ -37,7 +39,7 @@ def fit_to_context(
         elif truncate == "error":
             mistakes.append(
                 f"document of problem {problem.id!r}: prompt and reply take {length} tokens, the model's context holds "
-                f"{context_tokens}; set data.truncate to head, tail or middle, or use a model with a longer context"
+                f"{context_tokens}; set {setting} to head, tail or middle, or use a model with a longer context"
             )
         else:
             empty = len(compressor_ids(tokenizer, "", problem.query, template, budget_words)) + reply_tokens

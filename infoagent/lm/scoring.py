@@ -15,7 +15,6 @@ So the strings of at most L tokens, cut ones included, have total probability 1 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -58,7 +57,7 @@ class Scorer:
         self,
         prefixes: Sequence[Sequence[int]],
         continuations: Sequence[Sequence[int]],
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> NDArray[np.float64]:
         """log_probs_CK[c, k] = log p(continuation c | prefix k), nats.
 
@@ -154,7 +153,7 @@ class _PrefixCache:
         """Make `prefix` the content of the cache. Returns (logits_V of its last position, tokens computed)."""
         prefix = list(prefix)
         # at least the last token runs, because its logits score the first token of every continuation
-        shared = min(len(os.path.commonprefix([self.ids, prefix])), len(prefix) - 1)
+        shared = min(_shared_length(self.ids, prefix), len(prefix) - 1)
         if shared < len(self.ids):
             self.cache.crop(-(len(self.ids) - shared))
         rest = torch.tensor([prefix[shared:]], device=self.model.device)
@@ -184,6 +183,13 @@ class _PrefixCache:
         )
         self.cache.crop(-size)
         return output.logits[0].float()
+
+
+def _shared_length(first: Sequence[int], second: Sequence[int]) -> int:
+    for position, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return position
+    return min(len(first), len(second))
 
 
 def _packs(lengths: Sequence[int], limit: int) -> list[list[int]]:

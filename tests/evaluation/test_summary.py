@@ -1,0 +1,81 @@
+"""Summaries and comparisons from hand-made records."""
+
+import math
+
+import numpy as np
+import pytest
+
+from infoagent.evaluation.summary import compare, estimate, mi_term_nats, summarise
+from infoagent.information import paired_difference
+
+
+def record(problem, label, log_probs, tokens=10, kept=True, sample=0, status="ok", **more):
+    base = {
+        "key": f"{label}{problem}{sample}", "kind": "compression", "status": status,
+        "compressor": {"label": label, "kind": "lm"}, "data": {"name": "d", "revision": "r", "split": "test"},
+        "problem_id": problem, "document_id": problem, "sample": sample, "text": "z", "finish": "stop",
+        "rate_tokens": tokens, "rate_bytes": 3 * tokens, "fact_kept": kept, "unsupported": [],
+        "candidates": ["source", "random", "random", "counterfactual"], "log_probs": log_probs,
+    }  # fmt: skip
+    if status != "ok":
+        del base["log_probs"]
+    return {**base, **more}
+
+
+def prediction(problem, label, correct, nll=1.0):
+    return {
+        "key": f"p{label}{problem}", "kind": "prediction", "status": "ok", "compressor": {"label": label, "kind": "lm"},
+        "data": {"name": "d", "revision": "r", "split": "test"}, "predictor": {"name": "m"}, "problem_id": problem,
+        "document_id": problem, "sample": 0, "correct": correct, "answer_nll_nats": nll,
+    }  # fmt: skip
+
+
+FROZEN = [record(p, "frozen", [-10.0, -9.0 - i, -12.0, -10.5], tokens=20 + i, kept=False) for i, p in enumerate("abc")]
+TRAINED = [record(p, "trained", [-10.0, -19.0 - i, -22.0, -16.5], tokens=10) for i, p in enumerate("abc")]
+
+
+def test_easy_and_hard_terms_use_their_own_columns():
+    row = FROZEN[0]
+    easy = math.log(3) - 10 - np.logaddexp.reduce([-10.0, -9.0, -12.0])
+    hard = math.log(2) - 10 - np.logaddexp(-10.0, -10.5)
+    assert mi_term_nats(row, ("random", "topic", "sibling")) == pytest.approx(easy)
+    assert mi_term_nats(row, ("counterfactual",)) == pytest.approx(hard)
+    assert estimate(FROZEN, ("counterfactual",)).n_documents == 3
+    assert estimate(FROZEN, ("topic",)) is None
+
+
+def test_summary_counts_failures_and_keeps_them_out_of_the_values():
+    failed = record("d", "frozen", None, status="failed", error="scoring: NaN", rate_tokens=1000)
+    [summary] = summarise(
+        [*FROZEN, failed, prediction("a", "frozen", True), prediction("b", "frozen", False)], price=0.1
+    )
+    assert summary["failed"] == 1
+    assert summary["n_compressions"] == 4
+    assert summary["values"]["rate/tokens"]["value"] == pytest.approx(21.0)
+    assert summary["values"]["distortion/fact_missing"]["value"] == 1.0
+    assert summary["predictors"]["m"]["distortion/error"]["value"] == 0.5
+    reward = np.mean([mi_term_nats(r, ("random", "counterfactual")) - 0.1 * r["rate_tokens"] for r in FROZEN])
+    assert summary["values"]["reward/total"]["value"] == pytest.approx(reward)
+
+
+def test_comparison_is_paired_and_signed():
+    values = compare(
+        [*TRAINED, *(prediction(p, "trained", True) for p in "ab")],
+        [*FROZEN[::-1], *(prediction(p, "frozen", False) for p in "ab")],
+        price=0.1,
+    )
+    tokens = values["rate/tokens"]
+    assert (tokens["trained"], tokens["frozen"], tokens["difference"]["value"]) == (10.0, 21.0, -11.0)
+    expected = paired_difference([10, 10, 10], [20, 21, 22])
+    assert (tokens["difference"]["low"], tokens["difference"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert values["distortion/error"]["difference"]["value"] == -1.0
+    assert values["mi/hard_nats"]["difference"]["value"] > 0
+    assert values["distortion/fact_missing"]["difference"]["value"] == -1.0
+
+
+def test_unpaired_records_are_counted_not_compared():
+    with pytest.warns(RuntimeWarning, match="unknown"):
+        values = compare(TRAINED[:1], FROZEN, price=0.1)
+    assert values["rate/tokens"]["pairs"] == 1
+    assert values["rate/tokens"]["unpaired"] == 2
+    assert math.isnan(values["rate/tokens"]["difference"]["low"])

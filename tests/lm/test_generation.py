@@ -1,0 +1,62 @@
+import pytest
+
+from infoagent.lm import prompts
+from infoagent.lm.context import fit_to_context
+from infoagent.lm.generation import compression_from_ids, generate
+from infoagent.lm.models import load
+from infoagent.types import InputError, Negative, Problem
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_dir):
+    return load(str(tiny_dir), dtype="float32", device="cpu")
+
+
+def test_the_first_stop_token_ends_the_text(lm):
+    z = compression_from_ids(lm.tokenizer, "p", [40, 41, 7, 42, 7], {7})
+    assert (z.token_ids, z.finish, z.rate_tokens) == ((40, 41), "stop", 2)
+    cut = compression_from_ids(lm.tokenizer, "p", [40, 41], {7})
+    assert cut.finish == "length"
+    assert z.text == lm.tokenizer.decode([40, 41])
+
+
+def test_generation_repeats_with_its_seed_and_obeys_the_limit(lm):
+    ids = [prompts.compressor_ids(lm.tokenizer, text, "why?") for text in ("short", "a somewhat longer document")]
+    first = generate(lm, ids, ["a", "b"], max_tokens=9, temperature=1.0, seed=3)
+    again = generate(lm, ids, ["a", "b"], max_tokens=9, temperature=1.0, seed=3)
+    other = generate(lm, ids, ["a", "b"], max_tokens=9, temperature=1.0, seed=4)
+    assert [z.token_ids for z in first] == [z.token_ids for z in again]
+    assert [z.token_ids for z in first] != [z.token_ids for z in other]
+    assert all(z.rate_tokens <= 9 for z in first)
+
+
+def test_greedy_decoding_does_not_depend_on_the_padding_of_its_batch(lm):
+    ids = [prompts.compressor_ids(lm.tokenizer, "x" * n, "why?") for n in (3, 60)]
+    together = generate(lm, ids, ["a", "b"], 12, 0.0, 0)
+    alone = [generate(lm, [i], ["a"], 12, 0.0, 0)[0] for i in ids]
+    assert [z.token_ids for z in together] == [z.token_ids for z in alone]
+
+
+def problem(document):
+    return Problem("p", document, "why?", "d", negatives=(Negative("counterfactual", document.replace("a", "b")),))
+
+
+def test_a_long_document_is_refused_with_its_length_and_the_way_out(lm):
+    with pytest.raises(
+        InputError, match=r"problem 'p'.*take \d+ tokens.*holds 300; set data.truncate to head, tail or middle"
+    ):
+        fit_to_context([problem("a" * 400)], lm.tokenizer, 300, 20, "error")
+
+
+@pytest.mark.parametrize(("way", "kept"), [("head", "<<"), ("tail", ">>"), ("middle", "<< >>")])
+def test_truncation_keeps_what_it_says_and_fits(lm, way, kept):
+    document = "<<" + "a" * 600 + ">>"
+    [fitted] = fit_to_context([problem(document)], lm.tokenizer, 300, 20, way)
+    assert len(prompts.compressor_ids(lm.tokenizer, fitted.document, fitted.query)) + 20 <= 300
+    assert len(prompts.compressor_ids(lm.tokenizer, fitted.negatives[0].document, fitted.query)) + 20 <= 300
+    assert all(part in fitted.document for part in kept.split())
+    assert len(fitted.document) > 100
+
+
+def test_what_fits_is_left_alone(lm):
+    assert fit_to_context([problem("a short one")], lm.tokenizer, 300, 20, "head") == [problem("a short one")]

@@ -1,0 +1,153 @@
+"""train/grpo.py as a user runs it: killed and resumed, on two processes, refused with one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, run_script
+
+from infoagent.store import read_jsonl
+
+TIMES = ("scorer/seconds", "scorer/share_of_step", "train/step_seconds")
+
+
+def overrides(tiny_dir, out, steps=6):
+    return [
+        "configs/train/records.yaml", f"output_dir={out}", f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12",
+        "data.min_words=30", "data.max_words=40", f"grpo.steps={steps}", "grpo.num_generations=4", "grpo.prompts_per_step=2",
+        "grpo.max_completion_tokens=10", "grpo.save_steps=2", "grpo.learning_rate=0.01", "tracking.wandb=disabled",
+        "lora.r=4", "negatives.random=2", "negatives.counterfactual=2",
+    ]  # fmt: skip
+
+
+def trajectory(out):
+    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_jsonl(out / "metrics.jsonl")]
+
+
+def adapter(out, step):
+    from safetensors.torch import load_file
+
+    return load_file(out / f"checkpoint-{step}" / "adapter_model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("unbroken") / "run"
+    command = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
+    result = run_script(*command, "train/grpo.py", *overrides(tiny_dir, out))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.strip().endswith("checkpoint-6")
+    return out
+
+
+def test_a_run_leaves_its_record(unbroken):
+    rows = read_jsonl(unbroken / "metrics.jsonl")
+    assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
+    assert {"mi/nats", "mi/easy_nats", "mi/hard_nats", "rate/tokens", "reward/total", "train/kl", *TIMES} <= set(
+        rows[0]
+    )
+    for row in rows:
+        if "reward/mi" in row and row["reward/gated"] == 0 and row["reward/truncated"] == 0:
+            assert row["reward/total"] == pytest.approx(row["reward/mi"] + row["reward/rate"], abs=1e-4)
+    run = json.loads((unbroken / "run.json").read_text())
+    assert run["data_revision"].startswith("sha256:")
+    assert run["recipe"]["seed"] == 0
+    assert (unbroken / "samples.jsonl").is_file()
+    record = json.loads((unbroken / "checkpoint-6" / "infoagent.json").read_text())
+    assert record["step"] == 6
+    assert record["prompt"]["template"] == "query-v1"
+
+
+def test_training_moves_the_adapter_and_leaves_no_other_weights(unbroken):
+    first, last = adapter(unbroken, 2), adapter(unbroken, 6)
+    assert all("lora" in name for name in last)
+    assert max(float((last[n] - first[n]).abs().max()) for n in last) > 1e-4
+    assert not (unbroken / "checkpoint-6" / "model.safetensors").exists()
+
+
+def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path, unbroken):
+    out = tmp_path / "run"
+    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and process.poll() is None:
+        if (out / "metrics.jsonl").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) >= 3:
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)  # after step 3, so that step 3 and what follows must be done again
+    process.wait()
+    (out / "checkpoint-99").mkdir()  # what a kill while saving leaves behind
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out))
+    assert result.returncode == 0, result.stderr
+    assert "resuming from" in result.stderr
+    assert not (out / "checkpoint-99").exists()
+
+    expected, got = trajectory(unbroken), trajectory(out)
+    assert len(got) == len(expected)
+    for a, b in zip(expected, got, strict=True):
+        assert b == pytest.approx(a, abs=1e-5)
+    whole, resumed = adapter(unbroken, 6), adapter(out, 6)
+    assert max(float((whole[n] - resumed[n]).abs().max()) for n in whole) < 1e-5
+
+
+def test_two_processes_share_the_work(tiny_dir, tmp_path):
+    out = tmp_path / "run"
+    launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
+    result = run_script(*launch, "train/grpo.py", *overrides(tiny_dir, out, steps=2))
+    assert result.returncode == 0, result.stderr
+    assert json.loads((out / "run.json").read_text())["processes"] == 2
+    assert [r["step"] for r in read_jsonl(out / "metrics.jsonl")] == [1, 2]
+
+
+def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
+    code = "import runpy, sys; sys.argv = ['train/grpo.py', 'configs/train/records.yaml', 'reward.price=0.05', '--dry-run']\n"
+    code += "try:\n    runpy.run_path('train/grpo.py', run_name='__main__')\nexcept SystemExit as end:\n    assert end.code == 0\n"
+    code += "assert 'torch' not in sys.modules"
+    result = run_script("-c", code)
+    assert result.returncode == 0, result.stderr
+    for part in ("price: 0.05", "100 steps of 2 problems", "GFLOP a step", "memory: about", "money:"):
+        assert part in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "messages"),
+    [
+        (["configs/nowhere.yaml"], ["no such recipe"]),
+        (["configs/train/records.yaml", "reward.price=-1", "grpo.stepz=3"], ["reward.price = -1", "did you mean 'steps'"]),
+        (["configs/train/records.yaml", "data.name=jsonl", "data.path={bad}"], [":2: field 'document'"]),
+        (["configs/train/records.yaml", "model.name={tiny}", "data.name=jsonl", "data.path={long}", "data.split=all"],
+         ["model's context holds 4096; set data.truncate"]),
+        (["configs/train/records.yaml", "init_adapter=nowhere"], ["no such directory"]),
+        (["configs/train/records.yaml", "model.name={tiny}", "init_adapter={adapter}"], ["trained on 'another/base'"]),
+        (["configs/train/records.yaml", "negatives.sibling=2", "model.name={tiny}"], ["negatives.sibling = 2"]),
+    ],
+)  # fmt: skip
+def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, messages):
+    (tmp_path / "bad.jsonl").write_text('{"id": "a", "document": "x", "query": "?"}\n{"id": "b", "query": "?"}\n')
+    (tmp_path / "long.jsonl").write_text(json.dumps({"id": "a", "document": "word " * 3000, "query": "?"}))
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "another/base"}')
+    places = {
+        "bad": tmp_path / "bad.jsonl",
+        "long": tmp_path / "long.jsonl",
+        "adapter": tmp_path / "adapter",
+        "tiny": tiny_dir,
+    }
+    out = tmp_path / "run"
+    result = run_script(
+        "train/grpo.py",
+        *(a.format(**places) for a in arguments),
+        *([] if "nowhere.yaml" in arguments[0] else [f"output_dir={out}"]),
+    )
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == len(messages)
+    assert "Traceback" not in result.stderr
+    for message in messages:
+        assert any(message in line for line in lines), result.stderr
+    assert not os.path.exists(out)

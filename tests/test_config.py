@@ -1,0 +1,119 @@
+"""Strict recipes: every mistake at once, with its place and the way out."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infoagent.config import load_recipe, recipe_keys, recipe_yaml
+from infoagent.recipes import EvaluationRecipe, GRPORecipe, recipe_schema
+from infoagent.types import InputError
+
+RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_recipe_in_the_tree_loads_and_begins_with_its_command(path):
+    recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
+    first = path.read_text().splitlines()[0]
+    assert str(path.relative_to(ROOT)) in first
+    script = "train/grpo.py" if isinstance(recipe, GRPORecipe) else "eval/frozen.py"
+    assert script in first
+    for word in first.split():
+        if word.endswith((".py", ".yaml")):
+            assert (ROOT / word).is_file(), word
+
+
+def test_a_shown_recipe_loads_to_the_same_recipe(tmp_path):
+    recipe = load_recipe(GRPORecipe, ROOT / "configs/train/records.yaml", ["reward.price=0.07"])
+    (tmp_path / "shown.yaml").write_text(recipe_yaml(recipe))
+    assert load_recipe(GRPORecipe, tmp_path / "shown.yaml") == recipe
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text(
+        "output_dir: x\nreward: {prise: 0.1, price: -0.5}\ngrpo: {steps: 12.7, num_generations: '8'}\nseed: true\n"
+    )
+    with pytest.raises(InputError) as error:
+        load_recipe(GRPORecipe, file, ["lora.r", "model.dtype=float12"])
+    text = "\n".join(error.value.problems)
+    for part in (
+        "'lora.r': an override is written key=value",
+        "reward.prise: unknown key; did you mean 'price'?",
+        "reward.price = -0.5",
+        "grpo.steps = 12.7 (float)",
+        "grpo.num_generations = '8' (str)",
+        "seed = True (bool)",
+        "model.dtype = 'float12' (str): should be 'float32' or 'bfloat16'",
+    ):
+        assert part in text
+    assert len(error.value.problems) == 7
+    assert all(str(file) in line or "override" in line for line in error.value.problems)
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("2.0e-4", 2e-4), ("1", 1.0), ("3E+0", 3.0), (".5", 0.5)])
+def test_numbers_as_people_write_them(text, value):
+    assert load_recipe(GRPORecipe, None, ["output_dir=x", f"grpo.learning_rate={text}"]).grpo.learning_rate == value
+
+
+@given(st.integers(1, 10**6))
+def test_integers_stay_integers(number):
+    recipe = load_recipe(GRPORecipe, None, ["output_dir=x", f"grpo.steps={number}"])
+    assert recipe.grpo.steps == number
+    assert type(recipe.grpo.steps) is int
+
+
+def test_overrides_reach_into_lists():
+    path = ROOT / "configs/eval/records.yaml"
+    recipe = load_recipe(EvaluationRecipe, path, ["data.0.limit=3", "compressors.1.max_tokens=9"])
+    assert recipe.data[0].limit == 3
+    assert recipe.compressors[1].max_tokens == 9
+    with pytest.raises(InputError, match="is a list of 1"):
+        load_recipe(EvaluationRecipe, path, ["data.4.limit=3"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("seed: 1\nseed: 2\n", "stands twice"),
+        ("- a\n", "is a mapping"),
+        ("seed: [1\n", "not valid YAML"),
+        ("negatives: {random: 0, counterfactual: 0}\noutput_dir: x", "at least one of random"),
+        (
+            "grpo: {prompts_per_step: 1, num_generations: 8, micro_batch: 3}\noutput_dir: x",
+            "micro_batch 3 does not divide",
+        ),
+        ("data: {min_words: 9, max_words: 3}\noutput_dir: x", "min_words 9 is above max_words 3"),
+        ("reward: {price: .nan}\noutput_dir: x", "reward.price"),
+        ("seed: 1\n", "output_dir: must be given"),
+    ],
+)
+def test_wrong_files(tmp_path, content, message):
+    (tmp_path / "r.yaml").write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_recipe(GRPORecipe, tmp_path / "r.yaml")
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(InputError, match=r"nowhere.yaml: no such recipe"):
+        load_recipe(GRPORecipe, Path("nowhere.yaml"))
+
+
+def test_labels_of_compressors_must_differ():
+    with pytest.raises(InputError, match="stands twice"):
+        load_recipe(EvaluationRecipe, None, ["output_dir=x", "compressors=[{label: a}, {label: a}]"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "accelerate_configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_accelerate_reads_its_configurations(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    content = yaml.safe_load(path.read_text())
+    assert config.num_processes == content["num_processes"]
+    assert config.distributed_type.value == content["distributed_type"]
+    assert config.use_cpu == path.name.startswith("cpu")

@@ -1,0 +1,104 @@
+"""The house rules that a program can see: who may import whom, what stays light, what the wheel holds."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "infoagent"
+BASE = {"types", "config", "recipes", "store", "grading", "costs"}
+MAY_IMPORT = {
+    "types": set(),
+    "store": set(),
+    "grading": {"types"},
+    "costs": {"types"},
+    "information": {"types"},
+    "rate_distortion": {"types"},
+    "config": {"types"},
+    "recipes": {"types", "config"},
+    "data": {"types", "config"},
+    "lm": {"types", "data", "costs"},
+    "tracking": {"types", "information", "rate_distortion", "costs", "store"},
+    "reporting": {"types", "information", "rate_distortion", "costs", "store"},
+    "reward": {"lm", "data", "information", "types", "grading"},
+    "training": {"lm", "data", "information", "reward", "tracking"} | BASE,
+    "evaluation": {"lm", "data", "information", "rate_distortion", "tracking"} | BASE,
+    "doctor": {"lm", "tracking", "types"},
+}
+PURE = ("types", "information", "rate_distortion", "costs", "grading", "config", "recipes", "data", "store")
+
+
+def room_of(path):
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("infoagent."):
+            yield node.module.split(".")[1]
+        elif isinstance(node, ast.ImportFrom) and node.module == "infoagent":
+            for alias in node.names:
+                if alias.name != "__version__":
+                    yield alias.name
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("infoagent."):
+                    yield alias.name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_rooms_import_only_what_they_may(path):
+    room = room_of(path)
+    if room in ("cli", "__init__"):
+        return
+    wrong = {found for found in imports_of(path) if found != room} - MAY_IMPORT[room]
+    assert not wrong, f"{room} imports {wrong}"
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_light_rooms_leave_torch_alone(room):
+    code = f"import sys, pkgutil, importlib, infoagent.{room} as m\n"
+    code += "[importlib.import_module(f'{m.__name__}.{x.name}') for x in pkgutil.iter_modules(getattr(m, '__path__', []))]\n"
+    code += "print(sorted({'torch', 'transformers', 'trl', 'vllm', 'wandb', 'matplotlib'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_scripts_import_from_the_package_only_and_nothing_imports_them():
+    for script in [*(ROOT / "train").glob("*.py"), *(ROOT / "eval").glob("*.py")]:
+        modules = {n.module or "" for n in ast.walk(ast.parse(script.read_text())) if isinstance(n, ast.ImportFrom)}
+        assert not any(m.split(".")[0] in ("train", "eval") for m in modules)
+        assert script.read_text().count("\n") <= 150, script
+    for path in PACKAGE.rglob("*.py"):
+        assert path.read_text().count("\n") <= 400, path
+
+
+def test_the_wheel_holds_the_package_and_its_page_only(tmp_path):
+    import shutil
+    import zipfile
+
+    source = tmp_path / "source"
+    shutil.copytree(PACKAGE, source / "infoagent", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    for name in ("train", "eval", "tests"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+        str(source),
+    ]
+    subprocess.run(build, check=True, capture_output=True)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "infoagent/reporting/page.html" in names
+    assert {n.split("/")[0].split("-")[0] for n in names} == {"infoagent"}

@@ -1,0 +1,78 @@
+"""Going on where a run stopped: only complete checkpoints count, nothing is overwritten."""
+
+import json
+
+import pytest
+
+from infoagent.recipes import GRPORecipe
+from infoagent.training.preparation import batch_shape
+from infoagent.training.run_directory import complete_checkpoints, discard_incomplete, find_resume_point, write_run_file
+from infoagent.types import InputError
+
+
+def recipe(**grpo):
+    return GRPORecipe.model_validate({"output_dir": "x", "grpo": grpo})
+
+
+def checkpoint(directory, step, complete=True):
+    path = directory / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    (path / "adapter_config.json").write_text("{}")
+    if complete:
+        (path / "infoagent.json").write_text(json.dumps({"base_model": "m", "step": step}))
+    return path
+
+
+def test_the_last_complete_checkpoint_is_taken_and_half_ones_are_removed(tmp_path):
+    made = recipe().model_dump(mode="json")
+    write_run_file(tmp_path, made)
+    for step in (2, 10, 4):
+        checkpoint(tmp_path, step)
+    half = checkpoint(tmp_path, 12, complete=False)
+    assert [c.name for c in complete_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4", "checkpoint-10"]
+    assert find_resume_point(str(tmp_path), made, True).name == "checkpoint-10"
+    discard_incomplete(tmp_path)
+    assert not half.exists()
+    assert len(complete_checkpoints(tmp_path)) == 3
+
+
+def test_an_empty_directory_starts_afresh(tmp_path):
+    assert find_resume_point(str(tmp_path / "new"), {}, True) is None
+
+
+def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path):
+    write_run_file(tmp_path, recipe(learning_rate=1e-4).model_dump(mode="json"))
+    checkpoint(tmp_path, 5)
+    longer = recipe(learning_rate=1e-4, steps=999).model_dump(mode="json")
+    assert find_resume_point(str(tmp_path), longer, True) is not None
+    other = {**recipe(learning_rate=2e-4).model_dump(mode="json"), "seed": 9}
+    with pytest.raises(InputError, match=r"another recipe, grpo.learning_rate, seed differ"):
+        find_resume_point(str(tmp_path), other, True)
+
+
+def test_without_resume_nothing_is_overwritten(tmp_path):
+    write_run_file(tmp_path, {})
+    checkpoint(tmp_path, 5)
+    with pytest.raises(InputError, match="already holds checkpoint-5"):
+        find_resume_point(str(tmp_path), {}, False)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "generations", "micro", "processes", "expected"),
+    [
+        (2, 8, None, 1, (8, 2)),
+        (2, 8, None, 2, (8, 1)),
+        (2, 8, 4, 2, (4, 2)),
+        (1, 8, None, 2, (4, 1)),
+        (4, 8, 16, 1, (16, 2)),
+    ],
+)
+def test_a_step_is_the_same_on_any_number_of_processes(prompts, generations, micro, processes, expected):
+    made = recipe(prompts_per_step=prompts, num_generations=generations, micro_batch=micro)
+    assert batch_shape(made, processes) == expected
+    assert expected[0] * expected[1] * processes == prompts * generations
+
+
+def test_a_step_that_cannot_be_divided_is_refused():
+    with pytest.raises(InputError, match=r"16 completions cannot be divided into micro_batch 8 × 3 processes"):
+        batch_shape(recipe(prompts_per_step=2, num_generations=8, micro_batch=8), 3)
