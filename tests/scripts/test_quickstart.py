@@ -16,7 +16,7 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
     out = tmp_path / "quick"
     evaluation = " ".join(
         [
-            "data.0.limit=6",
+            "data.0.limit=8",
             "data.0.min_words=30",
             "data.0.max_words=40",
             "compressors.0.max_tokens=10",
@@ -27,8 +27,16 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
         + [f"predictors.0.name={tiny_dir}"]
     )
     training = " ".join(
-        [f"model.name={tiny_dir}", "data.limit=8", "data.min_words=30", "data.max_words=40", "grpo.steps=2"]
-        + ["grpo.num_generations=4", "grpo.max_completion_tokens=8", "--quiet"]
+        [
+            f"model.name={tiny_dir}",
+            "data.limit=8",
+            "data.min_words=30",
+            "data.max_words=40",
+            "grpo.steps=2",
+            "grpo.num_generations=4",
+            "grpo.max_completion_tokens=8",
+            "--quiet",
+        ]
     )
     environment = Path(sys.executable).parent.parent
     result = subprocess.run(
@@ -43,8 +51,8 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
 
     assert [r["step"] for r in read_jsonl(out / "grpo" / "metrics.jsonl")] == [1, 2]
     [comparison] = json.loads((out / "eval" / "comparison.json").read_text())
-    assert comparison["values"]["rate/tokens"]["pairs"] == 6
-    assert comparison["values"]["distortion/error"]["pairs"] == 6
+    assert comparison["values"]["rate/tokens"]["pairs"] == 8
+    assert comparison["values"]["distortion/error"]["pairs"] == 8
     labels = {r["compressor"]["label"] for r in read_jsonl(out / "eval" / "records.jsonl")}
     assert labels == {"frozen", "full document", "closed book", "trained grpo/checkpoint-2"}
 

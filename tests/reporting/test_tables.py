@@ -1,0 +1,53 @@
+"""Numbers as text, and verdicts that follow the interval."""
+
+import math
+
+import pytest
+
+from infoagent.reporting.plots import moving_mean
+from infoagent.reporting.tables import as_text, comparison_rows, with_interval
+
+
+def compared(value, low, high):
+    return {
+        "trained": 1.0,
+        "frozen": 1.0 - value,
+        "difference": {"value": value, "low": low, "high": high, "n": 9},
+        "pairs": 9,
+        "unpaired": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "difference", "verdict"),
+    [
+        ("mi/hard_nats", (0.5, 0.1, 0.9), "better"),
+        ("mi/hard_nats", (-0.5, -0.9, -0.1), "worse"),
+        ("rate/tokens", (-5.0, -6.0, -4.0), "better"),
+        ("distortion/error", (0.2, 0.1, 0.3), "worse"),
+        ("reward/total", (0.2, -0.1, 0.5), "no difference shown"),
+        ("reward/total", (0.2, math.nan, math.nan), "no difference shown"),
+    ],
+)
+def test_a_verdict_needs_an_interval_on_one_side_of_zero(name, difference, verdict):
+    [row] = comparison_rows({name: compared(*difference)})
+    assert row[-1] == verdict
+
+
+def test_percent_metrics_are_shown_in_percent():
+    [row] = comparison_rows({"distortion/error": compared(-0.25, -0.5, -0.125)})
+    assert row[3] == "-25.00 [-50.00, -12.50]"
+
+
+def test_an_unknown_interval_is_said():
+    assert with_interval(1.234, 1.0, 1.5) == "1.23 ± 0.25"
+    assert with_interval(1.234, math.nan, math.nan) == "1.23 (interval unknown)"
+
+
+def test_columns_line_up():
+    lines = as_text(("a", "bb"), [["xxx", "y"]]).splitlines()
+    assert lines[0].index("bb") == lines[2].index("y")
+
+
+def test_moving_mean_looks_back_only():
+    assert moving_mean([1.0, 3.0, 5.0, 7.0], 2) == [1.0, 2.0, 4.0, 6.0]
