@@ -12,20 +12,28 @@ _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)[\"“(]?([A-Z][\w'-]*)")
 
 
 def normalise(text: str) -> str:
-    """Lower case, one space between words, no thousands separators, plain quotes: for finding a span in a text."""
+    """For finding a span in a text: lower case, one space between words, no thousands separators, no space before a
+    percent or degree sign, no articles (as SQuAD's answers are compared)."""
+    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", _with_articles(text)).split())
+
+
+def _with_articles(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
+    text = re.sub(r"(?<=\d)\s+(?=[%°])", "", text)
     return " ".join(text.split())
 
 
 def states_fact(text: str, answer: str) -> bool:
     """Whether `answer` stands in `text` as a whole (normalised; not inside a longer word or number)."""
-    wanted = normalise(answer)
+    # an answer may be nothing but an article: the rating A
+    prepare = normalise if normalise(answer) else _with_articles
+    wanted = prepare(answer)
     if not wanted:
         raise ValueError("an empty answer stands in every text")
     before = r"(?<![\w.])" if wanted[0].isalnum() else ""
     after = r"(?!\w|\.\d)" if wanted[-1].isalnum() else ""
-    return re.search(before + re.escape(wanted) + after, normalise(text)) is not None
+    return re.search(before + re.escape(wanted) + after, prepare(text)) is not None
 
 
 def unsupported_spans(compression: str, document: str, query: str = "") -> list[str]:

@@ -33,6 +33,7 @@ METRICS = {
     "distortion/fact_missing": "share of compressions in which the asked answer does not stand",
     "faithfulness/unsupported": "share of compressions with a number or name that the document does not have",
     "reward/total": "MI − price · rate, with gates",
+    "reward/hard": "MI among counterfactuals alone − price · rate",
     "reward/mi": "its MI part",
     "reward/rate": "its rate part (negative)",
     "reward/gated": "share of empty or looping compressions",
@@ -97,6 +98,7 @@ class Tracker:
     def _start_wandb(
         self, config: Mapping[str, Any], project: str, group: str | None, job_type: str, resumed: bool
     ) -> Any:
+        os.environ.setdefault("WANDB_SILENT", "true")  # it warns at every table of an offline run
         import wandb
 
         identity = self.directory / "wandb_id"

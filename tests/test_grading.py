@@ -15,7 +15,10 @@ from infoagent.grading import is_looping, states_fact, unsupported_spans
         ("A value of 3.5.", "3.5", True),
         ("Given METOPROLOL daily", "metoprolol", True),
         ("the party", "art", False),
-        ("She pays 12.5 %", "12.5 %", True),
+        ("She pays 12.5%.", "12.5 %", True),
+        ("It was 38.2°C.", "38.2 °C", True),
+        ("the torn tarpaulin", "a torn tarpaulin", True),
+        ("a rating of A", "A", True),
         ("", "x", False),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,33 +39,48 @@ def estimate(records: Sequence[Record], kinds: Sequence[str]) -> MIEstimate | No
     return estimate_mi(np.array(rows), source, document=[r["document_id"] for r in records])
 
 
-def compression_values(price: float) -> dict[str, tuple[Value, str]]:
-    """Numbers that each compression of an LM has: name → (value, which records have it)."""
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a record has: how it is computed, which field it needs, and among which negatives."""
+
+    value: Value
+    needs: str
+    kinds: tuple[str, ...] = ()
+
+    def exists(self, record: Record) -> bool:
+        return self.needs in record and (not self.kinds or len(columns(record, self.kinds)) > 1)
+
+
+def compression_quantities(price: float) -> dict[str, Quantity]:
+    """Numbers of a compression, under the house's names."""
     return {
-        "mi/nats": (lambda r: mi_term_nats(r, EASY + HARD), "log_probs"),
-        "mi/easy_nats": (lambda r: mi_term_nats(r, EASY), "log_probs"),
-        "mi/hard_nats": (lambda r: mi_term_nats(r, HARD), "log_probs"),
-        "rate/tokens": (lambda r: float(r["rate_tokens"]), "rate_tokens"),
-        "rate/bytes": (lambda r: float(r["rate_bytes"]), "rate_bytes"),
-        "reward/total": (lambda r: mi_term_nats(r, EASY + HARD) - price * r["rate_tokens"], "log_probs"),
-        "distortion/fact_missing": (lambda r: float(not r["fact_kept"]), "fact_kept"),
-        "faithfulness/unsupported": (lambda r: float(bool(r["unsupported"])), "unsupported"),
-        "reward/truncated": (lambda r: float(r["finish"] == "length"), "log_probs"),
+        "mi/nats": Quantity(lambda r: mi_term_nats(r, EASY + HARD), "log_probs", EASY + HARD),
+        "mi/easy_nats": Quantity(lambda r: mi_term_nats(r, EASY), "log_probs", EASY),
+        "mi/hard_nats": Quantity(lambda r: mi_term_nats(r, HARD), "log_probs", HARD),
+        "rate/tokens": Quantity(lambda r: float(r["rate_tokens"]), "rate_tokens"),
+        "rate/bytes": Quantity(lambda r: float(r["rate_bytes"]), "rate_bytes"),
+        "reward/total": Quantity(
+            lambda r: mi_term_nats(r, EASY + HARD) - price * r["rate_tokens"], "log_probs", EASY + HARD
+        ),
+        "reward/hard": Quantity(lambda r: mi_term_nats(r, HARD) - price * r["rate_tokens"], "log_probs", HARD),
+        "distortion/fact_missing": Quantity(lambda r: float(not r["fact_kept"]), "fact_kept"),
+        "faithfulness/unsupported": Quantity(lambda r: float(bool(r["unsupported"])), "unsupported"),
+        "reward/truncated": Quantity(lambda r: float(r["finish"] == "length"), "log_probs"),
     }
 
 
-PREDICTION_VALUES: dict[str, tuple[Value, str]] = {
-    "distortion/error": (lambda r: float(not r["correct"]), "correct"),
-    "distortion/nll": (lambda r: float(r["answer_nll_nats"]), "answer_nll_nats"),
+PREDICTION_QUANTITIES = {
+    "distortion/error": Quantity(lambda r: float(not r["correct"]), "correct"),
+    "distortion/nll": Quantity(lambda r: float(r["answer_nll_nats"]), "answer_nll_nats"),
 }
 
 
-def finding(records: Sequence[Record], value: Value, needs: str) -> Finding | None:
-    """Mean over documents with its interval, or None where no record has what the value needs."""
-    known = [r for r in records if needs in r]
+def finding(records: Sequence[Record], quantity: Quantity) -> Finding | None:
+    """Mean over documents with its interval, or None where no record has the quantity."""
+    known = [r for r in records if quantity.exists(r)]
     if not known:
         return None
-    return mean_interval([value(r) for r in known], [r["document_id"] for r in known])
+    return mean_interval([quantity.value(r) for r in known], [r["document_id"] for r in known])
 
 
 def summarise(records: Sequence[Record], price: float) -> list[dict[str, Any]]:
@@ -97,11 +113,9 @@ def _summary(
         "predictors": {},
     }
     scored = [r for r in good if "log_probs" in r]
-    for name, (value, needs) in compression_values(price).items():
-        if name.startswith("mi/"):
-            continue
-        found = finding(good, value, needs)
-        if found is not None:
+    for name, quantity in compression_quantities(price).items():
+        found = finding(good, quantity)
+        if found is not None and not name.startswith("mi/"):  # MI comes with its ceiling, below
             result["values"][name] = vars(found)
     if scored:
         for name, kinds in (("easy", EASY), ("hard", HARD), ("all", EASY + HARD)):
@@ -113,7 +127,7 @@ def _summary(
                 result["estimates"][name] = details
     for predictor, answers in predictions.items():
         answered = [r for r in answers if r["status"] == "ok"]
-        values = {name: finding(answered, value, needs) for name, (value, needs) in PREDICTION_VALUES.items()}
+        values = {name: finding(answered, quantity) for name, quantity in PREDICTION_QUANTITIES.items()}
         result["predictors"][predictor] = {
             **{name: vars(found) for name, found in values.items() if found is not None},
             "failed": len(answers) - len(answered),
@@ -127,14 +141,14 @@ def compare(trained: Sequence[Record], frozen: Sequence[Record], price: float) -
     Pairs in which one side failed are left out and counted under "unpaired".
     """
     result: dict[str, dict[str, Any]] = {}
-    for kind, values in (("compression", compression_values(price)), ("prediction", PREDICTION_VALUES)):
+    for kind, quantities in (("compression", compression_quantities(price)), ("prediction", PREDICTION_QUANTITIES)):
         first, second = _by_problem(trained, kind), _by_problem(frozen, kind)
         both = [k for k in first if k in second]
-        for name, (value, needs) in values.items():
-            pairs = [(first[k], second[k]) for k in both if needs in first[k] and needs in second[k]]
-            if not pairs or (name.startswith("mi/") and len(columns(pairs[0][0], _KINDS[name])) < 2):
+        for name, quantity in quantities.items():
+            pairs = [(first[k], second[k]) for k in both if quantity.exists(first[k]) and quantity.exists(second[k])]
+            if not pairs:
                 continue
-            new, old = [value(a) for a, _ in pairs], [value(b) for _, b in pairs]
+            new, old = [quantity.value(a) for a, _ in pairs], [quantity.value(b) for _, b in pairs]
             documents = [a["document_id"] for a, _ in pairs]
             result[name] = {
                 "trained": mean_interval(new, documents).value,
@@ -144,9 +158,6 @@ def compare(trained: Sequence[Record], frozen: Sequence[Record], price: float) -
                 "unpaired": len(set(first) ^ set(second)),
             }
     return result
-
-
-_KINDS = {"mi/nats": EASY + HARD, "mi/easy_nats": EASY, "mi/hard_nats": HARD}
 
 
 def _by_problem(records: Sequence[Record], kind: str) -> dict[tuple[Any, ...], Record]:

@@ -13,6 +13,7 @@ COLUMNS = (
 # name → (title, factor, sign that is better)
 COMPARED = {
     "reward/total": ("reward (nats)", 1.0, +1),
+    "reward/hard": ("reward, hard negatives alone (nats)", 1.0, +1),
     "mi/nats": ("MI, all negatives (nats)", 1.0, +1),
     "mi/easy_nats": ("MI, easy negatives (nats)", 1.0, +1),
     "mi/hard_nats": ("MI, hard negatives (nats)", 1.0, +1),
