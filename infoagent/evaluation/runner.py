@@ -90,13 +90,15 @@ def evaluate(recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool = Fals
     """Fill the records of `recipe.output_dir`; what is there already is not computed again."""
     records = RecordFile(recipe.output_dir)
     pool = ModelPool(recipe.max_pack_tokens)
-    total = sum(len(cell.problems) * recipe.samples * (1 + len(recipe.predictors)) for cell in cells)
-    with tqdm(total=total, desc="evaluate", unit="record", disable=quiet) as bar:
-        for cell in cells:
-            bar.set_postfix_str(f"{cell.compressor.label} on {cell.data.name}", refresh=False)
+    for cell in cells:
+        # one bar for each kind of work: a compression costs many times what a prediction does
+        title = f"{cell.compressor.label} on {cell.data.name}"
+        work = len(cell.problems) * recipe.samples
+        with tqdm(total=work, desc=f"{title}: compress and score", unit="text", disable=quiet) as bar:
             for sample in range(recipe.samples):
                 _compress(recipe, cell, sample, records, pool, bar)
-            for predictor in recipe.predictors:
+        for predictor in recipe.predictors:
+            with tqdm(total=work, desc=f"{title}: {predictor.name} answers", unit="text", disable=quiet) as bar:
                 _predict(recipe, cell, predictor, records, pool, bar)
     return records
 
