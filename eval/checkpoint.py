@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.models import adapter_prompt, check_adapter
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import InputError
 
@@ -27,7 +28,6 @@ def main(argv: list[str] | None = None) -> int:
         print(describe_evaluation(recipe))
         return 0
 
-    from infoagent.evaluation.records import read_records
     from infoagent.evaluation.runner import plan_cells
     from infoagent.evaluation.session import run_evaluation
     from infoagent.evaluation.summary import compare
@@ -35,11 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.store import write_json
 
     cells = plan_cells(recipe)
-    summaries = run_evaluation(recipe, cells, arguments.quiet)
+    records, summaries = run_evaluation(recipe, cells, arguments.quiet)
     print(as_text(COLUMNS, [summary_row(s) for s in summaries]))
 
     comparisons = []
-    records = read_records(recipe.output_dir)
     for section in {cell.data.name: cell.data for cell in cells}.values():
         trained, frozen = (
             [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == section.name]
@@ -64,7 +63,15 @@ def with_checkpoint(recipe: EvaluationRecipe) -> tuple[str, str, EvaluationRecip
     frozen = next((c for c in recipe.compressors if c.kind == "lm"), None)
     if frozen is None:
         raise InputError("compressors: none of them is of kind lm; the checkpoint needs one to be compared with")
+    check_adapter(recipe.checkpoint, frozen.model.name)
+    prompt = adapter_prompt(recipe.checkpoint)
+    if prompt and prompt != frozen.prompt.model_dump():
+        raise InputError(
+            f"checkpoint: was trained with the prompt {prompt}; give compressor {frozen.label!r} the same prompt"
+        )
     label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
+    if label in [c.label for c in recipe.compressors]:
+        raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
     trained = frozen.model_copy(
         update={"label": label, "model": frozen.model.model_copy(update={"adapter": recipe.checkpoint})}
     )

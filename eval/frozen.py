@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.reporting.tables import COLUMNS, as_text, summary_row
 
     cells = plan_cells(recipe)  # everything that can be wrong is found before a model loads
-    summaries = run_evaluation(recipe, cells, arguments.quiet)
+    _, summaries = run_evaluation(recipe, cells, arguments.quiet)
     print(as_text(COLUMNS, [summary_row(s) for s in summaries]))
     print(f"\nrecords: {recipe.output_dir}/records.jsonl")
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -138,7 +140,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
     if Path(arguments.out).suffix != ".npz":
         raise InputError(f"--out {arguments.out}: must end in .npz")
-    problems = list(load_jsonl(arguments.documents, "all", None).problems)
+    problems = list(load_jsonl(arguments.documents, "all").problems)
     texts = _read_compressions(arguments.compressions, {p.id for p in problems})
     documents = list(dict.fromkeys(p.document for p in problems))
     by_id = {p.id: p for p in problems}
@@ -181,7 +183,7 @@ def _read_compressions(path: str, known: set[str]) -> list[tuple[str, str]]:
         raise InputError(f"--compressions {path}: no such file")
     found: list[tuple[str, str]] = []
     mistakes: list[str] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -223,7 +225,7 @@ def _mi(arguments: argparse.Namespace) -> None:
                 raise InputError(f"{path}: has no array {missing[0]!r}; it holds {', '.join(arrays) or 'nothing'}")
             log_probs, source = arrays["log_probs"], arrays["source"]
             estimand = str(arrays["estimand"]) if "estimand" in arrays else "not named in the file"
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not an .npz file of arrays: {error}") from error
@@ -235,7 +237,8 @@ def _mi(arguments: argparse.Namespace) -> None:
             raise InputError(f"{path}: {str(error).replace('with drop_failed', 'with --drop-failed')}") from error
     notes = [*estimate.warnings, *(str(w.message) for w in caught)]
     if arguments.json:
-        print(json.dumps({**estimate.to_dict(), "warnings": notes, "estimand": estimand}, indent=2))
+        fields = {**estimate.to_dict(), "warnings": notes, "estimand": estimand}
+        print(json.dumps(_finite(fields), indent=2, allow_nan=False))
         return
     low, high = estimate.ci_nats
     print(f"estimand                {estimand}")
@@ -248,6 +251,15 @@ def _mi(arguments: argparse.Namespace) -> None:
     print("at K                    " + ", ".join(f"{k}: {v:.3f}" for k, v in estimate.at_k.items()))
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null, where a warning says which it is."""
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _data_ls(_: argparse.Namespace) -> None:

@@ -39,7 +39,9 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | type(None)):
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no name", None)
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(
@@ -56,6 +58,13 @@ _StrictLoader.yaml_implicit_resolvers = {
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
 
 
 def _parse_yaml(text: str, where: str) -> Any:
@@ -77,7 +86,7 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
         file = Path(path)
         if not file.is_file():
             raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
-        content = _parse_yaml(file.read_text(encoding="utf-8"), where) or {}
+        content = _parse_yaml(_read(file), where) or {}
         if not isinstance(content, dict):
             raise InputError(
                 f"{file}: a recipe is a mapping of keys to values, this file holds a {type(content).__name__}"
@@ -102,7 +111,7 @@ def recipe_keys(path: str | Path) -> set[str]:
     file = Path(path)
     if not file.is_file():
         raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
-    content = _parse_yaml(file.read_text(encoding="utf-8"), str(file)) or {}
+    content = _parse_yaml(_read(file), str(file)) or {}
     return set(content) if isinstance(content, dict) else set()
 
 

@@ -1,4 +1,4 @@
-"""The schema of each recipe. The sentence under a field is what `infoagent config show --explain` prints."""
+"""The schema of each recipe. The sentence under a field is its documentation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ModelSection(Section):
     name: Name = "smollm2-135m"
     """An embedded model (`infoagent models`), a hub id, or a local directory."""
     revision: str | None = None
-    """Hub revision; None takes the default branch and records the commit that was loaded."""
+    """Hub revision; None takes the default branch. Name a commit to make a run repeatable."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Weights and arithmetic. Log-softmax is always computed in float32."""
     adapter: str | None = None

@@ -89,11 +89,13 @@ class MIReward:
     budget_words: int | None
     scorer: Scorer | None = None
     last: list[ScoredCompression] = field(default_factory=list)
+    stop_ids: set[int] = field(default_factory=set)
+    """Tokens that end a completion; the trainer may know more of them than the tokenizer."""
     __name__ = "mi_minus_rate"
 
     def __post_init__(self) -> None:
         self._end = end_of_turn_id(self.tokenizer)
-        self._stop = {self._end, int(self.tokenizer.eos_token_id)}
+        self.stop_ids |= {self._end, int(self.tokenizer.eos_token_id)}
 
     def __call__(
         self,
@@ -112,7 +114,7 @@ class MIReward:
             rows_of.setdefault(index, []).append(row)
         for index, rows in rows_of.items():
             compressions = [
-                compression_from_ids(self.tokenizer, self.problems[index].id, completion_ids[row], self._stop)
+                compression_from_ids(self.tokenizer, self.problems[index].id, completion_ids[row], self.stop_ids)
                 for row in rows
             ]
             for row, result in zip(rows, self.score(index, compressions), strict=True):

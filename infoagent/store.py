@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from infoagent.types import InputError
+
 
 def provenance() -> dict[str, Any]:
     """What a number needs to be repeated: commit, versions, machine, time."""
@@ -58,16 +60,30 @@ def _commit() -> str:
     return commit.strip() + ("+changes" if changes.strip() else "")
 
 
+def check_output_dir(output_dir: str, kind: str) -> None:
+    """Raise InputError if `output_dir` is a file or belongs to a run of another kind ("train" or "evaluate")."""
+    directory = Path(output_dir)
+    if directory.exists() and not directory.is_dir():
+        raise InputError(f"output_dir = {output_dir!r}: is a file; name a directory")
+    run_file = directory / "run.json"
+    if run_file.is_file():
+        held = json.loads(run_file.read_text(encoding="utf-8")).get("kind", kind)
+        if held != kind:
+            raise InputError(f"output_dir = {output_dir!r}: belongs to a run of kind {held!r}; name another output_dir")
+
+
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other is an error."""
-    rows = []
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, Any]] = []
+    if not Path(path).stat().st_size:
+        return rows
+    lines = Path(path).read_bytes().removesuffix(b"\n").split(b"\n")  # not splitlines: texts hold other line ends
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             if number < len(lines):
-                raise ValueError(f"{path}:{number}: damaged line: {error.msg}") from error
+                raise ValueError(f"{path}:{number}: damaged line: {error}") from error
     return rows
 
 

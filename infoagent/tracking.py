@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.store import read_jsonl
+from infoagent.types import InputError
 
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
@@ -28,12 +29,14 @@ METRICS = {
     "rate/tokens": "mean length without the end-of-turn token",
     "rate/bytes": "mean length in UTF-8 bytes",
     "rate/price": "nats per unit of rate",
+    "rate/truncated": "in evaluation: share of compressions cut at the length limit",
     "distortion/error": "1 − accuracy of the predictor",
     "distortion/nll": "nats of the reference answer under the predictor",
     "distortion/fact_missing": "share of compressions in which the asked answer does not stand",
     "faithfulness/unsupported": "share of compressions with a number or name that the document does not have",
     "reward/total": "MI − price · rate, with gates",
-    "reward/hard": "MI among counterfactuals alone − price · rate",
+    "objective/nats": "in evaluation: mi/nats − price · rate/tokens, without training's gates and penalties",
+    "objective/hard_nats": "the same among counterfactual negatives alone",
     "reward/mi": "its MI part",
     "reward/rate": "its rate part (negative)",
     "reward/gated": "share of empty or looping compressions",
@@ -81,6 +84,10 @@ class Tracker:
         for name in (METRICS_FILE, SAMPLES_FILE):
             self._keep_until(self.directory / name, resume_step)
         self.mode = wandb_mode(wandb)
+        if self.mode == "online" and not _logged_in():
+            raise InputError(
+                "tracking.wandb = 'online': no login found; run `wandb login`, set WANDB_API_KEY, or use offline"
+            )
         self._run: Any = None
         if self.mode != "disabled":
             self._run = self._start_wandb(config, project, group, job_type, resume_step is not None)

@@ -58,7 +58,6 @@ class ProblemSet:
     revision: str
     split: str
     problems: tuple[Problem, ...]
-    evaluation_only: bool = False
 
     def __len__(self) -> int:
         return len(self.problems)
@@ -77,7 +76,8 @@ class Compression:
     """A text z that a compressor wrote for a problem.
 
     `token_ids` are the ids that the compressor sampled, without the end-of-turn token; `finish` says whether that
-    token was sampled ("stop") or the length limit cut the text off ("length").
+    token was sampled ("stop") or the length limit cut the text off ("length"). `stop_id` is the token that ended the
+    turn, where it is known.
     """
 
     problem_id: str
@@ -86,6 +86,7 @@ class Compression:
     finish: FinishReason
     sample: int = 0
     seconds: float = float("nan")
+    stop_id: int | None = None
 
     @property
     def rate_tokens(self) -> int:

@@ -36,6 +36,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         training_rows,
     )
     from infoagent.training.run_directory import (
+        check_same_sources,
         checkpoint_facts,
         checkpoint_step,
         discard_incomplete,
@@ -46,6 +47,15 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
     prepared = prepare(recipe)
+    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data.revision)
+    if resume_from is not None:
+        check_same_sources(resume_from, facts)
+        if checkpoint_step(resume_from) >= recipe.grpo.steps:
+            print(
+                f"{resume_from}: has all {recipe.grpo.steps} steps already; raise grpo.steps to go on", file=sys.stderr
+            )
+            print(resume_from)
+            return 0
 
     from transformers import PrinterCallback, ProgressCallback
     from trl import GRPOTrainer
@@ -87,14 +97,11 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
             processing_class=prepared.tokenizer,
             peft_config=peft_config,
             callbacks=[
-                RunCallback(
-                    tracker, reward,
-                    checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data.revision),
-                    recipe.tracking.samples_every, quiet,
-                )
+                RunCallback(tracker, reward, facts, recipe, quiet)
             ],
         )  # fmt: skip
         reward.scorer = frozen_scorer(recipe, trainer)
+        reward.stop_ids |= set(trainer.eos_token_ids)
     for printer in (ProgressCallback, PrinterCallback):  # RunCallback shows the one bar
         trainer.remove_callback(printer)
 
@@ -104,9 +111,6 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     failed = True
     try:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-        if trainer.state.global_step % recipe.grpo.save_steps:  # the last step is always kept
-            trainer._save_checkpoint(trainer.model, trial=None)
-            trainer.callback_handler.on_save(trainer.args, trainer.state, trainer.control)
         failed = False
     finally:
         if tracker is not None:

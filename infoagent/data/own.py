@@ -30,7 +30,7 @@ def _existing(path: str | None, name: str, what: str) -> Path:
     return found
 
 
-def load_jsonl(path: str | None, split: str, limit: int | None) -> ProblemSet:
+def load_jsonl(path: str | None, split: str) -> ProblemSet:
     """Problems of a JSONL file. Splits are by `group` where it is given, else by document."""
     file = _existing(path, "jsonl", "a JSONL file")
     if not file.is_file():
@@ -42,10 +42,10 @@ def load_jsonl(path: str | None, split: str, limit: int | None) -> ProblemSet:
     mistakes: list[str] = []
     lines_of: dict[str, int] = {}
     try:
-        lines = content.decode("utf-8").splitlines()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: strings may hold other line ends
         if not line.strip():
             continue
         where = f"{file}:{number}"
@@ -78,7 +78,7 @@ def load_jsonl(path: str | None, split: str, limit: int | None) -> ProblemSet:
             raise InputError(
                 f"{file}: split {split!r} is empty with {len(wholes)} groups or documents; use data.split=all"
             )
-    return ProblemSet(file.stem, "sha256:" + hashlib.sha256(content).hexdigest()[:16], split, tuple(problems[:limit]))
+    return ProblemSet(file.stem, "sha256:" + hashlib.sha256(content).hexdigest()[:16], split, tuple(problems))
 
 
 def _row_mistakes(row: Any) -> list[str]:
@@ -93,6 +93,9 @@ def _row_mistakes(row: Any) -> list[str]:
             mistakes.append(f"field {field!r}: must be a string, got {type(value).__name__}")
         elif not value.strip():
             mistakes.append(f"field {field!r}: is empty")
+    for field, value in row.items():
+        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+            mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
     for field in ("answer", "group", "evidence"):
         value = row.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):
@@ -128,12 +131,12 @@ def _problem(row: dict[str, Any]) -> Problem:
     )
 
 
-def load_text(
-    path: str | None, split: str, limit: int | None, seed: int, min_words: int | None, max_words: int | None
-) -> ProblemSet:
+def load_text(path: str | None, split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
     """Passages of text or Markdown files with cloze questions, group = file; splits by file."""
     root = _existing(path, "text", "a text file or a folder")
-    files = [root] if root.is_file() else sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES)
+    files = (
+        [root] if root.is_file() else sorted(f for f in root.rglob("*") if f.suffix.lower() in SUFFIXES and f.is_file())
+    )
     if not files:
         raise InputError(f"data.path = {path!r}: holds no file that ends in {' or '.join(SUFFIXES)}")
     low = min_words if min_words is not None else min(120, max_words or 120)
@@ -162,7 +165,7 @@ def load_text(
             sizes[passage.group] = sizes.get(passage.group, 0) + 1
         assigned = split_of(sizes) if sizes else {}
         passages = [p for p in passages if assigned[p.group] == split]
-    problems = make_questions(passages, seed)[:limit]
+    problems = make_questions(passages, seed)
     if not problems:
         raise InputError(
             f"data.path = {path!r}: split {split!r} gives no question from {len(files)} files and {len(passages)} "

@@ -14,7 +14,7 @@ from infoagent.data.passages import cut, split_of, without_repetition
 from infoagent.types import ProblemSet
 
 
-def load(split: str, limit: int | None, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
+def load(split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
     """Passages of 120 to 250 words, group = topic; splits by topic."""
     from pydoc_data.topics import topics
 
@@ -32,4 +32,4 @@ def load(split: str, limit: int | None, seed: int, min_words: int | None, max_wo
         sizes[passage.group] = sizes.get(passage.group, 0) + 1
     assigned = split_of(sizes)
     kept = [p for p in passages if split in ("all", assigned[p.group])]
-    return ProblemSet("python-reference", revision, split, tuple(make_questions(kept, seed)[:limit]))
+    return ProblemSet("python-reference", revision, split, tuple(make_questions(kept, seed)))

@@ -18,13 +18,14 @@ import numpy as np
 
 from infoagent.data import record_templates
 from infoagent.data.record_templates import GENERAL_FILLERS, KINDS, Fact, Kind
-from infoagent.types import Negative, Problem, ProblemSet
+from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 DEFAULT_SIZE = {"train": 2000, "validation": 200, "test": 200}
 STYLES = ("prose", "note", "letter")
 COUNTERFACTUALS = 8
 CHOICES = 4
+ATTEMPTS = 200
 
 _OPENINGS = {
     "prose": "{title} {code}. This concerns {name} ({group}).",
@@ -96,12 +97,8 @@ def draw_record(rng: np.random.Generator, min_words: int, max_words: int) -> Rec
             facts.append(pool.pop())
         else:
             fillers.append((int(rng.integers(len(facts))), spare.pop()))
-        if words() > max_words:
-            if take_fact:
-                facts.pop()
-            else:
-                fillers.pop()
-            break
+        if words() > max_words:  # too long a piece: leave it out and try the next
+            (facts if take_fact else fillers).pop()
     return Record(kind, code, name, group, style, tuple(facts), tuple(fillers))
 
 
@@ -120,8 +117,16 @@ def _other_values(fact: Fact, value: str, number: int, rng: np.random.Generator)
 def make_problem(seed: int, split: str, index: int, min_words: int, max_words: int) -> Problem:
     """The problem number `index` of a split: a record, a question on one of its facts, choices, counterfactuals."""
     rng = np.random.default_rng([seed, SPLITS[split], index])
-    record = draw_record(rng, min_words, max_words)
-    document = record.text()
+    for _ in range(ATTEMPTS):
+        record = draw_record(rng, min_words, max_words)
+        document = record.text()
+        if min_words <= len(document.split()) <= max_words and record.facts:
+            break
+    else:
+        raise InputError(
+            f"data.min_words = {min_words}, data.max_words = {max_words}: no record came out so long in {ATTEMPTS} tries; "
+            "records have 30 to 450 words, and need some room between the two"
+        )
     # a value that stands twice in the text cannot be asked for: the question would have two places
     askable = [(fact, value) for fact, value, _ in record.facts if document.count(value) == 1]
     fact, value = askable[int(rng.integers(len(askable)))]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from infoagent.data import own, python_reference, records
-from infoagent.types import InputError, ProblemSet
+from infoagent.types import InputError, Problem, ProblemSet
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,20 @@ def load_data(
         raise InputError(
             f"data.path: data.name={name} is built in and takes no path; for your own data use jsonl or text"
         )
-    if name == "records":
+    if name == "records":  # any number of records can be made
         return records.load(split, limit, seed, min_words, max_words)
     if name == "python-reference":
-        return python_reference.load(split, limit, seed, min_words, max_words)
-    if name == "jsonl":
-        return own.load_jsonl(path, split, limit)
-    return own.load_text(path, split, limit, seed, min_words, max_words)
+        data = python_reference.load(split, seed, min_words, max_words)
+    elif name == "jsonl":
+        data = own.load_jsonl(path, split)
+    else:
+        data = own.load_text(path, split, seed, min_words, max_words)
+    if not data.problems:
+        raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")
+    return data if limit is None else replace(data, problems=_drawn(data.problems, limit, seed))
+
+
+def _drawn(problems: tuple[Problem, ...], limit: int, seed: int) -> tuple[Problem, ...]:
+    """`limit` problems drawn by `seed`, in their old order; a smaller limit draws a part of a larger one's."""
+    order = np.random.default_rng(seed).permutation(len(problems))[:limit]
+    return tuple(problems[int(i)] for i in sorted(order))

@@ -9,7 +9,8 @@ from infoagent.recipes import EvaluationRecipe
 
 
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
-    """Records, tokens, GFLOP, seconds and money of the whole grid; prefixes counted in full."""
+    """Records, tokens, GFLOP, seconds and money of compressing and scoring; prefixes counted in full, answers (short
+    prompts) not counted."""
     sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
     lines = [
         f"plan: {len(recipe.compressors)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors"

@@ -23,7 +23,7 @@ from infoagent.evaluation.records import RecordFile, content_key
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import generate
-from infoagent.lm.models import check_adapter, context_tokens, load_config, load_tokenizer, resolve
+from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import (
     PREDICTOR_TEMPLATES,
     chat_ids,
@@ -38,6 +38,8 @@ from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
 from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
 
 PREDICTOR_TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
+ANSWER_TOKENS = 64
+"""Room left for an answer when a predictor's context is checked."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Cell:
 
     compressor: CompressorSection
     revision: str
+    adapter_revision: str | None
     data: ProblemSet
     problems: list[Problem]
     negatives: list[tuple[Negative, ...]]
@@ -53,7 +56,8 @@ class Cell:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides a compression beside its problem."""
-        return {**self.compressor.model_dump(exclude={"label"}), "revision": self.revision}
+        revisions = {"revision": self.revision, "adapter_revision": self.adapter_revision}
+        return {**self.compressor.model_dump(exclude={"label"}), **revisions}
 
 
 def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
@@ -65,11 +69,22 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
     cells: list[Cell] = []
     counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
     sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
+    names = [data.name for data in sets]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"data: two sections are named {max(names, key=names.count)!r}; evaluate them in two output_dirs"
+        )
+    for predictor in recipe.predictors:
+        try:
+            mistakes += _predictor_mistakes(predictor, recipe, sets)
+        except InputError as error:
+            mistakes += error.problems
     for compressor in recipe.compressors:
         try:
             check_template(compressor.prompt.template)
-            if compressor.model.adapter is not None:
-                check_adapter(compressor.model.adapter, compressor.model.name)
+            adapter = compressor.model.adapter
+            if adapter is not None:
+                check_adapter(adapter, compressor.model.name)
             reference = resolve(compressor.model.name, compressor.model.revision)
             tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
             for section, data in zip(recipe.data, sets, strict=True):
@@ -78,7 +93,8 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
                     compressor.prompt.template, compressor.prompt.budget_words,
                 )  # fmt: skip
                 negatives = draw_negatives(problems, counts, recipe.negatives.seed)
-                cells.append(Cell(compressor, reference.revision, data, problems, negatives))
+                revision = None if adapter is None else adapter_revision(adapter)
+                cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives))
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:
@@ -86,21 +102,49 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
     return cells
 
 
-def evaluate(recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool = False) -> RecordFile:
-    """Fill the records of `recipe.output_dir`; what is there already is not computed again."""
+def _predictor_mistakes(predictor: ModelSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:
+    """Is the predictor there, and can it read a whole document where the grid hands it one?"""
+    if predictor.adapter is not None:
+        check_adapter(predictor.adapter, predictor.name)
+    reference = resolve(predictor.name, predictor.revision)
+    tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
+    if not any(c.kind == "full-document" for c in recipe.compressors):
+        return []
+    mistakes = []
+    for data in sets:
+        longest = max(data.problems, key=lambda p: len(p.document))
+        prompt = chat_ids(tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
+        if len(prompt) + ANSWER_TOKENS > context:
+            mistakes.append(
+                f"predictors: {predictor.name!r} holds {context} tokens, the full document of problem {longest.id!r} "
+                f"takes {len(prompt)}; leave the full-document anchor out, or use another predictor"
+            )
+    return mistakes
+
+
+def evaluate(recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool = False) -> list[dict[str, Any]]:
+    """The records of this grid; what recipe.output_dir holds already is not computed again.
+
+    The directory may hold records of other grids as well: they are kept, and not returned.
+    """
     records = RecordFile(recipe.output_dir)
     pool = ModelPool(recipe.max_pack_tokens)
+    current: list[dict[str, Any]] = []
     for cell in cells:
         # one bar for each kind of work: a compression costs many times what a prediction does
         title = f"{cell.compressor.label} on {cell.data.name}"
         work = len(cell.problems) * recipe.samples
+        keys: list[str] = []
         with tqdm(total=work, desc=f"{title}: compress and score", unit="text", disable=quiet) as bar:
             for sample in range(recipe.samples):
-                _compress(recipe, cell, sample, records, pool, bar)
+                keys += _compress(recipe, cell, sample, records, pool, bar)
         for predictor in recipe.predictors:
             with tqdm(total=work, desc=f"{title}: {predictor.name} answers", unit="text", disable=quiet) as bar:
-                _predict(recipe, cell, predictor, records, pool, bar)
-    return records
+                keys += _predict(recipe, cell, predictor, records, pool, bar)
+        # a label is a name for this grid only, so it comes from the recipe and not from an earlier record
+        label = {"label": cell.compressor.label}
+        current += [{**(row := records.rows[key]), "compressor": {**row["compressor"], **label}} for key in keys]
+    return current
 
 
 def compression_key(recipe: EvaluationRecipe, cell: Cell, index: int, sample: int) -> str:
@@ -113,19 +157,21 @@ def compression_key(recipe: EvaluationRecipe, cell: Cell, index: int, sample: in
 
 def _compress(
     recipe: EvaluationRecipe, cell: Cell, sample: int, records: RecordFile, pool: ModelPool, bar: Any
-) -> None:
+) -> list[str]:
+    """Compress and score every problem of a cell once. Returns the keys of its records."""
+    keys = [compression_key(recipe, cell, i, sample) for i in range(len(cell.problems))]
     for batch in _batches(len(cell.problems), recipe.batch_size):
-        keys = [compression_key(recipe, cell, i, sample) for i in batch]
-        missing = [not records.done(key) for key in keys]
-        bar.update(missing.count(False))
-        if not any(missing):
+        missing = [i for i in batch if not records.done(keys[i])]
+        bar.update(len(batch) - len(missing))
+        if not missing:
             continue
         # the whole batch is drawn again even if a part is there: the draw depends on the batch
-        compressions = _write(recipe, cell, batch, sample, pool)
-        for index, key, compression, needed in zip(batch, keys, compressions, missing, strict=True):
-            if needed:
-                records.append({"key": key, **_compression_record(recipe, cell, index, compression, pool)})
+        for index, compression in zip(batch, _write(recipe, cell, batch, sample, pool), strict=True):
+            if index in missing:
+                row = _compression_record(recipe, cell, index, compression, pool)
+                records.append({"key": keys[index], **row})
                 bar.update(1)
+    return keys
 
 
 def _write(
@@ -205,35 +251,43 @@ def _compression_record(
     return record
 
 
+def predictor_identity(predictor: ModelSection) -> dict[str, Any]:
+    """What decides an answer beside the compression and the question."""
+    return {
+        **predictor.model_dump(),
+        "revision": resolve(predictor.name, predictor.revision).revision,
+        "adapter_revision": None if predictor.adapter is None else adapter_revision(predictor.adapter),
+        "template": PREDICTOR_TEMPLATE,
+    }
+
+
 def _predict(
-    recipe: EvaluationRecipe,
-    cell: Cell,
-    predictor: ModelSection,
-    records: RecordFile,
-    pool: ModelPool,
-    bar: Any,
-) -> None:
-    """Which choice does a predictor take that sees the compression and the question alone?"""
-    revision = resolve(predictor.name, predictor.revision).revision
+    recipe: EvaluationRecipe, cell: Cell, predictor: ModelSection, records: RecordFile, pool: ModelPool, bar: Any
+) -> list[str]:
+    """Which choice does a predictor take that sees the compression and the question alone? Returns the keys."""
+    identity = predictor_identity(predictor)
+    keys = []
     for sample in range(recipe.samples):
         for index, problem in enumerate(cell.problems):
             bar.update(1)
             source = records.rows[compression_key(recipe, cell, index, sample)]
             if problem.answer is None or source["status"] != "ok":
                 continue
-            identity = {**predictor.model_dump(), "revision": revision, "template": PREDICTOR_TEMPLATE}
             key = content_key(kind="prediction", compression=source["key"], predictor=identity, choices=problem.choices)
-            if not records.done(key):
-                row = {
-                    "key": key, "kind": "prediction", "status": "ok", "compression_key": source["key"],
-                    "compressor": source["compressor"], "predictor": identity, "data": source["data"],
-                    "problem_id": problem.id, "document_id": problem.document_id, "sample": sample,
-                }  # fmt: skip
-                try:
-                    row |= _answer(pool, predictor, source["text"], problem)
-                except FloatingPointError as error:
-                    row |= {"status": "failed", "error": f"prediction: {error}"}
-                records.append(row)
+            keys.append(key)
+            if records.done(key):
+                continue
+            row = {
+                "key": key, "kind": "prediction", "status": "ok", "compression_key": source["key"],
+                "compressor": source["compressor"], "predictor": identity, "data": source["data"],
+                "problem_id": problem.id, "document_id": problem.document_id, "sample": sample,
+            }  # fmt: skip
+            try:
+                row |= _answer(pool, predictor, source["text"], problem)
+            except FloatingPointError as error:
+                row |= {"status": "failed", "error": f"prediction: {error}"}
+            records.append(row)
+    return keys
 
 
 def _answer(pool: ModelPool, predictor: ModelSection, text: str, problem: Problem) -> dict[str, Any]:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import Cell, evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.recipes import EvaluationRecipe
-from infoagent.store import provenance, write_json
+from infoagent.store import check_output_dir, provenance, write_json
 from infoagent.tracking import Tracker
 
 SUMMARY_FILE = "summary.json"
 
 
-def run_evaluation(recipe: EvaluationRecipe, cells: list[Cell], quiet: bool) -> list[dict[str, Any]]:
-    """Evaluate the grid, write summary.json and log it. Returns the summaries of this recipe's cells."""
-    write_json(
-        Path(recipe.output_dir) / "run.json",
-        {
-            "recipe": recipe.model_dump(mode="json"),
-            "data_revisions": {c.data.name: c.data.revision for c in cells},
-            **provenance(),
-        },
-    )
-    evaluate(recipe, cells, quiet)
-    summaries = summarise(read_records(recipe.output_dir), recipe.price)
+def run_evaluation(
+    recipe: EvaluationRecipe, cells: list[Cell], quiet: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Evaluate the grid, write run.json and summary.json, log it. Returns (records, summaries) of these cells."""
+    check_output_dir(recipe.output_dir, "evaluate")
+    run: dict[str, Any] = {
+        "kind": "evaluate",
+        "recipe": recipe.model_dump(mode="json"),
+        "data_revisions": {c.data.name: c.data.revision for c in cells},
+        **provenance(),
+    }
+    write_json(Path(recipe.output_dir) / "run.json", run)
+    records = evaluate(recipe, cells, quiet)
+    write_json(Path(recipe.output_dir) / "run.json", {**run, "record_keys": [r["key"] for r in records]})
+    summaries = summarise(records, recipe.price)
     write_json(Path(recipe.output_dir) / SUMMARY_FILE, summaries)
     tracker = Tracker(
         recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
@@ -36,7 +37,7 @@ def run_evaluation(recipe: EvaluationRecipe, cells: list[Cell], quiet: bool) -> 
     for step, summary in enumerate(summaries):
         tracker.log(step, flat_metrics(summary))
     tracker.finish()
-    return summaries
+    return records, summaries
 
 
 def flat_metrics(summary: dict[str, Any]) -> dict[str, Any]:
@@ -52,8 +53,3 @@ def flat_metrics(summary: dict[str, Any]) -> dict[str, Any]:
     for values in list(summary["predictors"].values())[:1]:
         line |= {name: found["value"] for name, found in values.items() if name != "failed"}
     return line
-
-
-def read_summaries(directory: str | Path) -> list[dict[str, Any]]:
-    """The summaries of an evaluation. Raises FileNotFoundError where there are none."""
-    return list(json.loads((Path(directory) / SUMMARY_FILE).read_text(encoding="utf-8")))

@@ -59,13 +59,13 @@ def compression_quantities(price: float) -> dict[str, Quantity]:
         "mi/hard_nats": Quantity(lambda r: mi_term_nats(r, HARD), "log_probs", HARD),
         "rate/tokens": Quantity(lambda r: float(r["rate_tokens"]), "rate_tokens"),
         "rate/bytes": Quantity(lambda r: float(r["rate_bytes"]), "rate_bytes"),
-        "reward/total": Quantity(
+        "objective/nats": Quantity(
             lambda r: mi_term_nats(r, EASY + HARD) - price * r["rate_tokens"], "log_probs", EASY + HARD
         ),
-        "reward/hard": Quantity(lambda r: mi_term_nats(r, HARD) - price * r["rate_tokens"], "log_probs", HARD),
+        "objective/hard_nats": Quantity(lambda r: mi_term_nats(r, HARD) - price * r["rate_tokens"], "log_probs", HARD),
         "distortion/fact_missing": Quantity(lambda r: float(not r["fact_kept"]), "fact_kept"),
         "faithfulness/unsupported": Quantity(lambda r: float(bool(r["unsupported"])), "unsupported"),
-        "reward/truncated": Quantity(lambda r: float(r["finish"] == "length"), "log_probs"),
+        "rate/truncated": Quantity(lambda r: float(r["finish"] == "length"), "log_probs"),
     }
 
 

@@ -147,6 +147,8 @@ def estimate_mi(
     at_k[candidates] = infonce
 
     notes = []
+    if not np.isfinite(upper):
+        notes.append("leave-one-out and midpoint are infinite: a compression is impossible under every other document")
     if failed_C.any():
         notes.append(f"{int(failed_C.sum())} of {len(failed_C)} compressions dropped: a cell had failed")
     if saturation > 0.5:

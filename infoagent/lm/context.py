@@ -31,9 +31,16 @@ def fit_to_context(
     """
     mistakes = []
     fitted = []
+    # any document may stand as a negative under any question: room is left for the longest question
+    longest_query = max((p.query for p in problems), key=lambda query: len(text_ids(tokenizer, query)), default="")
+    empty = len(compressor_ids(tokenizer, "", longest_query, template, budget_words)) + reply_tokens
     for problem in problems:
-        longest = max([problem.document, *(n.document for n in problem.negatives)], key=len)
-        length = len(compressor_ids(tokenizer, longest, problem.query, template, budget_words)) + reply_tokens
+        texts = [problem.document, *(n.document for n in problem.negatives)]
+        # a token holds at least one byte, so most documents need not be tokenised here
+        if empty + max(len(text.encode()) for text in texts) <= context_tokens:
+            fitted.append(problem)
+            continue
+        length = empty + max(len(text_ids(tokenizer, text)) for text in texts)
         if length <= context_tokens:
             fitted.append(problem)
         elif truncate == "error":
@@ -42,7 +49,6 @@ def fit_to_context(
                 f"{context_tokens}; set {setting} to head, tail or middle, or use a model with a longer context"
             )
         else:
-            empty = len(compressor_ids(tokenizer, "", problem.query, template, budget_words)) + reply_tokens
             fitted.append(_shorten(problem, _cutter(tokenizer, context_tokens - empty, truncate)))
     if mistakes:
         shown = mistakes[:5]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -31,17 +32,18 @@ def generate(
     if tokenizer.eos_token_id is not None:
         stop.add(int(tokenizer.eos_token_id))
     batch = tokenizer.pad({"input_ids": [list(p) for p in prompts]}, padding=True, return_tensors="pt").to(model.device)
-    sampling = (
-        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-        if temperature
-        else {"do_sample": False}
-    )
+    sampling: dict[str, Any] = {"do_sample": temperature > 0}
+    if temperature > 0:
+        sampling |= {"temperature": temperature, "top_k": 0, "top_p": 1.0, "min_p": None, "typical_p": 1.0}
     torch.manual_seed(seed)
     start = time.perf_counter()
     with torch.inference_mode():
         output = model.generate(
             **batch,
             **sampling,
+            # a model's own generation_config may bend its distribution; the scorer knows the plain one
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
             max_new_tokens=max_tokens,
             eos_token_id=sorted(stop),
             pad_token_id=tokenizer.pad_token_id,
@@ -66,4 +68,6 @@ def compression_from_ids(
     end = next((i for i, token in enumerate(ids) if token in stop), None)
     kept = tuple(int(t) for t in ids[:end])
     text = tokenizer.decode(list(kept), skip_special_tokens=True)  # type: ignore[attr-defined]
-    return Compression(problem_id, text, kept, "length" if end is None else "stop", sample, seconds)
+    if end is None:
+        return Compression(problem_id, text, kept, "length", sample, seconds)
+    return Compression(problem_id, text, kept, "stop", sample, seconds, stop_id=int(ids[end]))

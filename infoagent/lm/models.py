@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from infoagent.lm.allocator import keep_freed_memory
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.types import InputError
 
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 RECORD_FILE = "infoagent.json"
 """Written beside every adapter: which base it belongs to."""
 
@@ -74,8 +76,6 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
 
 def _directory_revision(directory: Path) -> str:
     """A cheap identity of local weights: names, sizes and modification times of the weight files."""
-    import hashlib
-
     source = directory / "infoagent_source.json"
     if source.is_file():
         return str(json.loads(source.read_text())["revision"])
@@ -102,6 +102,14 @@ def check_adapter(adapter: str, base: str) -> None:
     trained_on = adapter_base(directory)
     if trained_on != base:
         raise InputError(f"adapter {adapter!r}: trained on {trained_on!r}, not on {base!r}; name the same base model")
+    if not (directory / ADAPTER_WEIGHTS).is_file():
+        raise InputError(f"adapter {adapter!r}: its weights {ADAPTER_WEIGHTS} are missing; give a complete checkpoint")
+
+
+def adapter_revision(directory: str | Path) -> str:
+    """Hash of an adapter's weights: the same path with other weights is another compressor."""
+    weights = (Path(directory) / ADAPTER_WEIGHTS).read_bytes()
+    return "sha256:" + hashlib.sha256(weights).hexdigest()[:16]
 
 
 def adapter_base(directory: str | Path) -> str:
@@ -122,10 +130,9 @@ def load_tokenizer(reference: ModelReference) -> Any:
     """The model's own tokenizer, padded on the left (for generation), with its own chat template."""
     from transformers import AutoTokenizer
 
-    revision = reference.revision if reference.path == reference.name and "/" in reference.name else None
     is_hub = not Path(reference.path).is_dir()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(reference.path, revision=revision if is_hub else None)
+        tokenizer = AutoTokenizer.from_pretrained(reference.path, revision=reference.revision if is_hub else None)
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"model {reference.name!r}: no tokenizer could be loaded: {first}") from error

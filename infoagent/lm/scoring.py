@@ -30,8 +30,10 @@ LOGITS_BYTES = 512 * 2**20
 
 
 def continuation_ids(compression: Compression, end_of_turn: int) -> tuple[int, ...]:
-    """The ids to score for a compression: its own, and the end of turn if it was sampled."""
-    return compression.token_ids + ((end_of_turn,) if compression.finish == "stop" else ())
+    """The ids to score for a compression: its own, and the end of turn if one was sampled (that very token if known)."""
+    if compression.finish == "length":
+        return compression.token_ids
+    return (*compression.token_ids, end_of_turn if compression.stop_id is None else compression.stop_id)
 
 
 class Scorer:
@@ -48,7 +50,8 @@ class Scorer:
         self.base_only = base_only
         vocabulary = int(model.config.get_text_config().vocab_size)
         self.max_pack_tokens = max(1, min(max_pack_tokens, LOGITS_BYTES // (4 * vocabulary)))
-        self.shares_prefixes = has_full_attention_only(model.config)
+        # the mask of a pack is boolean, which torch's own attention understands and others add as 0 and 1
+        self.shares_prefixes = has_full_attention_only(model.config) and model.config._attn_implementation == "sdpa"
         self.prefix_tokens = 0
         """Prefix tokens that went through the model so far (shared ones once)."""
         self.continuation_tokens = 0

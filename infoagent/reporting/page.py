@@ -45,7 +45,10 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
 def side_by_side(directory: str, limit: int = SHOWN_SAMPLES) -> list[dict[str, Any]]:
     """The first problems of each data set with what every compressor wrote for them."""
     problems: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: {"texts": {}})
+    current = set(json.loads((Path(directory) / "run.json").read_text(encoding="utf-8")).get("record_keys", []))
     for record in read_jsonl(Path(directory) / "records.jsonl"):
+        if current and record["key"] not in current:
+            continue
         if record["kind"] != "compression" or record["sample"] != 0 or record["compressor"]["kind"] != "lm":
             continue
         entry = problems[(record["data"]["name"], record["problem_id"])]

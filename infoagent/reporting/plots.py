@@ -60,6 +60,8 @@ def rate_distortion(summaries: Sequence[Mapping[str, Any]]) -> str:
                     100 * (1 - accuracy["value"]), color=colour, linestyle="--", linewidth=1, label=s["label"]
                 )
             continue
+        if "rate/tokens" not in s["values"]:  # every compression failed
+            continue
         rate = s["values"]["rate/tokens"]
         rate_error = _error(rate["value"], rate["low"], rate["high"])
         if "hard" in s["estimates"]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 COLUMNS = (
-    "compressor", "MI easy", "MI hard", "tokens", "reward", "fact kept", "accuracy", "answer NLL", "unsupported", "failed",
+    "compressor", "MI easy", "MI hard", "tokens", "MI − price·tokens", "fact kept", "accuracy", "answer NLL", "unsupported", "failed",
 )  # fmt: skip
 
 # name → (title, factor, sign that is better)
 COMPARED = {
-    "reward/total": ("reward (nats)", 1.0, +1),
-    "reward/hard": ("reward, hard negatives alone (nats)", 1.0, +1),
+    "objective/nats": ("MI − price · tokens (nats)", 1.0, +1),
+    "objective/hard_nats": ("the same, hard negatives alone (nats)", 1.0, +1),
     "mi/nats": ("MI, all negatives (nats)", 1.0, +1),
     "mi/easy_nats": ("MI, easy negatives (nats)", 1.0, +1),
     "mi/hard_nats": ("MI, hard negatives (nats)", 1.0, +1),
@@ -23,7 +23,7 @@ COMPARED = {
     "distortion/error": ("predictor error (%)", 100.0, -1),
     "distortion/nll": ("answer NLL (nats)", 1.0, -1),
     "faithfulness/unsupported": ("with unsupported spans (%)", 100.0, -1),
-    "reward/truncated": ("cut at the length limit (%)", 100.0, -1),
+    "rate/truncated": ("cut at the length limit (%)", 100.0, -1),
 }
 
 
@@ -64,7 +64,7 @@ def summary_row(summary: Mapping[str, Any]) -> list[str]:
         mi("easy"),
         mi("hard"),
         plain(values, "rate/tokens", 1),
-        plain(values, "reward/total", 2),
+        plain(values, "objective/nats", 2),
         share(values, "distortion/fact_missing", complement=True),
         share(predictor, "distortion/error", complement=True),
         plain(predictor, "distortion/nll", 2),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
-from infoagent.training.run_directory import mark_complete
+from infoagent.training.run_directory import complete_checkpoints, mark_complete
 
 TRAINER_NAMES = {
     "loss": "train/loss",
@@ -40,17 +43,13 @@ class RunCallback(TrainerCallback):
     """Logs, shows and marks. On other processes than the main one it does nothing."""
 
     def __init__(
-        self,
-        tracker: Tracker | None,
-        reward: MIReward,
-        facts: dict[str, Any],
-        samples_every: int,
-        quiet: bool,
+        self, tracker: Tracker | None, reward: MIReward, facts: dict[str, Any], recipe: GRPORecipe, quiet: bool
     ) -> None:
         self.tracker = tracker
         self.reward = reward
         self.facts = facts
-        self.samples_every = samples_every
+        self.samples_every = recipe.tracking.samples_every
+        self.keep = recipe.grpo.save_total_limit
         self.quiet = quiet
         self._bar: Any = None
 
@@ -78,9 +77,14 @@ class RunCallback(TrainerCallback):
         self._bar.update(state.global_step - self._bar.n)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # other processes may still be writing their part of the checkpoint
         if self.tracker is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             mark_complete(checkpoint, **self.facts, step=state.global_step)
+            if self.keep is not None:  # only now that the new one is complete may an old one go
+                for old in complete_checkpoints(args.output_dir)[: -self.keep]:
+                    shutil.rmtree(old)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:

@@ -107,7 +107,7 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         logging_steps=1,
         save_strategy="steps",
         save_steps=grpo.save_steps,
-        save_total_limit=grpo.save_total_limit,
+        logging_nan_inf_filter=False,  # it would log a NaN loss as 0.0; RunCallback stops the run instead
         report_to="none",  # infoagent.tracking writes the metrics, under the house's names
         remove_unused_columns=False,
         disable_tqdm=quiet,

@@ -18,7 +18,7 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_messages
-from infoagent.recipes import GRPORecipe
+from infoagent.recipes import GRPORecipe, ModelSection
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 
@@ -37,13 +37,22 @@ def prepare(recipe: GRPORecipe) -> Prepared:
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
     stage at once."""
     check_template(recipe.prompt.template)
+    if recipe.model.adapter is not None:
+        raise InputError(
+            "model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter"
+        )
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
-    if data.evaluation_only:
-        raise InputError(f"data.name: {data.name!r} is for evaluation only; train on another data set")
+    if len(data) < recipe.grpo.prompts_per_step:
+        raise InputError(
+            f"data: {len(data)} problems are fewer than grpo.prompts_per_step = {recipe.grpo.prompts_per_step}; "
+            "bring more documents or lower it"
+        )
     reference = resolve(recipe.model.name, recipe.model.revision)
     tokenizer = load_tokenizer(reference)
+    if recipe.scorer.model is not None:
+        _check_scorer(recipe.scorer.model, tokenizer)
     problems = fit_to_context(
         data.problems,
         tokenizer,
@@ -55,6 +64,17 @@ def prepare(recipe: GRPORecipe) -> Prepared:
     )
     negatives = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed"})), recipe.negatives.seed)
     return Prepared(reference, tokenizer, data, problems, negatives)
+
+
+def _check_scorer(section: ModelSection, tokenizer: Any) -> None:
+    """A scorer in training reads the policy's token ids, so it must share its vocabulary."""
+    if section.adapter is not None:
+        raise InputError("scorer.model.adapter: the scorer is a frozen model without an adapter; merge it first")
+    other = load_tokenizer(resolve(section.name, section.revision))
+    if other.get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"scorer.model.name = {section.name!r}: its vocabulary is not the policy's; name a model of the same family"
+        )
 
 
 def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.lm.models import RECORD_FILE, ModelReference
-from infoagent.store import provenance, write_json
+from infoagent.store import check_output_dir, provenance, write_json
 from infoagent.types import InputError
 
 RUN_FILE = "run.json"
@@ -45,8 +45,7 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
     `resume` is off: nothing that was computed is overwritten.
     """
     directory = Path(output_dir)
-    if directory.exists() and not directory.is_dir():
-        raise InputError(f"output_dir = {output_dir!r}: is a file; name a directory")
+    check_output_dir(output_dir, "train")
     checkpoints = complete_checkpoints(directory)
     if not checkpoints:
         return None
@@ -54,6 +53,8 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
         raise InputError(
             f"output_dir = {output_dir!r}: already holds {checkpoints[-1].name}; set resume=true to go on, or another output_dir"
         )
+    if not (directory / RUN_FILE).is_file():
+        raise InputError(f"output_dir = {output_dir!r}: holds checkpoints but no {RUN_FILE}; name another output_dir")
     before = json.loads((directory / RUN_FILE).read_text())["recipe"]
     different = sorted(_different_keys(before, recipe))
     if different:
@@ -80,6 +81,8 @@ def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "
 
 def discard_incomplete(output_dir: str | Path) -> None:
     """Remove what a run killed while saving left behind."""
+    if not (Path(output_dir) / RUN_FILE).is_file():
+        return  # not a run of ours: nothing there is ours to remove
     complete = set(complete_checkpoints(output_dir))
     for directory in Path(output_dir).glob("checkpoint-*"):
         if directory not in complete:
@@ -88,7 +91,21 @@ def discard_incomplete(output_dir: str | Path) -> None:
 
 def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any) -> None:
     """run.json: recipe, seed, commit, versions, data revision."""
-    write_json(Path(output_dir) / RUN_FILE, {"recipe": recipe, **facts, **provenance()})
+    write_json(Path(output_dir) / RUN_FILE, {"kind": "train", "recipe": recipe, **facts, **provenance()})
+
+
+def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
+    """Raise InputError if the data or the base model changed since `checkpoint` was saved."""
+    before = json.loads((checkpoint / RECORD_FILE).read_text())
+    changed = [
+        f"{name} was {before[name]} and is {facts[name]} now"
+        for name in ("data_revision", "base_revision")
+        if before.get(name) not in (None, facts[name])
+    ]
+    if changed:
+        raise InputError(
+            f"{checkpoint}: cannot be resumed, {'; '.join(changed)}; restore it, or name another output_dir"
+        )
 
 
 def mark_complete(checkpoint: Path, **facts: Any) -> None:

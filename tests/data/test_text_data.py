@@ -13,7 +13,7 @@ from infoagent.data.passages import cut, split_of, without_repetition
 from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
-EVERYTHING = {name: python_reference.load(name, None, 0, None, None) for name in ("train", "validation", "test")}
+EVERYTHING = {name: python_reference.load(name, 0, None, None) for name in ("train", "validation", "test")}
 
 
 @pytest.mark.parametrize("split", list(EVERYTHING))
@@ -44,8 +44,8 @@ def test_no_topic_and_no_paragraph_is_in_two_splits():
 
 
 def test_the_draw_repeats():
-    assert python_reference.load("test", None, 0, None, None) == EVERYTHING["test"]
-    assert python_reference.load("test", None, 1, None, None).problems != EVERYTHING["test"].problems
+    assert python_reference.load("test", 0, None, None) == EVERYTHING["test"]
+    assert python_reference.load("test", 1, None, None).problems != EVERYTHING["test"].problems
 
 
 def test_spans_of_each_type_are_found():

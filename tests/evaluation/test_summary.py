@@ -55,7 +55,7 @@ def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     assert summary["values"]["distortion/fact_missing"]["value"] == 1.0
     assert summary["predictors"]["m"]["distortion/error"]["value"] == 0.5
     reward = np.mean([mi_term_nats(r, ("random", "counterfactual")) - 0.1 * r["rate_tokens"] for r in FROZEN])
-    assert summary["values"]["reward/total"]["value"] == pytest.approx(reward)
+    assert summary["values"]["objective/nats"]["value"] == pytest.approx(reward)
 
 
 def test_comparison_is_paired_and_signed():

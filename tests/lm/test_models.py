@@ -12,6 +12,7 @@ from infoagent.types import InputError
 def make_adapter(directory, base):
     directory.mkdir(parents=True)
     (directory / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    (directory / "adapter_model.safetensors").write_bytes(b"weights")
     return str(directory)
 
 

@@ -25,8 +25,8 @@ def compared(value, low, high):
         ("mi/hard_nats", (-0.5, -0.9, -0.1), "worse"),
         ("rate/tokens", (-5.0, -6.0, -4.0), "better"),
         ("distortion/error", (0.2, 0.1, 0.3), "worse"),
-        ("reward/total", (0.2, -0.1, 0.5), "no difference shown"),
-        ("reward/total", (0.2, math.nan, math.nan), "no difference shown"),
+        ("objective/nats", (0.2, -0.1, 0.5), "no difference shown"),
+        ("objective/nats", (0.2, math.nan, math.nan), "no difference shown"),
     ],
 )
 def test_a_verdict_needs_an_interval_on_one_side_of_zero(name, difference, verdict):
