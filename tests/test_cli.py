@@ -57,7 +57,26 @@ def test_mi_refuses_failed_cells_or_drops_them_on_request(capsys, scores, tmp_pa
     assert json.loads(out)["dropped"] == 1
 
 
-@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.write_text("x"), lambda p: np.savez(p, other=np.ones(2))])
+def test_mi_as_json_is_valid_json_even_where_a_value_is_not_finite(capsys, tmp_path):
+    np.savez(tmp_path / "s.npz", log_probs=np.array([[-1.0, -np.inf]]), source=np.array([0]))
+    code, out, _ = call(capsys, "mi", str(tmp_path / "s.npz"), "--json")
+    printed = json.loads(out, parse_constant=pytest.fail)
+    assert code == 0
+    assert printed["leave_one_out_nats"] is None
+    assert printed["stderr_nats"] is None
+    assert any("infinite" in w for w in printed["warnings"])
+    assert any("unknown" in w for w in printed["warnings"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: None,
+        lambda p: p.write_bytes(b"PK\x03\x04 cut off"),
+        lambda p: p.write_text("x"),
+        lambda p: np.savez(p, other=np.ones(2)),
+    ],
+)
 def test_mi_refuses_what_is_no_score_file(capsys, tmp_path, make):
     make(tmp_path / "x.npz")
     code, _, err = call(capsys, "mi", str(tmp_path / "x.npz"))

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoagent.config import load_recipe, recipe_keys, recipe_yaml
+from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.registry import load_data
 from infoagent.recipes import EvaluationRecipe, GRPORecipe, recipe_schema
 from infoagent.types import InputError
 
@@ -90,6 +92,7 @@ def test_overrides_reach_into_lists():
         ("data: {min_words: 9, max_words: 3}\noutput_dir: x", "min_words 9 is above max_words 3"),
         ("reward: {price: .nan}\noutput_dir: x", "reward.price"),
         ("seed: 1\n", "output_dir: must be given"),
+        ("? [a]\n: 1\n", "is no name"),
     ],
 )
 def test_wrong_files(tmp_path, content, message):
@@ -101,6 +104,17 @@ def test_wrong_files(tmp_path, content, message):
 def test_a_missing_file_is_named():
     with pytest.raises(InputError, match=r"nowhere.yaml: no such recipe"):
         load_recipe(GRPORecipe, Path("nowhere.yaml"))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
+    recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
+    for section in recipe.data if isinstance(recipe.data, list) else [recipe.data]:
+        if section.name == "jsonl":
+            continue  # the user's own file
+        problems = load_data(**section.model_dump(exclude={"truncate"})).problems
+        drawn = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed"})), recipe.negatives.seed)
+        assert all(len(negatives) == recipe.negatives.total for negatives in drawn)
 
 
 def test_labels_of_compressors_must_differ():

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "infoagent"
 BASE = {"types", "config", "recipes", "store", "grading", "costs"}
 MAY_IMPORT = {
     "types": set(),
-    "store": set(),
+    "store": {"types"},
     "grading": {"types"},
     "costs": {"types"},
     "information": {"types"},

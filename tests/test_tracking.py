@@ -5,8 +5,9 @@ import struct
 
 import pytest
 
-from infoagent.store import provenance, read_jsonl, write_json
+from infoagent.store import check_output_dir, provenance, read_jsonl, write_json
 from infoagent.tracking import METRICS, Tracker, wandb_mode
+from infoagent.types import InputError
 
 
 def test_metrics_are_kept_up_to_the_step_that_is_resumed(tmp_path):
@@ -79,6 +80,30 @@ def test_a_half_written_last_line_is_skipped_and_any_other_is_an_error(tmp_path)
     file.write_text('{"a": 1}\n{"a"\n{"a": 3}\n')
     with pytest.raises(ValueError, match=":2: damaged line"):
         read_jsonl(file)
+
+
+def test_texts_may_hold_any_line_end_and_a_kill_may_cut_a_character(tmp_path):
+    file = tmp_path / "x.jsonl"
+    row = {"text": "one\u2028two\x85three\u2029"}
+    file.write_bytes(json.dumps(row, ensure_ascii=False).encode() + b"\n" + '{"text": "é'.encode()[:-1])
+    assert read_jsonl(file) == [row]
+    file.write_bytes(b"")
+    assert read_jsonl(file) == []
+
+
+def test_a_directory_serves_one_kind_of_run(tmp_path):
+    write_json(tmp_path / "run.json", {"kind": "train"})
+    check_output_dir(str(tmp_path), "train")
+    with pytest.raises(InputError, match="belongs to a run of kind 'train'"):
+        check_output_dir(str(tmp_path), "evaluate")
+
+
+def test_online_without_a_login_is_refused_instead_of_asking(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no login found"):
+        Tracker(tmp_path / "run", {}, wandb="online")
 
 
 def test_json_is_replaced_as_a_whole(tmp_path):

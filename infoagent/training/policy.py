@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from infoagent.lm.models import ModelReference, load_weights, resolve
@@ -51,8 +52,25 @@ def frozen_scorer(recipe: GRPORecipe, trainer: Any) -> Scorer:
     section = named or recipe.model
     if named is None:
         logger.info("the policy is sharded over processes: loading a full copy of the base as the scorer")
-    model = load_weights(resolve(section.name, section.revision), section.dtype, str(trainer.accelerator.device))
+    with _unsharded(trainer):
+        model = load_weights(resolve(section.name, section.revision), section.dtype, str(trainer.accelerator.device))
     return Scorer(model.requires_grad_(False), recipe.scorer.max_pack_tokens)
+
+
+@contextlib.contextmanager
+def _unsharded(trainer: Any) -> Iterator[None]:
+    """Under ZeRO-3 transformers shards whatever it loads; the scorer must be whole on every process."""
+    plugin = trainer.accelerator.state.deepspeed_plugin
+    if plugin is None or plugin.zero_stage != 3:
+        yield
+        return
+    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        set_hf_deepspeed_config(trainer.args.hf_deepspeed_config)
 
 
 def _is_sharded(trainer: Any) -> bool:
@@ -116,7 +134,7 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
 
 
 @contextlib.contextmanager
-def quiet_libraries() -> Any:
+def quiet_libraries() -> Iterator[None]:
     """Libraries' own bars off while weights load: the run shows one bar."""
     from transformers.utils import logging as transformers_logging
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from infoagent.data import record_templates, records
 from infoagent.data.counterfactuals import counterfactuals
 from infoagent.grading import states_fact
+from infoagent.types import InputError
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["train", "validation", "test"]), st.integers(0, 500))
@@ -43,6 +44,17 @@ def test_no_record_is_in_two_splits_and_the_draw_is_stable():
     assert len(set(documents)) == len(documents)
     assert records.load("test", 10, 0, 80, 120).problems == splits["test"].problems[:10]
     assert records.load("test", 10, 1, 80, 120).problems != splits["test"].problems[:10]
+
+
+@pytest.mark.parametrize(("low", "high"), [(80, 85), (30, 40), (200, 220)])
+def test_word_limits_are_kept(low, high):
+    words = [len(p.document.split()) for p in records.load("train", 100, 0, low, high).problems]
+    assert all(low <= w <= high for w in words)
+
+
+def test_lengths_that_no_record_has_are_refused():
+    with pytest.raises(InputError, match="no record came out so long"):
+        records.load("test", 1, 0, 1000, 1100)
 
 
 def test_lengths_cover_the_whole_range():

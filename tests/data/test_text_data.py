@@ -137,6 +137,19 @@ def test_every_bad_line_is_reported_with_its_number_and_field(tmp_path):
         assert part in line
 
 
+def test_a_users_file_may_begin_with_a_byte_order_mark_and_hold_other_line_ends(tmp_path):
+    row = {"id": "a", "document": "one\u2028two", "query": "?"}
+    (tmp_path / "d.jsonl").write_bytes(b"\xef\xbb\xbf" + json.dumps(row, ensure_ascii=False).encode() + b"\r\n")
+    assert load_data("jsonl", str(tmp_path / "d.jsonl"), "all").problems[0].document == "one\u2028two"
+
+
+def test_a_limit_is_drawn_by_seed_from_the_whole_split():
+    few, more = (load_data("python-reference", split="train", limit=n) for n in (10, 30))
+    assert set(few.problems) <= set(more.problems)
+    assert len(few.groups) > 5
+    assert load_data("python-reference", split="train", limit=10, seed=1).problems != few.problems
+
+
 @pytest.mark.parametrize(
     ("name", "path", "message"),
     [

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate, plan_cells
+from infoagent.evaluation.summary import summarise
 from infoagent.lm import prompts
 from infoagent.lm.models import load
 from infoagent.lm.scoring import Scorer, continuation_ids
@@ -106,6 +108,40 @@ def test_nothing_is_computed_twice_and_an_extended_recipe_adds(tiny_dir, tmp_pat
     assert len(after.splitlines()) == 2 * len(before.splitlines())
 
 
+def test_records_of_another_grid_in_the_same_directory_stay_out_of_the_results(tiny_dir, tmp_path):
+    first = run(recipe(tiny_dir, tmp_path))
+    other = run(recipe(tiny_dir, tmp_path, seed=1, negatives={"random": 3, "counterfactual": 1}))
+    assert len(read_records(tmp_path)) == len(first) + len(other) - 2 * 5 * 2 + 2 * 5 * 2
+    assert {r["key"] for r in first}.isdisjoint(r["key"] for r in other)
+    assert [s["n_compressions"] for s in summarise(other, 0.02)] == [5, 5, 5]
+
+
+def test_an_adapter_counts_by_its_weights_not_by_its_path(tiny_dir, tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    adapter = tmp_path / "adapter"
+
+    def train(seed):
+        torch.manual_seed(seed)
+        policy = get_peft_model(
+            load(str(tiny_dir), dtype="float32", device="cpu").model,
+            LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False),
+        )
+        policy.save_pretrained(adapter)
+        (adapter / "infoagent.json").write_text(json.dumps({"base_model": str(tiny_dir)}))
+
+    def keys():
+        made = recipe(tiny_dir, tmp_path / "out")
+        made.compressors[0].model.adapter = str(adapter)
+        return {r["key"] for r in run(made) if r["compressor"]["label"] == "lm"}
+
+    train(0)
+    before = keys()
+    assert keys() == before
+    train(1)
+    assert keys().isdisjoint(before)
+
+
 def test_a_failure_is_a_record_and_is_tried_again(tiny_dir, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise FloatingPointError("the model returned NaN")
@@ -125,6 +161,10 @@ def test_the_grid_is_checked_before_a_model_loads(tiny_dir, tmp_path):
     wrong = json.loads(made.model_dump_json())
     wrong["compressors"][0]["model"]["adapter"] = str(tmp_path / "missing")
     wrong["compressors"][1]["prompt"]["template"] = "query-v9"
+    wrong["predictors"][0]["name"] = "smolm2"
     with pytest.raises(InputError) as error:
         plan_cells(EvaluationRecipe.model_validate(wrong))
-    assert len(error.value.problems) == 2
+    assert len(error.value.problems) == 3
+    twice = {**json.loads(made.model_dump_json()), "data": [{"name": "records", "limit": 9}] * 2}
+    with pytest.raises(InputError, match="two sections are named 'records'"):
+        plan_cells(EvaluationRecipe.model_validate(twice))

@@ -54,6 +54,12 @@ def test_binary_symmetric_channel(error):
     assert abs(enumerated(channels.symmetric(2, error)).infonce_nats - expected) < EXACT
 
 
+@pytest.mark.parametrize("error", [0.0, 0.2, 0.75])
+def test_k_ary_symmetric_channel(error):
+    expected = channels.symmetric_mi_nats(4, error)
+    assert abs(enumerated(channels.symmetric(4, error)).infonce_nats - expected) < EXACT
+
+
 @pytest.mark.parametrize("inputs", [2, 4, 9])
 @pytest.mark.parametrize("erased", [0.0, 0.25, 0.9])
 def test_erasure_channel(inputs, erased):

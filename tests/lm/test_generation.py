@@ -4,6 +4,7 @@ from infoagent.lm import prompts
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import compression_from_ids, generate
 from infoagent.lm.models import load
+from infoagent.lm.scoring import continuation_ids
 from infoagent.types import InputError, Negative, Problem
 
 
@@ -18,6 +19,21 @@ def test_the_first_stop_token_ends_the_text(lm):
     cut = compression_from_ids(lm.tokenizer, "p", [40, 41], {7})
     assert cut.finish == "length"
     assert z.text == lm.tokenizer.decode([40, 41])
+    assert continuation_ids(z, 9) == (40, 41, 7)  # the stop token that was sampled, not the template's
+    assert continuation_ids(cut, 9) == (40, 41)
+
+
+def test_the_models_own_generation_settings_do_not_bend_the_sampler(lm):
+    ids = [prompts.compressor_ids(lm.tokenizer, "a document", "why?")] * 4
+    plain = generate(lm, ids, list("abcd"), max_tokens=20, temperature=1.0, seed=3)
+    settings = lm.model.generation_config
+    before = settings.repetition_penalty
+    settings.repetition_penalty = 5.0
+    try:
+        bent = generate(lm, ids, list("abcd"), max_tokens=20, temperature=1.0, seed=3)
+    finally:
+        settings.repetition_penalty = before
+    assert [z.token_ids for z in bent] == [z.token_ids for z in plain]
 
 
 def test_generation_repeats_with_its_seed_and_obeys_the_limit(lm):

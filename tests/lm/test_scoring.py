@@ -116,6 +116,15 @@ def test_bfloat16_is_close_to_float32():
     assert per_token.mean() < 0.05
 
 
+def test_a_model_with_another_attention_takes_the_slow_path():
+    model = tiny_model(16)
+    expected = Scorer(model).score([[1, 2, 3]], [[4, 5, 6], [7, 8]])
+    model.set_attn_implementation("eager")
+    scorer = Scorer(model)
+    assert not scorer.shares_prefixes
+    assert scorer.score([[1, 2, 3]], [[4, 5, 6], [7, 8]]) == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_model_with_sliding_windows_takes_the_slow_path():
     from transformers import MistralConfig, MistralForCausalLM
 

@@ -95,13 +95,24 @@ def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path
     assert max(float((whole[n] - resumed[n]).abs().max()) for n in whole) < 1e-5
 
 
+def test_a_finished_run_is_left_as_it_is(tiny_dir, unbroken):
+    before = (unbroken / "metrics.jsonl").read_bytes()
+    result = run_script("train/grpo.py", *overrides(tiny_dir, unbroken))
+    assert result.returncode == 0, result.stderr
+    assert "has all 6 steps already" in result.stderr
+    assert result.stdout.strip().endswith("checkpoint-6")
+    assert (unbroken / "metrics.jsonl").read_bytes() == before
+    assert not (unbroken / "checkpoint-7").exists()
+
+
 def test_two_processes_share_the_work(tiny_dir, tmp_path):
     out = tmp_path / "run"
     launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
-    result = run_script(*launch, "train/grpo.py", *overrides(tiny_dir, out, steps=2))
+    result = run_script(*launch, "train/grpo.py", *overrides(tiny_dir, out, steps=3))
     assert result.returncode == 0, result.stderr
     assert json.loads((out / "run.json").read_text())["processes"] == 2
-    assert [r["step"] for r in read_jsonl(out / "metrics.jsonl")] == [1, 2]
+    assert [r["step"] for r in read_jsonl(out / "metrics.jsonl")] == [1, 2, 3]
+    assert (out / "checkpoint-3" / "infoagent.json").is_file()  # the last step is kept though save_steps is 2
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
@@ -125,6 +136,9 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
         (["configs/train/records.yaml", "init_adapter=nowhere"], ["no such directory"]),
         (["configs/train/records.yaml", "model.name={tiny}", "init_adapter={adapter}"], ["trained on 'another/base'"]),
         (["configs/train/records.yaml", "negatives.sibling=2", "model.name={tiny}"], ["negatives.sibling = 2"]),
+        (["configs/train/records.yaml", "model.adapter=x", "model.name={tiny}"], ["name it as init_adapter"]),
+        (["configs/train/records.yaml", "data.limit=1", "model.name={tiny}"], ["fewer than grpo.prompts_per_step = 2"]),
+        (["configs/train/records.yaml", "scorer.model.name=smollm2-135m", "model.name={tiny}"], ["its vocabulary is not"]),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, messages):

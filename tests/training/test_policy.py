@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from tiny import tiny_model
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from infoagent.recipes import GRPORecipe
 from infoagent.training.policy import frozen_scorer, grpo_arguments, lora_config
@@ -41,12 +42,20 @@ def test_the_adapter_is_the_recipes(tmp_path):
     assert (config.r, config.lora_alpha, config.target_modules) == (4, 8, {"q_proj"})
 
 
+class DeepSpeedConfig:
+    """What transformers keeps a weak reference to under ZeRO-3."""
+
+    def is_zero3(self):
+        return True
+
+
 def trainer_of(model, zero_stage=None, fsdp=False):
     plugin = None if zero_stage is None else SimpleNamespace(zero_stage=zero_stage)
     accelerator = SimpleNamespace(
         unwrap_model=lambda m: m, device="cpu", state=SimpleNamespace(deepspeed_plugin=plugin)
     )
-    return SimpleNamespace(accelerator=accelerator, model=model, is_fsdp_enabled=fsdp)
+    arguments = SimpleNamespace(hf_deepspeed_config=DeepSpeedConfig())
+    return SimpleNamespace(accelerator=accelerator, model=model, is_fsdp_enabled=fsdp, args=arguments)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,7 @@ def test_the_base_judges_in_place_unless_it_is_sharded(tmp_path, tiny_dir, zero_
     scorer = frozen_scorer(made, trainer_of(policy, zero_stage, fsdp))
     assert (scorer.model is policy) is shared
     assert scorer.base_only is shared
+    unset_hf_deepspeed_config()
     if not shared:
         assert not any(p.requires_grad for p in scorer.model.parameters())
 
