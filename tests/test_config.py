@@ -71,9 +71,9 @@ def test_integers_stay_integers(number):
 
 def test_overrides_reach_into_lists():
     path = ROOT / "configs/eval/records.yaml"
-    recipe = load_recipe(EvaluationRecipe, path, ["data.0.limit=3", "compressors.1.max_tokens=9"])
+    recipe = load_recipe(EvaluationRecipe, path, ["data.0.limit=3", "compressors.2.max_tokens=9"])
     assert recipe.data[0].limit == 3
-    assert recipe.compressors[1].max_tokens == 9
+    assert recipe.compressors[2].max_tokens == 9
     with pytest.raises(InputError, match="is a list of 1"):
         load_recipe(EvaluationRecipe, path, ["data.4.limit=3"])
 
