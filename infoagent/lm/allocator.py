@@ -1,8 +1,8 @@
 """glibc's allocator, told to keep the memory that a model frees.
 
 Every layer of a forward pass allocates and frees tensors of many megabytes. By default glibc maps each of them anew
-and hands it back, and the kernel zeroes the pages again and again: on two CPU cores that costs a third of a training
-step. Measured by eval/scoring_speed.py (`allocator`).
+and hands it back, and the kernel zeroes the pages again and again. What that costs on a machine is measured by
+eval/scoring_speed.py (`allocator_speedup`).
 """
 
 from __future__ import annotations
