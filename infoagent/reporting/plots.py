@@ -47,7 +47,8 @@ def _error(value: float, low: float, high: float) -> list[list[float]] | None:
 
 def rate_distortion(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Information kept and questions answered against the length of the compression, anchors as lines."""
-    labels = [s["label"] for s in summaries]
+    # models before anchors, so that a model has the same colour in every plot
+    labels = [s["label"] for s in sorted(summaries, key=lambda s: s["compressor"]["kind"] != "lm")]
     figure, (left, right) = _figure(10, 4, panels=2)
     points: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
     for s in summaries:
