@@ -131,7 +131,7 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
         (["configs/nowhere.yaml"], ["no such recipe"]),
         (["configs/train/records.yaml", "reward.price=-1", "grpo.stepz=3"], ["reward.price = -1", "did you mean 'steps'"]),
         (["configs/train/records.yaml", "data.name=jsonl", "data.path={bad}"], [":2: field 'document'"]),
-        (["configs/train/records.yaml", "model.name={tiny}", "data.name=jsonl", "data.path={long}", "data.split=all"],
+        (["configs/train/records.yaml", "model.name={tiny}", "data.name=jsonl", "data.path={long}", "data.split=all", "grpo.prompts_per_step=1"],
          ["model's context holds 4096; set data.truncate"]),
         (["configs/train/records.yaml", "init_adapter=nowhere"], ["no such directory"]),
         (["configs/train/records.yaml", "model.name={tiny}", "init_adapter={adapter}"], ["trained on 'another/base'"]),
