@@ -1,9 +1,37 @@
-"""Mutual information from a matrix of log-probabilities. NumPy only.
+"""Mutual information from a matrix of log-probabilities. NumPy and SciPy only.
 
 est = estimate_mi(log_probs, source)        # (C, K) nats, (C,) ints
 """
 
+from infoagent.information.calibration import Calibration, fit_beta, require_held_out
+from infoagent.information.chain import Chain, Term, estimate_chain
 from infoagent.information.estimators import MIEstimate, estimate_mi, infonce_terms
-from infoagent.information.intervals import mean_interval, paired_difference
+from infoagent.information.intervals import detectable_difference, documents_needed, mean_interval, paired_difference
+from infoagent.information.jackknife import jackknife_interval
+from infoagent.information.stratified import Strata, StratifiedEstimate, draw_strata, estimate_stratified
+from infoagent.information.tokens import TokenInformation, TokenSummary, summarize_tokens, token_information
 
-__all__ = ["MIEstimate", "estimate_mi", "infonce_terms", "mean_interval", "paired_difference"]
+__all__ = [
+    "Calibration",
+    "Chain",
+    "MIEstimate",
+    "Strata",
+    "StratifiedEstimate",
+    "Term",
+    "TokenInformation",
+    "TokenSummary",
+    "detectable_difference",
+    "documents_needed",
+    "draw_strata",
+    "estimate_chain",
+    "estimate_mi",
+    "estimate_stratified",
+    "fit_beta",
+    "infonce_terms",
+    "jackknife_interval",
+    "mean_interval",
+    "paired_difference",
+    "require_held_out",
+    "summarize_tokens",
+    "token_information",
+]

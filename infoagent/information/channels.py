@@ -31,6 +31,11 @@ def symmetric_mi_nats(inputs: int, error: float) -> float:
     return float(np.log(inputs) - _entropy(error) - (error * np.log(inputs - 1) if inputs > 2 else 0.0))
 
 
+def binary_symmetric(error: float) -> Channel:
+    """The bit with probability 1 − error, else the other one: I = log 2 − H(error)."""
+    return symmetric(2, error)
+
+
 def erasure(inputs: int, erased: float) -> Channel:
     """The input with probability 1 − erased, else the symbol "erased"."""
     return np.hstack([np.eye(inputs) * (1 - erased), np.full((inputs, 1), erased)])
@@ -39,6 +44,66 @@ def erasure(inputs: int, erased: float) -> Channel:
 def erasure_mi_nats(inputs: int, erased: float) -> float:
     """(1 − erased) · log X."""
     return float((1 - erased) * np.log(inputs))
+
+
+def dirichlet(inputs: int, outputs: int, concentration: float, rng: np.random.Generator) -> Channel:
+    """Rows drawn from a symmetric Dirichlet: the smaller the concentration, the more an output tells."""
+    return np.asarray(rng.dirichlet(np.full(outputs, concentration), size=inputs), dtype=np.float64)
+
+
+def ngram(inputs: int, length: int, rng: np.random.Generator, alphabet: int = 2, concentration: float = 1.0) -> Channel:
+    """Every input is a Markov source; an output is a sequence of `length` symbols, all alphabet^length enumerated.
+
+    First symbol and transitions of each input are Dirichlet rows. Sequences are in the order of numbers written in
+    base `alphabet`, the first symbol the most significant, which `truncate` and `token_log_probs` rely on.
+    """
+    rows = np.full(alphabet, concentration)
+    first_XA = np.asarray(rng.dirichlet(rows, size=inputs), dtype=np.float64)
+    next_XAA = rng.dirichlet(rows, size=(inputs, alphabet))
+    conditional_XZ = first_XA
+    for _ in range(length - 1):
+        last_XZA = np.tile(next_XAA, (1, conditional_XZ.shape[1] // alphabet, 1))
+        conditional_XZ = (conditional_XZ[:, :, None] * last_XZA).reshape(inputs, -1)
+    return conditional_XZ
+
+
+def truncate(conditional_XZ: Channel, keep: int, length: int, alphabet: int = 2) -> Channel:
+    """The channel to the first `keep` of `length` symbols: it can only lose information."""
+    if conditional_XZ.shape[1] != alphabet**length or not 0 <= keep <= length:
+        raise ValueError(
+            f"{conditional_XZ.shape[1]} outputs, keep = {keep}: not {alphabet}^{length} sequences, or cut wrong"
+        )
+    return conditional_XZ.reshape(len(conditional_XZ), alphabet**keep, -1).sum(axis=2)
+
+
+def token_log_probs(conditional_XZ: Channel, length: int, alphabet: int = 2) -> NDArray[np.float64]:
+    """(Z, X, L) log p(symbol t | x, symbols before) of every sequence; an impossible sequence reads -inf once it is."""
+    prefix_LXZ = np.stack(
+        [
+            np.repeat(truncate(conditional_XZ, t, length, alphabet), alphabet ** (length - t), axis=1)
+            for t in range(length + 1)
+        ]
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio_LXZ = np.log(prefix_LXZ[1:]) - np.log(prefix_LXZ[:-1])
+    return np.where(prefix_LXZ[1:] > 0, np.minimum(ratio_LXZ, 0.0), -np.inf).transpose(2, 1, 0)
+
+
+def product(first_XZ: Channel, second_XZ: Channel) -> Channel:
+    """Two independent parts, each through its own channel: the informations add."""
+    return np.asarray(np.kron(first_XZ, second_XZ), dtype=np.float64)
+
+
+def degrade(conditional_XZ: Channel, share: float) -> Channel:
+    """With probability `share` the output is replaced by one of another input, drawn at random: a worse compressor."""
+    return (1 - share) * conditional_XZ + share * conditional_XZ.mean(axis=0)
+
+
+def chi_squared(conditional_XZ: Channel) -> float:
+    """χ² = E_x Σ_z p(z|x)² / p(z) − 1 ≥ e^I − 1: InfoNCE over K iid documents is too low by about χ² / 2K."""
+    marginal_Z = conditional_XZ.mean(axis=0)
+    reached_Z = marginal_Z > 0
+    return float((conditional_XZ[:, reached_Z] ** 2 / marginal_Z[reached_Z]).sum() / len(conditional_XZ) - 1)
 
 
 def mutual_information_nats(conditional_XZ: Channel) -> float:

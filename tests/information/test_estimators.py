@@ -199,3 +199,77 @@ def test_failed_cells_are_dropped_by_compression_on_request_and_counted():
     assert estimate.infonce_nats == estimate_mi(log_probs[:2], [0, 1]).infonce_nats
     with pytest.raises(ValueError, match="all 1 compressions"):
         estimate_mi([[np.nan, -1.0]], [0], drop_failed=True)
+
+
+def test_midpoint_interval_is_t_on_document_means_of_midpoint_terms():
+    from scipy import stats
+
+    log_probs = -np.random.default_rng(4).gamma(2.0, 3.0, size=(30, 10))
+    source = np.repeat(np.arange(10), 3)
+    estimate = estimate_mi(log_probs, source)
+    means = []
+    for k in range(10):
+        terms = []
+        for row in log_probs[source == k]:
+            others = np.delete(row, k)
+            terms.append(row[k] - (np.log(np.mean(np.exp(row))) + np.log(np.mean(np.exp(others)))) / 2)
+        means.append(np.mean(terms))
+    assert estimate.midpoint_nats == pytest.approx(np.mean(means))
+    assert estimate.midpoint_ci_nats == pytest.approx(stats.t.interval(0.95, 9, np.mean(means), stats.sem(means)))
+    infinite = enumerated(channels.copy(4))
+    assert infinite.midpoint_nats == math.inf
+    assert math.isnan(infinite.midpoint_ci_nats[0])
+    assert any("midpoint has no interval" in note for note in infinite.warnings)
+
+
+@pytest.mark.parametrize(
+    "keywords", [{"sampler": False}, {"beta": 0.5}, {"beta": 1.0}, {"beta": 2.0, "sampler": False}]
+)
+def test_a_proxy_has_no_upper_bound(keywords):
+    log_probs = -np.random.default_rng(5).gamma(2.0, 3.0, size=(12, 4))
+    source = np.tile(np.arange(4), 3)
+    estimate = estimate_mi(log_probs, source, **keywords)
+    for value in (estimate.leave_one_out_nats, estimate.midpoint_nats, *estimate.midpoint_ci_nats):
+        assert math.isnan(value)
+    assert any("bound nothing" in note for note in estimate.warnings)
+    assert estimate.beta == keywords.get("beta")
+    scaled = estimate_mi(keywords.get("beta", 1.0) * log_probs, source)
+    assert estimate.infonce_nats == pytest.approx(scaled.infonce_nats)
+    assert estimate.at_k == pytest.approx(scaled.at_k)
+    assert estimate.to_dict()["beta"] == keywords.get("beta")
+
+
+def test_a_scale_of_zero_carries_nothing_and_leaves_the_impossible_impossible():
+    log_probs = [[-1.0, -2.0], [-3.0, -1.0], [-1.0, -np.inf]]
+    terms = estimate_mi(log_probs, [0, 1, 0], beta=0.0).per_compression_nats
+    assert terms == pytest.approx([0.0, 0.0, math.log(2)])
+    for beta in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="beta ="):
+            estimate_mi(log_probs, [0, 1, 0], beta=beta)
+
+
+def test_identical_columns_are_named_and_cost_log_two():
+    rng = np.random.default_rng(6)
+    log_probs = np.full((5, 5), -40.0)
+    np.fill_diagonal(log_probs, -1.0)
+    log_probs -= rng.random((5, 5))
+    alone = estimate_mi(log_probs, np.arange(5))
+    assert not any("identical" in note for note in alone.warnings)
+    log_probs[:, 4] = log_probs[:, 1]
+    twice = estimate_mi(log_probs[:4], np.arange(4))
+    assert any("identical columns: 1 = 4;" in note for note in twice.warnings)
+    assert math.log(5) - twice.per_compression_nats[1] == pytest.approx(math.log(2))
+    nowhere = estimate_mi([[-1.0, -2.0, -np.inf, -np.inf], [-3.0, -1.0, -np.inf, -np.inf]], [0, 1])
+    assert not any("identical" in note for note in nowhere.warnings)
+
+
+def test_detectable_difference_is_that_of_two_compressors_without_a_pair():
+    from infoagent.information import detectable_difference
+
+    log_probs = -np.random.default_rng(7).gamma(2.0, 3.0, size=(10, 10))
+    estimate = estimate_mi(log_probs, np.arange(10))
+    spread = estimate.per_document_nats.std(ddof=1)
+    assert estimate.detectable_nats == pytest.approx(detectable_difference(math.sqrt(2) * spread, 10))
+    assert estimate.to_dict()["detectable_nats"] == estimate.detectable_nats
+    with pytest.warns(RuntimeWarning, match="unknown"):
+        assert math.isnan(estimate_mi([[-1.0, -2.0]], [0]).detectable_nats)

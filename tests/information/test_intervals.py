@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infoagent.information import mean_interval, paired_difference
+from infoagent.information import detectable_difference, documents_needed, mean_interval, paired_difference
+from infoagent.information.intervals import t_interval
 
 
 def test_mean_interval_equals_scipy():
@@ -45,3 +46,47 @@ def test_nothing_and_nan_are_refused(values):
 def test_pairs_must_match():
     with pytest.raises(ValueError, match="match"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize("n", [10, 30, 100])
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+def test_a_detectable_difference_is_found_with_its_power(n, power):
+    """Against the exact power of the t test, from the noncentral t distribution."""
+    difference = detectable_difference(2.0, n, power=power)
+    critical = stats.t.ppf(0.975, n - 1)
+    found = stats.nct.sf(critical, n - 1, difference * math.sqrt(n) / 2.0)
+    assert found == pytest.approx(power, abs=0.025 if n < 30 else 0.01)
+
+
+def test_detectable_difference_in_numbers():
+    expected = (stats.t.ppf(0.95, 19) + stats.t.ppf(0.9, 19)) * 1.5 / math.sqrt(20)
+    assert detectable_difference(1.5, 20, power=0.9, level=0.9) == pytest.approx(expected)
+    assert math.isnan(detectable_difference(1.5, 1))
+    assert math.isnan(detectable_difference(math.nan, 20))
+
+
+@pytest.mark.parametrize("difference", [0.05, 0.3, 1.0, 4.0, 1000.0])
+def test_documents_needed_is_the_smallest_number_that_shows_the_difference(difference):
+    n = documents_needed(1.2, difference)
+    assert detectable_difference(1.2, n) <= difference
+    assert n == 2 or detectable_difference(1.2, n - 1) > difference
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: detectable_difference(-1.0, 10), "spread = -1"),
+        (lambda: detectable_difference(1.0, 10, power=1.0), "power = 1"),
+        (lambda: detectable_difference(1.0, 10, level=0.0), "level = 0"),
+        (lambda: documents_needed(1.0, 0.0), "above 0"),
+        (lambda: documents_needed(math.nan, 1.0), "unknown"),
+    ],
+)
+def test_powers_and_spreads_that_are_none_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_interval_of_infinite_values_is_unknown():
+    assert all(math.isnan(bound) for bound in t_interval(np.array([1.0, math.inf])))
+    assert all(math.isnan(bound) for bound in t_interval(np.array([1.0])))

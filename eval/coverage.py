@@ -1,0 +1,74 @@
+"""How often the intervals of an MI estimate cover what they are for, on channels with a known information.
+
+    python eval/coverage.py --out eval/results/coverage.json
+
+Pools of documents are drawn anew for every replicate. The table gives, for each channel, the share of 95 % intervals
+that hold their target, with the mean width: t and jackknife for the expected InfoNCE of pools of this size, the
+midpoint's for the true information, the paired one for the difference to a worse compressor.
+"""
+
+import argparse
+import sys
+
+from infoagent.config import exit_code
+from infoagent.types import InputError
+
+LOW, HIGH = 0.93, 0.98
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each")
+    parser.add_argument("--samples", type=int, default=2, help="compressions of each document")
+    parser.add_argument("--replicates", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    arguments = parser.parse_args(argv)
+    wrong = [f"--documents {n}: at least 3, since the jackknife deletes one" for n in arguments.documents if n < 3]
+    for name in ("samples", "replicates"):
+        if getattr(arguments, name) < 1:
+            wrong.append(f"--{name} {getattr(arguments, name)}: must be at least 1")
+    if arguments.seed < 0:
+        wrong.append(f"--seed {arguments.seed}: must be at least 0")
+    if wrong:
+        raise InputError(wrong)
+
+    import numpy as np
+    from tqdm import tqdm
+
+    from infoagent.information.coverage import populations, simulate
+    from infoagent.store import provenance, write_json
+
+    drawn = populations(arguments.seed)
+    work = [(documents, name) for documents in arguments.documents for name in drawn]
+    tables: dict[str, dict] = {str(documents): {} for documents in arguments.documents}
+    for i, (documents, name) in enumerate(tqdm(work, desc="channels", disable=arguments.quiet)):
+        rng = np.random.default_rng([arguments.seed, i])
+        figures = simulate(drawn[name], documents, arguments.samples, arguments.replicates, rng)
+        tables[str(documents)][name] = figures
+    config = {k: getattr(arguments, k) for k in ("documents", "samples", "replicates", "seed")}
+    if arguments.out:
+        write_json(arguments.out, {"config": config, "limits": [LOW, HIGH], "coverage": tables, **provenance()})
+    for documents, rows in tables.items():
+        print(f"\n### {documents} documents, {arguments.samples} compressions each\n\n{markdown(rows)}")
+    return 0
+
+
+def markdown(rows: dict[str, dict]) -> str:
+    """Coverage in percent and mean width in nats; * marks coverage outside 93 to 98 %."""
+    titles = {"t": "t", "jackknife": "jackknife", "midpoint": "midpoint, for I", "paired": "paired difference"}
+    lines = ["| channel | I | χ² | E InfoNCE | " + " | ".join(titles.values()) + " |", "|---" * 8 + "|"]
+    for name, row in rows.items():
+        cells = [name, f"{row['mi_nats']:.3f}", f"{row['chi_squared']:.2f}", f"{row['infonce_nats']:.3f}"]
+        for interval in titles:
+            found = row[interval]
+            mark = "" if LOW <= found["coverage"] <= HIGH else " \\*"
+            width = f"{found['width_nats']:.2f}" if found["unknown"] < 1 else "unknown"
+            cells.append(f"{found['coverage']:.1%}{mark} ({width})")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,129 @@
+"""Everything that one score matrix tells, in one call: what `infoagent mi` and eval/information.py report."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from infoagent.information.chain import Chain, estimate_chain
+from infoagent.information.estimators import MIEstimate, estimate_mi
+from infoagent.information.jackknife import jackknife_interval
+from infoagent.information.matrix import scale
+from infoagent.information.scores import ScoreMatrix
+from infoagent.information.stratified import NEAR, StratifiedEstimate, estimate_stratified
+from infoagent.information.tokens import TokenInformation, TokenSummary, summarize_tokens, token_information
+from infoagent.types import Finding
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The estimates of one matrix, named by what they estimate."""
+
+    estimand: str
+    estimate: MIEstimate
+    """Among the columns of the matrix."""
+    jackknife: Finding
+    """The same value with the conservative interval."""
+    chain: Chain
+    pool: StratifiedEstimate | None
+    """Against the whole pool, where only a part of it was scored."""
+    tokens: TokenSummary | None
+    """None where the matrix holds no token log-probabilities."""
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the fields of the estimate at the top, the rest under their names."""
+        return {
+            "estimand": self.estimand,
+            **self.estimate.to_dict(),
+            "jackknife_ci_nats": [self.jackknife.low, self.jackknife.high],
+            "chain": self.chain.to_dict(),
+            "pool": None if self.pool is None else self.pool.to_dict(),
+            "tokens": None if self.tokens is None else self.tokens.to_dict(),
+            "warnings": self.warnings,
+        }
+
+
+def analyse(
+    matrix: ScoreMatrix, *, beta: float | None = None, sampler: bool = True, drop_failed: bool = False
+) -> Analysis:
+    """Estimate everything that `matrix` allows.
+
+    beta: critic scale of a proxy. sampler: whether the scorer is the model that wrote the compressions.
+    Raises ValueError as `estimate_mi` does, NaN cells included unless `drop_failed`.
+    """
+    dropped = 0
+    if drop_failed and np.isnan(matrix.log_probs_CK).any():
+        matrix, dropped = matrix.without_failed()
+    log_probs_CK, source_C, document_C = matrix.log_probs_CK, matrix.source_C, matrix.document_C
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        estimate = estimate_mi(log_probs_CK, source_C, document=document_C, beta=beta, sampler=sampler)
+        estimate = replace(estimate, dropped=dropped)
+        jackknife = jackknife_interval(log_probs_CK, source_C, document=document_C, beta=beta)
+        factor = 1.0 if beta is None else beta
+        other_CN = matrix.counterfactual_CN
+        chain = estimate_chain(
+            scale(log_probs_CK, factor), source_C, topic=matrix.topic_K, document=document_C,
+            counterfactual=None if other_CN is None else scale(other_CN, factor),
+        )  # fmt: skip
+        pool = None
+        if matrix.strata is not None:
+            pool = estimate_stratified(log_probs_CK, matrix.strata, document=document_C, beta=factor)
+        tokens = None
+        if matrix.token_log_probs_TK is not None:
+            labels = (source_C if document_C is None else document_C).tolist()
+            tokens = summarize_tokens(tokens_among_pool(matrix, factor), labels)
+    notes = [f"{dropped} compressions dropped: a cell had failed"] if dropped else []
+    notes += [*estimate.warnings, *chain.warnings, *(pool.warnings if pool is not None else [])]
+    notes += [str(w.message) for w in caught]
+    if matrix.strata is not None and (matrix.strata.stratum_CM == NEAR).any():
+        notes.append(
+            "InfoNCE and the chain among the scored columns, near documents and far ones mixed, bound the information only "
+            "if near documents are near each other; the value against the whole pool and the uniform part do without that"
+        )
+    return Analysis(matrix.estimand, estimate, jackknife, chain, pool, tokens, list(dict.fromkeys(notes)))
+
+
+def tokens_among_pool(matrix: ScoreMatrix, beta: float = 1.0) -> list[TokenInformation]:
+    """What each token tells about which document of the pool it came from."""
+    columns = matrix.log_probs_CK.shape[1]
+    return [
+        token_information(part[:columns] * beta, int(source))
+        for part, source in zip(matrix.token_matrices(), matrix.source_C, strict=True)
+    ]
+
+
+def tokens_among_counterfactuals(matrix: ScoreMatrix, beta: float = 1.0) -> list[TokenInformation]:
+    """What each token tells the own document from its versions with other facts. Raises ValueError without any."""
+    if matrix.counterfactual_CN is None:
+        raise ValueError("holds no counterfactual columns; score with --counterfactuals")
+    columns = matrix.log_probs_CK.shape[1]
+    result = []
+    for part, source in zip(matrix.token_matrices(), matrix.source_C, strict=True):
+        versions = part[columns:]
+        kept = versions[~np.isnan(versions).any(axis=1)]  # a document may have fewer counterfactuals than others
+        result.append(token_information(np.vstack([part[int(source)], kept]) * beta, 0))
+    return result
+
+
+def token_examples(matrix: ScoreMatrix, limit: int, beta: float | None = None) -> list[dict[str, Any]]:
+    """Plain values of the first `limit` compressions of different documents: tokens, and what each tells."""
+    if matrix.token_log_probs_TK is None:
+        return []
+    factor = 1.0 if beta is None else beta
+    among = {"pool": tokens_among_pool(matrix, factor)}
+    if matrix.counterfactual_CN is not None:
+        among["counterfactuals"] = tokens_among_counterfactuals(matrix, factor)
+    labels = matrix.source_C if matrix.document_C is None else matrix.document_C
+    chosen = list({str(label): c for c, label in reversed(list(enumerate(labels.tolist())))}.values())
+    ids = matrix.compression_id_C
+    texts = matrix.token_texts()
+    return [
+        {"id": str(c) if ids is None else str(ids[c]), "tokens": texts[c]}
+        | {name: found[c].to_dict() for name, found in among.items()}
+        for c in sorted(chosen)[:limit]
+    ]

@@ -1,0 +1,131 @@
+"""The score matrix as it travels: what `infoagent score` and eval/information.py write and `infoagent mi` reads.
+
+Shape legend: C compressions, K documents of the pool, N counterfactuals of a compression's own document (padded with
+NaN), T tokens of all compressions joined, D documents that exist.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infoagent.information.stratified import Strata
+
+Floats = NDArray[np.float64]
+Strings = NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class ScoreMatrix:
+    """Log-probabilities in nats, with what they are log-probabilities of."""
+
+    log_probs_CK: Floats
+    source_C: NDArray[np.intp]
+    document_C: Strings | None = None
+    """The document of each compression: the unit of intervals. None: its column."""
+    compression_id_C: Strings | None = None
+    column_K: Strings | None = None
+    """Ids of the documents of the pool."""
+    topic_K: Strings | None = None
+    counterfactual_CN: Floats | None = None
+    strata: Strata | None = None
+    """Of a pool that was scored in part: which documents each row's columns are, so they differ from row to row."""
+    token_log_probs_TK: NDArray[np.float32] | None = None
+    """K pool columns, then N counterfactual ones."""
+    token_T: Strings | None = None
+    tokens_C: NDArray[np.intp] | None = None
+    """How many of T belong to each compression."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """Estimand, scorer, whether the scorer is the sampler, and what else the number needs to be repeated."""
+
+    @property
+    def estimand(self) -> str:
+        return str(self.about.get("estimand", "not named in the file"))
+
+    def token_matrices(self) -> list[NDArray[np.float32]]:
+        """Per compression (K + N, L): what `token_information` takes. Raises ValueError where no tokens were kept."""
+        if self.token_log_probs_TK is None or self.tokens_C is None:
+            raise ValueError("holds no token log-probabilities; score with --tokens")
+        return [part.T for part in np.split(self.token_log_probs_TK, np.cumsum(self.tokens_C)[:-1])]
+
+    def token_texts(self) -> list[list[str]]:
+        if self.token_T is None or self.tokens_C is None:
+            raise ValueError("holds no tokens; score with --tokens")
+        return [part.tolist() for part in np.split(self.token_T, np.cumsum(self.tokens_C)[:-1])]
+
+    def save(self, path: str | Path) -> None:
+        """Write beside and rename: a killed process leaves no half file."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(self, attribute) for name, attribute in ARRAYS.items()}
+        held = {name: array for name, array in arrays.items() if array is not None}
+        if self.strata is not None:
+            held |= {f"strata_{name}": np.asarray(value) for name, value in vars(self.strata).items()}
+        work = target.with_name(f".{target.name}.part.npz")
+        np.savez(work, about=np.array(json.dumps(self.about)), **held)
+        work.replace(target)
+
+    @classmethod
+    def load(cls, path: str | Path) -> ScoreMatrix:
+        """Raises ValueError where the file is not an .npz of arrays or lacks log_probs or source."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                held = {name: arrays[name] for name in arrays}
+        except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"not an .npz file of arrays: {error}") from error
+        for name in ("log_probs", "source"):
+            if name not in held:
+                raise ValueError(f"has no array {name!r}; it holds {', '.join(held) or 'nothing'}")
+        about = json.loads(str(held["about"])) if "about" in held else {}
+        if "estimand" in held:  # files that were written by other means may name theirs alone
+            about = {"estimand": str(held["estimand"]), **about}
+        fields = {attribute: held[name] for name, attribute in ARRAYS.items() if name in held}
+        strata = None
+        if "strata_pool_size" in held:
+            parts = {name.removeprefix("strata_"): array for name, array in held.items() if name.startswith("strata_")}
+            strata = Strata(**{**parts, "pool_size": int(parts["pool_size"])})
+        return cls(**fields, strata=strata, about=about)
+
+    def without_failed(self) -> tuple[ScoreMatrix, int]:
+        """Without the compressions of which a cell failed (NaN), and how many those were.
+
+        Raises ValueError where none is left.
+        """
+        failed_C = np.asarray(np.isnan(self.log_probs_CK).any(axis=1))
+        if failed_C.all():
+            raise ValueError(f"all {len(failed_C)} compressions have a failed cell: nothing is left to estimate from")
+        keep_C = ~failed_C
+        changes: dict[str, Any] = {"log_probs_CK": self.log_probs_CK[keep_C], "source_C": self.source_C[keep_C]}
+        for name in ("document_C", "compression_id_C", "counterfactual_CN"):
+            if (array := getattr(self, name)) is not None:
+                changes[name] = array[keep_C]
+        if self.tokens_C is not None and self.token_log_probs_TK is not None and self.token_T is not None:
+            keep_T = np.repeat(keep_C, self.tokens_C)
+            changes |= {"tokens_C": self.tokens_C[keep_C], "token_T": self.token_T[keep_T]}
+            changes["token_log_probs_TK"] = self.token_log_probs_TK[keep_T]
+        if self.strata is not None:
+            held = self.strata
+            changes["strata"] = Strata(
+                held.columns_CM[keep_C], held.stratum_CM[keep_C], held.sizes_CH[keep_C], held.pool_size
+            )
+        return replace(self, **changes), int(failed_C.sum())
+
+
+ARRAYS = {
+    "log_probs": "log_probs_CK",
+    "source": "source_C",
+    "document": "document_C",
+    "compression_ids": "compression_id_C",
+    "columns": "column_K",
+    "topic": "topic_K",
+    "counterfactual": "counterfactual_CN",
+    "token_log_probs": "token_log_probs_TK",
+    "token": "token_T",
+    "tokens": "tokens_C",
+}
