@@ -1,10 +1,10 @@
-"""How fast the prefix-shared scorer is, against scoring one by one, in one run.
+"""How fast the prefix-shared scorer is: against scoring one by one, against vLLM, against the machine; in one run.
 
     python eval/scoring_speed.py --out runs/scoring_speed.json
+    python eval/scoring_speed.py --vllm --out runs/scoring_speed.json      # where vLLM is installed
 
-Real text (the Python reference) is cut into prefixes and continuations of exact lengths. Reported: seconds and tokens
-of both ways, the largest difference of their values, the share of the machine's own matrix-multiply rate at the
-model's shapes, and what the allocator's settings are worth.
+Real text (the Python reference) in exact lengths: seconds, tokens and values of each way, the share of the machine's own
+matrix-multiply rate at the model's shapes, and a large job's tokens (8,000 / 150 / 20 × 20) counted as they pass.
 """
 
 import argparse
@@ -20,67 +20,57 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--prefixes", type=int, default=8)
-    parser.add_argument("--prefix-tokens", type=int, default=600)
+    parser.add_argument("--prefix-tokens", type=int, default=1000)
     parser.add_argument("--continuations", type=int, default=32)
-    parser.add_argument("--continuation-tokens", type=int, default=32)
+    parser.add_argument("--continuation-tokens", type=int, default=64)
+    parser.add_argument("--vllm", action="store_true", help="score the same with vLLM's prompt_logprobs")
+    parser.add_argument("--no-count", action="store_true", help="leave the large job out")
     parser.add_argument("--out", help="write the figures as JSON")
     arguments = parser.parse_args(argv)
-    sizes = {k: v for k, v in vars(arguments).items() if isinstance(v, int)}
+    sizes = {k: v for k, v in vars(arguments).items() if isinstance(v, int) and not isinstance(v, bool)}
     if wrong := [f"--{k.replace('_', '-')} {v}: must be at least 1" for k, v in sizes.items() if v < 1]:
         raise InputError(wrong)
 
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from infoagent.costs import Architecture
-    from infoagent.lm.allocator import keep_freed_memory
-    from infoagent.lm.models import default_device, load_tokenizer, resolve
+    from infoagent.costs import Architecture, scoring_flops
+    from infoagent.lm.models import default_device, load_tokenizer, load_weights, resolve
     from infoagent.lm.scoring import Scorer
     from infoagent.store import provenance, write_json
 
-    reference = resolve(arguments.model)
-    device = default_device()
-    model = (
-        AutoModelForCausalLM.from_pretrained(reference.path, dtype=getattr(torch, arguments.dtype)).to(device).eval()
-    )
+    reference, device = resolve(arguments.model), default_device()
     prefixes, continuations = texts(load_tokenizer(reference), **sizes)
+    engine = vllm_figures(reference, arguments.dtype, prefixes, continuations) if arguments.vllm else None
+    model = load_weights(reference, arguments.dtype)
 
-    with torch.inference_mode():
-        sample = torch.tensor(prefixes[:4], device=device)
-        before = seconds(lambda: model(input_ids=sample, use_cache=False, logits_to_keep=1), repeats=3)
-        settled = keep_freed_memory()
-        after = seconds(lambda: model(input_ids=sample, use_cache=False, logits_to_keep=1), repeats=3)
-
-    shared = Scorer(model)
-    shared.score(prefixes[:1], continuations[:1])  # warm up
+    shared, naive = Scorer(model), Scorer(model)
+    shared.score(prefixes[:1], continuations[:1])  # the check of the first cell is made once for each scorer
     shared.prefix_tokens = shared.continuation_tokens = 0
-    start = time.perf_counter()
-    fast = shared.score(prefixes, continuations)
-    shared_seconds = time.perf_counter() - start
-    naive = Scorer(model)
-    start = time.perf_counter()
-    slow = naive.score_one_by_one(prefixes, continuations)
-    naive_seconds = time.perf_counter() - start
+    fast, shared_seconds = timed(lambda: shared.score(prefixes, continuations))
+    slow, naive_seconds = timed(lambda: naive.score_one_by_one(prefixes, continuations))
 
     architecture = Architecture.from_config(model.config.get_text_config().to_dict())
     tokens = shared.prefix_tokens + shared.continuation_tokens
-    rate = matrix_rate(architecture, arguments.dtype, device, rows=min(1024, shared.max_pack_tokens))
-    achieved = architecture.flops(tokens, arguments.prefix_tokens) / shared_seconds / 1e9
+    work = (shared.prefix_tokens, shared.continuation_tokens, len(prefixes) * sum(map(len, continuations)))
+    needed = scoring_flops(architecture, *work, past=arguments.prefix_tokens)
+    rate = matrix_rate(architecture, arguments.dtype, device, rows=512)
     result = {
         "model": reference.name, "revision": reference.revision, "dtype": arguments.dtype, "device": device, **sizes,
         "shared_seconds": shared_seconds, "one_by_one_seconds": naive_seconds, "speedup": naive_seconds / shared_seconds,
         "largest_difference_nats": float(abs(fast - slow).max()), "shared_tokens": tokens,
         "one_by_one_tokens": naive.prefix_tokens + naive.continuation_tokens,
         "tokens_per_second": tokens / shared_seconds, "matrix_gflops_per_second": rate,
-        "achieved_gflops_per_second": achieved, "share_of_matrix_rate": achieved / rate,
-        "allocator_kept": settled, "forward_seconds_default_allocator": before, "forward_seconds_kept": after,
-        "allocator_speedup": before / after, **provenance(),
+        "share_of_matrix_rate": needed / shared_seconds / 1e9 / rate,
     }  # fmt: skip
-    for name in ("shared_seconds", "one_by_one_seconds", "speedup", "largest_difference_nats", "tokens_per_second",
-                 "share_of_matrix_rate", "allocator_speedup"):  # fmt: skip
-        print(f"{name:26} {result[name]:,.4g}")
+    if engine is not None:
+        values, seconds = engine
+        result |= {"vllm_seconds": seconds, "speedup_over_vllm": seconds / shared_seconds,
+                   "vllm_largest_difference_nats": float(abs(values - slow).max())}  # fmt: skip
+    if not arguments.no_count:
+        result |= counted(prefix_tokens=8000, continuation_tokens=150, prefixes=20, samples=20)
+    for name, value in result.items():
+        if isinstance(value, float):
+            print(f"{name:32} {value:,.4g}")
     if arguments.out:
-        write_json(arguments.out, result)
+        write_json(arguments.out, {**result, **provenance()})
     return 0
 
 
@@ -91,28 +81,48 @@ def texts(tokenizer, prefixes: int, prefix_tokens: int, continuations: int, cont
 
     documents = load_data("python-reference", split="all").problems
     ids = [token for problem in documents for token in text_ids(tokenizer, problem.document)]
-    needed = prefixes * prefix_tokens + continuations * continuation_tokens
-    while len(ids) < needed:
-        ids += ids
+    ids *= 1 + (prefixes * prefix_tokens + continuations * continuation_tokens) // len(ids)
     cut = [ids[i * prefix_tokens : (i + 1) * prefix_tokens] for i in range(prefixes)]
     rest = ids[prefixes * prefix_tokens :]
     return cut, [rest[i * continuation_tokens : (i + 1) * continuation_tokens] for i in range(continuations)]
 
 
-def seconds(action, repeats: int) -> float:
-    """Median time of an action, after one warm-up."""
-    import statistics
+def timed(action):
+    """(what it returns, its seconds)."""
+    start = time.perf_counter()
+    found = action()
+    return found, time.perf_counter() - start
 
-    import torch
 
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        action()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+def vllm_figures(reference, dtype: str, prefixes, continuations):
+    """(values, seconds) of vLLM on the same work, after a warm-up; before our model takes memory."""
+    from infoagent.lm.vllm_scoring import VllmScorer
+
+    scorer = VllmScorer(reference, dtype, len(prefixes[0]) + len(continuations[0]) + 1)
+    scorer.score(prefixes[:1], continuations[:2])
+    found = timed(lambda: scorer.score(prefixes, continuations))
+    scorer.close()
+    return found
+
+
+def counted(prefix_tokens: int, continuation_tokens: int, prefixes: int, samples: int) -> dict[str, float]:
+    """Tokens that pass through a one-layer model for N documents and N · M compressions, against one prompt a pair."""
+    import numpy as np
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from infoagent.lm.scoring import Scorer
+
+    sizes = {"hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=32, max_position_embeddings=16_384, **sizes)).eval()
+    rng, scorer = np.random.default_rng(0), Scorer(model, pack_tokens=2048)
+    passed = []
+    model.model.layers[0].register_forward_hook(lambda _, inputs, __: passed.append(inputs[0].shape[1]))
+    pairs = [rng.integers(32, size=n).tolist() for n in [prefix_tokens] * prefixes]
+    scorer.score(pairs, [rng.integers(32, size=continuation_tokens).tolist() for _ in range(prefixes * samples)])
+    check = prefix_tokens + continuation_tokens + 8  # the plain pass of the first cell, and the look at the head
+    naive = prefixes * prefixes * samples * (prefix_tokens + continuation_tokens)
+    return {"large_job_tokens": float(sum(passed) - check), "large_job_tokens_one_by_one": float(naive),
+            "large_job_ratio": naive / (sum(passed) - check)}  # fmt: skip
 
 
 def matrix_rate(architecture, dtype: str, device: str, rows: int) -> float:
@@ -120,18 +130,21 @@ def matrix_rate(architecture, dtype: str, device: str, rows: int) -> float:
     import torch
 
     hidden, wide = architecture.hidden, architecture.intermediate
-    shapes = [(hidden, hidden)] * 2 + [(hidden, wide)] * 2 + [(wide, hidden)]
-    shapes = shapes * architecture.layers + [(hidden, architecture.vocabulary)]
+    shapes = ([(hidden, hidden)] * 2 + [(hidden, wide)] * 2 + [(wide, hidden)]) * architecture.layers
+    shapes += [(hidden, architecture.vocabulary)]
     kind = getattr(torch, dtype)
     weights = {shape: torch.randn(shape[1], shape[0], dtype=kind, device=device) for shape in set(shapes)}
     inputs = {size: torch.randn(rows, size, dtype=kind, device=device) for size in {shape[0] for shape in shapes}}
-
-    def multiply() -> None:
-        for shape in shapes:
-            torch.nn.functional.linear(inputs[shape[0]], weights[shape])
-
     with torch.inference_mode():
-        return sum(2 * rows * a * b for a, b in shapes) / seconds(multiply, repeats=3) / 1e9
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            for shape in shapes:
+                torch.nn.functional.linear(inputs[shape[0]], weights[shape])
+            if device != "cpu":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+    return sum(2 * rows * a * b for a, b in shapes) / sorted(times[1:])[len(times[1:]) // 2] / 1e9
 
 
 if __name__ == "__main__":

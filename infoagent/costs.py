@@ -64,6 +64,18 @@ class Architecture:
         return tokens * (2 * self.matrix_parameters + attention)
 
 
+def scoring_flops(
+    architecture: Architecture, prefix_tokens: float, continuation_tokens: float, targets: float, past: float
+) -> float:
+    """What prefix-shared scoring needs and no more: a prefix token meets half its prefix of `past` tokens, a
+    continuation token all of it, and the head is applied once for each target."""
+    head = 2 * architecture.vocabulary * architecture.hidden
+    body = architecture.flops(1, 0) - head
+    attention = architecture.flops(1, 1) - architecture.flops(1, 0)
+    met = past * (prefix_tokens / 2 + continuation_tokens)
+    return (prefix_tokens + continuation_tokens) * body + attention * met + head * targets
+
+
 @dataclass(frozen=True)
 class GRPOEstimate:
     """The plan of a GRPO run."""

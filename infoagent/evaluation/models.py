@@ -22,8 +22,8 @@ class Judge:
 class ModelPool:
     """Loads on demand. A base that carries an adapter still serves as the frozen base, with the adapter disabled."""
 
-    def __init__(self, max_pack_tokens: int) -> None:
-        self.max_pack_tokens = max_pack_tokens
+    def __init__(self, memory_mib: int) -> None:
+        self.memory_mib = memory_mib
         self._loaded: dict[tuple[str, str | None, str], LoadedModel] = {}
 
     def get(self, section: ModelSection) -> LoadedModel:
@@ -43,7 +43,7 @@ class ModelPool:
         held = self._loaded.get(key) if section.adapter is None else None
         held = held or self.get(section)
         base_only = held.adapter is not None and section.adapter is None
-        return Judge(Scorer(held.model, self.max_pack_tokens, base_only), held.tokenizer)
+        return Judge(Scorer(held.model, self.memory_mib, base_only), held.tokenizer)
 
 
 def _change_adapter(held: LoadedModel, section: ModelSection) -> LoadedModel:

@@ -128,7 +128,7 @@ def evaluate(recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool = Fals
     The directory may hold records of other grids as well: they are kept, and not returned.
     """
     records = RecordFile(recipe.output_dir)
-    pool = ModelPool(recipe.max_pack_tokens)
+    pool = ModelPool(recipe.memory_mib)
     current: list[dict[str, Any]] = []
     for cell in cells:
         # one bar for each kind of work: a compression costs many times what a prediction does

@@ -1,14 +1,14 @@
 import json
 
 import pytest
-from conftest import run_script
+from conftest import ROOT, run_script
 
 
 def test_the_benchmark_counts_tokens_and_finds_equal_values(tiny_dir, tmp_path):
     out = tmp_path / "speed.json"
     result = run_script(
         "eval/scoring_speed.py", "--model", str(tiny_dir), "--prefixes", "3", "--prefix-tokens", "50",
-        "--continuations", "4", "--continuation-tokens", "6", "--out", str(out),
+        "--continuations", "4", "--continuation-tokens", "6", "--no-count", "--out", str(out),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())
@@ -22,3 +22,13 @@ def test_sizes_below_one_are_refused():
     result = run_script("eval/scoring_speed.py", "--prefixes", "0", "--continuations", "-1")
     assert result.returncode == 2
     assert result.stderr.count("error: ") == 2
+
+
+def test_the_large_job_is_counted_as_its_tokens_pass(monkeypatch):
+    """N (P + N M (L − 1)) tokens against N · N · M · (P + L), here at a hundredth of the size."""
+    monkeypatch.syspath_prepend(ROOT / "eval")
+    from scoring_speed import counted
+
+    found = counted(prefix_tokens=80, continuation_tokens=5, prefixes=6, samples=2)
+    assert found["large_job_tokens"] == 6 * (80 + 6 * 2 * 4)
+    assert found["large_job_tokens_one_by_one"] == 6 * 6 * 2 * 85
