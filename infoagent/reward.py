@@ -25,9 +25,7 @@ from infoagent.information.estimators import SATURATED
 from infoagent.lm.generation import compression_from_ids
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
 from infoagent.lm.scoring import Scorer, continuation_ids
-from infoagent.types import Compression, Negative, Problem
-
-NATS_PER_BIT = float(np.log(2))
+from infoagent.types import NATS_PER_BIT, Compression, Negative, Problem
 
 
 @dataclass(frozen=True)

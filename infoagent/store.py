@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -94,3 +95,12 @@ def write_json(path: str | Path, content: Any) -> None:
     work = target.with_name(f".{target.name}.{os.getpid()}")
     work.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     work.replace(target)
+
+
+def finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null, where a warning says which it is."""
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

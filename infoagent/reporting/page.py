@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.reporting import plots, tables
+from infoagent.reporting.information import information_lines, token_html
 from infoagent.store import read_jsonl, write_json
 from infoagent.types import InputError
 
@@ -20,7 +21,7 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
 
     Raises InputError for a directory that is no run.
     """
-    evaluations, comparisons, trainings, mistakes = [], [], [], []
+    evaluations, comparisons, trainings, measurements, mistakes = [], [], [], [], []
     for name in directories:
         directory = Path(name)
         run_file = directory / "run.json"
@@ -33,13 +34,20 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
             evaluations.append({"directory": name, "run": run, "summaries": summaries})
             if (directory / "comparison.json").is_file():
                 comparisons += json.loads((directory / "comparison.json").read_text(encoding="utf-8"))
+        elif (directory / "information.json").is_file():
+            found = json.loads((directory / "information.json").read_text(encoding="utf-8"))
+            measurements.append({"directory": name, "run": run, **found})
         elif (directory / "metrics.jsonl").is_file():
             trainings.append({"directory": name, "run": run, "metrics": read_jsonl(directory / "metrics.jsonl")})
         else:
-            mistakes.append(f"{name}: the run has not written results yet (neither summary.json nor metrics.jsonl)")
+            mistakes.append(
+                f"{name}: the run has not written results yet (no summary.json, information.json or metrics.jsonl)"
+            )
     if mistakes:
         raise InputError(mistakes)
-    return {"evaluations": evaluations, "comparisons": comparisons, "trainings": trainings}
+    return {
+        "evaluations": evaluations, "comparisons": comparisons, "trainings": trainings, "measurements": measurements,
+    }  # fmt: skip
 
 
 def side_by_side(directory: str, limit: int = SHOWN_SAMPLES) -> list[dict[str, Any]]:
@@ -101,6 +109,20 @@ def render(directories: Sequence[str]) -> str:
             }
             for t in content["trainings"]
         ],
+        measurements=[
+            {
+                "title": f"{m['label']} on {m['data']['name']} ({m['data']['split']}, preset {m['preset']})",
+                "lines": "\n".join(information_lines(m["analysis"], m["print_clipped"])),
+                "warnings": m["analysis"]["warnings"],
+                "plot": plots.measured_at_k(m["analysis"]),
+                "tokens": [
+                    [token_html(f"{e['id']}, among {among}:", e["tokens"], e[among])
+                     for among in ("pool", "counterfactuals") if among in e]
+                    for e in m["examples"]
+                ],
+            }
+            for m in content["measurements"]
+        ],
         samples=[
             {"directory": e["directory"], "rows": side_by_side(e["directory"])} for e in content["evaluations"]
         ],
@@ -109,7 +131,7 @@ def render(directories: Sequence[str]) -> str:
              "machine": r["run"]["machine"], "command": r["run"]["command"],
              "versions": ", ".join(f"{k} {v}" for k, v in r["run"]["versions"].items()),
              "recipe": json.dumps(r["run"]["recipe"], indent=2, ensure_ascii=False)}
-            for r in (*content["evaluations"], *content["trainings"])
+            for r in (*content["evaluations"], *content["trainings"], *content["measurements"])
         ],
     )  # fmt: skip
 

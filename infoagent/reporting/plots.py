@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.rate_distortion import pareto_front
+from infoagent.reporting.information import known
 
 INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770")
@@ -145,6 +146,76 @@ def mi_at_k(summaries: Sequence[Mapping[str, Any]]) -> str:
         axis.set_ylabel("MI (nats)")
         axis.set_title(title, fontsize=10)
     return _svg(figure)
+
+
+def save_mi_at_k(found: Mapping[str, Any], path: str) -> None:
+    """MI@K of one analysis with its chain as horizontal marks, written to `path` (.svg or .png)."""
+    from matplotlib import pyplot as plt
+
+    figure = _mi_at_k_figure(found)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.endswith(".svg") else None)
+    plt.close(figure)
+
+
+def measured_at_k(found: Mapping[str, Any]) -> str:
+    """The same as inline SVG."""
+    return _svg(_mi_at_k_figure(found))
+
+
+def _mi_at_k_figure(found: Mapping[str, Any]) -> Any:
+    found = known(found)
+    figure, (axis,) = _figure(6, 3.8)
+    at_k = {int(k): v for k, v in found["at_k"].items()}
+    ks = sorted(at_k)
+    axis.plot(ks, [math.log(k) for k in ks], ":", color=INK, linewidth=0.9, label="ceiling log K")
+    axis.plot(ks, [at_k[k] for k in ks], "o-", color=PALETTE[0], label="among documents of the pool")
+    low, high = found["ci_nats"]
+    if not math.isnan(low):
+        axis.errorbar(
+            [ks[-1]],
+            [found["infonce_nats"]],
+            yerr=_error(found["infonce_nats"], low, high),
+            color=PALETTE[0],
+            capsize=3,
+        )
+    fact = found["chain"]["fact"]
+    if fact is not None:
+        versions = round(math.exp(fact["ceiling_nats"]))
+        error = _error(fact["value_nats"], *fact["ci_nats"])
+        axis.errorbar([versions], [fact["value_nats"]], yerr=error, fmt="s", color=PALETTE[1], capsize=3,
+                      label="among versions of its own facts")  # fmt: skip
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(ks, [str(k) for k in ks])
+    axis.minorticks_off()
+    axis.set_xlabel("candidates K")
+    axis.set_ylabel("MI (nats)")
+    axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
+    """MI among random and among counterfactual documents against the number of facts left, to .svg or .png."""
+    from matplotlib import pyplot as plt
+
+    figure, (axis,) = _figure(6.4, 4)
+    points = found["points"]
+    left = [p["facts_left"] for p in points]
+    for name, title, colour in (
+        ("random", "among random documents (which document)", PALETTE[0]),
+        ("fact", "among versions of the own document (its facts), mean over facts", PALETTE[1]),
+    ):
+        values = [p[f"{name}_nats"] for p in points]
+        low = [v - p[f"{name}_ci_nats"][0] for v, p in zip(values, points, strict=True)]
+        high = [p[f"{name}_ci_nats"][1] - v for v, p in zip(values, points, strict=True)]
+        axis.errorbar(left, values, yerr=[low, high], fmt="o-", color=colour, capsize=3, label=title)
+        axis.axhline(found[f"{name}_ceiling_nats"], color=colour, linestyle=":", linewidth=1)
+    axis.set_xlim(max(left) + 0.3, min(left) - 0.3)
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]), top=found["random_ceiling_nats"] * 1.25)
+    axis.set_xlabel("facts left in the compression (deleted from left to right)")
+    axis.set_ylabel("nats (dotted: ceiling)")
+    axis.legend(fontsize=8, frameon=False, loc="upper right")
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.endswith(".svg") else None)
+    plt.close(figure)
 
 
 TRAINING_PANELS = (

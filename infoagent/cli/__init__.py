@@ -1,0 +1,100 @@
+"""The `infoagent` command: its grammar. Each command lives in a module that is imported when it is called."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib import import_module
+
+from infoagent import __version__
+from infoagent.config import exit_code
+
+MODULES = {
+    "compress": "compress", "score": "score", "mi": "mi", "calibrate": "mi", "data_ls": "show", "data_show": "show",
+    "models": "show", "report": "show", "config": "show", "doctor": "show",
+}  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    command = getattr(import_module(f"infoagent.cli.{MODULES[arguments.run]}"), arguments.run)
+    return exit_code(lambda: command(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="infoagent", description="Measure, train and prove context compressors.")
+    parser.add_argument("--version", action="version", version=f"infoagent {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
+    compress.add_argument("file", help="text file, or - for standard input")
+    compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
+    compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
+    compress.add_argument("--adapter", help="a trained checkpoint")
+    compress.add_argument("--budget", type=int, default=60, help="at most so many tokens (default 60)")
+    compress.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
+    compress.add_argument("--seed", type=int, default=0)
+    compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default="error")
+    compress.set_defaults(run="compress")
+
+    score = commands.add_parser("score", help="log-probabilities of compressions under documents, as .npz")
+    score.add_argument("--documents", required=True, help="JSONL with id, document, query [answer, group, …]")
+    score.add_argument("--compressions", required=True, help="JSONL with id (of its document's line) and compression")
+    score.add_argument("--model", default="smollm2-135m", help="who scores: embedded model, hub id or directory")
+    score.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    score.add_argument("--out", required=True, help="the .npz to write")
+    score.add_argument("--query", choices=["shared", "own_document"], default="shared",
+                       help="every column under the question of the compression (default), or each under its own")  # fmt: skip
+    score.add_argument("--counterfactuals", type=int, default=0, metavar="N",
+                       help="score N versions of each document with a fact changed as well")  # fmt: skip
+    score.add_argument("--tokens", action="store_true", help="keep what each token is worth (infoagent mi --tokens)")
+    score.add_argument(
+        "--allow-missing", action="store_true", help="documents without a compression stand as candidates"
+    )
+    score.add_argument("--scores", metavar="DIR", help="scores by content, to go on from (default: OUT.scores)")
+    score.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
+    score.add_argument("--quiet", action="store_true", help="no progress bar")
+    score.set_defaults(run="score")
+
+    mi = commands.add_parser("mi", help="mutual information from a matrix of scores")
+    mi.add_argument("scores", help=".npz with arrays log_probs (C, K) in nats and source (C,)")
+    mi.add_argument("--json", action="store_true")
+    mi.add_argument("--drop-failed", action="store_true", help="leave out compressions with a NaN cell, and count them")
+    mi.add_argument("--proxy", action="store_true", help="the scorer is not the model that wrote the compressions")
+    mi.add_argument("--calibration", metavar="FILE", help="critic scale of this scorer, from `infoagent calibrate`")
+    mi.add_argument("--tokens", action="store_true", help="which tokens carry the information")
+    mi.add_argument("--among", choices=["pool", "counterfactuals"], default="pool", help="candidates of --tokens")
+    mi.add_argument("--plot", metavar="FILE", help="MI against the number of candidates, as .svg or .png")
+    mi.set_defaults(run="mi")
+
+    calibrate = commands.add_parser("calibrate", help="fit a proxy's critic scale on held-out scores")
+    calibrate.add_argument("scores", help=".npz of other documents than those to be measured")
+    calibrate.add_argument("--out", required=True, help="the .json to write")
+    calibrate.set_defaults(run="calibrate")
+
+    data = commands.add_parser("data", help="data sets").add_subparsers(dest="action", required=True, metavar="ls|show")
+    data.add_parser("ls", help="every data set by name").set_defaults(run="data_ls")
+    show = data.add_parser("show", help="what a data set holds")
+    show.add_argument("name")
+    show.add_argument("overrides", nargs="*", metavar="data.key=value", help="e.g. data.path=my.jsonl data.split=test")
+    show.add_argument("--json", action="store_true")
+    show.set_defaults(run="data_show")
+
+    models = commands.add_parser("models", help="embedded models; `models prepare NAME` converts one now")
+    models.add_argument("action", nargs="?", choices=["ls", "prepare"], default="ls")
+    models.add_argument("name", nargs="?", default="smollm2-135m")
+    models.set_defaults(run="models")
+
+    report = commands.add_parser("report", help="one self-contained HTML page from run directories")
+    report.add_argument("runs", nargs="+", metavar="RUN", help="output_dir of train/ or eval/ scripts")
+    report.add_argument("--out", required=True, help="the .html to write; its numbers go beside it as .json")
+    report.set_defaults(run="report")
+
+    config = commands.add_parser("config", help="check a recipe, or show it with its defaults")
+    config.add_argument("action", choices=["check", "show"])
+    config.add_argument("recipe")
+    config.add_argument("overrides", nargs="*", metavar="key=value")
+    config.set_defaults(run="config")
+
+    commands.add_parser("doctor", help="what this machine has and what is missing").set_defaults(run="doctor")
+    return parser

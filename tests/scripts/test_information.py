@@ -1,0 +1,204 @@
+"""eval/information.py as a user runs it: whole, killed and gone on with, on two processes; and its report."""
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, run_script
+
+from infoagent.information.scores import ScoreMatrix
+from infoagent.lm.models import load
+from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.scoring import Scorer
+
+RECIPE = "configs/eval/information.yaml"
+
+
+def settings(tiny_dir, out, **changed):
+    content = {
+        "output_dir": out, "compressor.model.name": tiny_dir, "compressor.model.dtype": "float32",
+        "compressor.max_tokens": 8, "documents": 6, "samples": 2, "counterfactuals": 2, "batch_size": 4,
+        "data.limit": 30, **changed,
+    }  # fmt: skip
+    return [f"{k}={v}" for k, v in content.items()]
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("information")
+    result = run_script("eval/information.py", RECIPE, *settings(tiny_dir, out), "--quiet")
+    assert result.returncode == 0, result.stderr
+    return out, result
+
+
+def test_the_matrix_holds_what_a_plain_forward_pass_gives(tiny_dir, whole):
+    """Prompts are put together anew from the data, and every token is run for every pair."""
+    out, _ = whole
+    matrix = ScoreMatrix.load(out / "scores.npz")
+    assert matrix.log_probs_CK.shape == (12, 6)
+    assert matrix.counterfactual_CN.shape == (12, 2)
+    from infoagent.data.registry import load_data
+
+    problems = {
+        p.id: p for p in load_data("records", split="validation", limit=30, min_words=80, max_words=120).problems
+    }
+    documents = {p.document_id: p.document for p in problems.values()}
+    rows = [json.loads(line) for line in (out / "compressions/0/records.jsonl").read_text().splitlines()]
+    ids = {
+        f"{z['problem_id']}#{z['sample']}": (*z["token_ids"], *([] if z["stop_id"] is None else [z["stop_id"]]))
+        for row in rows for z in row["compressions"]
+    }  # fmt: skip
+    lm = load(str(tiny_dir), dtype="float32")
+    scorer = Scorer(lm.model)
+    for c in (0, 7):
+        name = str(matrix.compression_id_C[c])
+        query = problems[name.split("#")[0]].query
+        prefixes = [compressor_ids(lm.tokenizer, documents[k], query) for k in matrix.column_K]
+        assert matrix.log_probs_CK[c] == pytest.approx(scorer.score_one_by_one(prefixes, [ids[name]])[0], abs=1e-3)
+        assert matrix.column_K[matrix.source_C[c]] == name.split("#")[0]
+    tokens = matrix.token_matrices()[0].sum(axis=1)
+    assert tokens == pytest.approx([*matrix.log_probs_CK[0], *matrix.counterfactual_CN[0]], abs=1e-4)
+
+
+def test_it_prints_and_keeps_the_chain(whole):
+    out, result = whole
+    kept = json.loads((out / "information.json").read_text())
+    chain = kept["analysis"]["chain"]
+    assert chain["random"]["value_nats"] == pytest.approx(
+        chain["topic"]["value_nats"] + chain["within_topic"]["value_nats"], abs=1e-9
+    )
+    assert "I(X;Z|Q): every candidate document under the question of the compression" in result.stdout
+    assert f"{chain['fact']['value_nats']:7.3f}" in result.stdout
+    assert json.loads((out / "run.json").read_text())["versions"]["torch"]
+    metrics = json.loads((out / "metrics.jsonl").read_text().splitlines()[0])
+    assert metrics["mi/nats"] == kept["analysis"]["infonce_nats"]
+
+
+def test_mi_gives_the_same_numbers_from_the_file(whole):
+    out, _ = whole
+    result = run_script(
+        "-m", "infoagent.cli", "mi", out / "scores.npz", "--json", "--tokens", "--among", "counterfactuals"
+    )
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    kept = json.loads((out / "information.json").read_text())["analysis"]
+    assert found["infonce_nats"] == kept["infonce_nats"]
+    told = [z["total_nats"] for z in found["token_information"]]
+    assert told == pytest.approx(kept["chain"]["fact"]["per_compression_nats"], abs=1e-4)
+    assert "".join(found["token_information"][0]["tokens"])
+
+
+def cells(out):
+    """Every stored cell, as often as it stands in the files of all processes."""
+    found = []
+    for file in sorted((out / "scores").glob("*.sqlite")):
+        connection = sqlite3.connect(file, timeout=30)
+        found += connection.execute("SELECT prefix, continuation FROM cells").fetchall()
+        connection.close()
+    return found
+
+
+def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir, tmp_path):
+    many = settings(tiny_dir, tmp_path / "killed", documents=24, samples=1, **{"data.limit": 40})
+    command = [sys.executable, "eval/information.py", RECIPE, *many, "--quiet"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.time() + 240
+    while time.time() < deadline:
+        if (tmp_path / "killed/scores/scores-0.sqlite").is_file() and len(cells(tmp_path / "killed")) > 40:
+            break
+        assert process.poll() is None, "it ended before it could be killed: give it more to do"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = cells(tmp_path / "killed")
+    assert 40 < len(before) < 24 * 26, "killed in the middle"
+    assert not (tmp_path / "killed/scores.npz").exists()
+    result = run_script("eval/information.py", RECIPE, *many, "--quiet")
+    assert result.returncode == 0, result.stderr
+    after = cells(tmp_path / "killed")
+    assert len(after) == len(set(after)) == 24 * 26
+    whole = settings(tiny_dir, tmp_path / "whole", documents=24, samples=1, **{"data.limit": 40})
+    assert run_script("eval/information.py", RECIPE, *whole, "--quiet").returncode == 0
+    first, second = ScoreMatrix.load(tmp_path / "killed/scores.npz"), ScoreMatrix.load(tmp_path / "whole/scores.npz")
+    assert first.log_probs_CK == pytest.approx(second.log_probs_CK, abs=1e-3)
+
+
+def test_two_processes_make_the_same_matrix(tiny_dir, whole, tmp_path):
+    result = run_script(
+        "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml",
+        "eval/information.py", RECIPE, *settings(tiny_dir, tmp_path), "--quiet", OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, two = ScoreMatrix.load(whole[0] / "scores.npz"), ScoreMatrix.load(tmp_path / "scores.npz")
+    assert two.compression_id_C.tolist() == one.compression_id_C.tolist()
+    assert two.token_T.tolist() == one.token_T.tolist(), "the compressions must not depend on who drew them"
+    assert two.log_probs_CK == pytest.approx(one.log_probs_CK, abs=1e-3)
+    assert sorted(f.name for f in (tmp_path / "scores").iterdir()) == ["scores-0.sqlite", "scores-1.sqlite"]
+    both = cells(tmp_path)
+    assert len(both) == len(set(both)), "a cell was computed by both"
+
+
+def test_a_stratified_pool_scores_a_part_and_reports_the_whole(tiny_dir, tmp_path):
+    changed = {"documents": 12, "near": 2, "far": 4, "samples": 1}
+    result = run_script("eval/information.py", RECIPE, *settings(tiny_dir, tmp_path, **changed), "--quiet")
+    assert result.returncode == 0, result.stderr
+    matrix = ScoreMatrix.load(tmp_path / "scores.npz")
+    assert matrix.log_probs_CK.shape == (12, 7)
+    assert matrix.strata.pool_size == 12
+    assert len(cells(tmp_path)) == 12 * (7 + 2)
+    found = json.loads((tmp_path / "information.json").read_text())["analysis"]["pool"]
+    assert found["ceiling_nats"] == pytest.approx(np.log(12))
+    assert "against the whole pool" in result.stdout
+
+
+def test_the_report_shows_tokens_in_colour(whole, tmp_path):
+    out, _ = whole
+    page = tmp_path / "report.html"
+    result = run_script("-m", "infoagent.cli", "report", out, "--out", page)
+    assert result.returncode == 0, result.stderr
+    text = page.read_text()
+    assert "Information: frozen on records (validation, preset default)" in text
+    shown = re.findall(r'<span style="background:rgba\([\d,.]+\)" title="([+-][\d.]+) nats">', text)
+    example = json.loads((out / "information.json").read_text())["examples"][0]
+    assert [f"{v:+.2f}" for v in example["pool"]["nats"]] == shown[: len(example["tokens"])]
+
+
+def test_a_dry_run_counts_the_cells_and_loads_nothing():
+    result = run_script(
+        "-X", "importtime", "eval/information.py", RECIPE, "output_dir=x", "preset=paper", "documents=20", "--dry-run"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "20 documents × 20 compressions, 20 pool columns and 0 counterfactuals each: 8,000 cells" in result.stdout
+    assert "temperature: 0.7" in result.stdout
+    assert "import time" in result.stderr
+    assert not re.search(r"\| +torch\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["preset=papr"], "preset"),
+        (["documents=500"], "documents = 500: the data has only 40 different documents"),
+        (["near=3"], "near 3 without far"),
+        (["far=40"], "not below documents 40"),
+        (["calibration=x.json"], "calibration without scorer"),
+        (["compressor.kind=closed-book"], "only `lm` compressors"),
+        (["compressor.model.adapter=nowhere"], "no such directory"),
+        (["scorer.name=smollm2-135m", "calibration=nowhere.json"], "calibration nowhere.json: no such file"),
+    ],
+)
+def test_wrong_settings_are_one_line_each_and_exit_code_2(changed, said, tmp_path):
+    result = run_script(
+        "eval/information.py", RECIPE, f"output_dir={tmp_path}", "data.limit=40", "documents=40", *changed
+    )
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert os.listdir(tmp_path) == []
