@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
 NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
 FinishReason = Literal["stop", "length"]
+NATS_PER_BIT = math.log(2)
 
 
 class InputError(ValueError):
@@ -20,13 +22,28 @@ class InputError(ValueError):
 
 
 @dataclass(frozen=True)
+class Change:
+    """A fact of a document swapped for another: `kind` of span, the old and the new text, at how many places."""
+
+    kind: str
+    old: str
+    new: str
+    mentions: int
+
+
+@dataclass(frozen=True)
 class Negative:
     """A document that stands beside the source in the estimate, and why it was chosen."""
 
     kind: NegativeKind
     document: str
-    changed: str = ""
-    """For a counterfactual: what was changed, as `old → new`."""
+    changes: tuple[Change, ...] = ()
+    """For a counterfactual: what was changed, where that is known."""
+
+    @property
+    def changed(self) -> str:
+        """The changes as text: `old → new; old → new`."""
+        return "; ".join(f"{c.old} → {c.new}" for c in self.changes)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from infoagent.config import load_recipe, recipe_keys, recipe_yaml
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
-from infoagent.recipes import EvaluationRecipe, GRPORecipe, recipe_schema
+from infoagent.evaluation.measurement import draw_pool
+from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, InformationRecipe, recipe_schema
+from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
 from infoagent.types import InputError
 
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -22,11 +24,23 @@ def test_every_recipe_in_the_tree_loads_and_begins_with_its_command(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
     first = path.read_text().splitlines()[0]
     assert str(path.relative_to(ROOT)) in first
-    script = "train/grpo.py" if isinstance(recipe, GRPORecipe) else "eval/frozen.py"
+    [script] = [script for script, schema in RECIPES_BY_SCRIPT.items() if type(recipe) is schema]
     assert script in first
     for word in first.split():
         if word.endswith((".py", ".yaml")):
             assert (ROOT / word).is_file(), word
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_gives_what_the_recipe_does_not_say(preset, tmp_path):
+    (tmp_path / "r.yaml").write_text(f"output_dir: x\npreset: {preset}\ndocuments: 33\ncompressor: {{label: mine}}\n")
+    recipe = load_recipe(InformationRecipe, tmp_path / "r.yaml")
+    assert recipe.documents == 33
+    assert recipe.samples == PRESETS[preset]["samples"]
+    assert recipe.counterfactuals == PRESETS[preset]["counterfactuals"]
+    assert recipe.compressor.temperature == (0.7 if preset == "paper" else 1.0)
+    own = load_recipe(InformationRecipe, tmp_path / "r.yaml", ["samples=7", "compressor.temperature=0.3"])
+    assert (own.samples, own.compressor.temperature) == (7, 0.3)
 
 
 def test_a_shown_recipe_loads_to_the_same_recipe(tmp_path):
@@ -113,6 +127,10 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
         if section.name == "jsonl":
             continue  # the user's own file
         problems = load_data(**section.model_dump(exclude={"truncate"})).problems
+        if isinstance(recipe, InformationRecipe):
+            pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
+            assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
+            continue
         drawn = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed"})), recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn)
 

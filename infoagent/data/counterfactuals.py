@@ -2,43 +2,275 @@
 
 `records` brings exact ones along, rendered from changed facts. For any other problem with an answer that stands in
 the document, every mention of the answer is swapped for one of the wrong choices, which are spans of the same type.
+With a lexicon there are more for any text: the typed spans at the answer, or without an answer any fact, swapped for
+others of their type.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
-from infoagent.types import Negative, Problem
+import numpy as np
+
+from infoagent.data.lexicon import PHRASE, Lexicon, new_value
+from infoagent.data.replacing import kind_of, replace_fact
+from infoagent.data.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
+from infoagent.types import Change, Negative, Problem
+
+__all__ = [
+    "PHRASE", "Lexicon", "Rejection", "answer_after", "counterfactuals", "kind_of", "lm_counterfactual", "new_value",
+    "replace_fact", "span_pattern", "typed_counterfactuals",
+]  # fmt: skip
+
+LONGEST_PHRASE = 5
+"""A longer answer is turned around by a word inside it: another long phrase never fits its place."""
+GIVE_UP_AFTER = 25
+"""So many tries in a row without a new document end the edits of a problem."""
 
 
-def counterfactuals(problem: Problem) -> Iterator[Negative]:
-    """Documents in which the answer of `problem` is another one; never the original, never twice the same."""
+def counterfactuals(
+    problem: Problem,
+    lexicon: Lexicon | None = None,
+    rng: np.random.Generator | None = None,
+    limit: int | None = None,
+) -> Iterator[Negative]:
+    """Documents in which the answer of `problem` is another one; never the original, never twice the same.
+
+    First those that the data brought, then the answer swapped for each wrong choice, then with a `lexicon` typed
+    edits drawn by `rng`. Fewer are always a prefix of more. Raises ValueError for a lexicon without a generator.
+    """
+    if lexicon is not None and rng is None:
+        raise ValueError("typed edits are drawn: give counterfactuals() a generator with the lexicon")
+    yield from islice(_in_order(problem, lexicon, rng), limit)
+
+
+def _in_order(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generator | None) -> Iterator[Negative]:
     seen = {problem.document}
-    for negative in problem.negatives:
-        if negative.kind == "counterfactual" and negative.document not in seen:
+    given = [n for n in problem.negatives if n.kind == "counterfactual"]
+    for negative in [*given, *_choices(problem)]:
+        if negative.document not in seen:
             seen.add(negative.document)
             yield negative
+    if lexicon is not None and rng is not None:
+        used = {c.new for n in given for c in n.changes} | set(problem.choices)
+        for negative in typed_counterfactuals(problem, lexicon, rng, used):
+            if negative.document not in seen:
+                seen.add(negative.document)
+                yield negative
+
+
+def _choices(problem: Problem) -> Iterator[Negative]:
     if problem.answer is None:
         return
     mention = span_pattern(problem.answer)
     if not mention.search(problem.document):
         return
     for choice in problem.choices:
-        if choice == problem.answer:
+        if choice != problem.answer:
+            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)  # type: ignore[misc]
+            yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
+
+
+def typed_counterfactuals(
+    problem: Problem, lexicon: Lexicon, rng: np.random.Generator, avoid: Sequence[str] | set[str] = ()
+) -> Iterator[Negative]:
+    """Typed edits at the answer where it stands in the document, else at facts drawn at random, one fact an edit.
+
+    Without an answer in the document the facts of `problem.evidence` come first. No text comes twice.
+    """
+    answer = problem.answer
+    stands = answer is not None and span_pattern(answer).search(problem.document) is not None
+    used = set(avoid)
+    seen = {problem.document}
+    facts = _facts(problem, rng) if not stands else None
+    misses = 0
+    while misses < GIVE_UP_AFTER:
+        if facts is None:
+            assert answer is not None
+            made = _edit_at_answer(problem, answer, lexicon, rng, used)
+        else:
+            span = next(facts, None)
+            made = None if span is None else _edit_at(problem, [span], lexicon, rng, used)
+        text, changes = made or (problem.document, ())
+        used.update(c.new for c in changes)
+        if text in seen or (stands and answer and span_pattern(answer).search(text)):
+            misses += 1
             continue
-        edited = mention.sub(lambda _, new=choice: new, problem.document)  # type: ignore[misc]
-        if edited not in seen:
-            seen.add(edited)
-            yield Negative("counterfactual", edited, f"{problem.answer} → {choice}")
+        misses = 0
+        seen.add(text)
+        yield Negative("counterfactual", text, changes)
 
 
-def span_pattern(span: str) -> re.Pattern[str]:
-    """Matches `span` as a whole: not inside a longer word or number."""
-    before = r"(?<![\w])" if span[:1].isalnum() or span[:1] == "_" else ""
-    after = r"(?![\w])" if span[-1:].isalnum() or span[-1:] == "_" else ""
-    if span[:1].isdigit():
-        before = r"(?<![\w.,])"
-    if span[-1:].isdigit():
-        after = r"(?![\w]|[.,]\d)"
-    return re.compile(before + re.escape(span) + after)
+_Edit = tuple[str, tuple[Change, ...]]
+
+
+def _edit_at_answer(
+    problem: Problem, answer: str, lexicon: Lexicon, rng: np.random.Generator, used: set[str]
+) -> _Edit | None:
+    """The answer's own type swapped; of a longer answer the typed spans inside it; else the phrase as a whole."""
+    document = problem.document
+    kind = kind_of(answer, document)
+    match = span_pattern(answer).search(document)
+    assert match is not None
+    if whole := _spelled_out(answer, document):
+        return _edit_at(problem, [whole], lexicon, rng, used)
+    if kind != PHRASE:
+        return _edit_at(problem, [Span(kind, answer, *match.span())], lexicon, rng, used, everywhere=True)
+    within = [s for s in typed_spans(document) if match.start() <= s.start and s.end <= match.end()]
+    facts = [s for s in within if s.kind not in ("comparative", "negation")]
+    if facts:
+        return _edit_at(problem, facts, lexicon, rng, used)
+    if within and len(answer.split()) > LONGEST_PHRASE:
+        return _edit_at(problem, sorted(within, key=is_weak)[:1], lexicon, rng, set())
+    made = _edit_at(problem, [Span(PHRASE, answer, *match.span())], lexicon, rng, used, everywhere=True)
+    # a word that has one opposite only: the used values do not count, or the second edit would fail
+    return made or (_edit_at(problem, sorted(within, key=is_weak)[:1], lexicon, rng, set()) if within else None)
+
+
+def _spelled_out(acronym: str, document: str) -> Span | None:
+    """The name that stands before `(acronym)`: both change together."""
+    place = document.find(f" ({acronym})") if acronym.isupper() else -1
+    if place < 0:
+        return None
+    return next((s for s in typed_spans(document) if s.end == place and s.kind in NAME_KINDS), None)
+
+
+def _edit_at(
+    problem: Problem,
+    spans: Sequence[Span],
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    used: set[str],
+    everywhere: bool = False,
+) -> _Edit | None:
+    """All the spans changed, the last one first; None where one of them has no other value.
+
+    A span that moved, since another mention of a later one stands before it, is found again where it is nearest; one
+    that is gone was changed already, as a part of another.
+    """
+    edited, changes = problem.document, []
+    for span in sorted(spans, key=lambda s: -s.start):
+        if edited[span.start : span.end] != span.text:
+            starts = [m.start() for m in span_pattern(span.text).finditer(edited)]
+            if not starts:
+                continue
+            start = min(starts, key=lambda at: abs(at - span.start))
+            span = Span(span.kind, span.text, start, start + len(span.text))
+        new = new_value(span, lexicon, rng, edited, problem.query, used, problem.group or "")
+        if new is None:
+            return None
+        edited, change = replace_fact(edited, span, new, everywhere=everywhere)
+        changes.append(change)
+    return edited, tuple(reversed(changes))
+
+
+def is_weak(span: Span) -> bool:
+    """A place where a not can be put in: there are many of them, and each says little."""
+    return span.kind == "negation" and span.text.casefold() in AUXILIARIES
+
+
+def _facts(problem: Problem, rng: np.random.Generator) -> Iterator[Span]:
+    """Facts to change, a different one each time as long as there are, then all over again in another order.
+
+    Facts of the evidence come first, bare auxiliaries last; a fact with several mentions counts once.
+    """
+    document = problem.document
+    at = document.find(problem.evidence) if problem.evidence else -1
+    inside = range(at, at + len(problem.evidence or "")) if at >= 0 else range(0)
+    distinct: dict[tuple[str, str], Span] = {}
+    for span in typed_spans(document):
+        if _spelled_out(span.text, document):
+            continue
+        key = (span.kind, span.text)
+        if key not in distinct or (span.start in inside and distinct[key].start not in inside):
+            distinct[key] = span
+    spans = list(distinct.values())
+    while spans:
+        # a third of the weight: a more or a not stands in each sentence, and few questions ask for it
+        rank = rng.exponential(size=len(spans)) * [3.0 if s.kind in ("comparative", "negation") else 1.0 for s in spans]
+        order = [spans[int(i)] for i in np.argsort(rank)]
+        yield from sorted(order, key=lambda s: 2 * (s.start not in inside) + is_weak(s))
+
+
+def answer_after(answer: str, changes: Sequence[Change]) -> str:
+    """What the answer became: the changes applied to it alone; equal to `answer` where they do not touch it."""
+    for change in changes:
+        try:
+            answer, _ = replace_fact(answer, change.old, change.new, change.kind, everywhere=True)
+        except ValueError:  # this change lies outside the answer
+            continue
+    return answer
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A rewrite that is not taken as a counterfactual, and why."""
+
+    reason: str
+    document: str
+
+
+LM_PROMPT = (
+    "Text:\n{document}\n\nQuestion: {query}\nAnswer in the text: {answer}\n\n"
+    "Rewrite the text so that the answer to the question becomes another one of the same kind. Change nothing else. "
+    "Write the whole text and nothing but the text."
+)
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def lm_counterfactual(
+    problem: Problem, generator: Callable[[str], str], max_changed_share: float = 0.1
+) -> Negative | Rejection:
+    """A counterfactual written by any text generator (prompt → text), or the reason why its text is not taken.
+
+    Taken only if the answer no longer stands in it, something else stands in its place, and outside of the answer at
+    most `max_changed_share` of the document's words differ. Raises ValueError where the problem has no answer that
+    stands in the document, since then nothing can be checked.
+    """
+    document, answer = problem.document, problem.answer
+    place = span_pattern(answer).search(document) if answer else None
+    if answer is None or place is None:
+        raise ValueError(f"problem {problem.id!r}: its answer {answer!r} does not stand in the document")
+    prompt = LM_PROMPT
+    # replace, not format: documents contain braces; the document last, so that nothing in it is replaced
+    for key, value in (("query", problem.query), ("answer", answer), ("document", document)):
+        prompt = prompt.replace("{" + key + "}", value, 1)
+    edited = generator(prompt).strip()
+    if not edited:
+        return Rejection("the generator returned no text", edited)
+    if edited == document.strip():
+        return Rejection("the text is the original", edited)
+    if span_pattern(answer.casefold()).search(edited.casefold()):
+        return Rejection(f"the answer {answer!r} still stands in the text", edited)
+    words_old = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(document)]
+    words_new = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(edited)]
+    matcher = difflib.SequenceMatcher(None, [w for w, *_ in words_old], [w for w, *_ in words_new], autojunk=False)
+    mentions = [m.span() for m in span_pattern(answer).finditer(document)]
+
+    def in_answer(i: int) -> bool:
+        return any(start <= words_old[i][1] < end for start, end in mentions)
+
+    new_answer, outside = "", 0
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag == "equal":
+            continue
+        touched = [in_answer(i) for i in range(i1, i2)]
+        if any(touched):
+            if j2 > j1 and not new_answer:
+                new_answer = edited[words_new[j1][1] : words_new[j2 - 1][2]]
+            # what stands in the answer's place may be longer than it, by as many words as the answer has and two
+            outside += touched.count(False) + max(0, (j2 - j1) - 2 * sum(touched) - 2)
+        else:
+            outside += max(i2 - i1, j2 - j1)
+    if not new_answer:
+        return Rejection("the answer was taken out and nothing put in its place", edited)
+    share = outside / max(1, len(words_old) - sum(in_answer(i) for i in range(len(words_old))))
+    if share > max_changed_share:
+        return Rejection(
+            f"{share:.0%} of the words outside the answer changed, allowed {max_changed_share:.0%}", edited
+        )
+    return Negative("counterfactual", edited, (Change("lm", answer, new_answer, len(mentions)),))

@@ -11,10 +11,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
-from infoagent.data.counterfactuals import counterfactuals
+from infoagent.data.counterfactuals import Lexicon, counterfactuals
 from infoagent.types import NEGATIVE_KINDS, InputError, Negative, NegativeKind, Problem
 
 
@@ -35,6 +36,33 @@ class Counts:
         return sum(self.of(kind) for kind in NEGATIVE_KINDS)
 
 
+class _Shelf:
+    """Texts with their places, so that a draw costs the same however many stand there."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.place: dict[str, int] = {}
+
+    def add(self, text: str) -> None:
+        self.place[text] = len(self.texts)
+        self.texts.append(text)
+
+
+def _draw(shelf: _Shelf, used: set[str], wanted: int, rng: np.random.Generator) -> list[str]:
+    """`wanted` texts of the shelf in a drawn order, none of the used ones; fewer where there are not so many."""
+    taken = sorted(shelf.place[text] for text in used if text in shelf.place)
+    free = len(shelf.texts) - len(taken)
+    if free < wanted:
+        return [text for text in shelf.texts if text not in used]
+    drawn = []
+    for number in rng.permutation(free)[:wanted]:
+        place = int(number)
+        for gap in taken:  # the number counts free places only
+            place += gap <= place
+        drawn.append(shelf.texts[place])
+    return drawn
+
+
 def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> list[tuple[Negative, ...]]:
     """For each problem `counts` negatives, in the order of NEGATIVE_KINDS, all different from its own document.
 
@@ -45,40 +73,44 @@ def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> li
     pool: dict[str, Problem] = {}
     for problem in problems:
         pool.setdefault(problem.document, problem)
-    texts = list(pool)
-    by_group: dict[str, list[str]] = defaultdict(list)
-    by_whole: dict[str, list[str]] = defaultdict(list)
+    everything = _Shelf()
+    by_group: dict[str | None, _Shelf] = defaultdict(_Shelf)
+    by_whole: dict[str | None, _Shelf] = defaultdict(_Shelf)
     for text, problem in pool.items():
+        everything.add(text)
         if problem.group is not None:
-            by_group[problem.group].append(text)
+            by_group[problem.group].add(text)
         if problem.part_of is not None:
-            by_whole[problem.part_of].append(text)
+            by_whole[problem.part_of].add(text)
 
+    def shelf_of(kind: NegativeKind, problem: Problem) -> _Shelf:
+        if kind == "random":
+            return everything
+        return by_group[problem.group] if kind == "topic" else by_whole[problem.part_of]
+
+    lexicon = Lexicon.from_problems(problems) if counts.counterfactual else None
     drawn: list[tuple[Negative, ...]] = []
     short: dict[NegativeKind, tuple[int, str]] = {}
     for problem in problems:
-        rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(problem.id.encode()).digest()[:8], "little")])
+        identity = int.from_bytes(hashlib.sha256(problem.id.encode()).digest()[:8], "little")
+        rng = np.random.default_rng([seed, identity])
+        # its own stream: how many values an edit draws must not move the draw of the other kinds
+        edits = counterfactuals(problem, lexicon, np.random.default_rng([seed, identity, 1]))
         chosen: list[Negative] = []
         used = {problem.document}
-        candidates: dict[NegativeKind, list[Negative]] = {
-            "random": [Negative("random", text) for text in texts],
-            "topic": [Negative("topic", text) for text in by_group.get(problem.group or "", [])],
-            "sibling": [Negative("sibling", text) for text in by_whole.get(problem.part_of or "", [])],
-            "counterfactual": list(counterfactuals(problem)) if counts.counterfactual else [],
-        }
         # hard kinds first: a document that is both of the topic and of the set counts as the harder one
         for kind in reversed(NEGATIVE_KINDS):
             wanted = counts.of(kind)
             if not wanted:
                 continue
-            usable = [n for n in candidates[kind] if n.document not in used]
-            if len(usable) < wanted:
-                if kind not in short or len(usable) < short[kind][0]:
-                    short[kind] = (len(usable), problem.id)
+            if kind == "counterfactual":  # in their order, so that fewer of them are a prefix of more of them
+                picked = list(islice(edits, wanted))
+            else:
+                picked = [Negative(kind, text) for text in _draw(shelf_of(kind, problem), used, wanted, rng)]
+            if len(picked) < wanted:
+                if kind not in short or len(picked) < short[kind][0]:
+                    short[kind] = (len(picked), problem.id)
                 continue
-            # counterfactuals keep their order, so that fewer of them are a prefix of more of them
-            order = range(wanted) if kind == "counterfactual" else rng.permutation(len(usable))[:wanted]
-            picked = [usable[int(i)] for i in order]
             used.update(n.document for n in picked)
             chosen = picked + chosen
         drawn.append(tuple(chosen))
@@ -97,5 +129,5 @@ _SOURCE: dict[NegativeKind, str] = {
     "random": "documents",
     "topic": "documents of the same group",
     "sibling": "parts of the same text (data with `part_of`, such as passages)",
-    "counterfactual": "counterfactual documents (an answer that stands in the document, and choices)",
+    "counterfactual": "counterfactual documents (an answer that stands in the document, choices, more documents to take values from)",
 }

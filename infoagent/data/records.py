@@ -18,7 +18,7 @@ import numpy as np
 
 from infoagent.data import record_templates
 from infoagent.data.record_templates import GENERAL_FILLERS, KINDS, Fact, Kind
-from infoagent.types import InputError, Negative, Problem, ProblemSet
+from infoagent.types import Change, InputError, Negative, Problem, ProblemSet
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}
 DEFAULT_SIZE = {"train": 2000, "validation": 200, "test": 200}
@@ -116,6 +116,13 @@ def _other_values(fact: Fact, value: str, number: int, rng: np.random.Generator)
 
 def make_problem(seed: int, split: str, index: int, min_words: int, max_words: int) -> Problem:
     """The problem number `index` of a split: a record, a question on one of its facts, choices, counterfactuals."""
+    return make_known_problem(seed, split, index, min_words, max_words)[0]
+
+
+def make_known_problem(
+    seed: int, split: str, index: int, min_words: int, max_words: int
+) -> tuple[Problem, Record, Fact]:
+    """A problem with the record that its document was rendered from and the fact that its question asks for."""
     rng = np.random.default_rng([seed, SPLITS[split], index])
     for _ in range(ATTEMPTS):
         record = draw_record(rng, min_words, max_words)
@@ -136,7 +143,7 @@ def make_problem(seed: int, split: str, index: int, min_words: int, max_words: i
     choices = [value, *wrong]
     choices = [choices[int(i)] for i in rng.permutation(len(choices))]
     identity = f"records-{split}-{seed}-{index:05d}"
-    return Problem(
+    problem = Problem(
         id=identity,
         document=document,
         query=fact.questions[int(rng.integers(len(fact.questions)))],
@@ -145,10 +152,11 @@ def make_problem(seed: int, split: str, index: int, min_words: int, max_words: i
         choices=tuple(choices),
         group=f"{record.kind.name}: {record.group}",
         negatives=tuple(
-            Negative("counterfactual", record.text({fact.key: other}), f"{value} → {other}")
+            Negative("counterfactual", record.text({fact.key: other}), (Change("fact", value, other, mentions=1),))
             for other in counterfactuals
         ),
     )
+    return problem, record, fact
 
 
 def revision() -> str:

@@ -62,7 +62,7 @@ def _shorten(problem: Problem, cut: Callable[[str], str]) -> Problem:
     return replace(
         problem,
         document=cut(problem.document),
-        negatives=tuple(Negative(n.kind, cut(n.document), n.changed) for n in problem.negatives),
+        negatives=tuple(Negative(n.kind, cut(n.document), n.changes) for n in problem.negatives),
     )
 
 
