@@ -1,7 +1,6 @@
 """How fast the prefix-shared scorer is: against scoring one by one, against vLLM, against the machine; in one run.
 
-    python eval/scoring_speed.py --out runs/scoring_speed.json
-    python eval/scoring_speed.py --vllm --out runs/scoring_speed.json      # where vLLM is installed
+    python eval/scoring_speed.py --out runs/scoring_speed.json        # --vllm where vLLM is installed
 
 Real text (the Python reference) in exact lengths: seconds, tokens and values of each way, the share of the machine's own
 matrix-multiply rate at the model's shapes, and a large job's tokens (8,000 / 150 / 20 × 20) counted as they pass.
@@ -119,7 +118,7 @@ def counted(prefix_tokens: int, continuation_tokens: int, prefixes: int, samples
     model.model.layers[0].register_forward_hook(lambda _, inputs, __: passed.append(inputs[0].shape[1]))
     pairs = [rng.integers(32, size=n).tolist() for n in [prefix_tokens] * prefixes]
     scorer.score(pairs, [rng.integers(32, size=continuation_tokens).tolist() for _ in range(prefixes * samples)])
-    check = prefix_tokens + continuation_tokens + 8  # the plain pass of the first cell, and the look at the head
+    check = prefix_tokens + continuation_tokens + 8  # the first cell's plain pass, and the look at the head
     naive = prefixes * prefixes * samples * (prefix_tokens + continuation_tokens)
     return {"large_job_tokens": float(sum(passed) - check), "large_job_tokens_one_by_one": float(naive),
             "large_job_ratio": naive / (sum(passed) - check)}  # fmt: skip
