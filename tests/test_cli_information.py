@@ -108,6 +108,7 @@ def test_a_critic_scale_is_fitted_on_other_documents_and_applied(scored, tiny_di
     assert code == 0, err
     found = json.loads(out)
     assert found["beta"] == beta
+    assert "critic scale" in call(capsys, "mi", scored / "s.npz", "--calibration", tmp_path / "b.json")[1]
     from infoagent.information import estimate_mi
 
     matrix = ScoreMatrix.load(scored / "s.npz")
@@ -130,6 +131,32 @@ def test_a_critic_scale_of_the_same_documents_or_of_another_scorer_is_refused(sc
     code, _, err = call(capsys, "mi", scored / "s.npz", "--calibration", tmp_path / "b.json")
     assert (code, err.count("\n")) == (2, 1)
     assert "not a calibration" in err
+
+
+def test_two_compressors_are_compared_paired(scored, tiny_dir, tmp_path, capsys):
+    worse = [(i, "something") for i in ("d0", "d1", "d2", "d3")]
+    arguments = files(tmp_path, DOCUMENTS, worse)
+    call(capsys, *arguments, "--model", tiny_dir, "--out", tmp_path / "w.npz", "--counterfactuals", 2)
+    code, out, err = call(capsys, "mi", scored / "s.npz", "--against", tmp_path / "w.npz", "--json")
+    assert code == 0, err
+    from infoagent.information import estimate_mi
+
+    found = json.loads(out)["against"]
+    assert sorted(found) == ["fact", "random", "topic", "within_topic"]
+    one, other = (
+        estimate_mi(m.log_probs_CK, m.source_C)
+        for m in map(ScoreMatrix.load, (scored / "s.npz", tmp_path / "w.npz"))
+    )  # fmt: skip
+    by_hand = one.per_document_nats - other.per_document_nats
+    assert found["random"]["difference_nats"] == pytest.approx(by_hand.mean())
+    half = (found["random"]["high_nats"] - found["random"]["low_nats"]) / 2
+    assert half == pytest.approx(3.182446 * by_hand.std(ddof=1) / 2, rel=1e-5)  # t with 3 degrees of freedom
+    assert "paired by document" in call(capsys, "mi", scored / "s.npz", "--against", tmp_path / "w.npz")[1]
+    own = files(tmp_path, other_documents())
+    call(capsys, *own, "--model", tiny_dir, "--out", tmp_path / "o.npz")
+    code, _, err = call(capsys, "mi", scored / "s.npz", "--against", tmp_path / "o.npz")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "different pools" in err
 
 
 def test_own_document_names_its_estimand(tiny_dir, tmp_path, capsys):

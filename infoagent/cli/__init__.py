@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     mi.add_argument("--calibration", metavar="FILE", help="critic scale of this scorer, from `infoagent calibrate`")
     mi.add_argument("--tokens", action="store_true", help="which tokens carry the information")
     mi.add_argument("--among", choices=["pool", "counterfactuals"], default="pool", help="candidates of --tokens")
+    mi.add_argument("--against", metavar="SCORES", help="another compressor on the same documents: paired differences")
     mi.add_argument("--plot", metavar="FILE", help="MI against the number of candidates, as .svg or .png")
     mi.set_defaults(run="mi")
 

@@ -12,8 +12,8 @@ from infoagent.types import InputError
 
 
 def mi(arguments: argparse.Namespace) -> None:
-    from infoagent.information.analysis import analyse, tokens_among_counterfactuals, tokens_among_pool
-    from infoagent.reporting.information import information_lines, token_lines
+    from infoagent.information.analysis import analyse, compare, tokens_among_counterfactuals, tokens_among_pool
+    from infoagent.reporting.information import difference_lines, information_lines, token_lines
     from infoagent.store import finite
 
     path = arguments.scores
@@ -41,11 +41,19 @@ def mi(arguments: argparse.Namespace) -> None:
         from infoagent.reporting.plots import save_mi_at_k
 
         save_mi_at_k(analysis.to_dict(), arguments.plot)
+    differences = None
+    if arguments.against:
+        try:
+            differences = compare(matrix, _load(arguments.against), beta)
+        except ValueError as error:
+            raise InputError(f"{path} against {arguments.against}: {error}") from error
     if arguments.json:
         fields = analysis.to_dict()
         if arguments.tokens:
             rows = zip(texts, tokens, strict=True)
             fields["token_information"] = [{"tokens": t, **found.to_dict()} for t, found in rows]
+        if differences is not None:
+            fields["against"] = differences
         print(json.dumps(finite(fields), indent=2, allow_nan=False))
         return
     clip = bool(matrix.about.get("print_clipped"))
@@ -55,6 +63,8 @@ def mi(arguments: argparse.Namespace) -> None:
         print(f"\nnats that each token adds, among {arguments.among}")
         for identity, text, found in zip(ids, texts, tokens, strict=True):
             print("\n".join(token_lines(str(identity), text, found.to_dict(), colour=sys.stdout.isatty())))
+    if differences is not None:
+        print("\n".join(["", f"against {arguments.against}, paired by document", *difference_lines(differences)]))
     for note in analysis.warnings:
         print(f"warning: {note}", file=sys.stderr)
 

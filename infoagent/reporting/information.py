@@ -51,6 +51,10 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
             "without pairing, smaller ones with",
         ),
     ]
+    if found["beta"] is not None:
+        lines.append(
+            line("critic scale", f"{found['beta']:.4f}, fitted on other documents and applied to every value here")
+        )
     chain = found["chain"]
     if any(chain[name] is not None for name in ("topic", "fact")):
         lines += ["", line("chain of difficulty, nats", f"{'value':>7} {'95 %':>17} {'ceiling':>8} {'saturated':>10}")]
@@ -89,6 +93,20 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
             line("identify their document", f"{share:.0%} of compressions{after}"),
             line("nats by tenth of the length", parts),
         ]
+    return lines
+
+
+def difference_lines(found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Paired differences of two compressors (`analysis.compare`), a line for each term."""
+    lines = [f"{'nats':{WIDTH}} {'first':>7} {'second':>7}  difference [95 %]"]
+    for name, title in CHAIN:
+        if name in found:
+            d = found[name]
+            lines.append(
+                f"{title:{WIDTH}} {d['first_nats']:7.3f} {d['second_nats']:7.3f}  {d['difference_nats']:+.3f} "
+                f"[{d['low_nats']:+.3f}, {d['high_nats']:+.3f}]; {d['n_documents']:.0f} documents show "
+                f"{d['detectable_nats']:.2f}"
+            )
     return lines
 
 
