@@ -74,10 +74,12 @@ def metrics(found: dict, rate_tokens: float) -> dict[str, float]:
     """One line under the house's names."""
     from infoagent.types import NATS_PER_BIT
 
+    pool = found["pool"]  # where a part of the pool was scored, the value against all of it
+    mi_nats = found["infonce_nats"] if pool is None else pool["value_nats"]
     line = {
-        "mi/nats": found["infonce_nats"],
-        "mi/bits_per_token": found["infonce_nats"] / NATS_PER_BIT / max(1.0, rate_tokens),
-        "mi/ceiling_nats": found["ceiling_nats"],
+        "mi/nats": mi_nats,
+        "mi/bits_per_token": mi_nats / NATS_PER_BIT / max(1.0, rate_tokens),
+        "mi/ceiling_nats": found["ceiling_nats"] if pool is None else pool["ceiling_nats"],
         "mi/saturation": found["saturation"],
         "rate/tokens": rate_tokens,
     }

@@ -299,7 +299,7 @@ class InformationRecipe(Section):
     """`spread` draws documents from the whole set, `topics` takes whole topics one after the other."""
     near: NonNegativeInt = 0
     """With `far`: how many documents of the same topic are scored for each compression; 0 takes none."""
-    far: PositiveInt | None = None
+    far: Annotated[int, Field(ge=2)] | None = None
     """Score only so many documents drawn from the rest of the pool, weighted; None scores the whole pool."""
     counterfactuals: NonNegativeInt = 4
     """Versions of the own document with a fact changed."""
@@ -333,6 +333,8 @@ class InformationRecipe(Section):
     def _possible(self) -> InformationRecipe:
         if self.compressor.kind != "lm":
             raise ValueError(f"compressor.kind {self.compressor.kind!r}: only `lm` compressors have log-probabilities")
+        if self.near == 1:
+            raise ValueError("near 1: one near document tells nothing about the others; set near to 0, or to 2 or more")
         if self.near and self.far is None:
             raise ValueError(f"near {self.near} without far: set far as well, or near to 0 to score the whole pool")
         if self.far is not None and self.near + self.far >= self.documents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -71,6 +72,11 @@ def check_output_dir(output_dir: str, kind: str) -> None:
         held = json.loads(run_file.read_text(encoding="utf-8")).get("kind", kind)
         if held != kind:
             raise InputError(f"output_dir = {output_dir!r}: belongs to a run of kind {held!r}; name another output_dir")
+
+
+def text_id(text: str) -> str:
+    """A text by its content: ids of data sets may name different texts alike after other settings or a truncation."""
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:

@@ -49,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
                        help="score N versions of each document with a fact changed as well")  # fmt: skip
     score.add_argument("--tokens", action="store_true", help="keep what each token is worth (infoagent mi --tokens)")
     score.add_argument(
+        "--sampler", action="store_true",
+        help="the model itself wrote these texts, at temperature 1 under this prompt, each to its end",
+    )  # fmt: skip
+    score.add_argument(
         "--allow-missing", action="store_true", help="documents without a compression stand as candidates"
     )
     score.add_argument("--scores", metavar="DIR", help="scores by content, to go on from (default: OUT.scores)")

@@ -20,6 +20,8 @@ def mi(arguments: argparse.Namespace) -> None:
     matrix = _load(path)
     if arguments.plot and Path(arguments.plot).suffix not in (".svg", ".png"):
         raise InputError(f"--plot {arguments.plot}: must end in .svg or .png")
+    if arguments.plot and not Path(arguments.plot).parent.is_dir():
+        raise InputError(f"--plot {arguments.plot}: its directory does not exist; make it first")
     beta = None
     if arguments.calibration:
         from infoagent.evaluation.calibration import read_calibration, scorer_name
@@ -44,7 +46,7 @@ def mi(arguments: argparse.Namespace) -> None:
     differences = None
     if arguments.against:
         try:
-            differences = compare(matrix, _load(arguments.against), beta)
+            differences = compare(matrix, _load(arguments.against), beta, arguments.drop_failed)
         except ValueError as error:
             raise InputError(f"{path} against {arguments.against}: {error}") from error
     if arguments.json:
@@ -101,11 +103,10 @@ def _scorer(matrix: Any, path: str) -> Any:
 
 
 def _documents(matrix: Any, path: str) -> list[str]:
-    """Ids of all documents of the matrix, candidates included."""
-    held = [ids.tolist() for ids in (matrix.column_K, matrix.document_C) if ids is not None]
-    if not held:
+    """Hashes of all documents of the matrix, candidates included."""
+    if matrix.text_K is None:
         raise InputError(f"{path}: does not name its documents; write it with `infoagent score` or eval/information.py")
-    return [identity for ids in held for identity in ids]
+    return [str(text) for text in matrix.text_K]
 
 
 def _load(path: str) -> Any:

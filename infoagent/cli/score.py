@@ -28,6 +28,11 @@ def score(arguments: argparse.Namespace) -> None:
         mistakes.append(f"--memory-mib {arguments.memory_mib}: must be at least 1")
     if arguments.counterfactuals < 0:
         mistakes.append(f"--counterfactuals {arguments.counterfactuals}: must be at least 0")
+    if Path(arguments.out).is_dir():
+        mistakes.append(f"--out {arguments.out}: is a directory; name a file")
+    store = arguments.scores or f"{arguments.out}.scores"
+    if Path(store).is_file():
+        mistakes.append(f"--scores {store}: is a file; name a directory")
     if mistakes:
         raise InputError(mistakes)
     problems = list(load_jsonl(arguments.documents, "all").problems)
@@ -54,13 +59,13 @@ def score(arguments: argparse.Namespace) -> None:
         versions=dict(zip((p.id for p in problems), counterfactuals, strict=True)),
         query=arguments.query,
     )
+    processes = current_processes(on_cpu=models.default_device() == "cpu")  # first: it chooses this process's device
     lm = models.load(arguments.model, dtype=arguments.dtype)
-    store = arguments.scores or f"{arguments.out}.scores"
-    processes = current_processes(on_cpu=models.default_device() == "cpu")
     matrix = score_pool(
         lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], {"template": "query-v1"},
         store, arguments.memory_mib, arguments.tokens, processes, arguments.quiet,
     )  # fmt: skip
+    matrix.about["sampler"] = bool(arguments.sampler)
     if processes.index == 0:
         matrix.save(arguments.out)
         print(arguments.out)

@@ -35,11 +35,12 @@ from infoagent.lm.models import (
     load,
     load_config,
     load_tokenizer,
+    pinned,
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_ids
 from infoagent.recipes import InformationRecipe, ModelSection
-from infoagent.store import read_jsonl
+from infoagent.store import read_jsonl, text_id
 from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
 
 
@@ -83,8 +84,8 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
                 mistakes += error.problems
     if mistakes:
         raise InputError(mistakes)
-    compressor = resolve(section.model.name, section.model.revision)
-    judge = compressor if recipe.scorer is None else resolve(recipe.scorer.name, recipe.scorer.revision)
+    compressor = pinned(resolve(section.model.name, section.model.revision))
+    judge = compressor if recipe.scorer is None else pinned(resolve(recipe.scorer.name, recipe.scorer.revision))
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
     problems = draw_pool(data.problems, recipe.documents, recipe.pool, recipe.seed)
     for reference in dict.fromkeys((compressor, judge)):
@@ -92,6 +93,8 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
             problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
             recipe.data.truncate, section.prompt.template, section.prompt.budget_words,
         )  # fmt: skip
+    if recipe.near and any(p.group is None for p in problems):
+        raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
     refuse_repeated({p.id: p.document for p in problems})
     counterfactuals = draw_negatives(problems, Counts(counterfactual=recipe.counterfactuals), recipe.seed)
     beta = None
@@ -100,7 +103,7 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
         held = scorer_identity(
             judge.name, judge.revision, recipe.scorer.dtype, None if adapter is None else adapter_revision(adapter)
         )
-        documents = [p.document_id for p in problems]
+        documents = [text_id(p.document) for p in problems]
         beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
     return Measurement(recipe, data, problems, counterfactuals, compressor, judge, beta)
 
@@ -145,9 +148,13 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     section = recipe.compressor
     compressions, lm = _compressions(plan, processes, quiet)
     judge_section = plan.scorer_section
-    judge = lm if section.model == judge_section else None
-    judge = judge or load(judge_section.name, judge_section.revision, judge_section.dtype, judge_section.adapter)
-    continuations = express(judge.tokenizer, compressions, recipe.scorer is None, judge.reference.name)
+    without_adapter = section.model.model_copy(update={"adapter": None})
+    judge = lm if judge_section in (section.model, without_adapter) else None
+    base_only = judge is not None and judge_section.adapter is None and section.model.adapter is not None
+    lm = None  # one model in memory at a time
+    if judge is None:
+        judge = load(judge_section.name, plan.scorer.revision, judge_section.dtype, judge_section.adapter)
+    continuations = express(judge.tokenizer, compressions, recipe.scorer in (None, section.model), judge.reference.name)
 
     position = {p.id: i for i, p in enumerate(plan.problems)}
     own_C = [position[z.problem_id] for z in compressions]
@@ -161,6 +168,7 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     matrix = score_pool(
         judge, judge_section.adapter, pool, continuations, [f"{z.problem_id}#{z.sample}" for z in compressions],
         section.prompt.model_dump(), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
+        base_only,
     )  # fmt: skip
     matrix.about.update(
         sampler=plan.is_sampler,
@@ -206,7 +214,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
     mine = missing[processes.index :: processes.number]
     lm = None
     if mine:
-        lm = load(section.model.name, section.model.revision, section.model.dtype, adapter)
+        lm = load(section.model.name, plan.compressor.revision, section.model.dtype, adapter)
         records = RecordFile(directory / str(processes.index))
         total = sum(len(problems) for _, _, problems in mine)
         with tqdm(total=total, desc="compress", unit="text", disable=quiet or processes.index > 0) as bar:

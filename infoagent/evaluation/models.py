@@ -25,6 +25,7 @@ class ModelPool:
     def __init__(self, memory_mib: int) -> None:
         self.memory_mib = memory_mib
         self._loaded: dict[tuple[str, str | None, str], LoadedModel] = {}
+        self._judges: dict[tuple[int, bool], Judge] = {}
 
     def get(self, section: ModelSection) -> LoadedModel:
         """The model with exactly the adapter of `section`."""
@@ -34,6 +35,7 @@ class ModelPool:
             held = models.load(section.name, section.revision, section.dtype, section.adapter)
         elif held.adapter != section.adapter:
             held = _change_adapter(held, section)
+            self._judges.clear()
         self._loaded[key] = held
         return held
 
@@ -43,7 +45,10 @@ class ModelPool:
         held = self._loaded.get(key) if section.adapter is None else None
         held = held or self.get(section)
         base_only = held.adapter is not None and section.adapter is None
-        return Judge(Scorer(held.model, self.memory_mib, base_only), held.tokenizer)
+        name = (id(held.model), base_only)  # one scorer for each, since it checks its first cell
+        if name not in self._judges:
+            self._judges[name] = Judge(Scorer(held.model, self.memory_mib, base_only), held.tokenizer)
+        return self._judges[name]
 
 
 def _change_adapter(held: LoadedModel, section: ModelSection) -> LoadedModel:

@@ -5,6 +5,7 @@ Shape legend: C compressions, K documents of the pool (or M scored ones of each 
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from infoagent.lm.models import LoadedModel, adapter_revision
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.score_store import ScoreStore
 from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.store import text_id
 from infoagent.types import Compression, InputError, Negative, Problem
 
 ESTIMANDS = {
@@ -47,7 +49,11 @@ class Pool:
         rows = []
         for c, problem in enumerate(self.problems):
             chosen = self.documents if self.strata is None else [self.documents[k] for k in self.strata.columns_CM[c]]
-            pairs = [(d.document, problem.query if self.query == "shared" else d.query) for d in chosen]
+            # several questions may share a document: its own column stands under the row's question in any case
+            pairs = [
+                (d.document, problem.query if self.query == "shared" or d.document == problem.document else d.query)
+                for d in chosen
+            ]
             pairs += [(n.document, problem.query) for n in self.versions.get(problem.id, ())]
             rows.append([index.setdefault(pair, len(index)) for pair in pairs])
         return list(index), rows
@@ -72,19 +78,24 @@ def score_pool(
     tokens: bool,
     processes: Processes,
     quiet: bool,
+    base_only: bool = False,
 ) -> ScoreMatrix:
-    """Score what `store` does not hold yet and put the matrix together, the same on every process."""
+    """Score what `store` does not hold yet and put the matrix together, the same on every process.
+
+    base_only: `judge` carries an adapter that does not take part in judging; then `adapter` is None.
+    """
     pairs, rows = pool.prompts()
-    prefixes = [compressor_ids(judge.tokenizer, document, query, **prompt) for document, query in pairs]
+    # four bytes a token: there is a prompt for every document and question
+    prefixes = [array("I", compressor_ids(judge.tokenizer, document, query, **prompt)) for document, query in pairs]
     wanted: list[list[int]] = [[] for _ in prefixes]
     for c, columns in enumerate(rows):
         for k in dict.fromkeys(columns):
             wanted[k].append(c)
     revision = None if adapter is None else adapter_revision(adapter)
     identity = scorer_identity(judge.reference.name, judge.reference.revision, judge.dtype, revision)
-    scorer = Scorer(judge.model, memory_mib)
+    scorer = Scorer(judge.model, memory_mib, base_only)
     held = ScoreStore(store, identity, processes.index)
-    cells = score_cells(scorer, prefixes, continuations, wanted, held, processes, quiet)
+    cells = score_cells(scorer, prefixes, continuations, wanted, held, processes, quiet, totals=not tokens)
     held.close()
 
     scored = [[cells[k][c] for k in columns] for c, columns in enumerate(rows)]
@@ -98,6 +109,7 @@ def score_pool(
         document_C=np.array([p.document_id for p in pool.problems]),
         compression_id_C=np.array(ids),
         column_K=np.array([d.document_id for d in pool.documents]) if whole else None,
+        text_K=np.array([text_id(d.document) for d in pool.documents]),
         topic_K=np.array([str(t) for t in topics]) if whole and None not in topics else None,
         counterfactual_CN=totals[:, width:] if totals.shape[1] > width else None,
         strata=pool.strata,

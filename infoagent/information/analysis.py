@@ -61,8 +61,11 @@ def analyse(
     if drop_failed and np.isnan(matrix.log_probs_CK).any():
         matrix, dropped = matrix.without_failed()
     log_probs_CK, source_C, document_C = matrix.log_probs_CK, matrix.source_C, matrix.document_C
+    # near documents are more among the candidates than in the pool: then leave-one-out is no upper bound
+    with_near = matrix.strata is not None and bool((matrix.strata.stratum_CM == NEAR).any())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        sampler = sampler and not with_near
         estimate = estimate_mi(log_probs_CK, source_C, document=document_C, beta=beta, sampler=sampler)
         estimate = replace(estimate, dropped=dropped)
         jackknife = jackknife_interval(log_probs_CK, source_C, document=document_C, beta=beta)
@@ -82,7 +85,7 @@ def analyse(
     notes = [f"{dropped} compressions dropped: a cell had failed"] if dropped else []
     notes += [*estimate.warnings, *chain.warnings, *(pool.warnings if pool is not None else [])]
     notes += [str(w.message) for w in caught]
-    if matrix.strata is not None and (matrix.strata.stratum_CM == NEAR).any():
+    if with_near:
         notes.append(
             "InfoNCE and the chain among the scored columns, near documents and far ones mixed, bound the information only "
             "if near documents are near each other; the value against the whole pool and the uniform part do without that"
@@ -131,22 +134,31 @@ def token_examples(matrix: ScoreMatrix, limit: int, beta: float | None = None) -
     ]
 
 
-def compare(first: ScoreMatrix, second: ScoreMatrix, beta: float | None = None) -> dict[str, dict[str, float]]:
+def compare(
+    first: ScoreMatrix, second: ScoreMatrix, beta: float | None = None, drop_failed: bool = False
+) -> dict[str, dict[str, float]]:
     """First − second on the documents that both have a compression of, paired, for every term both matrices allow.
 
     For each term: both means, the difference with its 95 % t interval, on how many documents, and the difference that
-    so many documents show 4 times in 5. Raises ValueError for different estimands, scorers or pools, because then the
-    difference is not the compressors', and where fewer than two documents are shared.
+    so many documents show 4 times in 5. Raises ValueError for different estimands, scorers, pools or numbers of
+    counterfactuals, because then the difference is not the compressors', and for fewer than two shared documents.
     """
     for name in ("estimand", "scorer"):
-        if first.about.get(name) != second.about.get(name):
-            raise ValueError(
-                f"different {name}: {first.about.get(name)} and {second.about.get(name)}; score both alike"
-            )
-    if first.column_K is None or second.column_K is None or set(first.column_K) != set(second.column_K):
-        raise ValueError("different pools of documents (or pools without ids): score both under the same documents")
+        held, other_held = first.about.get(name), second.about.get(name)
+        if held is None or held != other_held:
+            raise ValueError(f"different or unknown {name}: {held} and {other_held}; score both alike")
+    texts = [None if m.text_K is None or m.strata is not None else set(m.text_K.tolist()) for m in (first, second)]
+    if texts[0] is None or texts[0] != texts[1]:
+        raise ValueError("different pools of documents, or pools scored in part: score both under the same documents")
+    if drop_failed:
+        first, second = (m.without_failed()[0] for m in (first, second))
+    widths = [0 if m.counterfactual_CN is None else m.counterfactual_CN.shape[1] for m in (first, second)]
+    if widths[0] != widths[1]:
+        raise ValueError(f"{widths[0]} and {widths[1]} counterfactuals of each document: score both with as many")
     found = {}
     chains = [analyse(m, beta=beta, sampler=False).chain for m in (first, second)]
+    if any(chain.without_counterfactual for chain in chains):
+        raise ValueError("some compressions have no counterfactual: score both anew, for all documents")
     for name in ("random", "topic", "within_topic", "fact"):
         terms = [getattr(chain, name) for chain in chains]
         if any(term is None for term in terms):

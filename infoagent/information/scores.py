@@ -32,6 +32,8 @@ class ScoreMatrix:
     compression_id_C: Strings | None = None
     column_K: Strings | None = None
     """Ids of the documents of the pool."""
+    text_K: Strings | None = None
+    """Hashes of the texts of the pool, all of it where only a part was scored."""
     topic_K: Strings | None = None
     counterfactual_CN: Floats | None = None
     strata: Strata | None = None
@@ -83,13 +85,19 @@ class ScoreMatrix:
             if name not in held:
                 raise ValueError(f"has no array {name!r}; it holds {', '.join(held) or 'nothing'}")
         about = json.loads(str(held["about"])) if "about" in held else {}
+        if not isinstance(about, dict):
+            raise ValueError(f"its array 'about' holds a JSON {type(about).__name__}; needed is an object")
         if "estimand" in held:  # files that were written by other means may name theirs alone
             about = {"estimand": str(held["estimand"]), **about}
         fields = {attribute: held[name] for name, attribute in ARRAYS.items() if name in held}
         strata = None
         if "strata_pool_size" in held:
             parts = {name.removeprefix("strata_"): array for name, array in held.items() if name.startswith("strata_")}
-            strata = Strata(**{**parts, "pool_size": int(parts["pool_size"])})
+            try:
+                strata = Strata(**{**parts, "pool_size": int(parts["pool_size"])})
+            except TypeError as error:
+                raise ValueError(f"its strata are incomplete: {error}") from error
+        _check_tokens(held)
         return cls(**fields, strata=strata, about=about)
 
     def without_failed(self) -> tuple[ScoreMatrix, int]:
@@ -117,12 +125,27 @@ class ScoreMatrix:
         return replace(self, **changes), int(failed_C.sum())
 
 
+def _check_tokens(held: dict[str, Any]) -> None:
+    """The arrays of tokens belong together: all or none of them, and as many rows as tokens are counted."""
+    names = ("tokens", "token", "token_log_probs")
+    there = [name for name in names if name in held]
+    if there and len(there) < len(names):
+        raise ValueError(f"of the arrays {', '.join(names)} it holds {', '.join(there)} only")
+    if there:
+        counts = (int(held["tokens"].sum()), len(held["token"]), len(held["token_log_probs"]))
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"{counts[0]} tokens are counted, {counts[1]} named and {counts[2]} scored: they must agree"
+            )
+
+
 ARRAYS = {
     "log_probs": "log_probs_CK",
     "source": "source_C",
     "document": "document_C",
     "compression_ids": "compression_id_C",
     "columns": "column_K",
+    "texts": "text_K",
     "topic": "topic_K",
     "counterfactual": "counterfactual_CN",
     "token_log_probs": "token_log_probs_TK",

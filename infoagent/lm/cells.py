@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from infoagent.lm.score_store import ScoreStore
-from infoagent.lm.scoring import Scorer, TokenLogProbs
+from infoagent.lm.scoring import Scorer, TokenLogProbs, lexicographic
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def score_cells(
     store: ScoreStore,
     processes: Processes = Processes(),
     quiet: bool = False,
+    totals: bool = False,
 ) -> list[dict[int, TokenLogProbs]]:
-    """{c: (L,) nats} for each prefix k and the continuations `wanted[k]`.
+    """{c: (L,) nats} for each prefix k and the continuations `wanted[k]`; with `totals` their sums alone, (1,).
 
     Cells that the store has are read from it, the others computed and stored column by column.
     """
@@ -78,7 +80,8 @@ def score_cells(
     result = []
     for k, key in enumerate(prefix_keys):
         held = store.column(key)
-        result.append({c: held[continuation_keys[c]] for c in wanted[k]})
+        found = {c: held[continuation_keys[c]] for c in wanted[k]}
+        result.append({c: z.sum(dtype=np.float64, keepdims=True) for c, z in found.items()} if totals else found)
     return result
 
 
@@ -89,7 +92,7 @@ def _share(
     processes: Processes,
 ) -> list[tuple[int, int]]:
     """(prefix, tokens) of this process: a stretch of the visited order with its part of all tokens."""
-    order = sorted((k for k in range(len(prefixes)) if missing[k]), key=lambda k: tuple(prefixes[k]))
+    order = lexicographic(prefixes, [k for k in range(len(prefixes)) if missing[k]])
     costs = [len(prefixes[k]) + sum(len(continuations[c]) for c in missing[k]) for k in order]
     total, done, mine = sum(costs), 0, []
     for k, cost in zip(order, costs, strict=True):

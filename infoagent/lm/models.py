@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.types import InputError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+UNLIMITED = 2**31
 RECORD_FILE = "infoagent.json"
 """Written beside every adapter: which base it belongs to."""
 
@@ -50,7 +52,8 @@ class LoadedModel:
 
 def context_tokens(config: Any) -> int:
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return int(text_config.max_position_embeddings)
+    # models with a recurrent state have no longest context
+    return int(getattr(text_config, "max_position_embeddings", None) or UNLIMITED)
 
 
 def resolve(name: str, revision: str | None = None) -> ModelReference:
@@ -107,9 +110,10 @@ def check_adapter(adapter: str, base: str) -> None:
 
 
 def adapter_revision(directory: str | Path) -> str:
-    """Hash of an adapter's weights: the same path with other weights is another compressor."""
-    weights = (Path(directory) / ADAPTER_WEIGHTS).read_bytes()
-    return "sha256:" + hashlib.sha256(weights).hexdigest()[:16]
+    """Hash of an adapter's weights and settings: the same path with others (lora_alpha, say) is another compressor."""
+    content = hashlib.sha256((Path(directory) / ADAPTER_WEIGHTS).read_bytes())
+    content.update((Path(directory) / "adapter_config.json").read_bytes())
+    return "sha256:" + content.hexdigest()[:16]
 
 
 def adapter_base(directory: str | Path) -> str:
@@ -154,9 +158,20 @@ def load_config(reference: ModelReference) -> Any:
         raise InputError(f"model {reference.name!r}: no configuration could be loaded: {first}") from error
 
 
+def pinned(reference: ModelReference) -> ModelReference:
+    """A hub model by the commit that its branch points to now, so that records and scores name one set of weights."""
+    if Path(reference.path).is_dir():
+        return reference
+    commit = getattr(load_config(reference), "_commit_hash", None)
+    return reference if commit is None else replace(reference, revision=str(commit))
+
+
 def default_device() -> str:
+    """cuda, mps or cpu; cpu where `accelerate launch` was told so."""
     import torch
 
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
+        return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -185,7 +200,7 @@ def load(
     """Load a model, and a LoRA adapter on top if one is named. Raises InputError where a name is wrong."""
     if adapter is not None:
         check_adapter(adapter, name)
-    reference = resolve(name, revision)
+    reference = pinned(resolve(name, revision))
     tokenizer = load_tokenizer(reference)
     model = load_weights(reference, dtype, device)
     if adapter is not None:

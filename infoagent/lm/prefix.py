@@ -24,6 +24,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 MIB = 2**20
+FLOOR = 32
 Route = Literal["packed", "forked", "one by one"]
 RECURRENT = ("mamba", "rwkv", "recurrent", "jamba", "bamba", "falcon_h1", "zamba", "lfm2")
 
@@ -40,25 +41,26 @@ class MemoryPlan:
 def plan_memory(config: Any, item_bytes: int, memory_mib: int, past: int, pack_cap: int) -> MemoryPlan:
     """Sizes for a prefix of `past` tokens.
 
-    Bytes of a pass of Q tokens: activations Q · item · (6 H + 3 intermediate), its mask Q · (P + Q), and one layer's
-    keys and values copied as the cache grows. Half of the setting goes to that, a quarter to logits (float32 beside
-    the model's own type).
+    Bytes of a pass of Q tokens: activations Q · item · (6 H + 3 intermediate) and its mask Q · (P + Q), and for eager
+    attention the scores of every head; beside them one layer's keys and values, copied for all heads, whatever Q is.
+    Half of the setting goes to that, a quarter to logits (float32 beside the model's own type). A pass has at least
+    FLOOR tokens: below it memory hardly falls, because the copies stay.
     """
     text = config.get_text_config()
     hidden = int(text.hidden_size)
-    wide = int(getattr(text, "intermediate_size", None) or 4 * hidden)
+    widths = getattr(text, "intermediate_size", None) or 4 * hidden
+    wide = int(max(widths) if isinstance(widths, list | tuple) else widths)  # some families have one for each layer
     heads = int(getattr(text, "num_attention_heads", None) or 1)
-    key_heads = int(getattr(text, "num_key_value_heads", None) or heads)
+    masks = 1 + (heads if getattr(config, "_attn_implementation", None) == "eager" else 0)
     head_size = int(getattr(text, "head_dim", None) or hidden // heads)
-    budget = memory_mib * MIB // 2
+    budget = memory_mib * MIB // 2 - 2 * past * heads * head_size * item_bytes
 
     def taken(tokens: int) -> int:
-        mask = tokens * (past + tokens) * item_bytes
-        copied = 2 * (past + tokens) * key_heads * head_size * item_bytes
-        return tokens * item_bytes * (6 * hidden + 3 * wide) + mask + copied
+        mask = tokens * (past + tokens) * item_bytes * masks
+        return tokens * item_bytes * (6 * hidden + 3 * wide + 2 * heads * head_size) + mask
 
     def largest(cap: int) -> int:
-        low, high = 1, cap
+        low, high = min(FLOOR, cap), cap
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if taken(middle) <= budget else (low, middle - 1)
@@ -237,12 +239,24 @@ def packs(lengths: Sequence[int], limit: int) -> list[list[int]]:
     return result
 
 
+def _rope_types(text_config: Any) -> set[str]:
+    """The rotary types of a model: one for all layers, or one for each type of layer."""
+    found = getattr(text_config, "rope_parameters", None) or {}
+    parts = [found, *(v for v in found.values() if isinstance(v, dict))]
+    return {str(part["rope_type"]) for part in parts if "rope_type" in part}
+
+
 def route_of(config: Any) -> Route:
     """The fastest way that is right for a model, from its configuration alone."""
     text_config = config.get_text_config()
     kinds = set(getattr(text_config, "layer_types", None) or ())
     # a recurrent state cannot take up several tokens at once after a prefix in every family's code
     if any(r in text_config.model_type for r in RECURRENT) or kinds - {"full_attention", "sliding_attention"}:
+        return "one by one"
+    # frequencies that depend on the length of the pass: keys of a shorter pass do not fit a longer one. Biases that
+    # are built from a mask of two dimensions: they cannot take that of a pack
+    has_alibi = getattr(text_config, "alibi", False) or text_config.model_type in ("bloom", "mpt")
+    if _rope_types(text_config) & {"dynamic", "longrope"} or has_alibi:
         return "one by one"
     window = "sliding_attention" in kinds or (not kinds and getattr(text_config, "sliding_window", None))
     # the mask of a pack has four dimensions and is added to the scores, which these two kernels do

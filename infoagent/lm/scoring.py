@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from infoagent.lm.prefix import (
+    FLOOR,
     ForkedPrefix,
     Head,
     MemoryPlan,
@@ -82,6 +83,7 @@ class Scorer:
         self.continuation_tokens = 0
         self._head: Head | None = None
         self._checked = False
+        self._told = False
 
     def score(
         self,
@@ -120,7 +122,7 @@ class Scorer:
             raise ValueError("a prefix must hold at least one token")
         visited = [k for k in range(len(prefixes)) if wanted is None or len(wanted[k])]
         state: PackedPrefix | ForkedPrefix | None = None
-        for k in sorted(visited, key=lambda k: tuple(prefixes[k])):
+        for k in lexicographic(prefixes, visited):
             chosen = [continuations[c] for c in (range(len(continuations)) if wanted is None else wanted[k])]
             with self._frozen():  # anew for each column: while this generator waits, the caller's code runs
                 head = self._head = self._head or Head(self.model)
@@ -171,6 +173,12 @@ class Scorer:
         cap = self.pack_tokens or PACK_CAP.get(self.model.device.type, 1024)
         item_bytes = torch.finfo(self.model.dtype).bits // 8
         plan = plan_memory(self.model.config, item_bytes, self.memory_mib, past, cap)
+        if min(plan.pack_tokens, plan.chunk_tokens) <= FLOOR < cap and not self._told:
+            self._told = True
+            logger.warning(
+                "memory_mib = %d lets a pass behind %d tokens take %d tokens only, which is slow; raise it if you can",
+                self.memory_mib, past, plan.chunk_tokens,
+            )  # fmt: skip
         if self._head is not None and not self._head.is_plain:  # whole logits of a pack, so the head bounds it
             return replace(plan, pack_tokens=min(plan.pack_tokens, plan.head_rows))
         return plan
@@ -185,8 +193,16 @@ class Scorer:
         """Does the longest cell of the first column equal the plain way, up to the rounding of the model's type?"""
         c = max(range(len(continuations)), key=lambda i: len(continuations[i]))
         self._checked = len(continuations[c]) > 1  # a single token says nothing about the way behind the prefix
-        plain = _numpy(plain_log_probs(head, prefix, continuations[c], self._plan(len(prefix)).head_rows))
-        difference = float(abs(plain - column[c]).mean())
+        found, plan = column[c], self._plan(len(prefix))
+        room = max(FLOOR, plan.chunk_tokens - len(continuations[c]))
+        if len(prefix) > room:  # the plain pass must not take more memory than the others: a shorter prefix will do
+            counted = self.prefix_tokens, self.continuation_tokens
+            prefix = prefix[:room]
+            state = PackedPrefix(head) if self.route == "packed" else ForkedPrefix(head)
+            [found] = self._column(head, state, prefix, [continuations[c]])
+            self.prefix_tokens, self.continuation_tokens = counted
+        plain = _numpy(plain_log_probs(head, prefix, continuations[c], plan.head_rows))
+        difference = float(abs(plain - found).mean())
         if difference <= (1e-3 if self.model.dtype == torch.float32 else 0.15):
             return True
         logger.warning(
@@ -206,6 +222,12 @@ class Scorer:
                 yield
         finally:
             self.model.train(was_training)
+
+
+def lexicographic(prefixes: Sequence[Sequence[int]], chosen: Sequence[int]) -> list[int]:
+    """`chosen` in the lexicographic order of their prefixes: neighbours share the longest beginnings."""
+    # big-endian bytes compare as the numbers do, at four bytes a token
+    return sorted(chosen, key=lambda k: np.asarray(prefixes[k], dtype=">u4").tobytes())
 
 
 def _numpy(values: torch.Tensor) -> TokenLogProbs:
