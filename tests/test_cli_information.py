@@ -84,6 +84,14 @@ def test_mi_prints_the_chain_the_power_and_the_tokens(scored, capsys):
     assert (scored / "k.svg").read_text().startswith("<?xml")
 
 
+def test_texts_of_unknown_origin_have_no_upper_bound_unless_the_model_wrote_them(scored, tiny_dir, tmp_path, capsys):
+    assert json.loads(call(capsys, "mi", scored / "s.npz", "--json")[1])["leave_one_out_nats"] is None
+    arguments = files(tmp_path)
+    call(capsys, *arguments, "--model", tiny_dir, "--out", tmp_path / "s.npz", "--sampler")
+    found = json.loads(call(capsys, "mi", tmp_path / "s.npz", "--json")[1])
+    assert found["leave_one_out_nats"] > found["infonce_nats"]
+
+
 def test_a_proxy_has_no_upper_bound(scored, capsys):
     code, out, _ = call(capsys, "mi", scored / "s.npz", "--proxy", "--json")
     found = json.loads(out)
@@ -157,6 +165,11 @@ def test_two_compressors_are_compared_paired(scored, tiny_dir, tmp_path, capsys)
     code, _, err = call(capsys, "mi", scored / "s.npz", "--against", tmp_path / "o.npz")
     assert (code, err.count("\n")) == (2, 1)
     assert "different pools" in err
+    arguments = files(tmp_path, DOCUMENTS, worse)
+    call(capsys, *arguments, "--model", tiny_dir, "--out", tmp_path / "three.npz", "--counterfactuals", 3)
+    code, _, err = call(capsys, "mi", scored / "s.npz", "--against", tmp_path / "three.npz")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "2 and 3 counterfactuals" in err
 
 
 def test_own_document_names_its_estimand(tiny_dir, tmp_path, capsys):
@@ -191,6 +204,7 @@ def test_failed_cells_are_dropped_with_their_tokens_only_when_asked(scored, tmp_
          [*TEXTS, ("d9", "x")], [], "'d0', 'd9' are the same text"),
         (DOCUMENTS, [*TEXTS, ("d7", "x")], [], "id 'd7' is not among the documents"),
         (DOCUMENTS, TEXTS, ["--memory-mib", "0"], "--memory-mib 0: must be at least 1"),
+        (DOCUMENTS, TEXTS, ["--scores", __file__], "is a file; name a directory"),
         (DOCUMENTS, TEXTS, ["--counterfactuals", "-1"], "--counterfactuals -1: must be at least 0"),
     ],
 )  # fmt: skip
@@ -201,6 +215,22 @@ def test_bad_input_is_one_line_before_a_model_loads(documents, texts, more, said
     code, out, err = call(capsys, *files(tmp_path, documents, texts), "--out", tmp_path / "s.npz", *more)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_files_that_do_not_hold_together_are_refused(scored, tmp_path, capsys):
+    with np.load(scored / "s.npz") as arrays:
+        held = dict(arrays)
+    for changed, said in (
+        ({"about": np.array("[1]")}, "'about' holds a JSON list"),
+        ({"tokens": held["tokens"][:-1]}, "they must agree"),
+        ({"strata_pool_size": np.array(4)}, "strata are incomplete"),
+    ):
+        np.savez(tmp_path / "x.npz", **{**held, **changed})
+        code, _, err = call(capsys, "mi", tmp_path / "x.npz")
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
+    code, _, err = call(capsys, "mi", scored / "s.npz", "--plot", tmp_path / "nowhere" / "x.svg")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 def test_a_document_without_compression_may_stand_as_a_candidate(tiny_dir, tmp_path, capsys):

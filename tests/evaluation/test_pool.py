@@ -32,6 +32,12 @@ def test_own_document_puts_each_under_its_own():
     assert [pairs[k] for k in rows[0]] == [("X", "qa"), ("Y", "qb"), ("Z", "qc")]
 
 
+def test_own_document_keeps_the_own_question_where_two_stand_on_one_text():
+    second = problem("a2", "X", "another question on X")
+    pairs, rows = Pool([A, B], [second], {}, query="own_document").prompts()
+    assert [pairs[k] for k in rows[0]] == [("X", "another question on X"), ("Y", "qb")]
+
+
 def test_sources_are_found_by_the_text():
     other_question = problem("d", "Y", "another question on Y")
     assert Pool([A, B], [other_question, A], {}).sources() == [1, 0]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_script
 
+from infoagent.data.registry import load_data
 from infoagent.information.scores import ScoreMatrix
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
@@ -38,31 +39,31 @@ def whole(tiny_dir, tmp_path_factory):
     return out, result
 
 
-def test_the_matrix_holds_what_a_plain_forward_pass_gives(tiny_dir, whole):
-    """Prompts are put together anew from the data, and every token is run for every pair."""
-    out, _ = whole
+def plain_row(tiny_dir, out, c):
+    """Row c put together anew from the data and the sampled ids, every token run for every pair by the bare model."""
     matrix = ScoreMatrix.load(out / "scores.npz")
-    assert matrix.log_probs_CK.shape == (12, 6)
-    assert matrix.counterfactual_CN.shape == (12, 2)
-    from infoagent.data.registry import load_data
-
-    problems = {
-        p.id: p for p in load_data("records", split="validation", limit=30, min_words=80, max_words=120).problems
-    }
-    documents = {p.document_id: p.document for p in problems.values()}
+    data = load_data("records", split="validation", limit=30, min_words=80, max_words=120)
+    problems = {p.id: p for p in data.problems}
     rows = [json.loads(line) for line in (out / "compressions/0/records.jsonl").read_text().splitlines()]
     ids = {
         f"{z['problem_id']}#{z['sample']}": (*z["token_ids"], *([] if z["stop_id"] is None else [z["stop_id"]]))
         for row in rows for z in row["compressions"]
     }  # fmt: skip
     lm = load(str(tiny_dir), dtype="float32")
-    scorer = Scorer(lm.model)
+    name = str(matrix.compression_id_C[c])
+    assert matrix.column_K[matrix.source_C[c]] == name.split("#")[0]
+    query = problems[name.split("#")[0]].query
+    prefixes = [compressor_ids(lm.tokenizer, problems[k].document, query) for k in matrix.column_K]
+    return Scorer(lm.model).score_one_by_one(prefixes, [ids[name]])[0]
+
+
+def test_the_matrix_holds_what_a_plain_forward_pass_gives(tiny_dir, whole):
+    out, _ = whole
+    matrix = ScoreMatrix.load(out / "scores.npz")
+    assert matrix.log_probs_CK.shape == (12, 6)
+    assert matrix.counterfactual_CN.shape == (12, 2)
     for c in (0, 7):
-        name = str(matrix.compression_id_C[c])
-        query = problems[name.split("#")[0]].query
-        prefixes = [compressor_ids(lm.tokenizer, documents[k], query) for k in matrix.column_K]
-        assert matrix.log_probs_CK[c] == pytest.approx(scorer.score_one_by_one(prefixes, [ids[name]])[0], abs=1e-3)
-        assert matrix.column_K[matrix.source_C[c]] == name.split("#")[0]
+        assert matrix.log_probs_CK[c] == pytest.approx(plain_row(tiny_dir, out, c), abs=1e-3)
     tokens = matrix.token_matrices()[0].sum(axis=1)
     assert tokens == pytest.approx([*matrix.log_probs_CK[0], *matrix.counterfactual_CN[0]], abs=1e-4)
 
@@ -158,6 +159,31 @@ def test_a_stratified_pool_scores_a_part_and_reports_the_whole(tiny_dir, tmp_pat
     assert "against the whole pool" in result.stdout
 
 
+def test_an_adapter_is_judged_by_its_base_in_the_same_memory(tiny_dir, whole, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    policy = get_peft_model(load(str(tiny_dir), dtype="float32").model, LoraConfig(r=4, target_modules="all-linear"))
+    policy.base_model.model.config.name_or_path = str(tiny_dir)
+    for name, parameter in policy.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    policy.save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / "infoagent.json").write_text(json.dumps({"base_model": str(tiny_dir)}))
+    changed = {"compressor.model.adapter": tmp_path / "adapter"}
+    result = run_script("eval/information.py", RECIPE, *settings(tiny_dir, tmp_path / "run", **changed), "--quiet")
+    assert result.returncode == 0, result.stderr
+    matrix = ScoreMatrix.load(tmp_path / "run/scores.npz")
+    assert matrix.about["sampler"] is False
+    assert matrix.about["scorer"]["adapter_revision"] is None
+    frozen = ScoreMatrix.load(whole[0] / "scores.npz")
+    assert matrix.about["scorer"] == frozen.about["scorer"]
+    assert matrix.token_T.tolist() != frozen.token_T.tolist(), "the adapter wrote"
+    # the base by itself, never touched by an adapter
+    assert matrix.log_probs_CK[3] == pytest.approx(plain_row(tiny_dir, tmp_path / "run", 3), abs=1e-3)
+
+
 def test_the_report_shows_tokens_in_colour(whole, tmp_path):
     out, _ = whole
     page = tmp_path / "report.html"
@@ -171,9 +197,7 @@ def test_the_report_shows_tokens_in_colour(whole, tmp_path):
 
 
 def test_a_dry_run_counts_the_cells_and_loads_nothing():
-    result = run_script(
-        "-X", "importtime", "eval/information.py", RECIPE, "output_dir=x", "preset=paper", "documents=20", "--dry-run"
-    )
+    result = run_script("-X", "importtime", "eval/information.py", RECIPE, "output_dir=x", "preset=paper", "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "20 documents × 20 compressions, 20 pool columns and 0 counterfactuals each: 8,000 cells" in result.stdout
     assert "temperature: 0.7" in result.stdout
@@ -187,6 +211,8 @@ def test_a_dry_run_counts_the_cells_and_loads_nothing():
         (["preset=papr"], "preset"),
         (["documents=500"], "documents = 500: the data has only 40 different documents"),
         (["near=3"], "near 3 without far"),
+        (["near=1", "far=5"], "near 1: one near document tells nothing"),
+        (["far=1"], "far = 1"),
         (["far=40"], "not below documents 40"),
         (["calibration=x.json"], "calibration without scorer"),
         (["compressor.kind=closed-book"], "only `lm` compressors"),
