@@ -102,7 +102,7 @@ def draw_record(rng: np.random.Generator, min_words: int, max_words: int) -> Rec
     return Record(kind, code, name, group, style, tuple(facts), tuple(fillers))
 
 
-def _other_values(fact: Fact, value: str, number: int, rng: np.random.Generator) -> list[str]:
+def other_values(fact: Fact, value: str, number: int, rng: np.random.Generator) -> list[str]:
     """Up to `number` different values of `fact` that neither contain `value` nor are contained in it."""
     found: list[str] = []
     for _ in range(50 * number):
@@ -137,7 +137,7 @@ def make_known_problem(
     # a value that stands twice in the text cannot be asked for: the question would have two places
     askable = [(fact, value) for fact, value, _ in record.facts if document.count(value) == 1]
     fact, value = askable[int(rng.integers(len(askable)))]
-    others = _other_values(fact, value, COUNTERFACTUALS + CHOICES - 1, rng)
+    others = other_values(fact, value, COUNTERFACTUALS + CHOICES - 1, rng)
     counterfactuals = others[: min(COUNTERFACTUALS, len(others))]
     wrong = others[::-1][: CHOICES - 1]
     choices = [value, *wrong]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.data.record_templates import Fact
-from infoagent.data.records import Record, make_known_problem, revision
+from infoagent.data.records import Record, make_known_problem, other_values, revision
 from infoagent.evaluation.pool import Pool, score_pool
 from infoagent.information import estimate_mi, infonce_terms, mean_interval
 from infoagent.lm.cells import Processes
@@ -100,14 +100,8 @@ def _versions(
     """`versions` documents for each fact, in the order of the facts."""
     found = []
     for fact, value in chosen:
-        others: list[str] = []
-        for _ in range(200 * versions):
-            other = fact.draw(rng)
-            if other not in others and other not in value and value not in other:
-                others.append(other)
-            if len(others) == versions:
-                break
-        else:
+        others = other_values(fact, value, versions, rng)
+        if len(others) < versions:
             raise InputError(f"--versions {versions}: {fact.label!r} has only {len(others)} other values; lower it")
         found += [
             Negative("counterfactual", record.text({fact.key: other}), (Change("fact", value, other, 1),))

@@ -17,7 +17,7 @@ Source: the chain rule of mutual information (Cover & Thomas 2006, 2.5).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from infoagent.information.matrix import (
     logsumexp,
     name_first,
     own_scores,
+    plain_values,
 )
 
 
@@ -63,12 +64,7 @@ class Term:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
-        result = asdict(self)
-        result["ci_nats"] = list(self.ci_nats)
-        result["per_compression_nats"] = self.per_compression_nats.tolist()
-        result["per_document_nats"] = self.per_document_nats.tolist()
-        result["headroom_nats"] = self.headroom_nats
-        return result
+        return {**plain_values(self), "headroom_nats": self.headroom_nats}
 
 
 @dataclass(frozen=True)

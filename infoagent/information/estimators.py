@@ -16,7 +16,7 @@ Source of the bounds: van den Oord et al. 2018 (InfoNCE), Poole et al. 2019 (lea
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from infoagent.information.matrix import (
     name_first,
     negatives,
     own_scores,
+    plain_values,
     scale,
 )
 
@@ -80,14 +81,7 @@ class MIEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
-        result = asdict(self)
-        result["per_compression_nats"] = self.per_compression_nats.tolist()
-        result["per_document_nats"] = self.per_document_nats.tolist()
-        result["ci_nats"] = list(self.ci_nats)
-        result["midpoint_ci_nats"] = list(self.midpoint_ci_nats)
-        result["at_k"] = {str(k): v for k, v in self.at_k.items()}
-        result["headroom_nats"] = self.headroom_nats
-        return result
+        return {**plain_values(self), "headroom_nats": self.headroom_nats}
 
 
 def infonce_terms(log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -6,7 +6,8 @@ Shape legend: C compressions, K candidate documents, D documents that have a com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -146,6 +147,19 @@ def identical_columns(log_probs_CK: NDArray[np.float64]) -> list[list[int]]:
         if np.isfinite(column_C).any():
             groups.setdefault(column_C.tobytes(), []).append(k)
     return [columns for columns in groups.values() if len(columns) > 1]
+
+
+def plain_values(estimate: Any) -> dict[str, Any]:
+    """A dataclass of estimates as plain Python values, ready for JSON: arrays and tuples as lists."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {str(key): plain(v) for key, v in value.items()}
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        return [plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+    return {key: plain(value) for key, value in asdict(estimate).items()}
 
 
 def name_first(items: Sequence[object], limit: int = 5) -> str:

@@ -20,7 +20,7 @@ Source: stratified sampling (Cochran 1977, 5.3) in the denominator of InfoNCE.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infoagent.information.estimators import SUBSETS, infonce_terms
 from infoagent.information.intervals import standard_error, t_interval
-from infoagent.information.matrix import check_length, check_matrix, group_by_document, logsumexp, scale
+from infoagent.information.matrix import check_length, check_matrix, group_by_document, logsumexp, plain_values, scale
 
 SOURCE, NEAR, FAR = 0, 1, 2
 LARGE_ERROR = 0.2
@@ -113,12 +113,7 @@ class StratifiedEstimate:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
-        result = asdict(self)
-        result["ci_nats"] = list(self.ci_nats)
-        result["per_compression_nats"] = self.per_compression_nats.tolist()
-        result["per_document_nats"] = self.per_document_nats.tolist()
-        result["headroom_nats"] = self.headroom_nats
-        return result
+        return {**plain_values(self), "headroom_nats": self.headroom_nats}
 
 
 def draw_strata(

@@ -15,7 +15,7 @@ So the strings of at most L tokens, cut ones included, have total probability 1 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -89,18 +89,14 @@ class Scorer:
         self,
         prefixes: Sequence[Sequence[int]],
         continuations: Sequence[Sequence[int]],
-        progress: Callable[[int], object] | None = None,
     ) -> NDArray[np.float64]:
         """log_probs_CK[c, k] = log p(continuation c | prefix k), nats.
 
-        `progress` is called with the number of tokens done, after each prefix. Raises ValueError for an empty prefix
-        or continuation, FloatingPointError where the model returns NaN.
+        Raises ValueError for an empty prefix or continuation, FloatingPointError where the model returns NaN.
         """
         log_probs_CK = np.full((len(continuations), len(prefixes)), np.nan)
         for k, columns in self.score_tokens(prefixes, continuations):
             log_probs_CK[:, k] = [c.sum(dtype=np.float64) for c in columns]
-            if progress is not None:
-                progress(len(prefixes[k]) + sum(len(c) for c in continuations))
         return log_probs_CK
 
     def score_tokens(

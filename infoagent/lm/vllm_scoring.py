@@ -11,10 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from infoagent.lm.models import ModelReference
-from infoagent.lm.scoring import TokenLogProbs
+from infoagent.lm.scoring import Scorer, TokenLogProbs
 from infoagent.types import InputError
 
 
@@ -35,12 +34,7 @@ class VllmScorer:
         """End the engine's processes, which poll and hold memory until then."""
         self.engine.llm_engine.engine_core.shutdown()
 
-    def score(self, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-        """log_probs_CK[c, k] = log p(continuation c | prefix k), nats."""
-        log_probs_CK = np.full((len(continuations), len(prefixes)), np.nan)
-        for k, column in self.score_tokens(prefixes, continuations):
-            log_probs_CK[:, k] = [z.sum(dtype=np.float64) for z in column]
-        return log_probs_CK
+    score = Scorer.score  # sums the columns of score_tokens
 
     def score_tokens(
         self,
