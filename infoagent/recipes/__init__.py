@@ -1,0 +1,21 @@
+"""The schema of each recipe: a file per kind of script, `sections` for what they share."""
+
+from infoagent.config import Section
+from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe
+from infoagent.recipes.grpo import GRPORecipe
+from infoagent.recipes.information import PRESETS, InformationRecipe
+from infoagent.recipes.sections import DataSection, ModelSection
+
+__all__ = [
+    "PRESETS", "RECIPES", "CompressorSection", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
+    "ModelSection", "recipe_schema",
+]  # fmt: skip
+
+RECIPES: dict[str, type[Section]] = {
+    "train/grpo.py": GRPORecipe, "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
+}  # fmt: skip
+
+
+def recipe_schema(keys: set[str]) -> type[Section]:
+    """The schema whose fields cover most of `keys`: recipes carry no type field, their keys tell."""
+    return max(RECIPES.values(), key=lambda schema: len(keys & set(schema.model_fields)))

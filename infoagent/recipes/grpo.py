@@ -1,0 +1,86 @@
+"""The recipe of train/grpo.py."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from infoagent.config import Section
+from infoagent.recipes.sections import (
+    CostSection,
+    DataSection,
+    LoraSection,
+    ModelSection,
+    Name,
+    NegativesSection,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PromptSection,
+    RewardSection,
+    ScorerSection,
+    Seed,
+    TrackingSection,
+    VllmSection,
+)
+
+
+class GRPOSection(Section):
+    """The algorithm. Defaults follow what is known to be unbiased by length (dr_grpo, no reward scaling)."""
+
+    steps: PositiveInt = 100
+    prompts_per_step: PositiveInt = 2
+    """Different problems in one optimizer step, over all processes together."""
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    """Completions of each problem: the group whose mean is the baseline."""
+    max_completion_tokens: PositiveInt = 40
+    micro_batch: PositiveInt | None = None
+    """Completions in one forward and backward of one process; None takes num_generations."""
+    learning_rate: PositiveFloat = 2e-4
+    warmup_steps: NonNegativeInt = 3
+    lr_scheduler: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
+    max_grad_norm: PositiveFloat = 1.0
+    temperature: PositiveFloat = 1.0
+    """At 1, untruncated, the frozen scorer is the sampler of step 0."""
+    beta: NonNegativeFloat = 0.01
+    """KL to the frozen base, nats of reward per nat of KL: word salad that still names the fact pays for it."""
+    loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = "dr_grpo"
+    scale_rewards: Literal["none", "group", "batch"] = "none"
+    gradient_checkpointing: bool = False
+    save_steps: PositiveInt = 25
+    save_total_limit: PositiveInt | None = None
+    """Keep so many checkpoints; None keeps all."""
+
+    @model_validator(mode="after")
+    def _micro_batch(self) -> GRPOSection:
+        completions = self.prompts_per_step * self.num_generations
+        if self.micro_batch and completions % self.micro_batch:
+            raise ValueError(
+                f"micro_batch {self.micro_batch} does not divide prompts_per_step × num_generations = {completions}"
+            )
+        return self
+
+
+class GRPORecipe(Section):
+    """train/grpo.py: reinforcement learning of a compressor against MI − price · rate."""
+
+    output_dir: Name
+    """Checkpoints, metrics.jsonl, run.json and samples go here."""
+    seed: Seed = 0
+    resume: bool = True
+    """Go on from the last complete checkpoint in output_dir if there is one."""
+    init_adapter: str | None = None
+    """Start from this adapter (a warm start) instead of a fresh one."""
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection(split="train")
+    prompt: PromptSection = PromptSection()
+    negatives: NegativesSection = NegativesSection()
+    reward: RewardSection = RewardSection()
+    scorer: ScorerSection = ScorerSection()
+    lora: LoraSection = LoraSection()
+    grpo: GRPOSection = GRPOSection()
+    vllm: VllmSection = VllmSection()
+    tracking: TrackingSection = TrackingSection()
+    cost: CostSection = CostSection()
