@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import os
 import re
 import sys
@@ -21,7 +22,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infoagent.types import InputError
+from infoagent.types import InputError, RunFailed
 
 
 class Section(BaseModel):
@@ -214,8 +215,19 @@ def exit_code(main: Callable[[], int | None]) -> int:
             for line in error.problems:
                 print(f"error: {line}", file=sys.stderr)
         return 2
+    except RunFailed as error:
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"failed: {error}; free some space and run the same command again: it goes on from what is complete",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

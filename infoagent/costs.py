@@ -121,3 +121,47 @@ def estimate_grpo(
         usd=steps * seconds / 3600 * usd_per_hour,
         hours=steps * seconds / 3600,
     )
+
+
+@dataclass(frozen=True)
+class FitEstimate:
+    """The plan of a run that samples, scores and fits: train/sft.py, train/dpo.py."""
+
+    generated_tokens: float
+    scored_tokens: float
+    trained_tokens: float
+    memory_gib: float
+    hours: float
+    usd: float
+
+
+def estimate_fit(
+    architecture: Architecture, *, dtype: str, groups: int, samples: int, completion_tokens: int, document_words: float,
+    negatives: int, texts: int, has_reference: bool, micro_batch: int, lora_rank: int, gflops_per_second: float,
+    usd_per_hour: float,
+) -> FitEstimate:  # fmt: skip
+    """Upper estimates: every completion at its longest, no prefix shared between candidates. `groups` problems are
+    sampled and scored; `texts` prompts with completions are trained on, epochs included."""
+    prompt = document_words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
+    generated = groups * samples * completion_tokens
+    scored = groups * (1 + negatives) * (prompt + samples * completion_tokens)
+    trained = texts * (prompt + completion_tokens)
+    passes = 3 + (1 if has_reference else 0)  # forward, backward (twice), reference
+    flops = (
+        architecture.flops(groups * prompt + generated, prompt)
+        + architecture.flops(scored, prompt)
+        + passes * architecture.flops(trained, prompt)
+    )
+    hours = flops / 1e9 / gflops_per_second / 3600
+    sequence = prompt + completion_tokens
+    activations = micro_batch * sequence * architecture.layers * 34 * architecture.hidden * BYTES[dtype]
+    logits = 3 * micro_batch * completion_tokens * architecture.vocabulary * 4
+    weights = architecture.parameters * BYTES[dtype] + architecture.lora_parameters(lora_rank) * 16
+    return FitEstimate(
+        generated_tokens=generated,
+        scored_tokens=scored,
+        trained_tokens=trained,
+        memory_gib=(weights + activations + logits) / GIB,
+        hours=hours,
+        usd=hours * usd_per_hour,
+    )

@@ -21,6 +21,10 @@ class InputError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
+class RunFailed(RuntimeError):
+    """The run cannot go on, and its input is not to blame: one line says why; what was saved stays."""
+
+
 @dataclass(frozen=True)
 class Change:
     """A fact of a document swapped for another: `kind` of span, the old and the new text, at how many places."""

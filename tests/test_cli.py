@@ -134,7 +134,7 @@ def test_compress_prints_the_text_on_stdout_and_figures_on_stderr(capsys, tiny_d
         (["compress", "{empty}"], "the document is empty"),
         (["compress", "{text}", "--budget", "0"], "must be at least 1"),
         (["compress", "{text}", "--model", "{tiny}", "--adapter", "nowhere"], "no such directory"),
-        (["compress", "{long}", "--model", "{tiny}"], "set --truncate to head"),
+        (["compress", "{long}", "--model", "{tiny}", "--truncate", "error"], "set --truncate to head"),
         (["data", "show", "recrods"], "did you mean 'records'"),
         (["data", "show", "records", "data.limt=3"], "did you mean 'limit'"),
         (["report", "nowhere", "--out", "x.html"], "holds no run.json"),

@@ -13,21 +13,22 @@ MAY_IMPORT = {
     "types": set(),
     "store": {"types"},
     "grading": {"types"},
+    "audit": {"types", "grading"},
     "costs": {"types"},
     "information": {"types"},
     "rate_distortion": {"types"},
     "config": {"types"},
     "recipes": {"types", "config"},
     "data": {"types", "config"},
-    "lm": {"types", "data", "costs"},
+    "lm": {"types", "data", "costs", "store"},
     "tracking": {"types", "information", "rate_distortion", "costs", "store"},
-    "reporting": {"types", "information", "rate_distortion", "costs", "store"},
-    "reward": {"lm", "data", "information", "types", "grading"},
-    "training": {"lm", "data", "information", "reward", "tracking"} | BASE,
-    "evaluation": {"lm", "data", "information", "rate_distortion", "tracking"} | BASE,
+    "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
+    "reward": {"audit", "lm", "data", "information", "types", "grading"},
+    "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
+    "evaluation": {"audit", "lm", "data", "information", "rate_distortion", "tracking"} | BASE,
     "doctor": {"lm", "tracking", "types"},
 }
-PURE = ("types", "information", "rate_distortion", "costs", "grading", "config", "recipes", "data", "store")
+PURE = ("types", "information", "rate_distortion", "costs", "grading", "audit", "config", "recipes", "data", "store")
 
 
 def room_of(path):

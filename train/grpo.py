@@ -13,6 +13,7 @@ negatives: random documents reward naming the document, counterfactual ones rewa
 
 import logging
 import sys
+from dataclasses import replace
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
 from infoagent.recipes import GRPORecipe
@@ -30,11 +31,13 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
     from infoagent.training.preparation import (
         batch_shape,
+        build_reward,
         is_main_process,
         prepare,
         process_count,
         training_rows,
     )
+    from infoagent.training.price_control import PriceControl
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -43,13 +46,20 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         find_resume_point,
         write_run_file,
     )
+    from infoagent.training.validation_plan import plan_validation
 
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
-    prepared = prepare(recipe)
-    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data.revision)
+    prepared = prepare(
+        recipe, recipe.grpo.max_completion_tokens, ("grpo.prompts_per_step", recipe.grpo.prompts_per_step)
+    )
+    plan = plan_validation(recipe, recipe.grpo.max_completion_tokens, recipe.grpo.save_steps)
+    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data_revision,
+                             recipe.reward.budget_range)  # fmt: skip
+    control = PriceControl.of(recipe.reward)
     if resume_from is not None:
         check_same_sources(resume_from, facts)
+        control.restore(resume_from)
         if checkpoint_step(resume_from) >= recipe.grpo.steps:
             print(
                 f"{resume_from}: has all {recipe.grpo.steps} steps already; raise grpo.steps to go on", file=sys.stderr
@@ -58,46 +68,43 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
             return 0
 
     from transformers import PrinterCallback, ProgressCallback
-    from trl import GRPOTrainer
 
-    from infoagent.reward import MIReward, Price
     from infoagent.tracking import Tracker
+    from infoagent.training.audit_callback import audit_callbacks
     from infoagent.training.callbacks import RunCallback
-    from infoagent.training.policy import frozen_scorer, grpo_arguments, load_policy, quiet_libraries
+    from infoagent.training.faults import failed_writes
+    from infoagent.training.policy import frozen_scorer, load_policy, quiet_libraries, trainer_arguments, trainer_class
+    from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
     tracker = None
     if is_main_process():
         discard_incomplete(recipe.output_dir)
-        write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data.revision,
+        write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data_revision,
                        base_revision=prepared.reference.revision, processes=process_count())  # fmt: skip
         tracker = Tracker(
             recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
             recipe.tracking.group, resume_step=checkpoint_step(resume_from) if resume_from else None,
         )  # fmt: skip
 
-    # 3. The reward: information minus length, judged among negatives that never change.
-    reward = MIReward(
-        problems=prepared.problems,
-        negatives=prepared.negatives,
-        tokenizer=prepared.tokenizer,
-        price=Price(**recipe.reward.model_dump()),
-        template=recipe.prompt.template,
-        budget_words=recipe.prompt.budget_words,
-    )
+    # 3. The reward: information minus length, judged among negatives that never change; the price may move.
+    reward = build_reward(recipe, prepared)
+    reward.price = replace(reward.price, price=control.price)
 
     # 4. The policy: a frozen base with a LoRA adapter that learns.
     with quiet_libraries():
         model, peft_config = load_policy(recipe, prepared.reference)
-        trainer = GRPOTrainer(
+        trainer = trainer_class(recipe)(
             model=model,
             reward_funcs=reward,
-            args=grpo_arguments(recipe, quiet),
+            args=trainer_arguments(recipe, quiet),
             train_dataset=training_rows(prepared, recipe),
             processing_class=prepared.tokenizer,
             peft_config=peft_config,
             callbacks=[
-                RunCallback(tracker, reward, facts, recipe, quiet)
+                RunCallback(tracker, reward, control, facts, recipe, quiet),
+                *audit_callbacks(recipe, reward, is_main_process()),
+                *validation_callbacks(plan, reward, tracker, quiet),
             ],
         )  # fmt: skip
         reward.scorer = frozen_scorer(recipe, trainer)
@@ -110,12 +117,15 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         print(f"resuming from {resume_from}", file=sys.stderr)
     failed = True
     try:
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        with failed_writes():
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         failed = False
     finally:
         if tracker is not None:
             tracker.finish(exit_code=int(failed))
     if is_main_process():
+        if plan is not None:
+            print(describe_best(recipe.output_dir), file=sys.stderr)
         print(f"{recipe.output_dir}/checkpoint-{trainer.state.global_step}")
     return 0
 

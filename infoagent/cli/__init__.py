@@ -10,8 +10,8 @@ from infoagent import __version__
 from infoagent.config import exit_code
 
 MODULES = {
-    "compress": "compress", "score": "score", "mi": "mi", "calibrate": "mi", "data_ls": "show", "data_show": "show",
-    "models": "show", "report": "show", "config": "show", "doctor": "show",
+    "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
+    "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
 
 
@@ -27,15 +27,31 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
-    compress.add_argument("file", help="text file, or - for standard input")
+    compress.add_argument("file", help="text file, - for standard input, or a folder of .txt and .md files (with --out)")
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
     compress.add_argument("--adapter", help="a trained checkpoint")
     compress.add_argument("--budget", type=int, default=60, help="at most so many tokens (default 60)")
     compress.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     compress.add_argument("--seed", type=int, default=0)
-    compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default="error")
+    compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default=None,
+                          help="of a text longer than the context: refuse or cut it (default: compress it part by part)")  # fmt: skip
+    compress.add_argument("--json", action="store_true", help="text and figures as JSON on stdout; a folder: a line a file")
+    compress.add_argument("--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there")
+    compress.add_argument("--batch-size", type=int, default=8, help="prompts generated together (default 8)")
+    compress.add_argument("--quiet", action="store_true", help="no progress bar")
     compress.set_defaults(run="compress")
+
+    merge = commands.add_parser("merge", help="base and adapter as one plain model directory")
+    merge.add_argument("adapter", help="a trained checkpoint")
+    merge.add_argument("--out", required=True, metavar="DIR", help="the directory to make")
+    merge.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the merged weights")
+    merge.set_defaults(run="merge")
+
+    card = commands.add_parser("card", help="write the model card (README.md) of a checkpoint anew")
+    card.add_argument("checkpoint", help="a trained checkpoint")
+    card.add_argument("--evaluation", metavar="DIR", help="output_dir of eval/checkpoint.py: its comparison goes in")
+    card.set_defaults(run="card")
 
     score = commands.add_parser("score", help="log-probabilities of compressions under documents, as .npz")
     score.add_argument("--documents", required=True, help="JSONL with id, document, query [answer, group, …]")
@@ -85,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true")
     show.set_defaults(run="data_show")
 
-    models = commands.add_parser("models", help="embedded models; `models prepare NAME` converts one now")
-    models.add_argument("action", nargs="?", choices=["ls", "prepare"], default="ls")
+    models = commands.add_parser("models", help="embedded models; `models prepare NAME` converts one now, `models path NAME` says where")
+    models.add_argument("action", nargs="?", choices=["ls", "prepare", "path"], default="ls")
     models.add_argument("name", nargs="?", default="smollm2-135m")
     models.set_defaults(run="models")
 

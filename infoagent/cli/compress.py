@@ -1,48 +1,257 @@
-"""`infoagent compress`: a file in, its compression on stdout, figures on stderr."""
+"""`infoagent compress`: a file in, its compression on stdout, figures on stderr; or a folder in and a folder out."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from infoagent.cli.text import read_text
+from infoagent.store import text_id, write_json
 from infoagent.types import InputError
 
+SUFFIXES = (".txt", ".md")
+SETTINGS_FILE = "compress.json"
+FAILURES = (InputError, OSError)
+"""What one file of a folder may fail of without stopping the others."""
 
-def compress(arguments: argparse.Namespace) -> None:
-    if arguments.budget < 1:
-        raise InputError(f"--budget {arguments.budget}: must be at least 1 token")
-    if arguments.temperature < 0:
-        raise InputError(f"--temperature {arguments.temperature}: must be at least 0")
+
+def compress(arguments: argparse.Namespace) -> int:
+    _check(arguments)
+    if arguments.file != "-" and Path(arguments.file).is_dir():
+        return _folder(arguments)
     text = read_text(arguments.file)
-    from infoagent.lm import models, prompts
-    from infoagent.lm.context import fit_to_context
-    from infoagent.lm.generation import generate
-    from infoagent.types import Problem
+    session = _Session(arguments)
+    shortened = session.fitted(text)
+    [record] = session.run([text], [shortened])
+    if arguments.json:
+        print(json.dumps(record, ensure_ascii=False))
+    else:
+        print(record["text"])
+    print(_figures(record), file=sys.stderr)
+    return 0
 
-    if arguments.adapter is not None and arguments.model is None and models.is_adapter(arguments.adapter):
-        arguments.model = models.adapter_base(arguments.adapter)
-    name = arguments.model or "smollm2-135m"
-    prompt: dict[str, Any] = {"template": "query-v1" if arguments.query else "agnostic-v1", "budget_words": None}
-    if arguments.adapter is not None:
-        models.check_adapter(arguments.adapter, name)
-        if arguments.query:  # the prompt that the adapter was trained with
-            prompt |= models.adapter_prompt(arguments.adapter)
-    reference = models.resolve(name)
-    problem = Problem("input", text, arguments.query or "", document_id="input")
-    [problem] = fit_to_context(
-        [problem], models.load_tokenizer(reference), models.context_tokens(models.load_config(reference)),
-        arguments.budget, arguments.truncate, **prompt, setting="--truncate",
-    )  # fmt: skip
-    lm = models.load(name, adapter=arguments.adapter)
-    ids = prompts.compressor_ids(lm.tokenizer, problem.document, problem.query, **prompt)
-    [z] = generate(lm, [ids], [problem.id], arguments.budget, arguments.temperature, arguments.seed)
-    print(z.text)
-    source = len(prompts.text_ids(lm.tokenizer, text))
-    cut = " (cut off at the budget)" if z.finish == "length" else ""
-    print(
-        f"{source} tokens → {z.rate_tokens}{cut}, {source / max(1, z.rate_tokens):.1f}:1, {z.rate_bytes} bytes, "
-        f"{z.seconds:.1f} s, {lm.label}",
-        file=sys.stderr,
+
+def _check(arguments: argparse.Namespace) -> None:
+    mistakes = [
+        f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {least}"
+        for name, least in (("budget", 1), ("temperature", 0), ("batch_size", 1))
+        if getattr(arguments, name) < least
+    ]
+    is_folder = arguments.file != "-" and Path(arguments.file).is_dir()
+    if is_folder and arguments.out is None:
+        mistakes.append(f"{arguments.file}: is a folder; say where its compressions go with --out DIR")
+    if not is_folder and arguments.out is not None:
+        mistakes.append(f"--out {arguments.out}: is for a folder; the compression of one text goes to stdout")
+    if mistakes:
+        raise InputError(mistakes)
+
+
+class _Session:
+    """One model with one prompt. It loads when the first text needs it; its tokenizer before, to refuse bad input."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from infoagent.lm import models
+        from infoagent.lm.long_text import CompressionTask
+
+        self.adapter: str | None = arguments.adapter
+        name = arguments.model
+        if name is None and self.adapter is not None and models.is_adapter(self.adapter):
+            name = models.adapter_base(self.adapter)
+        self.name = name or "smollm2-135m"
+        prompt: dict[str, Any] = {"template": "query-v1" if arguments.query else "agnostic-v1"}
+        if self.adapter is not None:
+            models.check_adapter(self.adapter, self.name)
+        reference = models.resolve(self.name)
+        budget_range = None
+        if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
+            prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)
+            budget_range = models.adapter_budget_range(self.adapter or reference.path)
+        self.task = CompressionTask(
+            query=arguments.query or "",
+            prompt=prompt,
+            budget=arguments.budget,
+            temperature=arguments.temperature,
+            seed=arguments.seed,
+            truncate=arguments.truncate,
+            batch_size=arguments.batch_size,
+            budget_range=budget_range,
+        )
+        self.revision = reference.revision
+        self.tokenizer = models.load_tokenizer(reference)
+        self.context_tokens = models.context_tokens(models.load_config(reference))
+        self._lm: Any = None
+
+    def fitted(self, text: str) -> str:
+        from infoagent.lm.long_text import fitted
+
+        return fitted(text, self.tokenizer, self.context_tokens, self.task)
+
+    def run(self, texts: list[str], shortened: list[str]) -> list[dict[str, Any]]:
+        """The record of each text; `shortened` is what is left of them under --truncate."""
+        from infoagent.lm import models
+        from infoagent.lm.long_text import compress_texts
+        from infoagent.lm.prompts import text_ids
+
+        if self._lm is None:
+            self._lm = models.load(self.name, adapter=self.adapter)
+        records = []
+        for text, short, z in zip(texts, shortened, compress_texts(self._lm, shortened, self.task), strict=True):
+            source = z.source_tokens if short == text else len(text_ids(self.tokenizer, text))
+            records.append(
+                {
+                    "text": z.text,
+                    "tokens": z.tokens,
+                    "bytes": len(z.text.encode()),
+                    "source_tokens": source,
+                    "ratio": source / z.tokens if z.tokens else None,  # null: nothing was written, there is no ratio
+                    "seconds": z.seconds,
+                    "finish": z.finish,
+                    "parts": z.parts,
+                    "rounds": z.rounds,
+                    "truncated": short != text,
+                    **self.settings(),
+                }
+            )
+        return records
+
+    def settings(self) -> dict[str, Any]:
+        """What a compression depends on beside its text."""
+        from infoagent.lm.models import adapter_revision
+
+        task = self.task
+        return {
+            "model": self.name,
+            "model_revision": self.revision,
+            "adapter": self.adapter,
+            "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
+            "query": task.query or None,
+            "prompt": task.prompt,
+            "budget": task.budget,
+            "temperature": task.temperature,
+            "seed": task.seed,
+            "truncate": task.truncate,
+        }
+
+
+def _figures(record: dict[str, Any]) -> str:
+    cut = " (cut off at the budget)" if record["finish"] == "length" else ""
+    ratio = "empty" if record["ratio"] is None else f"{record['ratio']:.1f}:1"
+    label = record["model"] + (f"+{Path(record['adapter']).name}" if record["adapter"] else "")
+    line = f"{record['source_tokens']} tokens → {record['tokens']}{cut}, {ratio}, {record['bytes']} bytes, "
+    line += f"{record['seconds']:.1f} s, {label}"
+    if record["parts"] > 1:
+        again = f", joined and compressed again {record['rounds'] - 1} ×" if record["rounds"] > 1 else " and joined"
+        line += f"\nlonger than the model's context: compressed in {record['parts']} parts{again}"
+    if record["truncated"]:
+        line += f"\nlonger than the model's context: its {_KEPT[record['truncate']]}"
+    return line
+
+
+_KEPT = {
+    "head": "head was kept, the rest cut off",
+    "tail": "tail was kept, the rest cut off",
+    "middle": "middle was cut out",
+}
+
+
+# ---- folders --------------------------------------------------------------------------------------------------
+
+
+def _folder(arguments: argparse.Namespace) -> int:
+    """Every .txt and .md below the folder, to the same place below --out, and its figures beside it as .json.
+
+    A file is done when its .json is there and its text has not changed since. Returns 1 if a file failed.
+    """
+    from tqdm.auto import tqdm
+
+    source, out = Path(arguments.file), Path(arguments.out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; name a directory")
+    if out.resolve() in (source.resolve(), *source.resolve().parents):
+        raise InputError(f"--out {out}: holds the folder that is read; name a directory of its own")
+    files = sorted(
+        f
+        for f in source.rglob("*")
+        if f.suffix in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
     )
+    if not files:
+        raise InputError(f"{source}: holds no {' or '.join(SUFFIXES)} file")
+    session = _Session(arguments)
+    _claim(out, session.settings())
+    done = failed = 0
+    waiting: list[tuple[Path, str, str]] = []
+
+    with tqdm(total=len(files), desc="compress", unit="file", disable=arguments.quiet) as bar:
+
+        def work_off() -> None:
+            if not waiting:
+                return
+            records = session.run([text for _, text, _ in waiting], [short for _, _, short in waiting])
+            for (file, text, _), record in zip(waiting, records, strict=True):
+                name = file.relative_to(source)
+                _write(out / name, record["text"])
+                record = {"file": name.as_posix(), "source": text_id(text), **record}
+                write_json(_record_of(out / name), record)  # last: it says that the file is done
+                if arguments.json:
+                    print(json.dumps(record, ensure_ascii=False), flush=True)
+            bar.update(len(waiting))
+            waiting.clear()
+
+        for file in files:
+            try:
+                text = read_text(str(file))
+                if _is_done(out / file.relative_to(source), text):
+                    done += 1
+                    bar.update()
+                    continue
+                waiting.append((file, text, session.fitted(text)))
+            except FAILURES as error:
+                failed += 1
+                bar.update()
+                bar.write(f"failed: {str(error).splitlines()[0]}", file=sys.stderr)
+                if arguments.json:
+                    print(json.dumps({"file": file.relative_to(source).as_posix(), "error": str(error)}), flush=True)
+            if len(waiting) >= arguments.batch_size:
+                work_off()
+        work_off()
+    print(
+        f"{len(files) - done - failed} compressed to {out}, {done} were done before, {failed} failed", file=sys.stderr
+    )
+    return 1 if failed else 0
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Write down the settings of `out`, or raise InputError where its compressions were made under others."""
+    file = out / SETTINGS_FILE
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        different = [key for key in settings if before.get(key) != settings[key]]
+        if different:
+            raise InputError(
+                f"--out {out}: its compressions were made with other settings, {', '.join(different)} differ; "
+                "restore them to go on, or name another directory"
+            )
+    elif out.is_dir() and any(out.iterdir()):
+        raise InputError(f"--out {out}: is not empty and not of this command; name another directory")
+    write_json(file, settings)
+
+
+def _record_of(target: Path) -> Path:
+    return target.with_name(target.name + ".json")
+
+
+def _is_done(target: Path, text: str) -> bool:
+    record = _record_of(target)
+    if not record.is_file() or not target.is_file():
+        return False
+    return bool(json.loads(record.read_text(encoding="utf-8"))["source"] == text_id(text))
+
+
+def _write(target: Path, text: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = target.with_name(f".{target.name}.part")
+    work.write_text(text + "\n", encoding="utf-8")
+    work.replace(target)

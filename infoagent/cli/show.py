@@ -55,6 +55,11 @@ def data_show(arguments: argparse.Namespace) -> None:
 def models(arguments: argparse.Namespace) -> None:
     from infoagent.lm.embedded import EMBEDDED, is_prepared, model_directory, prepare
 
+    if arguments.action == "path":
+        from infoagent.lm.models import resolve
+
+        print(resolve(arguments.name).path)
+        return
     if arguments.action == "prepare":
         if arguments.name not in EMBEDDED:
             raise InputError(f"models prepare {arguments.name!r}: is not embedded; embedded are {', '.join(EMBEDDED)}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from infoagent.data import own, python_reference, records
+from infoagent.data import own, python_reference, records, shannon, squad
 from infoagent.types import InputError, Problem, ProblemSet
 
 
@@ -17,12 +17,15 @@ class DataSet:
     name: str
     needs_path: bool
     description: str
+    evaluation_only: bool = False
+    """A benchmark: training on it is refused."""
 
 
 DATA_SETS = {
     d.name: d
     for d in (
         DataSet("records", False, "seeded records of patients, companies, shipments; exact counterfactuals"),
+        DataSet("shannon", False, "four independent facts of known distribution; limits can be computed; for a tiny model"),
         DataSet(
             "python-reference",
             False,
@@ -34,6 +37,7 @@ DATA_SETS = {
             "your own problems: id, document, query [answer, choices, group, negatives, evidence]",
         ),
         DataSet("text", True, "your own .txt and .md files in passages, cloze questions, group = file"),
+        DataSet("squad", True, "SQuAD's JSON file: questions on paragraphs, group = article", evaluation_only=True),
     )
 }
 
@@ -60,8 +64,12 @@ def load_data(
         )
     if name == "records":  # any number of records can be made
         return records.load(split, limit, seed, min_words, max_words)
+    if name == "shannon":
+        return shannon.load(split, limit, seed, min_words, max_words)
     if name == "python-reference":
         data = python_reference.load(split, seed, min_words, max_words)
+    elif name == "squad":
+        data = squad.load(path, split, min_words, max_words)
     elif name == "jsonl":
         data = own.load_jsonl(path, split)
     else:

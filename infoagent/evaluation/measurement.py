@@ -91,7 +91,7 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
     for reference in dict.fromkeys((compressor, judge)):
         problems = fit_to_context(
             problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
-            recipe.data.truncate, section.prompt.template, section.prompt.budget_words,
+            recipe.data.truncate, **section.prompt.model_dump(),
         )  # fmt: skip
     if recipe.near and any(p.group is None for p in problems):
         raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
@@ -231,10 +231,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
 def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: InformationRecipe) -> list[Compression]:
     section = recipe.compressor
     stamp = hashlib.sha256(f"{recipe.seed} {sample} {problems[0].id}".encode()).digest()
-    prompts = [
-        compressor_ids(lm.tokenizer, p.document, p.query, section.prompt.template, section.prompt.budget_words)
-        for p in problems
-    ]
+    prompts = [compressor_ids(lm.tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems]
     seed = int.from_bytes(stamp[:4], "little")
     ids = [p.id for p in problems]
     return generate(lm, prompts, ids, section.max_tokens, section.temperature, seed, sample)

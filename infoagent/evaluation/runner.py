@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from infoagent.audit import measure
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, content_key
 from infoagent.grading import states_fact, unsupported_spans
+from infoagent.lm.answering import PREDICTOR_TEMPLATE, answer_log_probs
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import generate
 from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import (
-    PREDICTOR_TEMPLATES,
     chat_ids,
     check_template,
     compressor_ids,
@@ -37,7 +38,6 @@ from infoagent.lm.scoring import continuation_ids
 from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
 from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
 
-PREDICTOR_TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 ANSWER_TOKENS = 64
 """Room left for an answer when a predictor's context is checked."""
 
@@ -90,7 +90,7 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
             for section, data in zip(recipe.data, sets, strict=True):
                 problems = fit_to_context(
                     data.problems, tokenizer, context, compressor.max_tokens, section.truncate,
-                    compressor.prompt.template, compressor.prompt.budget_words,
+                    **compressor.prompt.model_dump(),
                 )  # fmt: skip
                 negatives = draw_negatives(problems, counts, recipe.negatives.seed)
                 revision = None if adapter is None else adapter_revision(adapter)
@@ -204,7 +204,7 @@ def frozen_base(section: CompressorSection) -> ModelSection:
 
 
 def _prompt(tokenizer: Any, document: str, query: str, section: CompressorSection) -> list[int]:
-    return compressor_ids(tokenizer, document, query, section.prompt.template, section.prompt.budget_words)
+    return compressor_ids(tokenizer, document, query, **section.prompt.model_dump())
 
 
 def _compression_record(
@@ -234,6 +234,7 @@ def _compression_record(
     if problem.answer is not None:
         record["fact_kept"] = states_fact(compression.text, problem.answer)
     record["unsupported"] = unsupported_spans(compression.text, problem.document, problem.query)
+    record["audit"] = measure(compression.text, problem)
     judge = pool.judge(frozen_base(cell.compressor))  # the frozen and the trained are judged by the same model
     tokenizer = judge.tokenizer
     prefixes = [
@@ -293,11 +294,8 @@ def _predict(
 def _answer(pool: ModelPool, predictor: ModelSection, text: str, problem: Problem) -> dict[str, Any]:
     """log p(choice as the complete reply) for every choice; without choices only the answer's NLL."""
     judge = pool.judge(predictor)
-    tokenizer = judge.tokenizer
-    prefix = chat_ids(tokenizer, predictor_messages(text, problem.query, PREDICTOR_TEMPLATE))
     options = problem.choices or (str(problem.answer),)
-    end = end_of_turn_id(tokenizer)
-    log_probs = judge.scorer.score([prefix], [[*text_ids(tokenizer, option), end] for option in options])[:, 0]
+    [log_probs] = answer_log_probs(judge.scorer, judge.tokenizer, [text], problem.query, options)
     right = options.index(str(problem.answer))
     result: dict[str, Any] = {
         "answer_nll_nats": float(-log_probs[right]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.audit import MEASURES, distinct_n
 from infoagent.information import MIEstimate, estimate_mi, infonce_terms, mean_interval, paired_difference
 from infoagent.types import Finding
 
@@ -46,9 +47,17 @@ class Quantity:
     value: Value
     needs: str
     kinds: tuple[str, ...] = ()
+    part: str | None = None
+    """A key inside that field: a measure that not every text has."""
 
     def exists(self, record: Record) -> bool:
-        return self.needs in record and (not self.kinds or len(columns(record, self.kinds)) > 1)
+        if self.needs not in record or (self.part is not None and self.part not in record[self.needs]):
+            return False
+        return not self.kinds or len(columns(record, self.kinds)) > 1
+
+
+def _audit_quantity(name: str) -> Quantity:
+    return Quantity(lambda r: float(r["audit"][name]), "audit", part=name)
 
 
 def compression_quantities(price: float) -> dict[str, Quantity]:
@@ -66,6 +75,7 @@ def compression_quantities(price: float) -> dict[str, Quantity]:
         "distortion/fact_missing": Quantity(lambda r: float(not r["fact_kept"]), "fact_kept"),
         "faithfulness/unsupported": Quantity(lambda r: float(bool(r["unsupported"])), "unsupported"),
         "rate/truncated": Quantity(lambda r: float(r["finish"] == "length"), "log_probs"),
+        **{f"audit/{name}": _audit_quantity(name) for name in MEASURES},
     }
 
 
@@ -117,6 +127,10 @@ def _summary(
         found = finding(good, quantity)
         if found is not None and not name.startswith("mi/"):  # MI comes with its ceiling, below
             result["values"][name] = vars(found)
+    texts = [r["text"] for r in good if "audit" in r and r["sample"] == 0]
+    alike = distinct_n(texts, 2)
+    if alike is not None:  # one number of the whole set: it has no interval
+        result["values"]["audit/distinct_2_set"] = vars(Finding(alike, float("nan"), float("nan"), len(texts)))
     if scored:
         for name, kinds in (("easy", EASY), ("hard", HARD), ("all", EASY + HARD)):
             mi = estimate(scored, kinds)

@@ -32,6 +32,8 @@ class EmbeddedModel:
     sizes: dict[str, int | bool]
     """The part of its config.json that costs are computed from, known before it is installed."""
     description: str
+    origin: str
+    """The model on the Hugging Face hub that these weights were quantised from."""
 
     @property
     def install_command(self) -> str:
@@ -62,6 +64,7 @@ EMBEDDED = {
             "tie_word_embeddings": True,
         },
         description="SmolLM2-135M-Instruct (Apache-2.0), 8,192 tokens of context",
+        origin="HuggingFaceTB/SmolLM2-135M-Instruct",
     )
 }
 

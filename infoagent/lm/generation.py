@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from infoagent.lm.models import LoadedModel
+from infoagent.lm.prefix import route_of
 from infoagent.lm.prompts import end_of_turn_id
 from infoagent.types import Compression
 
@@ -27,33 +28,91 @@ def generate(
     `temperature` 0 is greedy decoding; at 1 nothing is truncated (no top-k, no top-p), so that the sampler's
     distribution is the model's own. The draw depends on `seed` and on the batch.
     """
-    tokenizer, model = lm.tokenizer, lm.model
+    batch = _padded(lm, prompts)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        output = lm.model.generate(**batch, **_sampling(lm, max_tokens, temperature, seed))
+    seconds = (time.perf_counter() - start) / len(prompts)
+    width = batch["input_ids"].shape[1]
+    return [
+        compression_from_ids(lm.tokenizer, problem_id, row.tolist(), _stop_ids(lm.tokenizer), sample, seconds)
+        for problem_id, row in zip(problem_ids, output[:, width:], strict=True)
+    ]
+
+
+def generate_groups(
+    lm: LoadedModel,
+    prompts: Sequence[Sequence[int]],
+    problem_ids: Sequence[str],
+    samples: int,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+) -> list[list[Compression]]:
+    """`samples` compressions for each prompt, as one batch; what `generate` draws for repeated prompts, up to rounding.
+
+    Each prompt runs once and its cache is copied for its samples, where the model's cache allows that.
+    """
+    batch = _padded(lm, prompts)
+    many = {name: tensor.repeat_interleave(samples, dim=0) for name, tensor in batch.items()}
+    start = time.perf_counter()
+    with torch.inference_mode():
+        if route_of(lm.model.config) == "packed" and batch["input_ids"].shape[1] > 1:
+            many["past_key_values"] = _shared_cache(lm.model, batch, samples)
+        output = lm.model.generate(**many, **_sampling(lm, max_tokens, temperature, seed))
+    seconds = (time.perf_counter() - start) / len(output)
+    width, stop = batch["input_ids"].shape[1], _stop_ids(lm.tokenizer)
+    return [
+        [
+            compression_from_ids(lm.tokenizer, problem_id, row.tolist(), stop, number, seconds)
+            for number, row in enumerate(output[place * samples : (place + 1) * samples, width:])
+        ]
+        for place, problem_id in enumerate(problem_ids)
+    ]
+
+
+def _shared_cache(model: Any, batch: Any, samples: int) -> Any:
+    """The cache of all prompt tokens but the last, which `generate` still has to see, once for each sample."""
+    mask = batch["attention_mask"]
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = model(
+        input_ids=batch["input_ids"][:, :-1],
+        attention_mask=mask[:, :-1],
+        position_ids=positions[:, :-1],
+        use_cache=True,
+        logits_to_keep=1,
+    ).past_key_values
+    cache.batch_repeat_interleave(samples)
+    return cache
+
+
+def _stop_ids(tokenizer: Any) -> set[int]:
     stop = {end_of_turn_id(tokenizer)}
     if tokenizer.eos_token_id is not None:
         stop.add(int(tokenizer.eos_token_id))
-    batch = tokenizer.pad({"input_ids": [list(p) for p in prompts]}, padding=True, return_tensors="pt").to(model.device)
+    return stop
+
+
+def _padded(lm: LoadedModel, prompts: Sequence[Sequence[int]]) -> Any:
+    ids = {"input_ids": [list(p) for p in prompts]}
+    return lm.tokenizer.pad(ids, padding=True, return_tensors="pt").to(lm.model.device)
+
+
+def _sampling(lm: LoadedModel, max_tokens: int, temperature: float, seed: int) -> dict[str, Any]:
+    """Arguments of the model's `generate`; seeds the draw."""
     sampling: dict[str, Any] = {"do_sample": temperature > 0}
     if temperature > 0:
         sampling |= {"temperature": temperature, "top_k": 0, "top_p": 1.0, "min_p": None, "typical_p": 1.0}
     torch.manual_seed(seed)
-    start = time.perf_counter()
-    with torch.inference_mode():
-        output = model.generate(
-            **batch,
-            **sampling,
-            # a model's own generation_config may bend its distribution; the scorer knows the plain one
-            repetition_penalty=1.0,
-            no_repeat_ngram_size=0,
-            max_new_tokens=max_tokens,
-            eos_token_id=sorted(stop),
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    seconds = (time.perf_counter() - start) / len(prompts)
-    width = batch["input_ids"].shape[1]
-    return [
-        compression_from_ids(tokenizer, problem_id, row.tolist(), stop, sample, seconds)
-        for problem_id, row in zip(problem_ids, output[:, width:], strict=True)
-    ]
+    return {
+        **sampling,
+        # a model's own generation_config may bend its distribution; the scorer knows the plain one
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram_size": 0,
+        "max_new_tokens": max_tokens,
+        "eos_token_id": sorted(_stop_ids(lm.tokenizer)),
+        "pad_token_id": lm.tokenizer.pad_token_id,
+    }
 
 
 def compression_from_ids(

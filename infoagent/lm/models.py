@@ -20,6 +20,8 @@ ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNLIMITED = 2**31
 RECORD_FILE = "infoagent.json"
 """Written beside every adapter: which base it belongs to."""
+SOURCE_FILE = "infoagent_source.json"
+"""Written beside weights that this package made: the revision that identifies them, and where they are from."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
 
 def _directory_revision(directory: Path) -> str:
     """A cheap identity of local weights: names, sizes and modification times of the weight files."""
-    source = directory / "infoagent_source.json"
+    source = directory / SOURCE_FILE
     if source.is_file():
         return str(json.loads(source.read_text())["revision"])
     files = sorted(f for f in directory.iterdir() if f.suffix in (".safetensors", ".bin", ".json"))
@@ -130,6 +132,22 @@ def adapter_prompt(directory: str | Path) -> dict[str, Any]:
     return dict(json.loads(record.read_text()).get("prompt", {})) if record.is_file() else {}
 
 
+def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
+    """The budgets in tokens that an any-rate adapter, or a model it was merged into, follows; None for any other."""
+    for name in (RECORD_FILE, SOURCE_FILE):
+        file = Path(directory) / name
+        found = json.loads(file.read_text()).get("budget_range") if file.is_file() else None
+        if found is not None:
+            return int(found[0]), int(found[1])
+    return None
+
+
+def merged_prompt(reference: ModelReference) -> dict[str, Any]:
+    """The prompt of the adapter that `infoagent merge` put into a model; {} for any other model."""
+    source = Path(reference.path) / SOURCE_FILE
+    return dict(json.loads(source.read_text()).get("prompt", {})) if source.is_file() else {}
+
+
 def load_tokenizer(reference: ModelReference) -> Any:
     """The model's own tokenizer, padded on the left (for generation), with its own chat template."""
     from transformers import AutoTokenizer
@@ -177,16 +195,21 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def load_weights(reference: ModelReference, dtype: str, device: str | None = None) -> Any:
-    """The causal LM in evaluation mode."""
+def load_weights(reference: ModelReference, dtype: str, device: str | None = None, quantization: Any = None) -> Any:
+    """The causal LM in evaluation mode. `quantization` is a configuration of transformers, for a CUDA device."""
     import torch
     from transformers import AutoModelForCausalLM
 
     keep_freed_memory()
     is_hub = not Path(reference.path).is_dir()
-    model = AutoModelForCausalLM.from_pretrained(
-        reference.path, dtype=getattr(torch, dtype), revision=reference.revision if is_hub else None
-    )
+    revision = reference.revision if is_hub else None
+    if quantization is not None:  # quantised while it is read, so it must be read to its place
+        index = torch.cuda.current_device()
+        return AutoModelForCausalLM.from_pretrained(
+            reference.path, dtype=getattr(torch, dtype), revision=revision, quantization_config=quantization,
+            device_map={"": index},
+        ).eval()  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(reference.path, dtype=getattr(torch, dtype), revision=revision)
     return model.to(device or default_device()).eval()
 
 

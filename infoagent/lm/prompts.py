@@ -22,6 +22,7 @@ COMPRESSOR_TEMPLATES = {
     "agnostic-v1": (
         "{document}\n\nWrite a short summary{budget} of the text above that keeps its facts: numbers, names, dates."
     ),
+    "plain-v1": "{document} {query}",  # for models trained from scratch, which know no instruction
 }
 PREDICTOR_TEMPLATES = {
     "answer-v1": "Notes: {compression}\n\nQuestion: {query}\n\nAnswer from the notes with a short phrase and nothing else.",
@@ -36,10 +37,16 @@ def check_template(name: str) -> None:
 
 
 def compressor_messages(
-    document: str, query: str, template: str = "query-v1", budget_words: int | None = None
+    document: str,
+    query: str,
+    template: str = "query-v1",
+    budget_words: int | None = None,
+    budget_tokens: int | None = None,
 ) -> list[dict[str, str]]:
-    """The chat that asks for a compression."""
+    """The chat that asks for a compression, of a length in words or in tokens where one is given."""
     budget = f" of at most {budget_words} words" if budget_words else ""
+    if budget_tokens:
+        budget = f" of at most {budget_tokens} tokens"
     text = COMPRESSOR_TEMPLATES[template]
     # replace, not format: documents contain braces
     for key, value in (("budget", budget), ("query", query), ("document", document)):
@@ -66,15 +73,20 @@ def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
 
 
 def compressor_ids(
-    tokenizer: Any, document: str, query: str, template: str = "query-v1", budget_words: int | None = None
+    tokenizer: Any,
+    document: str,
+    query: str,
+    template: str = "query-v1",
+    budget_words: int | None = None,
+    budget_tokens: int | None = None,
 ) -> list[int]:
     """The prompt of the compressor, and with another document in its place the prefix of the scorer."""
-    return chat_ids(tokenizer, compressor_messages(document, query, template, budget_words))
+    return chat_ids(tokenizer, compressor_messages(document, query, template, budget_words, budget_tokens))
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:
     """Ids of a continuation: never joined with its prefix as a string, so no merge crosses the border."""
-    return [int(i) for i in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    return [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
 
 
 def end_of_turn_id(tokenizer: Any) -> int:

@@ -94,10 +94,12 @@ class Scorer:
 
         Raises ValueError for an empty prefix or continuation, FloatingPointError where the model returns NaN.
         """
-        log_probs_CK = np.full((len(continuations), len(prefixes)), np.nan)
-        for k, columns in self.score_tokens(prefixes, continuations):
-            log_probs_CK[:, k] = [c.sum(dtype=np.float64) for c in columns]
-        return log_probs_CK
+        distinct = list(dict.fromkeys(tuple(prefix) for prefix in prefixes))  # equal prefixes are computed once
+        log_probs_CD = np.full((len(continuations), len(distinct)), np.nan)
+        for k, columns in self.score_tokens(distinct, continuations):
+            log_probs_CD[:, k] = [c.sum(dtype=np.float64) for c in columns]
+        place = {prefix: k for k, prefix in enumerate(distinct)}
+        return log_probs_CD[:, [place[tuple(prefix)] for prefix in prefixes]]
 
     def score_tokens(
         self,

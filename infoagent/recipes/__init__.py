@@ -1,18 +1,23 @@
 """The schema of each recipe: a file per kind of script, `sections` for what they share."""
 
 from infoagent.config import Section
+from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.sections import DataSection, ModelSection
+from infoagent.recipes.sft import SFTRecipe
+from infoagent.recipes.shannon import ShannonRecipe
 
 __all__ = [
-    "PRESETS", "RECIPES", "CompressorSection", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
-    "ModelSection", "recipe_schema",
+    "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
+    "ModelSection", "SFTRecipe", "ShannonRecipe", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
-    "train/grpo.py": GRPORecipe, "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
+    "train/grpo.py": GRPORecipe, "train/sft.py": SFTRecipe, "train/dpo.py": DPORecipe,
+    "train/shannon.py": ShannonRecipe,
+    "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
 }  # fmt: skip
 
 

@@ -8,28 +8,22 @@ from pydantic import Field, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.sections import (
-    CostSection,
-    DataSection,
-    LoraSection,
-    ModelSection,
-    Name,
-    NegativesSection,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    PromptSection,
-    RewardSection,
-    ScorerSection,
-    Seed,
-    TrackingSection,
+    ValidationSection,
     VllmSection,
 )
+from infoagent.recipes.training import TrainingRecipe
 
 
 class GRPOSection(Section):
     """The algorithm. Defaults follow what is known to be unbiased by length (dr_grpo, no reward scaling)."""
 
+    algorithm: Literal["grpo", "rloo"] = "grpo"
+    """`rloo`: the baseline of a completion is the mean of its siblings alone, whole texts are weighted and the KL
+    stands in the reward; loss_type and scale_rewards then have no effect."""
     steps: PositiveInt = 100
     prompts_per_step: PositiveInt = 2
     """Different problems in one optimizer step, over all processes together."""
@@ -37,7 +31,8 @@ class GRPOSection(Section):
     """Completions of each problem: the group whose mean is the baseline."""
     max_completion_tokens: PositiveInt = 40
     micro_batch: PositiveInt | None = None
-    """Completions in one forward and backward of one process; None takes num_generations."""
+    """Completions in one forward and backward of one process; None takes num_generations. Completions of one prompt
+    share its computation, so all completions of the step at once are fastest where memory allows."""
     learning_rate: PositiveFloat = 2e-4
     warmup_steps: NonNegativeInt = 3
     lr_scheduler: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
@@ -63,24 +58,15 @@ class GRPOSection(Section):
         return self
 
 
-class GRPORecipe(Section):
+class GRPORecipe(TrainingRecipe):
     """train/grpo.py: reinforcement learning of a compressor against MI − price · rate."""
 
-    output_dir: Name
-    """Checkpoints, metrics.jsonl, run.json and samples go here."""
-    seed: Seed = 0
-    resume: bool = True
-    """Go on from the last complete checkpoint in output_dir if there is one."""
-    init_adapter: str | None = None
-    """Start from this adapter (a warm start) instead of a fresh one."""
-    model: ModelSection = ModelSection()
-    data: DataSection = DataSection(split="train")
-    prompt: PromptSection = PromptSection()
-    negatives: NegativesSection = NegativesSection()
-    reward: RewardSection = RewardSection()
-    scorer: ScorerSection = ScorerSection()
-    lora: LoraSection = LoraSection()
     grpo: GRPOSection = GRPOSection()
     vllm: VllmSection = VllmSection()
-    tracking: TrackingSection = TrackingSection()
-    cost: CostSection = CostSection()
+    validation: ValidationSection | None = None
+    """Measure checkpoints on the validation split and name the best; None does neither."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> GRPORecipe:
+        self.reward.check_length(self.grpo.max_completion_tokens)
+        return self

@@ -88,19 +88,91 @@ class PromptSection(Section):
     """A versioned template of `infoagent.lm.prompts`."""
     budget_words: PositiveInt | None = None
     """Named in the prompt; None leaves the length to the model."""
+    budget_tokens: PositiveInt | None = None
+    """The same in tokens: what an any-rate adapter (reward.budget_range) has learnt to follow."""
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> PromptSection:
+        if self.budget_words is not None and self.budget_tokens is not None:
+            raise ValueError("budget_words and budget_tokens are both set; name one")
+        return self
 
 
 class RewardSection(Section):
-    """MI(z) − price · rate(z), in nats, with gates."""
+    """What a compression earns minus what it costs, in nats, with gates; see infoagent/reward.py."""
 
-    price: NonNegativeFloat = 0.02
-    """Nats per unit of rate: what a token must carry to be worth its place."""
+    objective: Literal["infonce", "clipped", "tv"] = "infonce"
+    """`infonce`: log K + log r, the estimate itself. `clipped`: the lead over each negative counts up to clip_nats.
+    `tv`: total variation, at most 1 whatever the scorer says."""
+    clip_nats: PositiveFloat = 3.0
+    """For `clipped`: the most that the lead over one negative counts, either way."""
+    information_weight: NonNegativeFloat = 1.0
+    """Weight of the objective."""
+    answer_weight: NonNegativeFloat = 0.0
+    """Weight of log p(answer | z, q) − log p(answer | no notes, q) under the frozen base (information bottleneck)."""
+    unsupported_nats: NonNegativeFloat = 0.0
+    """Paid for each number or name that the document does not have."""
+    price: NonNegativeFloat | None = None
+    """Nats per unit of rate: what a token must carry to be worth its place. None: 0.02; 0 under budget_range."""
     rate: Literal["tokens", "bytes"] = "tokens"
     """Unit of the rate; bytes resist token games."""
+    budget: PositiveFloat | None = None
+    """Mean rate to meet: the price is moved until it is met (dual ascent). In place of a price."""
+    price_start: NonNegativeFloat = 0.02
+    """With `budget`: the price of the first steps."""
+    price_step: PositiveFloat = 0.01
+    """With `budget`: nats per unit that the price moves in a step for each 100 % that the mean rate is off."""
+    price_max: PositiveFloat = 0.5
+    """With `budget`: the price stays between 0 and this."""
+    price_warmup_steps: NonNegativeInt = 5
+    """With `budget`: steps before the price moves, while the policy first learns what to keep."""
+    budget_range: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)] | None = None
+    """[low, high]: any rate. Each prompt names a budget in tokens, drawn from this range (evenly on a log scale)."""
+    over_nats: NonNegativeFloat = 0.1
+    """With `budget_range`: paid for each token beyond the prompt's budget."""
+    under_nats: NonNegativeFloat = 0.02
+    """With `budget_range`: paid for each token short of the prompt's budget."""
     truncated_penalty_nats: NonNegativeFloat = 0.5
     """Subtracted when the text was cut off at the length limit."""
     gate_nats: Annotated[float, Field(le=0, allow_inf_nan=False)] = -1.0
     """The whole reward of an empty or looping text: below what silence would earn."""
+    max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """The run stops when the scorer fails on more than this share of the last 100 compressions."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> RewardSection:
+        if self.information_weight == self.answer_weight == 0:
+            raise ValueError("information_weight and answer_weight are both 0: nothing rewards what is kept; raise one")
+        chosen = [name for name in ("price", "budget") if getattr(self, name) is not None]
+        if len(chosen) == 2:
+            raise ValueError(
+                f"price {self.price} and budget {self.budget:g} are both set: give a price, or a budget for which the price is found"
+            )
+        if self.budget is not None and self.budget_range is not None:
+            raise ValueError("budget and budget_range are both set: one mean rate for all, or a budget in each prompt")
+        if self.budget is not None and self.budget < 1:
+            raise ValueError(f"budget {self.budget:g}: must be at least 1")
+        if self.budget is not None and self.price_start > self.price_max:
+            raise ValueError(f"price_start {self.price_start:g} is above price_max {self.price_max:g}")
+        if self.budget_range is not None and self.budget_range[0] > self.budget_range[1]:
+            raise ValueError(f"budget_range {self.budget_range}: the first number must not be above the second")
+        if self.budget_range is not None and self.rate != "tokens":
+            raise ValueError("budget_range names tokens in the prompt; set rate to tokens")
+        return self
+
+    @property
+    def first_price(self) -> float:
+        """Nats per unit of rate in the first step."""
+        if self.price is not None:
+            return self.price
+        return self.price_start if self.budget is not None else 0.0 if self.budget_range is not None else 0.02
+
+    def check_length(self, max_completion_tokens: int) -> None:
+        """Raise ValueError where a budget can never be reached. Bytes have no limit that is known before."""
+        highest = None if self.budget_range is None else self.budget_range[1]
+        for name, value in (("budget", self.budget), ("budget_range", highest)):
+            if value is not None and self.rate == "tokens" and value > max_completion_tokens:
+                raise ValueError(f"reward.{name}: {value:g} is above max_completion_tokens {max_completion_tokens}")
 
 
 class LoraSection(Section):
@@ -111,6 +183,50 @@ class LoraSection(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     targets: str | list[str] = "all-linear"
     """`all-linear` or a list of module names."""
+    rslora: bool = False
+    """Scale by alpha / √r in place of alpha / r, so that a high rank learns as fast as a low one."""
+    dora: bool = False
+    """Learn the magnitude of each weight column apart from its direction. vLLM cannot serve such an adapter: merge it
+    first (`infoagent merge`)."""
+    quantize: Literal["none", "4bit"] = "none"
+    """4bit keeps the frozen base in 4-bit nf4 (QLoRA); needs bitsandbytes and a CUDA device."""
+    # An init such as PiSSA or OLoRA is not offered: it takes a part of the base's weights into the adapter, so the
+    # model with its adapter disabled is no longer the frozen base, and that is who scores.
+
+    @model_validator(mode="after")
+    def _targets(self) -> LoraSection:
+        names = self.targets if isinstance(self.targets, list) else [self.targets]
+        if not names or not all(names):
+            raise ValueError("targets: must be all-linear or a list of at least one module name, e.g. [q_proj, v_proj]")
+        return self
+
+
+ValidationMetric = Literal[
+    "objective/nats", "objective/hard_nats", "mi/nats", "mi/easy_nats", "mi/hard_nats", "mi/bits_per_token",
+    "rate/tokens", "rate/bytes", "distortion/fact_missing", "faithfulness/unsupported", "reward/total",
+]  # fmt: skip
+
+
+class ValidationSection(Section):
+    """Compressions of the data's validation split at checkpoints, and the checkpoint that does best there.
+
+    What chooses a checkpoint must not report it, so the test split is left to eval/.
+    """
+
+    limit: PositiveInt = 32
+    """At most so many problems of each data set, drawn by the data's seed."""
+    every: PositiveInt | None = None
+    """Steps between two measurements, a multiple of the steps between checkpoints; None: at each checkpoint."""
+    metric: ValidationMetric = "objective/nats"
+    """What the best checkpoint is best in; whether more or less is better is known."""
+    temperature: NonNegativeFloat = 1.0
+    """Of the sampled compressions; 0 is greedy. At 1 the values compare with those of training."""
+    price: NonNegativeFloat | None = None
+    """Nats per unit of rate in objective/…; None takes reward.price, 0.02 where a budget moves it."""
+    batch_size: PositiveInt = 16
+    """Compressions generated together."""
+    seed: Seed = 0
+    """Of the samples: the same draws at every checkpoint."""
 
 
 class VllmSection(Section):
@@ -134,6 +250,15 @@ class ScorerSection(Section):
     """None: the base model itself, with the adapter disabled, at no extra memory. A frozen model by name else."""
     memory_mib: PositiveInt = 1024
     """Memory of a scoring pass in MiB, beside the weights and the cache of one document."""
+
+
+class AuditSection(Section):
+    """Is the reward being cheated? Measures of the texts, accuracy, and flags in audit.json."""
+
+    enabled: bool = True
+    every: PositiveInt = 5
+    """Steps between two measurements of accuracy, where the data has choices; one takes about a third of the time of
+    a step's scoring. The texts are measured at every step."""
 
 
 class TrackingSection(Section):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.reporting import plots, tables
+from infoagent.reporting.audit import evaluation_audit, run_flags, training_audit
 from infoagent.reporting.information import information_lines, token_html
 from infoagent.store import read_jsonl, write_json
 from infoagent.types import InputError
@@ -38,7 +39,8 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
             found = json.loads((directory / "information.json").read_text(encoding="utf-8"))
             measurements.append({"directory": name, "run": run, **found})
         elif (directory / "metrics.jsonl").is_file():
-            trainings.append({"directory": name, "run": run, "metrics": read_jsonl(directory / "metrics.jsonl")})
+            metrics = read_jsonl(directory / "metrics.jsonl")
+            trainings.append({"directory": name, "run": run, "metrics": metrics, "flags": run_flags(name, run, metrics)})
         else:
             mistakes.append(
                 f"{name}: the run has not written results yet (no summary.json, information.json or metrics.jsonl)"
@@ -91,6 +93,7 @@ def render(directories: Sequence[str]) -> str:
                     "title": f"{name} ({summaries[0]['data']['split']}, {summaries[0]['n_documents']} documents)",
                     "rows": [tables.summary_row(s) for s in summaries],
                     "price": summaries[0]["price"],
+                    "audit": evaluation_audit(models),
                     "warnings": _warnings(models),
                     "rate_distortion": plots.rate_distortion(summaries) if models else "",
                     "mi_at_k": plots.mi_at_k(models) if models else "",
@@ -106,6 +109,7 @@ def render(directories: Sequence[str]) -> str:
                 "directory": t["directory"],
                 "steps": t["metrics"][-1]["step"] if t["metrics"] else 0,
                 "plot": plots.training(t["metrics"]),
+                "audit": training_audit(t["directory"], t["run"], t["metrics"]),
             }
             for t in content["trainings"]
         ],

@@ -14,7 +14,7 @@ INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770")
 
 
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
+def new_figure(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,7 +28,7 @@ def _figure(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any
     return figure, list(axes[0])
 
 
-def _svg(figure: Any) -> str:
+def as_svg(figure: Any) -> str:
     from matplotlib import pyplot as plt
 
     stream = io.StringIO()
@@ -50,7 +50,7 @@ def rate_distortion(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Information kept and questions answered against the length of the compression, anchors as lines."""
     # models before anchors, so that a model has the same colour in every plot
     labels = [s["label"] for s in sorted(summaries, key=lambda s: s["compressor"]["kind"] != "lm")]
-    figure, (left, right) = _figure(10, 4, panels=2)
+    figure, (left, right) = new_figure(10, 4, panels=2)
     points: dict[int, list[tuple[float, float]]] = {0: [], 1: []}
     for s in summaries:
         colour = colour_of(s["label"], labels)
@@ -105,13 +105,13 @@ def rate_distortion(summaries: Sequence[Mapping[str, Any]]) -> str:
     left.set_title("fact kept; dotted: ceiling", fontsize=10)
     right.set_ylabel("questions answered from it (%)")
     right.set_title("accuracy of the predictor; dashed: anchors", fontsize=10)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def mi_at_k(summaries: Sequence[Mapping[str, Any]]) -> str:
     """InfoNCE against the number of candidates: a curve that still rises is bound by its ceiling."""
     labels = [s["label"] for s in summaries]
-    figure, (left, right) = _figure(10, 3.6, panels=2)
+    figure, (left, right) = new_figure(10, 3.6, panels=2)
     for axis, key, title in (
         (left, "easy", "easy negatives"),
         (right, "hard", "hard (counterfactual) negatives"),
@@ -145,7 +145,7 @@ def mi_at_k(summaries: Sequence[Mapping[str, Any]]) -> str:
         axis.set_xlabel("candidates K")
         axis.set_ylabel("MI (nats)")
         axis.set_title(title, fontsize=10)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def save_mi_at_k(found: Mapping[str, Any], path: str) -> None:
@@ -159,12 +159,12 @@ def save_mi_at_k(found: Mapping[str, Any], path: str) -> None:
 
 def measured_at_k(found: Mapping[str, Any]) -> str:
     """The same as inline SVG."""
-    return _svg(_mi_at_k_figure(found))
+    return as_svg(_mi_at_k_figure(found))
 
 
 def _mi_at_k_figure(found: Mapping[str, Any]) -> Any:
     found = known(found)
-    figure, (axis,) = _figure(6, 3.8)
+    figure, (axis,) = new_figure(6, 3.8)
     at_k = {int(k): v for k, v in found["at_k"].items()}
     ks = sorted(at_k)
     axis.plot(ks, [math.log(k) for k in ks], ":", color=INK, linewidth=0.9, label="ceiling log K")
@@ -197,7 +197,7 @@ def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
     """MI among random and among counterfactual documents against the number of facts left, to .svg or .png."""
     from matplotlib import pyplot as plt
 
-    figure, (axis,) = _figure(6.4, 4)
+    figure, (axis,) = new_figure(6.4, 4)
     points = found["points"]
     left = [p["facts_left"] for p in points]
     for name, title, colour in (
@@ -228,7 +228,7 @@ TRAINING_PANELS = (
 
 def training(rows: Sequence[Mapping[str, Any]]) -> str:
     """The course of a training run: faint per step, strong as a mean over ten steps."""
-    figure, axes = _figure(13, 3.2, panels=len(TRAINING_PANELS))
+    figure, axes = new_figure(13, 3.2, panels=len(TRAINING_PANELS))
     for axis, (title, series) in zip(axes, TRAINING_PANELS, strict=True):
         for colour, (name, label) in zip(PALETTE, series, strict=False):
             steps = [r["step"] for r in rows if name in r]
@@ -240,7 +240,7 @@ def training(rows: Sequence[Mapping[str, Any]]) -> str:
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("step")
         axis.legend(fontsize=8, frameon=False)
-    return _svg(figure)
+    return as_svg(figure)
 
 
 def moving_mean(values: Sequence[float], window: int) -> list[float]:

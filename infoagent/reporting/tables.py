@@ -24,6 +24,10 @@ COMPARED = {
     "distortion/nll": ("answer NLL (nats)", 1.0, -1),
     "faithfulness/unsupported": ("with unsupported spans (%)", 100.0, -1),
     "rate/truncated": ("cut at the length limit (%)", 100.0, -1),
+    "audit/identifier_only": ("only names the document (%)", 100.0, -1),
+    "audit/distinct_2": ("different word pairs in a text (%)", 100.0, +1),
+    "audit/symbol_share": ("odd symbols (% of characters)", 100.0, -1),
+    "audit/foreign_letters": ("letters of foreign scripts (%)", 100.0, -1),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from transformers import TrainerCallback
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
-from infoagent.training.run_directory import complete_checkpoints, mark_complete
+from infoagent.training.faults import check_finite
+from infoagent.training.model_card import write_card
+from infoagent.training.price_control import PriceControl, mean_over_processes
+from infoagent.training.run_directory import mark_complete, superfluous_checkpoints
 
 TRAINER_NAMES = {
     "loss": "train/loss",
@@ -40,13 +44,20 @@ def step_metrics(logs: dict[str, Any]) -> dict[str, float]:
 
 
 class RunCallback(TrainerCallback):
-    """Logs, shows and marks. On other processes than the main one it does nothing."""
+    """Logs, shows and marks, on the main process; moves the price, on all of them."""
 
     def __init__(
-        self, tracker: Tracker | None, reward: MIReward, facts: dict[str, Any], recipe: GRPORecipe, quiet: bool
+        self,
+        tracker: Tracker | None,
+        reward: MIReward,
+        control: PriceControl,
+        facts: dict[str, Any],
+        recipe: GRPORecipe,
+        quiet: bool,
     ) -> None:
         self.tracker = tracker
         self.reward = reward
+        self.control = control
         self.facts = facts
         self.samples_every = recipe.tracking.samples_every
         self.keep = recipe.grpo.save_total_limit
@@ -59,9 +70,14 @@ class RunCallback(TrainerCallback):
                 total=state.max_steps, initial=state.global_step, desc="GRPO", unit="step", disable=self.quiet
             )
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """On every process: the price follows the mean length of all of them."""
+        self.control.update(mean_over_processes([s.rate for s in self.reward.last]))
+        self.reward.price = replace(self.reward.price, price=self.control.price)
+
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if logs is not None and not math.isfinite(logs.get("loss", 0.0)):
-            raise FloatingPointError(f"step {state.global_step}: the loss is {logs['loss']}; lower grpo.learning_rate")
+        if logs is not None:
+            check_finite(state.global_step, logs)
         if self.tracker is None or logs is None or "reward" not in logs:
             return
         metrics = step_metrics(logs)
@@ -69,7 +85,7 @@ class RunCallback(TrainerCallback):
         if state.global_step == 1 or state.global_step % self.samples_every == 0:
             self.tracker.samples(state.global_step, sample_rows(self.reward))
         self._bar.set_postfix(
-            reward=f"{metrics['reward/total']:.2f}",
+            reward=f"{metrics.get('reward/total', math.nan):.2f}",
             mi=f"{metrics.get('mi/nats', math.nan):.2f}",
             tokens=f"{metrics['rate/tokens']:.0f}",
             refresh=False,
@@ -81,9 +97,12 @@ class RunCallback(TrainerCallback):
             torch.distributed.barrier()  # other processes may still be writing their part of the checkpoint
         if self.tracker is not None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            mark_complete(checkpoint, **self.facts, step=state.global_step)
+            self.control.save(checkpoint)
+            facts = {**self.facts, "step": state.global_step}
+            write_card(checkpoint, facts=facts)
+            mark_complete(checkpoint, **facts)
             if self.keep is not None:  # only now that the new one is complete may an old one go
-                for old in complete_checkpoints(args.output_dir)[: -self.keep]:
+                for old in superfluous_checkpoints(args.output_dir, self.keep):
                     shutil.rmtree(old)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -100,9 +119,11 @@ def sample_rows(reward: MIReward) -> list[dict[str, Any]]:
             "answer": s.problem.answer or "",
             "compression": s.compression.text,
             "tokens": s.compression.rate_tokens,
-            "mi_nats": None if s.gated else round(s.mi_nats, 4),
-            "reward": round(s.reward, 4),
+            "mi_nats": None if s.gated or s.failed else round(s.mi_nats, 4),
+            "reward": None if s.reward is None else round(s.reward, 4),
             "finish": s.compression.finish,
+            **({"failed": s.failed} if s.failed else {}),
+            **({"budget": s.budget} if s.budget is not None else {}),
         }
         for s in reward.last[:SAMPLE_ROWS]
     ]

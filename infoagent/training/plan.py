@@ -6,18 +6,23 @@ from infoagent.costs import GRPOEstimate, estimate_grpo
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
-from infoagent.training.preparation import batch_shape, process_count
+from infoagent.training.preparation import batch_shape, check_trainable, process_count
 
 
 def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None]:
     """(problems, estimate); no estimate for a hub model whose configuration is not on this machine."""
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    check_trainable(recipe.all_data)
+    problems = [
+        problem
+        for section in recipe.all_data
+        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
+    ]
     micro_batch, _ = batch_shape(recipe, process_count())
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
-        return len(data), None
-    words = sum(len(p.document.split()) for p in data.problems) / len(data)
-    return len(data), estimate_grpo(
+        return len(problems), None
+    words = sum(len(p.document.split()) for p in problems) / len(problems)
+    return len(problems), estimate_grpo(
         architecture,
         dtype=recipe.model.dtype,
         steps=recipe.grpo.steps,
@@ -40,7 +45,7 @@ def describe_grpo(recipe: GRPORecipe) -> str:
     completions = recipe.grpo.prompts_per_step * recipe.grpo.num_generations
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
-        f"completions, from {problems} problems of {recipe.data.name}",
+        f"completions, from {problems} problems of {' + '.join(s.name for s in recipe.all_data)}",
     ]
     if estimate is None:
         lines.append(

@@ -8,32 +8,28 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from infoagent.lm.models import ModelReference, load_weights, resolve
+from infoagent.lm.models import ModelReference, default_device, load_weights, resolve
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes import GRPORecipe
+from infoagent.recipes.training import TrainingRecipe
+from infoagent.training.lora_options import lora_config, quantization_of
 from infoagent.training.preparation import batch_shape, process_count
 
 logger = logging.getLogger(__name__)
 
 
-def lora_config(recipe: GRPORecipe) -> Any:
-    """The fresh adapter of the recipe."""
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=recipe.lora.r,
-        lora_alpha=recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=recipe.lora.targets,
-        task_type="CAUSAL_LM",
-    )
-
-
-def load_policy(recipe: GRPORecipe, reference: ModelReference) -> tuple[Any, Any]:
+def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any, Any]:
     """(model, LoRA configuration): the base and a fresh adapter for the trainer to add, or an adapted model and None."""
-    model = load_weights(reference, recipe.model.dtype, device="cpu")  # the trainer moves it to its device
+    quantization = quantization_of(recipe.lora, recipe.model.dtype)
+    # the trainer moves a plain model to its device; a quantised one must be loaded where it stays
+    device = "cpu" if quantization is None else default_device()
+    model = load_weights(reference, recipe.model.dtype, device, quantization)
+    if quantization is not None:
+        from peft import prepare_model_for_kbit_training
+
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the trainer's own setting
     if recipe.init_adapter is None:
-        return model, lora_config(recipe)
+        return model, lora_config(recipe.lora)
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, recipe.init_adapter, is_trainable=True), None
@@ -79,10 +75,21 @@ def _is_sharded(trainer: Any) -> bool:
     return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
 
 
-def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
+def trainer_class(recipe: GRPORecipe) -> Any:
+    """TRL's trainer of the algorithm, with the shared prompt computed once for a group."""
+    from infoagent.training.shared_prefix import SharedPrefix
+
+    if recipe.grpo.algorithm == "rloo":
+        from trl import RLOOTrainer as Trainer
+    else:
+        from trl import GRPOTrainer as Trainer
+    return type(f"SharedPrefix{Trainer.__name__}", (SharedPrefix, Trainer), {})
+
+
+def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
     """The recipe in TRL's words, with the defaults of TRL that do harm here overridden."""
     import torch
-    from trl import GRPOConfig
+    from trl import GRPOConfig, RLOOConfig
 
     on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in (
         "true",
@@ -90,9 +97,11 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
     )
     micro_batch, accumulation = batch_shape(recipe, process_count())
     grpo, vllm = recipe.grpo, recipe.vllm
-    generation: dict[str, Any] = {}
+    own: dict[str, Any] = {"loss_type": grpo.loss_type, "scale_rewards": grpo.scale_rewards}
+    if grpo.algorithm == "rloo":
+        own = {"normalize_advantages": False}
     if vllm.enabled:
-        generation = {
+        own |= {
             "use_vllm": True,
             "vllm_mode": vllm.mode,
             "vllm_gpu_memory_utilization": vllm.gpu_memory_utilization,
@@ -101,7 +110,7 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
             "vllm_server_base_url": vllm.server_base_url,
             "vllm_enable_sleep_mode": vllm.enable_sleep_mode,
         }
-    return GRPOConfig(
+    return (RLOOConfig if grpo.algorithm == "rloo" else GRPOConfig)(
         output_dir=recipe.output_dir,
         seed=recipe.seed,
         data_seed=recipe.seed,
@@ -117,8 +126,6 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         lr_scheduler_type=grpo.lr_scheduler,
         max_grad_norm=grpo.max_grad_norm,
         beta=grpo.beta,
-        loss_type=grpo.loss_type,
-        scale_rewards=grpo.scale_rewards,
         gradient_checkpointing=grpo.gradient_checkpointing,
         bf16=on_gpu and recipe.model.dtype == "bfloat16",
         use_cpu=not on_gpu,
@@ -129,7 +136,7 @@ def grpo_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         report_to="none",  # infoagent.tracking writes the metrics, under the house's names
         remove_unused_columns=False,
         disable_tqdm=quiet,
-        **generation,
+        **own,
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from infoagent.data.negatives import Counts, draw_negatives
-from infoagent.data.registry import load_data
+from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import (
     ModelReference,
@@ -18,8 +21,17 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_messages
-from infoagent.recipes import GRPORecipe, ModelSection
-from infoagent.types import InputError, Negative, Problem, ProblemSet
+from infoagent.recipes import DataSection, GRPORecipe, ModelSection
+from infoagent.recipes.training import TrainingRecipe
+from infoagent.training.lora_options import check_lora
+from infoagent.types import InputError, Negative, Problem
+
+if TYPE_CHECKING:  # --dry-run leaves torch alone
+    from infoagent.lm.scoring import Scorer
+    from infoagent.reward import MIReward
+
+BUDGET_STREAM = 4
+"""Keeps the draw of budgets apart from other draws by the same seed."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +40,20 @@ class Prepared:
 
     reference: ModelReference
     tokenizer: Any
-    data: ProblemSet
+    data_revision: str
     problems: list[Problem]
     negatives: list[tuple[Negative, ...]]
 
 
-def prepare(recipe: GRPORecipe) -> Prepared:
+def prepare(
+    recipe: TrainingRecipe,
+    completion_tokens: int,
+    least: tuple[str, int] = ("one step", 1),
+    for_training: bool = True,
+) -> Prepared:
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
-    stage at once."""
+    stage at once. `least` names the setting that needs so many problems; data that is for evaluation is refused
+    unless it is not `for_training`."""
     check_template(recipe.prompt.template)
     if recipe.model.adapter is not None:
         raise InputError(
@@ -43,27 +61,83 @@ def prepare(recipe: GRPORecipe) -> Prepared:
         )
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
-    if len(data) < recipe.grpo.prompts_per_step:
+    if for_training:
+        check_trainable(recipe.all_data)
+    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
+    total = sum(len(data) for data in sets)
+    if total < least[1]:
         raise InputError(
-            f"data: {len(data)} problems are fewer than grpo.prompts_per_step = {recipe.grpo.prompts_per_step}; "
-            "bring more documents or lower it"
+            f"data: {total} problems are fewer than {least[0]} = {least[1]}; bring more documents or lower it"
+        )
+    if recipe.reward.answer_weight and not any(p.answer for data in sets for p in data.problems):
+        raise InputError(
+            f"reward.answer_weight = {recipe.reward.answer_weight:g}: none of the {total} problems has an answer; "
+            "set it to 0, or bring data with the field `answer`"
         )
     reference = resolve(recipe.model.name, recipe.model.revision)
+    check_lora(recipe.lora, reference)
     tokenizer = load_tokenizer(reference)
     if recipe.scorer.model is not None:
         _check_scorer(recipe.scorer.model, tokenizer)
-    problems = fit_to_context(
-        data.problems,
-        tokenizer,
-        context_tokens(load_config(reference)),
-        recipe.grpo.max_completion_tokens,
-        recipe.data.truncate,
-        recipe.prompt.template,
-        recipe.prompt.budget_words,
+    problems: list[Problem] = []
+    negatives: list[tuple[Negative, ...]] = []
+    counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
+    prompt = recipe.prompt.model_dump()
+    if recipe.reward.budget_range is not None:
+        prompt["budget_tokens"] = recipe.reward.budget_range[1]
+    for section, data in zip(recipe.all_data, sets, strict=True):
+        context = context_tokens(load_config(reference))
+        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt)
+        problems += fitted
+        negatives += draw_negatives(fitted, counts, recipe.negatives.seed)
+    return Prepared(reference, tokenizer, " + ".join(data.revision for data in sets), problems, negatives)
+
+
+def check_trainable(sections: Sequence[DataSection]) -> None:
+    """Raise InputError for data that is for evaluation only."""
+    mistakes = []
+    for section in sections:
+        known = DATA_SETS.get(section.name)
+        if known is not None and known.evaluation_only:
+            mistakes.append(
+                f"data.name = {section.name!r}: is for evaluation only and is not trained on; "
+                f"train on one of {', '.join(d.name for d in DATA_SETS.values() if not d.evaluation_only)}"
+            )
+        elif section.split in ("validation", "test"):
+            mistakes.append(
+                f"data.split = {section.split!r} of {section.name}: is kept for evaluation; train on split train, or on "
+                "all where nothing of it will be reported"
+            )
+    if mistakes:
+        raise InputError(mistakes)
+
+
+def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: Scorer | None = None) -> MIReward:
+    """The reward of a recipe. The scorer may be set later, once a trainer has built its model."""
+    from infoagent.reward import MIReward, Objective, Price
+
+    section = recipe.reward
+    any_rate = section.budget_range is not None
+    return MIReward(
+        problems=prepared.problems,
+        negatives=prepared.negatives,
+        tokenizer=prepared.tokenizer,
+        price=Price(
+            section.first_price,
+            section.rate,
+            section.truncated_penalty_nats,
+            section.gate_nats,
+            section.unsupported_nats,
+            section.over_nats if any_rate else 0.0,
+            section.under_nats if any_rate else 0.0,
+        ),
+        template=recipe.prompt.template,
+        budget_words=recipe.prompt.budget_words,
+        budget_tokens=recipe.prompt.budget_tokens,
+        scorer=scorer,
+        objective=Objective(section.objective, section.clip_nats, section.information_weight, section.answer_weight),
+        max_failed_share=section.max_failed_share,
     )
-    negatives = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed"})), recipe.negatives.seed)
-    return Prepared(reference, tokenizer, data, problems, negatives)
 
 
 def _check_scorer(section: ModelSection, tokenizer: Any) -> None:
@@ -78,14 +152,34 @@ def _check_scorer(section: ModelSection, tokenizer: Any) -> None:
 
 
 def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
-    """The trainer's data set: the chat of each problem, and where its problem and negatives are found."""
+    """The trainer's data set: the chat of each prompt, and where its problem and negatives are found.
+
+    Under any rate there is a row for every prompt of the run, each with a budget of its own.
+    """
     from datasets import Dataset
 
-    chats = [
-        compressor_messages(p.document, p.query, recipe.prompt.template, recipe.prompt.budget_words)
-        for p in prepared.problems
-    ]
-    return Dataset.from_dict({"prompt": chats, "problem_index": list(range(len(chats)))})
+    number = len(prepared.problems)
+    rows: dict[str, list[Any]] = {"problem_index": list(range(number))}
+    if recipe.reward.budget_range is not None:
+        low, high = recipe.reward.budget_range
+        budgets = draw_budgets(low, high, recipe.grpo.steps * recipe.grpo.prompts_per_step, recipe.seed)
+        # every problem once before any comes again
+        rows = {"problem_index": [i % number for i in range(len(budgets))], "budget": budgets}
+    rows["prompt"] = []
+    for position, index in enumerate(rows["problem_index"]):
+        prompt = recipe.prompt.model_dump()
+        if "budget" in rows:
+            prompt |= {"budget_words": None, "budget_tokens": rows["budget"][position]}
+        problem = prepared.problems[index]
+        rows["prompt"].append(compressor_messages(problem.document, problem.query, **prompt))
+    return Dataset.from_dict(rows)
+
+
+def draw_budgets(low: int, high: int, number: int, seed: int) -> list[int]:
+    """Whole numbers of tokens between low and high, evenly on a log scale: 8 to 16 is as much of a step as 16 to 32."""
+    rng = np.random.default_rng([seed, BUDGET_STREAM])
+    drawn = np.exp(rng.uniform(np.log(low - 0.5), np.log(high + 0.5), size=number))
+    return [int(value) for value in np.clip(np.rint(drawn), low, high)]
 
 
 def batch_shape(recipe: GRPORecipe, processes: int) -> tuple[int, int]:

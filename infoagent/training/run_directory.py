@@ -16,14 +16,22 @@ from infoagent.store import check_output_dir, provenance, write_json
 from infoagent.types import InputError
 
 RUN_FILE = "run.json"
+BEST_FILE = "best.json"
+"""Which checkpoint is the best by validation, and every measurement so far."""
 FREE_KEYS = (
     "resume",
     "tracking",
+    "audit",
+    "validation.metric",
+    "validation.every",
     "cost",
     "output_dir",
     "grpo.steps",
     "grpo.save_steps",
     "grpo.save_total_limit",
+    "sft.rounds",
+    "sft.save_steps",
+    "dpo.save_steps",
 )
 """Keys of a recipe that may differ between a run and its continuation."""
 
@@ -36,6 +44,21 @@ def complete_checkpoints(output_dir: str | Path) -> list[Path]:
 
 def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def read_best(output_dir: str | Path, with_checkpoint: bool = True) -> dict[str, Any] | None:
+    """What best.json says; None without the file or, `with_checkpoint`, where it names no checkpoint yet."""
+    file = Path(output_dir) / BEST_FILE
+    if not file.is_file():
+        return None
+    best: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return best if "checkpoint" in best or not with_checkpoint else None
+
+
+def superfluous_checkpoints(output_dir: str | Path, keep: int) -> list[Path]:
+    """Complete checkpoints but the last `keep` ones and the best one."""
+    best = read_best(output_dir)
+    return [d for d in complete_checkpoints(output_dir)[:-keep] if best is None or d.name != best["checkpoint"]]
 
 
 def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> Path | None:
@@ -113,11 +136,15 @@ def mark_complete(checkpoint: Path, **facts: Any) -> None:
     write_json(checkpoint / RECORD_FILE, facts)
 
 
-def checkpoint_facts(reference: ModelReference, prompt: dict[str, Any], data_revision: str) -> dict[str, Any]:
-    """What the marker of every checkpoint of a run says."""
+def checkpoint_facts(
+    reference: ModelReference, prompt: dict[str, Any], data_revision: str, budget_range: list[int] | None = None
+) -> dict[str, Any]:
+    """What the marker of every checkpoint of a run says. `budget_range`: the budgets in tokens that an any-rate adapter
+    has learnt to follow."""
     return {
         "base_model": reference.name,
         "base_revision": reference.revision,
         "prompt": prompt,
         "data_revision": data_revision,
+        **({} if budget_range is None else {"budget_range": budget_range}),
     }

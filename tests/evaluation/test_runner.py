@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from infoagent.audit import measure
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
@@ -54,6 +55,7 @@ def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
             for r in rows
             if r["kind"] == "compression" and r["compressor"]["label"] == "lm" and r["problem_id"] == problem.id
         ]
+        assert z["audit"] == measure(z["text"], problem)
         ids = tuple(prompts.text_ids(lm.tokenizer, z["text"]))
         if len(ids) == z["rate_tokens"]:  # random bytes need not survive decoding
             compression = Compression(problem.id, z["text"], ids, z["finish"])

@@ -2,7 +2,7 @@ import pytest
 
 from infoagent.lm import prompts
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.generation import compression_from_ids, generate
+from infoagent.lm.generation import compression_from_ids, generate, generate_groups
 from infoagent.lm.models import load
 from infoagent.lm.scoring import continuation_ids
 from infoagent.types import InputError, Negative, Problem
@@ -76,3 +76,20 @@ def test_truncation_keeps_what_it_says_and_fits(lm, way, kept):
 
 def test_what_fits_is_left_alone(lm):
     assert fit_to_context([problem("a short one")], lm.tokenizer, 300, 20, "head") == [problem("a short one")]
+
+
+def test_groups_are_what_repeated_prompts_give(lm):
+    ids = [prompts.compressor_ids(lm.tokenizer, "x" * n, "why?") for n in (40, 3)]
+    groups = generate_groups(lm, ids, ["a", "b"], 3, max_tokens=8, temperature=1.0, seed=5)
+    plain = generate(lm, [i for i in ids for _ in range(3)], list("aaabbb"), max_tokens=8, temperature=1.0, seed=5)
+    assert [z.token_ids for group in groups for z in group] == [z.token_ids for z in plain]
+    assert [[(z.problem_id, z.sample) for z in g] for g in groups] == [[(p, n) for n in range(3)] for p in "ab"]
+    assert len({z.token_ids for z in groups[0]}) > 1
+
+
+def test_a_model_whose_cache_cannot_be_shared_draws_the_same(lm, monkeypatch):
+    ids = [prompts.compressor_ids(lm.tokenizer, "x" * n, "why?") for n in (40, 3)]
+    shared = generate_groups(lm, ids, ["a", "b"], 2, max_tokens=8, temperature=1.0, seed=5)
+    monkeypatch.setattr("infoagent.lm.generation.route_of", lambda config: "one by one")
+    plain = generate_groups(lm, ids, ["a", "b"], 2, max_tokens=8, temperature=1.0, seed=5)
+    assert [[z.token_ids for z in g] for g in shared] == [[z.token_ids for z in g] for g in plain]

@@ -7,7 +7,7 @@ from tiny import tiny_model
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from infoagent.recipes import GRPORecipe
-from infoagent.training.policy import frozen_scorer, grpo_arguments, lora_config
+from infoagent.training.policy import frozen_scorer, trainer_arguments
 
 
 def recipe(tmp_path, **more):
@@ -16,7 +16,7 @@ def recipe(tmp_path, **more):
 
 def test_defaults_that_do_harm_are_overridden(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    arguments = grpo_arguments(recipe(tmp_path), quiet=True)
+    arguments = trainer_arguments(recipe(tmp_path), quiet=True)
     assert (arguments.loss_type, arguments.scale_rewards, arguments.beta) == ("dr_grpo", "none", 0.01)
     assert (arguments.temperature, arguments.top_p) == (1.0, 1.0)
     assert not arguments.top_k
@@ -30,16 +30,11 @@ def test_defaults_that_do_harm_are_overridden(tmp_path, monkeypatch):
 def test_vllm_generation_is_passed_through(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     section = {"enabled": True, "mode": "server", "server_base_url": "http://localhost:8000", "tensor_parallel_size": 2}
-    arguments = grpo_arguments(recipe(tmp_path, vllm=section), quiet=True)
+    arguments = trainer_arguments(recipe(tmp_path, vllm=section), quiet=True)
     assert arguments.use_vllm
     assert (arguments.vllm_mode, arguments.vllm_server_base_url) == ("server", "http://localhost:8000")
     assert arguments.vllm_tensor_parallel_size == 2
     assert arguments.vllm_gpu_memory_utilization == 0.3
-
-
-def test_the_adapter_is_the_recipes(tmp_path):
-    config = lora_config(recipe(tmp_path, lora={"r": 4, "alpha": 8, "targets": ["q_proj"]}))
-    assert (config.r, config.lora_alpha, config.target_modules) == (4, 8, {"q_proj"})
 
 
 class DeepSpeedConfig:

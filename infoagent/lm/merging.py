@@ -1,0 +1,130 @@
+"""Base and adapter as one plain model directory, checked against the adapter before it gets its name.
+
+The sum W + ΔW is computed in float32 and rounded once, to the type that is saved. The directory is written under
+another name, loaded again, compared, and renamed only then: what stands under the final name is a whole and checked
+model.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from infoagent.lm.models import (
+    SOURCE_FILE,
+    ModelReference,
+    adapter_base,
+    adapter_budget_range,
+    adapter_prompt,
+    adapter_revision,
+    check_adapter,
+    is_adapter,
+    load_tokenizer,
+    load_weights,
+    resolve,
+)
+from infoagent.lm.prompts import compressor_ids
+from infoagent.store import write_json
+from infoagent.types import InputError, RunFailed
+
+TOLERANCE_NATS = {"float32": 1e-3, "bfloat16": 0.1}
+"""Mean difference of a token's log-probability between the merged model and the adapter on its base in float32.
+bfloat16 rounds every weight to 8 bits, as loading the base in bfloat16 does too."""
+CHECK_TEXT = (
+    "The museum was opened on 8 May 1921 by Ada Lindqvist. Its library holds 12,400 maps, the oldest of them drawn in "
+    "Lisbon; the reading room has 36 seats and is closed on Mondays. A ticket costs 7 euros."
+)
+CHECK_QUESTION = "How many maps does the library hold?"
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A merged model. Differences are mean |Δ log p| of the tokens of a prompt, in nats."""
+
+    directory: Path
+    base: str
+    difference_nats: float
+    """Merged against adapter: what merging costs."""
+    effect_nats: float
+    """Base against adapter: what the adapter does."""
+
+
+def merge_adapter(adapter: str, out: str | Path, dtype: str) -> Merge:
+    """Write base + adapter to `out` in `dtype`, with tokenizer, chat template and generation settings.
+
+    Raises InputError where `adapter` is no complete checkpoint or `out` exists, RunFailed where the merged model
+    differs from the adapter by more than TOLERANCE_NATS; nothing is left behind then.
+    """
+    target = Path(out)
+    if target.exists():
+        raise InputError(f"--out {target}: exists already; name a new directory")
+    base = adapter_base(adapter) if is_adapter(adapter) else ""  # where it is none, check_adapter says what is wrong
+    check_adapter(adapter, base)
+    reference = resolve(base)
+    tokenizer = load_tokenizer(reference)
+    prefix = compressor_ids(tokenizer, CHECK_TEXT, CHECK_QUESTION)
+
+    from peft import PeftModel
+
+    model = PeftModel.from_pretrained(load_weights(reference, "float32", device="cpu"), adapter).eval()
+    adapted = prompt_log_probs(model, prefix)
+    with model.disable_adapter():
+        plain = prompt_log_probs(model, prefix)
+    merged = model.merge_and_unload().to(getattr(torch, dtype))
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        work.chmod(0o755)  # a temporary directory is the user's alone, the finished one need not be
+        merged.save_pretrained(work)
+        tokenizer.save_pretrained(work)
+        _write_source(work, reference, adapter, dtype)
+        del model, merged
+        gc.collect()
+        found = prompt_log_probs(load_weights(ModelReference(str(target), str(work), ""), dtype, device="cpu"), prefix)
+        difference = float((found - adapted).abs().mean())
+        if not difference <= TOLERANCE_NATS[dtype]:
+            raise RunFailed(
+                f"{adapter}: merged in {dtype} it differs from the adapter by {difference:.3g} nats a token, "
+                f"{TOLERANCE_NATS[dtype]:g} are allowed; nothing was written" + _advice(dtype)
+            )
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Merge(target, base, difference, float((plain - adapted).abs().mean()))
+
+
+def prompt_log_probs(model: Any, ids: list[int]) -> torch.Tensor:
+    """log p of each token of a prompt given those before it, nats, (L − 1,); log-softmax in float32."""
+    tokens = torch.tensor([ids], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=tokens).logits[0, :-1].float()
+    return logits.log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0].cpu()
+
+
+def _advice(dtype: str) -> str:
+    return "; try --dtype float32" if dtype != "float32" else ""
+
+
+def _write_source(work: Path, reference: ModelReference, adapter: str, dtype: str) -> None:
+    """Who the weights are, by content: a model merged again from the same parts has the same revision."""
+    parts = f"{reference.revision} {adapter_revision(adapter)} {dtype}"
+    write_json(
+        work / SOURCE_FILE,
+        {
+            "revision": "merged:" + hashlib.sha256(parts.encode()).hexdigest()[:16],
+            "base_model": reference.name,
+            "base_revision": reference.revision,
+            "adapter_revision": adapter_revision(adapter),
+            "dtype": dtype,
+            "prompt": adapter_prompt(adapter),
+            "budget_range": adapter_budget_range(adapter),
+        },
+    )

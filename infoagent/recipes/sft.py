@@ -1,0 +1,104 @@
+"""The recipe of train/sft.py, and how samples are drawn for train/dpo.py as well."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from infoagent.config import Section
+from infoagent.recipes.sections import NonNegativeInt, PositiveFloat, PositiveInt
+from infoagent.recipes.training import TrainingRecipe
+
+
+class SamplingSection(Section):
+    """How compressions are drawn before they are scored."""
+
+    samples: Annotated[int, Field(ge=2)] = 8
+    """Compressions of each problem: the group in which the better ones are told from the worse ones."""
+    max_completion_tokens: PositiveInt = 40
+    temperature: PositiveFloat = 1.0
+    """At 1, untruncated, the frozen scorer is the sampler of the first round."""
+    batch_problems: PositiveInt = 4
+    """Problems whose samples are drawn together; each prompt is computed once for all its samples."""
+
+
+class SelectionSection(Section):
+    """Which samples are imitated."""
+
+    top: PositiveInt | None = None
+    """At most so many of each problem. None: 1 unless a quantile is given."""
+    quantile: Annotated[float, Field(ge=0, le=1)] | None = None
+    """In place of `top`: all samples at or above this quantile of their problem's rewards."""
+    min_gain_nats: PositiveFloat = 0.05
+    """Reward above the mean of the problem's samples, so that a problem without signal teaches nothing."""
+
+    @model_validator(mode="after")
+    def _one(self) -> SelectionSection:
+        if self.top is not None and self.quantile is not None:
+            raise ValueError(f"top {self.top} and quantile {self.quantile} are both set; give one")
+        return self
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The arguments of `infoagent.training.selection.best_of_n`."""
+        top = 1 if self.top is None and self.quantile is None else self.top
+        return {"top": top, "quantile": self.quantile, "min_gain_nats": self.min_gain_nats}
+
+
+class FitSection(Section):
+    """How an adapter is fitted to chosen texts."""
+
+    epochs: PositiveInt = 2
+    """Times that each example is seen."""
+    batch_size: PositiveInt = 16
+    """Examples in one optimizer step."""
+    micro_batch: PositiveInt | None = None
+    """Examples in one forward and backward; None takes batch_size."""
+    learning_rate: PositiveFloat = 2e-4
+    warmup_steps: NonNegativeInt = 3
+    lr_scheduler: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
+    max_grad_norm: PositiveFloat = 1.0
+    gradient_checkpointing: bool = False
+    save_steps: PositiveInt = 20
+    """Steps between two checkpoints; the last step is always kept."""
+
+    @model_validator(mode="after")
+    def _micro_batch(self) -> FitSection:
+        if self.micro_batch and self.batch_size % self.micro_batch:
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide batch_size {self.batch_size}")
+        return self
+
+
+class SFTSection(FitSection):
+    """Expert iteration: sample, keep the best, imitate them, and again from the new adapter."""
+
+    rounds: PositiveInt = 2
+    problems_per_round: PositiveInt | None = None
+    """Each round takes the next slice of so many problems, from the start again when they are used up. None: all
+    problems in every round."""
+
+
+class SFTRecipe(TrainingRecipe):
+    """train/sft.py: a compressor that imitates the best of its own samples, by the reward of all trainers."""
+
+    sampling: SamplingSection = SamplingSection()
+    selection: SelectionSection = SelectionSection()
+    sft: SFTSection = SFTSection()
+
+    @model_validator(mode="after")
+    def _fixed_price(self) -> SFTRecipe:
+        check_fixed_price(self, "train/sft.py")
+        self.reward.check_length(self.sampling.max_completion_tokens)
+        if self.validation is not None and self.validation.every is not None:
+            raise ValueError("validation.every: train/sft.py measures the checkpoint of each round; leave it out")
+        return self
+
+
+def check_fixed_price(recipe: TrainingRecipe, script: str) -> None:
+    """Raise ValueError for a price that moves while training: samples on a disk are worth what they were worth."""
+    for name in ("budget", "budget_range"):
+        if getattr(recipe.reward, name) is not None:
+            raise ValueError(
+                f"reward.{name}: {script} ranks samples under a fixed price; set reward.price, or use train/grpo.py"
+            )

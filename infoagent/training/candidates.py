@@ -1,0 +1,297 @@
+"""Scored samples on disk: what expert iteration chooses from, and what pairs are made of.
+
+    candidates.jsonl   a line for each sample: problem, round, token ids, text, MI, rate, reward and its parts
+    candidates.json    what decided them: model, prompt, negatives, data, reward, sampling, seed; commit and versions
+
+Samples of one problem are appended together once they are scored. A killed run goes on with the problem that it was
+at and draws the same samples: the seed of a batch is made of the run's seed, the round and the batch's first problem,
+not of a generator that runs on. MI and rate are stored apart, so another price needs no new scoring.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from infoagent.lm.generation import generate_groups
+from infoagent.lm.models import LoadedModel
+from infoagent.lm.prompts import compressor_ids
+from infoagent.recipes.sft import SamplingSection
+from infoagent.recipes.training import TrainingRecipe
+from infoagent.reward import MIReward, Price, ScoredCompression
+from infoagent.store import provenance, read_jsonl, text_id, write_json
+from infoagent.training.preparation import Prepared
+from infoagent.types import Compression, InputError, Problem, RunFailed
+
+SAMPLES_FILE = "candidates.jsonl"
+MANIFEST_FILE = "candidates.json"
+REPRICED = ("price", "max_failed_share")
+"""Settings of the reward that may differ from those under which the samples were scored."""
+WORTH = ("model", "scorer", "prompt", "negatives", "reward")
+"""What decides what a sample is worth; the other settings decide which samples were drawn."""
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scored sample and the round in which it was drawn."""
+
+    round: int
+    scored: ScoredCompression
+
+
+def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Prepared) -> dict[str, Any]:
+    """Everything that decides the samples of a run and what they are worth, but for the price."""
+    return {
+        "model": {
+            "name": prepared.reference.name,
+            "revision": prepared.reference.revision,
+            "dtype": recipe.model.dtype,
+        },
+        "scorer": None if recipe.scorer.model is None else recipe.scorer.model.model_dump(mode="json"),
+        "prompt": recipe.prompt.model_dump(mode="json"),
+        "negatives": recipe.negatives.model_dump(mode="json"),
+        "reward": recipe.reward.model_dump(mode="json", exclude=set(REPRICED)),
+        "data_revision": prepared.data_revision,
+        "sampling": sampling.model_dump(mode="json"),
+        "seed": recipe.seed,
+    }
+
+
+class CandidateFile:
+    """The samples of one output directory."""
+
+    def __init__(self, output_dir: str | Path, settings: dict[str, Any], resume: bool = True) -> None:
+        """Open or begin. Raises InputError for samples that other settings drew, or for any where `resume` is off."""
+        self.path = Path(output_dir) / SAMPLES_FILE
+        self.manifest_path = Path(output_dir) / MANIFEST_FILE
+        self.samples = int(settings["sampling"]["samples"])
+        self.manifest: dict[str, Any] = {"settings": settings, "policies": {}, **provenance()}
+        if self.manifest_path.is_file():
+            held = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+            if not resume:
+                raise InputError(
+                    f"output_dir = {str(output_dir)!r}: already holds {SAMPLES_FILE}; set resume=true to go on, or another output_dir"
+                )
+            different = _different(held["settings"], settings, tuple(settings))
+            if different:
+                raise InputError(
+                    f"output_dir = {str(output_dir)!r}: its {SAMPLES_FILE} was drawn with other settings, "
+                    f"{', '.join(different)} differ; restore them to resume, or name another output_dir"
+                )
+            self.manifest = held
+        self._rows: dict[tuple[int, Key], list[dict[str, Any]]] = defaultdict(list)
+        if self.manifest_path.is_file() and self.path.is_file():
+            self._read()
+
+    def _read(self) -> None:
+        rows = read_jsonl(self.path)
+        for row in rows:
+            self._rows[row["round"], _key_of_row(row)].append(row)
+        for name in [name for name, group in self._rows.items() if len(group) < self.samples]:
+            del self._rows[name]  # a killed process left a part of the group: it is drawn again
+        whole = [row for group in self._rows.values() for row in group]
+        if len(whole) < len(rows) or not self.path.read_bytes().endswith(b"\n"):
+            self._rewrite(whole)
+
+    def _rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
+        work = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        work.write_text("".join(_line(row) for row in rows), encoding="utf-8")
+        work.replace(self.path)
+
+    def begin_round(self, number: int, policy: str) -> None:
+        """Record whose samples a round holds: the revision of its adapter, or `base`."""
+        before = self.manifest["policies"].get(str(number))
+        if before not in (None, policy):
+            raise InputError(
+                f"{self.path}: round {number} was drawn from adapter {before}, not from {policy}; restore the checkpoint "
+                "of the round before, or name another output_dir"
+            )
+        self.manifest["policies"][str(number)] = policy
+        write_json(self.manifest_path, self.manifest)
+
+    def forget_failures(self, number: int, wanted: Sequence[Problem]) -> None:
+        """Let a round that is not complete try again what the scorer failed on; a complete one is what it is."""
+        names = [(number, key_of(problem)) for problem in wanted]
+        if all(name in self._rows for name in names):
+            return
+        failed = [name for name in names if any("failed" in row for row in self._rows.get(name, ()))]
+        for name in failed:
+            del self._rows[name]
+        if failed:
+            self._rewrite([row for group in self._rows.values() for row in group])
+
+    def holds(self, number: int, problem: Problem) -> bool:
+        return (number, key_of(problem)) in self._rows
+
+    def group(self, number: int, problem: Problem, price: Price) -> list[Candidate]:
+        """The samples of one problem, worth what they are under `price`."""
+        rows = sorted(self._rows[number, key_of(problem)], key=lambda row: row["sample"])
+        return [Candidate(number, scored_of(row, problem, price)) for row in rows]
+
+    def append(self, number: int, scored: Sequence[ScoredCompression]) -> None:
+        """All samples of one problem, in one write."""
+        rows = [row_of(number, s) for s in scored]
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write("".join(_line(row) for row in rows))
+        self._rows[number, _key_of_row(rows[0])] = rows
+
+
+def sample_candidates(
+    file: CandidateFile, number: int, policy: str, lm: LoadedModel, reward: MIReward, indices: Sequence[int],
+    sampling: SamplingSection, seed: int, quiet: bool = False,
+) -> list[Candidate]:  # fmt: skip
+    """The scored samples of the problems `indices` (positions in `reward.problems`) in round `number`.
+
+    What the file holds already is not computed again. `policy` names the adapter that `lm` stands with. Raises
+    RunFailed as soon as the scorer has failed on more than `reward.max_failed_share` of the round's samples.
+    """
+    problems = reward.problems
+    file.begin_round(number, policy)
+    file.forget_failures(number, [problems[i] for i in indices])
+    prompts = {
+        i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.template,
+                          reward.budget_words, reward.budget_tokens)
+        for i in indices
+    }  # fmt: skip
+    allowed = reward.max_failed_share * len(indices) * sampling.samples
+    failures: list[str] = []
+    with tqdm(total=len(indices), desc=f"round {number}: sample and score", unit="problem", disable=quiet) as bar:
+        for batch in _batches(prompts, sampling.batch_problems):
+            missing = [i for i in batch if not file.holds(number, problems[i])]
+            if missing:  # the whole batch is drawn again even if a part is there: the draw depends on the batch
+                groups = generate_groups(
+                    lm, [prompts[i] for i in batch], [problems[i].id for i in batch], sampling.samples,
+                    sampling.max_completion_tokens, sampling.temperature, _batch_seed(seed, number, problems[batch[0]]),
+                )  # fmt: skip
+                for i, group in zip(batch, groups, strict=True):
+                    if i in missing:
+                        file.append(number, reward.score(i, group))
+            bar.update(len(batch))
+            for i in batch:
+                failures += [c.scored.failed for c in file.group(number, problems[i], reward.price) if c.scored.failed]
+            if len(failures) > allowed:
+                raise RunFailed(
+                    f"round {number}: the scorer failed on {len(failures)} samples, more than reward.max_failed_share = "
+                    f"{reward.max_failed_share:g} of the round's {len(indices) * sampling.samples} allows; the last "
+                    f"cause: {failures[-1]}; what was scored stays in {file.path}"
+                )
+    return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
+
+
+def load_candidates(
+    directories: Sequence[str | Path], settings: dict[str, Any], problems: Sequence[Problem], price: Price
+) -> list[Candidate]:
+    """Scored samples of earlier runs for `problems`, worth what they are under `price`.
+
+    Samples of other documents or questions are left out. Raises InputError, one line for each directory: one that
+    holds no samples, or whose samples were scored in another way (which settings differ), or for no problem at all.
+    """
+    mistakes, found = [], []
+    known = {key_of(problem): problem for problem in problems}
+    for directory in directories:
+        manifest, samples = Path(directory) / MANIFEST_FILE, Path(directory) / SAMPLES_FILE
+        if list(directories).count(directory) > 1:
+            mistakes.append(f"candidates: {str(directory)!r} stands twice; name it once")
+        elif not manifest.is_file() or not samples.is_file():
+            mistakes.append(
+                f"candidates: {str(directory)!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
+            )
+        elif different := _different(json.loads(manifest.read_text(encoding="utf-8"))["settings"], settings, WORTH):
+            mistakes.append(
+                f"candidates: {str(directory)!r} was scored with other settings, {', '.join(different)} differ; use the same, or draw anew"
+            )
+        else:
+            rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
+            found += [Candidate(row["round"], scored_of(row, known[_key_of_row(row)], price)) for row in rows]
+            if not rows:
+                mistakes.append(
+                    f"candidates: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
+                )
+    if mistakes:
+        raise InputError(sorted(set(mistakes), key=mistakes.index))
+    return found
+
+
+def round_problems(number: int, per_round: int | None, total: int, seed: int) -> list[int]:
+    """Positions of the problems of round `number` (from 1): slices of one drawn order, over its end to its start."""
+    import numpy as np
+
+    if per_round is None or per_round >= total:
+        return list(range(total))
+    order = np.random.default_rng(seed).permutation(total)
+    return [int(order[place % total]) for place in range((number - 1) * per_round, number * per_round)]
+
+
+def row_of(number: int, scored: ScoredCompression) -> dict[str, Any]:
+    """A line of the file. A value that is not known is left out."""
+    z = scored.compression
+    row: dict[str, Any] = {
+        "problem_id": scored.problem.id, "document": text_id(scored.problem.document),
+        "query": text_id(scored.problem.query), "round": number, "sample": z.sample,
+        "token_ids": list(z.token_ids), "text": z.text, "finish": z.finish, "stop_id": z.stop_id,
+        "mi_nats": scored.mi_nats, "easy_nats": scored.easy_nats, "hard_nats": scored.hard_nats,
+        "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes, "reward": scored.reward, "gated": scored.gated,
+        "failed": scored.failed, "parts": scored.parts,
+    }  # fmt: skip
+    return {name: v for name, v in row.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
+
+
+def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredCompression:
+    """The sample of a line. Its rate costs what `price` says now; the other parts are as they were scored."""
+    z = Compression(
+        problem.id, row["text"], tuple(row["token_ids"]), row["finish"], row["sample"], stop_id=row.get("stop_id")
+    )
+    rate = float(row[f"rate_{price.rate}"])
+    parts = dict(row["parts"])
+    if "rate" in parts:
+        parts["rate"] = -price.price * rate
+    mi, easy, hard = (row.get(name, math.nan) for name in ("mi_nats", "easy_nats", "hard_nats"))
+    reward = None if "failed" in row else sum(parts.values())
+    return ScoredCompression(problem, z, mi, easy, hard, reward, row["gated"], rate, row.get("failed"), parts)
+
+
+def key_of(problem: Problem) -> Key:
+    """A problem by its id and its texts: the same id may name another text after a change of the data."""
+    return problem.id, text_id(problem.document), text_id(problem.query)
+
+
+def _key_of_row(row: dict[str, Any]) -> Key:
+    return row["problem_id"], row["document"], row["query"]
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _different(held: dict[str, Any], now: dict[str, Any], names: Sequence[str]) -> list[str]:
+    different = []
+    for name in names:
+        old, new = held.get(name), now[name]
+        if isinstance(old, dict) and isinstance(new, dict):
+            different += [f"{name}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        elif old != new:
+            different.append(name)
+    return different
+
+
+def _batches(prompts: dict[int, list[int]], size: int) -> Iterator[list[int]]:
+    """Problems with prompts of like length together, so that little of a batch is padding."""
+    order = sorted(prompts, key=lambda i: (len(prompts[i]), i))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _batch_seed(seed: int, number: int, first: Problem) -> int:
+    stamp = " ".join(map(str, (seed, number, *key_of(first))))
+    return int.from_bytes(hashlib.sha256(stamp.encode()).digest()[:4], "little")

@@ -1,0 +1,80 @@
+"""What happens around a step of train/sft.py and train/dpo.py: metrics, progress, checkpoint markers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+from infoagent.tracking import Tracker
+from infoagent.training.callbacks import step_metrics
+from infoagent.training.faults import check_finite, failed_writes
+from infoagent.training.model_card import write_card
+from infoagent.training.run_directory import mark_complete
+
+PREFERENCE_NAMES = {
+    "rewards/margins": "preference/margin_nats",
+    "rewards/accuracies": "preference/accuracy",
+    "rewards/chosen": "preference/chosen_nats",
+    "rewards/rejected": "preference/rejected_nats",
+}
+
+
+class FitCallback(TrainerCallback):
+    """Logs, shows and marks the steps of one fit.
+
+    `offset` steps were done by earlier rounds: metrics and markers count on from there. `first` are metrics of what
+    the fit was made from; they stand in the line of its first step. `facts` go into every marker.
+    """
+
+    def __init__(
+        self, tracker: Tracker, title: str, facts: Mapping[str, Any], first: Mapping[str, float],
+        offset: int = 0, quiet: bool = False,
+    ) -> None:  # fmt: skip
+        self.tracker = tracker
+        self.title = title
+        self.facts = dict(facts)
+        self.first = dict(first)
+        self.offset = offset
+        self.quiet = quiet
+        self._bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.title, unit="step", disable=self.quiet
+        )
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if logs is None or "loss" not in logs:  # the summary after the last step
+            return
+        step = self.offset + state.global_step
+        check_finite(step, logs, "the learning_rate")
+        metrics = step_metrics(logs) | {ours: logs[name] for name, ours in PREFERENCE_NAMES.items() if name in logs}
+        if state.global_step == 1:
+            metrics = {**self.first, **metrics}
+        self.tracker.log(step, metrics)
+        self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self._bar.update(state.global_step - self._bar.n)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        step = self.offset + state.global_step
+        checkpoint, facts = Path(args.output_dir) / f"checkpoint-{state.global_step}", {**self.facts, "step": step}
+        write_card(checkpoint, facts=facts)
+        mark_complete(checkpoint, **facts)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._bar.close()
+
+
+def run_trainer(trainer: Any, resume_from: Path | None) -> None:
+    """Train, from a checkpoint if one is given, under one bar: FitCallback's. A failed write becomes RunFailed."""
+    for printer in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(printer)
+    if resume_from is not None:
+        print(f"resuming from {resume_from}", file=sys.stderr)
+    with failed_writes():
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

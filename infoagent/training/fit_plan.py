@@ -1,0 +1,82 @@
+"""What train/sft.py and train/dpo.py will take, as text: for --dry-run. Imports neither torch nor the model."""
+
+from __future__ import annotations
+
+from infoagent.costs import FitEstimate, estimate_fit
+from infoagent.data.registry import load_data
+from infoagent.lm.sizes import architecture_of
+from infoagent.recipes import DPORecipe, SFTRecipe
+from infoagent.recipes.sft import FitSection
+
+
+def describe_sft(recipe: SFTRecipe) -> str:
+    """The plan in a few lines."""
+    problems, words = _data(recipe)
+    groups = min(recipe.sft.problems_per_round or problems, problems)
+    kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
+    texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
+    lines = [
+        f"plan: {recipe.sft.rounds} rounds of {groups} problems × {recipe.sampling.samples} samples, from {problems} "
+        f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
+        f"{recipe.sft.batch_size} a step"
+    ]
+    return "\n".join(lines + _estimate(recipe, recipe.sft, words, recipe.sft.rounds * groups, texts, False))
+
+
+def describe_dpo(recipe: DPORecipe) -> str:
+    """The plan in a few lines."""
+    problems, words = _data(recipe)
+    source = f"samples of {', '.join(recipe.candidates)}"
+    groups = 0
+    if not recipe.candidates:
+        groups, source = problems, f"{problems} × {recipe.sampling.samples} own samples"
+    pairs = problems * recipe.pairs.per_problem
+    lines = [
+        f"plan: at most {pairs} pairs from {source}, on {problems} problems of {_names(recipe)}; {recipe.dpo.epochs} "
+        f"epochs of {recipe.dpo.batch_size} pairs a step"
+    ]
+    return "\n".join(lines + _estimate(recipe, recipe.dpo, words, groups, 2 * pairs * recipe.dpo.epochs, True))
+
+
+def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float]:
+    """(problems, mean words of a document)."""
+    documents = [
+        problem.document
+        for section in recipe.all_data
+        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
+    ]
+    return len(documents), sum(len(text.split()) for text in documents) / len(documents)
+
+
+def _names(recipe: SFTRecipe | DPORecipe) -> str:
+    return " and ".join(section.name for section in recipe.all_data)
+
+
+def _estimate(
+    recipe: SFTRecipe | DPORecipe, section: FitSection, words: float, groups: int, texts: int, is_preference: bool
+) -> list[str]:
+    architecture = architecture_of(recipe.model.name, recipe.model.revision)
+    if architecture is None:
+        return [f"estimate: the configuration of {recipe.model.name} is not on this machine; no estimate without it"]
+    estimate: FitEstimate = estimate_fit(
+        architecture,
+        dtype=recipe.model.dtype,
+        groups=groups,
+        samples=recipe.sampling.samples,
+        completion_tokens=recipe.sampling.max_completion_tokens,
+        document_words=words,
+        negatives=recipe.negatives.total,
+        texts=texts,
+        has_reference=is_preference,
+        micro_batch=(section.micro_batch or section.batch_size) * (2 if is_preference else 1),
+        lora_rank=recipe.lora.r,
+        gflops_per_second=recipe.cost.gflops_per_second,
+        usd_per_hour=recipe.cost.usd_per_hour,
+    )
+    return [
+        f"tokens: at most {estimate.generated_tokens:,.0f} generated, {estimate.scored_tokens:,.0f} scored, "
+        f"{estimate.trained_tokens:,.0f} trained on",
+        f"compute: at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {estimate.hours:.2f} h in all",
+        f"memory: about {estimate.memory_gib:.1f} GiB (weights, adapter with optimizer, activations, logits)",
+        f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
+    ]

@@ -1,0 +1,119 @@
+"""The adapter that a recipe asks for, and whether this model and this machine can have it.
+
+Everything here keeps "adapter disabled = frozen base" true, because that is who scores: LoRA, rsLoRA and DoRA leave
+the base's weights alone, and a base in 4 bits is the same 4 bits for policy and scorer.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from typing import Any
+
+from infoagent.lm.models import ModelReference, load_config
+from infoagent.recipes.sections import LoraSection
+from infoagent.types import InputError
+
+ALL_LINEAR = "all-linear"
+
+
+def lora_config(section: LoraSection) -> Any:
+    """A fresh adapter in PEFT's words."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=section.r,
+        lora_alpha=section.alpha,
+        lora_dropout=section.dropout,
+        target_modules=section.targets,
+        use_rslora=section.rslora,
+        use_dora=section.dora,
+        task_type="CAUSAL_LM",
+    )
+
+
+def check_lora(section: LoraSection, reference: ModelReference) -> None:
+    """Raise InputError, all mistakes at once, before any weight is read: the model is built without its weights."""
+    mistakes = _quantization_mistakes(section)
+    if section.targets != ALL_LINEAR:
+        mistakes += _target_mistakes(section.targets, reference)
+    if mistakes:
+        raise InputError(mistakes)
+
+
+def _target_mistakes(targets: str | list[str], reference: ModelReference) -> list[str]:
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.pytorch_utils import Conv1D
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(load_config(reference))
+    linear = torch.nn.Linear, Conv1D
+    modules = {name: isinstance(module, linear) for name, module in model.named_modules() if name}
+    known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name, is_linear in modules.items() if is_linear}))
+    mistakes = []
+    for target in targets if isinstance(targets, list) else [targets]:
+        found = [name for name in modules if _matches(target, name, is_pattern=isinstance(targets, str))]
+        if not found:
+            what = "matches no module"
+        elif not all(modules[name] for name in found):
+            what = f"matches {next(n for n in found if not modules[n])}, which is no linear layer"
+        else:
+            continue
+        mistakes.append(f"lora.targets: {target!r} {what} of {reference.name}; its linear layers are {known}")
+    return mistakes
+
+
+def _matches(target: str, name: str, is_pattern: bool) -> bool:
+    """PEFT's rule: a single string is a regular expression for the whole name, one of a list is its last parts."""
+    if not is_pattern:
+        return name == target or name.endswith("." + target)
+    try:
+        return re.fullmatch(target, name) is not None
+    except re.error as error:
+        raise InputError(
+            f"lora.targets = {target!r}: is no regular expression ({error}); give a list of names"
+        ) from error
+
+
+def _quantization_mistakes(section: LoraSection) -> list[str]:
+    if section.quantize == "none":
+        return []
+    import torch
+
+    mistakes = []
+    if not torch.cuda.is_available():
+        mistakes.append("lora.quantize = '4bit': needs a CUDA device, this machine has none; set it to none")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        mistakes.append("lora.quantize = '4bit': needs bitsandbytes; run: pip install bitsandbytes, or set it to none")
+    if is_sharded_launch():
+        mistakes.append(
+            "lora.quantize = '4bit': cannot be sharded over processes (ZeRO-3, FSDP), where the scorer would be a base of "
+            "another precision; use accelerate_configs/multi_gpu.yaml"
+        )
+    return mistakes
+
+
+def quantization_of(section: LoraSection, dtype: str) -> Any:
+    """QLoRA's base: 4-bit nf4 with quantised constants, arithmetic in `dtype`; None for a base as it is."""
+    if section.quantize == "none":
+        return None
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def is_sharded_launch() -> bool:
+    """Did `accelerate launch` ask for ZeRO-3 or FSDP? Told by what it puts into the environment."""
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1"):
+        return True
+    return (
+        os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("true", "1")
+        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
+    )

@@ -1,0 +1,240 @@
+"""The model card of a checkpoint: its README.md, written from records and from nothing else.
+
+It says which base, prompt and price belong to the adapter, how to load it, and what training and evaluation found.
+It names no path of the machine that made it: a local base or file goes by its last name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infoagent.lm.embedded import EMBEDDED
+from infoagent.lm.models import RECORD_FILE, is_adapter
+from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
+from infoagent.store import read_jsonl
+from infoagent.tracking import METRICS_FILE
+from infoagent.training.run_directory import RUN_FILE, read_best
+from infoagent.types import InputError
+
+CARD_FILE = "README.md"
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""What `vllm serve --max-lora-rank` takes (vllm/config/lora.py, 0.32)."""
+SHOWN_STEPS = 10
+SHOWN_METRICS = (
+    "reward/total", "mi/nats", "mi/easy_nats", "mi/hard_nats", "mi/ceiling_nats", "rate/tokens", "rate/price",
+    "distortion/fact_missing", "faithfulness/unsupported", "reward/gated", "reward/truncated", "reward/failed",
+)  # fmt: skip
+
+
+def write_card(
+    checkpoint: str | Path, evaluation: str | Path | None = None, facts: Mapping[str, Any] | None = None
+) -> Path:
+    """Write README.md into `checkpoint`, atomically, and return its path.
+
+    `facts` is what the marker says, for a checkpoint that is not marked yet; `evaluation` the output directory of
+    eval/checkpoint.py, whose comparison goes into the card. Raises InputError where either is not what it should be.
+    """
+    directory = Path(checkpoint)
+    if facts is None:
+        if not (directory / RECORD_FILE).is_file():
+            raise InputError(f"{directory}: holds no {RECORD_FILE}; give a complete checkpoint of train/")
+        facts = json.loads((directory / RECORD_FILE).read_text(encoding="utf-8"))
+    if not is_adapter(directory):
+        raise InputError(f"{directory}: holds no adapter_config.json; give a checkpoint of train/")
+    comparisons = [] if evaluation is None else _comparisons(Path(evaluation), directory)
+    target = directory / CARD_FILE
+    work = target.with_name(f".{CARD_FILE}.{os.getpid()}")
+    work.write_text(card_text(directory, facts, comparisons), encoding="utf-8")
+    work.replace(target)
+    return target
+
+
+def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The card as Markdown with the YAML header of the Hugging Face hub."""
+    from huggingface_hub import ModelCardData
+
+    adapter = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    run_file = directory.resolve().parent / RUN_FILE
+    run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+    base, hub_base = _base_names(str(facts["base_model"]))
+    header = ModelCardData(
+        base_model=hub_base,
+        library_name="peft",
+        pipeline_tag="text-generation",
+        tags=["lora", "dora" if adapter.get("use_dora") else None, "infoagent", "context-compression"],
+    )
+    header.tags = [tag for tag in header.tags or [] if tag]
+    name = f"{directory.resolve().parent.name}/{directory.name}"
+    parts = [
+        f"---\n{header.to_yaml()}\n---\n\n# {name}: a context compressor\n",
+        f"A LoRA adapter for {base} that writes a short text from a long document, such that as much as possible of "
+        "what a question asks for survives. It was trained with infoagent against mutual information minus the price "
+        "of length.\n",
+        _section("What it is", _what(facts, adapter, run, base)),
+        "## How to load it\n\n" + _loading(str(facts["base_model"]), base, adapter) + "\n",
+        "## Training record\n\n" + _record(directory, int(facts["step"])) + "\n",
+    ]
+    parts += [_comparison(c) for c in comparisons]
+    return "\n".join(parts)
+
+
+def _base_names(name: str) -> tuple[str, str | None]:
+    """(how the card calls the base, its name on the hub if it has one)."""
+    if name in EMBEDDED:
+        return f"{name} ({EMBEDDED[name].origin}, {EMBEDDED[name].gguf} dequantised)", EMBEDDED[name].origin
+    if Path(name).is_dir() or name.startswith((".", "/", "~")):
+        return f"{Path(name).name} (a local model)", None
+    return name, name
+
+
+def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:
+    lines = "\n".join(f"| {key} | {_cell(value)} |" for key, value in rows)
+    return f"## {title}\n\n| | |\n|---|---|\n{lines}\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _what(
+    facts: Mapping[str, Any], adapter: Mapping[str, Any], run: Mapping[str, Any], base: str
+) -> list[tuple[str, str]]:
+    recipe: Mapping[str, Any] = run.get("recipe", {})
+    prompt = dict(facts.get("prompt") or {})
+    kinds = [name for name, key in (("DoRA", "use_dora"), ("rsLoRA", "use_rslora")) if adapter.get(key)] or ["LoRA"]
+    rows = [
+        ("base", f"{base}, revision {facts['base_revision']}"),
+        ("adapter", f"{' + '.join(kinds)}, rank {adapter['r']}, alpha {adapter['lora_alpha']}"),
+        ("prompt", ", ".join(f"{key} {value}" for key, value in prompt.items() if value is not None) or "not recorded"),
+        ("data", f"{_data(recipe)}, revision {facts['data_revision']}"),
+        ("step", str(facts["step"])),
+    ]
+    if recipe:
+        rows += [("reward", _reward(recipe.get("reward", {}))), ("seed", str(recipe.get("seed", "not recorded")))]
+        rows += [
+            ("negatives", ", ".join(f"{n} {kind}" for kind, n in recipe["negatives"].items() if n and kind != "seed"))
+        ]
+        if recipe.get("lora", {}).get("quantize", "none") != "none":
+            rows += [("base in training", "4-bit nf4 (QLoRA)")]
+    if run:
+        versions = ", ".join(f"{k} {v}" for k, v in run["versions"].items() if v != "not installed")
+        rows += [("commit", run["commit"]), ("versions", versions), ("started", run["started"])]
+    else:
+        rows += [("run", "its record (run.json) did not come with it")]
+    return rows
+
+
+def _data(recipe: Mapping[str, Any]) -> str:
+    sections = [recipe["data"], *recipe.get("more_data", [])] if "data" in recipe else []
+    names = [f"{s['name']}{' ' + Path(s['path']).name if s.get('path') else ''} (split {s['split']})" for s in sections]
+    return " + ".join(names) or "not recorded"
+
+
+def _reward(reward: Mapping[str, Any]) -> str:
+    if reward.get("budget") is not None:
+        return f"mean length {reward['budget']:g} {reward.get('rate', 'tokens')} by a price that moves"
+    if reward.get("budget_range") is not None:
+        return (
+            f"any rate: a budget in the prompt, from {reward['budget_range'][0]} to {reward['budget_range'][1]} tokens"
+        )
+    price = reward.get("price")
+    return f"price {0.02 if price is None else price:g} nats per unit of {reward.get('rate', 'tokens')}"
+
+
+def servable(adapter: Mapping[str, Any]) -> str | None:
+    """None if `vllm serve --lora-modules` takes this adapter, else the reason why not (vllm/lora/peft_helper.py)."""
+    if adapter.get("use_dora"):
+        return "vLLM does not support DoRA"
+    if adapter.get("modules_to_save"):
+        return f"vLLM does not support modules_to_save ({', '.join(adapter['modules_to_save'])})"
+    if adapter["r"] > VLLM_RANKS[-1]:
+        return f"rank {adapter['r']} is above vLLM's largest, {VLLM_RANKS[-1]}"
+    return None
+
+
+def _loading(name: str, base: str, adapter: Mapping[str, Any]) -> str:
+    if name in EMBEDDED:
+        weights, served = f'resolve("{name}").path', f"$(infoagent models path {name})"
+    elif Path(name).is_dir() or name.startswith((".", "/", "~")):
+        weights, served = '"BASE"', "BASE"
+    else:
+        weights, served = f'"{name}"', name
+    note = f"`BASE` is the directory of {Path(name).name}.\n\n" if served == "BASE" else ""
+    why_not = servable(adapter)
+    if why_not is None:
+        rank = next(r for r in VLLM_RANKS if r >= adapter["r"])
+        serve = (
+            f"```sh\nvllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules compressor=CHECKPOINT\n```"
+        )
+    else:
+        serve = (
+            f"`vllm serve --lora-modules` cannot load it: {why_not}. Merge it first:\n\n"
+            "```sh\ninfoagent merge CHECKPOINT --out MERGED\nvllm serve MERGED\n```"
+        )
+    importing = "from infoagent.lm.models import resolve\n" if name in EMBEDDED else ""
+    return (
+        f"`CHECKPOINT` is this directory. {note}\n"
+        '```sh\ninfoagent compress document.txt --query "what must be answered" --adapter CHECKPOINT\n```\n\n'
+        f"```python\n{importing}from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
+        f'base = AutoModelForCausalLM.from_pretrained({weights}, dtype="bfloat16")\n'
+        'model = PeftModel.from_pretrained(base, "CHECKPOINT")\n```\n\n' + serve + "\n\n"
+        "The prompt is that of `infoagent.lm.prompts.compressor_messages` with the template above; with another prompt it "
+        "is another compressor."
+    )
+
+
+def _record(directory: Path, step: int) -> str:
+    """First and last means of the metrics up to this step, and validation at this step."""
+    file = directory.resolve().parent / METRICS_FILE
+    rows = [r for r in read_jsonl(file) if r["step"] <= step] if file.is_file() else []
+    steps = [r for r in rows if "reward/total" in r]
+    parts = []
+    if steps:
+        count = min(SHOWN_STEPS, max(1, len(steps) // 2))
+        lines = []
+        for metric in SHOWN_METRICS:
+            first, last = ([r[metric] for r in part if metric in r] for part in (steps[:count], steps[-count:]))
+            if first and last:
+                lines.append(f"| {metric} | {sum(first) / len(first):.4g} | {sum(last) / len(last):.4g} |")
+        parts.append(
+            f"Means of the training batches, of the first and the last {count} of {len(steps)} steps. They are of sampled "
+            "texts on training documents and prove nothing about others.\n\n"
+            f"| metric | first {count} | last {count} |\n|---|---|---|\n" + "\n".join(lines)
+        )
+    best = read_best(directory.resolve().parent, with_checkpoint=False)
+    measured = next((r for r in best["history"] if r["step"] == step), None) if best else None
+    if best and measured:
+        chosen = "; the best checkpoint of its run so far" if best.get("step") == step else ""
+        found = f"{best['metric']} = {measured[best['metric']]:.4g}" if best["metric"] in measured else "not measurable"
+        parts.append(f"Validation, which chose among checkpoints: {found}{chosen}.")
+    return "\n\n".join(parts) or "No metrics came with this checkpoint."
+
+
+def _comparisons(evaluation: Path, checkpoint: Path) -> list[dict[str, Any]]:
+    file = evaluation / "comparison.json"
+    if not file.is_file():
+        raise InputError(
+            f"--evaluation {evaluation}: holds no comparison.json; give the output_dir of eval/checkpoint.py"
+        )
+    comparisons: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    own = checkpoint.resolve().parts[-2:]
+    other = [c["checkpoint"] for c in comparisons if Path(c["checkpoint"]).resolve().parts[-2:] != own]
+    if other:
+        raise InputError(
+            f"--evaluation {evaluation}: compares {other[0]}, not {'/'.join(own)}; evaluate this checkpoint"
+        )
+    return comparisons
+
+
+def _comparison(comparison: Mapping[str, Any]) -> str:
+    columns = [c or "verdict" for c in COMPARISON_COLUMNS]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    lines += [f"| {' | '.join(_cell(str(cell)) for cell in row)} |" for row in comparison_rows(comparison["values"])]
+    return (
+        f"## Evaluation on {comparison['data']}\n\nAgainst the frozen base, paired by document, 95 % intervals, price "
+        f"{comparison['price']:g} nats per token.\n\n" + "\n".join(lines) + "\n"
+    )

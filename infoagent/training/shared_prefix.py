@@ -1,0 +1,143 @@
+"""The policy's log-probabilities of a group of completions, with the prompt they share computed once.
+
+Shape legend: B completions, T their padded length, U different prompts, G most completions of one prompt,
+P longest prompt, S = P − 1 + G · T columns of a packed row.
+
+A group of eight completions of 30 tokens behind a prompt of 170 is 1,600 tokens of forward and backward if every
+completion carries its own prompt, and 410 if all of them stand behind one. The packed row is
+
+    prompt without its last token | last token, z_1 | last token, z_2 | … | last token, z_G
+
+where a mask lets every segment see the prompt and its own past only, and positions count on from the prompt in each
+segment. The arithmetic is that of separate rows, so values and gradients are equal to rounding; a test holds both.
+Only the positions that predict a completion token meet the output layer.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import log_softmax
+
+from infoagent.lm.prefix import route_of
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as _Trainer  # RLOOTrainer has the same method
+else:
+    _Trainer = object
+
+logger = logging.getLogger(__name__)
+
+
+class Packing:
+    """Where every completion of a batch stands in the packed rows."""
+
+    def __init__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_width: int) -> None:
+        width = input_ids.size(1) - completion_width
+        self.completion_width = completion_width
+        prompts: list[tuple[int, ...]] = []
+        row_of: dict[tuple[int, ...], int] = {}
+        members: list[int] = []
+        self.row_B: list[int] = []
+        self.slot_B: list[int] = []
+        for ids, mask in zip(input_ids[:, :width], attention_mask[:, :width].bool(), strict=True):
+            prompt = tuple(ids[mask].tolist())
+            if prompt not in row_of:
+                row_of[prompt] = len(prompts)
+                prompts.append(prompt)
+                members.append(0)
+            row = row_of[prompt]
+            self.row_B.append(row)
+            self.slot_B.append(members[row])
+            members[row] += 1
+        self.prompts = prompts
+        self.group = max(members)
+        self.prefix = max(len(p) for p in prompts) - 1
+        self.columns = self.prefix + self.group * completion_width
+        self._fill(input_ids[:, width:], attention_mask[:, width:].bool())
+
+    def _fill(self, completions_BT: torch.Tensor, live_BT: torch.Tensor) -> None:
+        device, rows, width = completions_BT.device, len(self.prompts), self.completion_width
+        self.input_US = torch.zeros(rows, self.columns, dtype=torch.long, device=device)
+        self.position_US = torch.zeros_like(self.input_US)
+        # segment −1: padding, 0: the prompt, g + 1: completion g
+        self.segment_US = torch.full_like(self.input_US, -1)
+        for row, prompt in enumerate(self.prompts):
+            start = self.prefix - (len(prompt) - 1)  # prompts are padded on the left, so that segments stand in line
+            self.input_US[row, start : self.prefix] = torch.tensor(prompt[:-1], device=device, dtype=torch.long)
+            self.position_US[row, start : self.prefix] = torch.arange(len(prompt) - 1, device=device)
+            self.segment_US[row, start : self.prefix] = 0
+        offset = torch.arange(width, device=device)
+        for index, (row, slot) in enumerate(zip(self.row_B, self.slot_B, strict=True)):
+            place = slice(self.prefix + slot * width, self.prefix + (slot + 1) * width)
+            last = self.prompts[row][-1]
+            # the input is one token behind its target; the completion's last token predicts nothing
+            self.input_US[row, place] = torch.cat([completions_BT.new_tensor([last]), completions_BT[index, :-1]])
+            self.position_US[row, place] = len(self.prompts[row]) - 1 + offset
+            live = torch.cat([live_BT.new_ones(1), live_BT[index, :-1]])
+            self.segment_US[row, place] = torch.where(live, slot + 1, -1)
+
+    def attention(self, dtype: torch.dtype) -> torch.Tensor:
+        """(U, 1, S, S), added to the attention scores: 0 where a column is seen. Padding sees itself alone."""
+        query, key = self.segment_US[:, :, None], self.segment_US[:, None, :]
+        column = torch.arange(self.columns, device=self.segment_US.device)
+        seen = (column[None, :] <= column[:, None]) & (((key == 0) & (query >= 0)) | ((key == query) & (query >= 0)))
+        seen |= torch.eye(self.columns, dtype=torch.bool, device=seen.device)
+        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+
+    def unpack(self, tail: torch.Tensor) -> torch.Tensor:
+        """From (U, G · T, …), what stands behind the prompts, to (B, T, …) in the order of the completions."""
+        blocks = tail.reshape(len(self.prompts), self.group, self.completion_width, *tail.shape[2:])
+        return blocks[self.row_B, self.slot_B]
+
+
+class SharedPrefix(_Trainer):
+    """Mixed into a TRL trainer: its log-probabilities by packed rows. Where the model cannot take them, as TRL does."""
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **more: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """(B, T) log-probabilities and entropies in nats, and no auxiliary loss."""
+        config = self.accelerator.unwrap_model(model).config
+        if compute_aux_loss or any(v is not None for v in more.values()) or route_of(config) != "packed":
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **more
+            )
+        size = batch_size or len(input_ids)
+        found = [
+            self._packed(model, input_ids[i : i + size], attention_mask[i : i + size], logits_to_keep, compute_entropy)
+            for i in range(0, len(input_ids), size)
+        ]
+        log_probs = torch.cat([log_probs for log_probs, _ in found])
+        entropies = [entropy for _, entropy in found if entropy is not None]
+        return log_probs, torch.cat(entropies) if entropies else None, None
+
+    def _packed(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, width: int, with_entropy: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        packing = Packing(input_ids, attention_mask, width)
+        with self.accelerator.autocast():
+            logits = model(
+                input_ids=packing.input_US,
+                attention_mask=packing.attention(self.accelerator.unwrap_model(model).dtype),
+                position_ids=packing.position_US,
+                logits_to_keep=packing.group * width,
+                use_cache=False,
+            ).logits
+        log_probs_BTV = log_softmax(packing.unpack(logits).float() / self.temperature, dim=-1)
+        chosen = log_probs_BTV.gather(-1, input_ids[:, -width:, None]).squeeze(-1)
+        # entropy is a metric, and a filter that selects tokens: neither is differentiated
+        with torch.no_grad():
+            entropy = -(log_probs_BTV.exp() * log_probs_BTV).sum(-1) if with_entropy else None
+        return chosen, entropy

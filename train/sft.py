@@ -1,0 +1,145 @@
+"""Warm start: train a compressor on the best of its own samples, judged by the reward of all trainers.
+
+    python train/sft.py configs/train/sft.yaml [key=value ...]
+
+Expert iteration. In each round the current policy writes a group of compressions z for each problem, a frozen scorer
+gives each its reward (information minus price · rate), the best of each group are kept if they beat their group's
+mean, and the adapter is fitted to them:
+
+    keep = {z : reward(z) ≥ mean of its group + gain, among the top of the group}
+    loss = − mean over the kept z of log π(z | x, q), over the tokens of z and its end of turn
+
+The next round samples from the new adapter. All samples stay in candidates.jsonl with the parts of their reward:
+train/dpo.py makes its pairs from them. Each round ends with an ordinary checkpoint, which train/grpo.py takes as
+init_adapter and eval/checkpoint.py compares with the frozen model.
+"""
+
+import logging
+import sys
+
+from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.recipes import SFTRecipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = script_arguments(argv, __doc__)
+    recipe = load_recipe(SFTRecipe, arguments.recipe, arguments.overrides)
+    if arguments.dry_run:
+        return dry_run(recipe)
+    return train(recipe, arguments.quiet)
+
+
+def train(recipe: SFTRecipe, quiet: bool) -> int:
+    # 1. Everything that can be wrong is found before a model loads.
+    from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
+    from infoagent.training.preparation import build_reward, prepare
+    from infoagent.training.rounds import (
+        base_scorer,
+        begin_round,
+        check_one_process,
+        clear_finished,
+        find_round,
+        finish_round,
+        load_to_sample,
+        policy_name,
+    )
+    from infoagent.training.run_directory import (
+        check_same_sources,
+        checkpoint_facts,
+        checkpoint_step,
+        discard_incomplete,
+        write_run_file,
+    )
+    from infoagent.training.validation_plan import plan_validation
+
+    check_one_process("train/sft.py")
+    sampling, sft = recipe.sampling, recipe.sft
+    last, first_round, steps_done = find_round(recipe)
+    prepared = prepare(recipe, sampling.max_completion_tokens, ("sft.problems_per_round", sft.problems_per_round or 1))
+    plan = plan_validation(recipe, sampling.max_completion_tokens, save_steps=1)
+    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data_revision)
+    if last is not None:
+        check_same_sources(last, facts)
+    file = CandidateFile(recipe.output_dir, settings_of(recipe, sampling, prepared), recipe.resume)
+    if first_round > sft.rounds:
+        print(f"{last}: has all {sft.rounds} rounds already; raise sft.rounds to go on", file=sys.stderr)
+        print(last)
+        return 0
+
+    import torch
+    from trl import SFTTrainer
+
+    from infoagent.tracking import Tracker
+    from infoagent.training.choice import choice_metrics, keep_best
+    from infoagent.training.fit_callback import FitCallback, run_trainer
+    from infoagent.training.fitting import data_set, imitation_rows, sft_arguments, step_count
+    from infoagent.training.policy import frozen_scorer, quiet_libraries
+    from infoagent.training.validation import describe_best, validation_callbacks
+
+    # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
+    discard_incomplete(recipe.output_dir)
+    clear_finished(recipe.output_dir)
+    sources = {"data_revision": prepared.data_revision, "base_revision": prepared.reference.revision}
+    write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources)
+    tracker = Tracker(recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb,
+                      recipe.tracking.project, recipe.tracking.group, resume_step=steps_done or None)  # fmt: skip
+    reward = build_reward(recipe, prepared)
+    validators = validation_callbacks(plan, reward, tracker, quiet)
+    failed = True
+    try:
+        for number in range(first_round, sft.rounds + 1):
+            # 3. Sample from the policy as it stands, and score under the frozen base. What is on disk stays.
+            adapter = str(last) if last is not None else recipe.init_adapter
+            with quiet_libraries():
+                lm, fresh_adapter = load_to_sample(recipe, prepared, adapter)
+                reward.scorer = base_scorer(recipe, lm)
+            problems = round_problems(number, sft.problems_per_round, len(prepared.problems), recipe.seed)
+            drawn = sample_candidates(
+                file, number, policy_name(adapter), lm, reward, problems, sampling, recipe.seed, quiet
+            )
+
+            # 4. Keep what beats its group.
+            kept = keep_best(drawn, recipe.selection)
+            metrics = choice_metrics(drawn, {"selected": kept}, reward.price, 1 + recipe.negatives.total)
+
+            # 5. Imitate it: a fit of its own, from the adapter that wrote the samples; from a checkpoint if killed.
+            work, resume_from = begin_round(recipe, number, **sources)
+            offset = checkpoint_step(last) if last is not None else 0
+            torch.manual_seed(recipe.seed)  # a fresh adapter is drawn here, whatever was drawn before
+            with quiet_libraries():
+                trainer = SFTTrainer(
+                    model=lm.model,
+                    args=sft_arguments(recipe, str(work), step_count(len(kept), sft), quiet),
+                    train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept), sft, recipe.seed + number),
+                    processing_class=prepared.tokenizer,
+                    peft_config=fresh_adapter,
+                    callbacks=[
+                        FitCallback(tracker, f"round {number}: fit", {**facts, "round": number}, metrics, offset, quiet)
+                    ],
+                )
+            run_trainer(trainer, resume_from)
+            last = finish_round(recipe.output_dir, number, offset)
+            reward.scorer = frozen_scorer(recipe, trainer)  # the base carries the adapter now: look beneath it
+            for validator in validators:
+                validator.measure_checkpoint(trainer.model, last)
+            print(last)
+        failed = False
+    finally:
+        tracker.finish(exit_code=int(failed))
+    if plan is not None:
+        print(describe_best(recipe.output_dir), file=sys.stderr)
+    return 0
+
+
+def dry_run(recipe: SFTRecipe) -> int:
+    """The resolved recipe and what it will take; torch is not imported."""
+    from infoagent.training.fit_plan import describe_sft
+
+    print(recipe_yaml(recipe))
+    print(describe_sft(recipe))
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    sys.exit(exit_code(main))

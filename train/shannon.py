@@ -1,0 +1,95 @@
+"""Does training come near the best that can be reached? Against limits that are known.
+
+    python train/shannon.py configs/train/shannon.yaml [key=value ...] [--dry-run] [--quiet]
+
+A document states four facts of known distribution, two of them with a default. A tiny language model learns to name
+facts; then train/grpo.py trains it at several prices and seeds, and what it reaches is held against three limits:
+
+    optimum   the best string for every document, of all strings, under the same scorer, negatives and price
+    naming    codes that name some values of each fact, where silence tells as well
+    Shannon   R(D) of the source: no language at all
+
+Runs that are finished are kept; after a kill the same command goes on.
+"""
+
+import logging
+import sys
+from pathlib import Path
+
+from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.recipes.shannon import ShannonRecipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = script_arguments(argv, __doc__)
+    recipe = load_recipe(ShannonRecipe, arguments.recipe, arguments.overrides)
+    if arguments.dry_run:
+        return dry_run(recipe)
+    return experiment(recipe, arguments.quiet)
+
+
+def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
+    from infoagent.data.negatives import Counts, draw_negatives
+    from infoagent.data.registry import load_data
+    from infoagent.evaluation.reached import one_thread, source_candidates
+    from infoagent.evaluation.shannon import Limits, compare_run, verdict
+    from infoagent.reporting.shannon import save_shannon, table
+    from infoagent.store import check_output_dir, provenance, write_json
+    from infoagent.training.subruns import finished_checkpoint, run_all
+    from infoagent.training.tiny_lm import TinySettings, train_tiny_lm
+
+    check_output_dir(recipe.output_dir, "shannon")
+    runs = [recipe.run(price, seed) for price in recipe.prices for seed in recipe.seeds]
+    for run in runs:
+        finished_checkpoint(run)  # a directory of another recipe is refused before the work
+    write_json(Path(recipe.output_dir) / "run.json",
+               {"kind": "shannon", "recipe": recipe.model_dump(mode="json"), **provenance()})  # fmt: skip
+    one_thread()
+
+    # 1. A language model that describes documents: any subset of the facts, truthfully.
+    train_tiny_lm(f"{recipe.output_dir}/lm", TinySettings(**recipe.lm.model_dump()), quiet)
+
+    # 2. Reinforcement learning, for each price and seed.
+    checkpoints = run_all(runs, recipe.processes, quiet)
+
+    # 3. Problems on which policies and optimum are compared: other draws than in training.
+    test = load_data(**recipe.test.model_dump(exclude={"truncate"}))
+    counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
+    candidates = source_candidates(test.problems, draw_negatives(test.problems, counts, recipe.negatives.seed))
+
+    # 4. The limits, and what each run reaches.
+    limits = Limits.find(recipe, candidates, quiet)
+    rows = [compare_run(run, checkpoint, limits, recipe) for run, checkpoint in zip(runs, checkpoints, strict=True)]
+    found = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data_revision": test.revision,
+        "rows": rows,
+        "limits": limits.to_dict(recipe),
+        "verdict": verdict(rows, recipe),
+        **provenance(),
+    }
+    write_json(f"{recipe.output_dir}/shannon.json", found)
+    for ending in ("png", "svg"):
+        save_shannon(found, f"{recipe.output_dir}/shannon.{ending}")
+    print(table(found))
+    return 0
+
+
+def dry_run(recipe: ShannonRecipe) -> int:
+    """The resolved recipe and what it will take; torch is not imported."""
+    from infoagent.data.shannon import FACTS, all_states
+
+    runs = len(recipe.prices) * len(recipe.seeds)
+    words = 4 + sum(len(fact.values) for fact in FACTS)
+    strings = sum((words - 1) ** length for length in range(recipe.longest + 1))
+    print(recipe_yaml(recipe))
+    print(
+        f"plan: {recipe.lm.steps} steps of the tiny model, then {runs} runs of {recipe.grpo.steps} steps, "
+        f"{recipe.processes} at a time\noptimum: {strings:,} strings for each of {len(all_states())} documents"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    sys.exit(exit_code(main))
