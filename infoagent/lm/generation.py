@@ -58,7 +58,7 @@ def generate_groups(
     start = time.perf_counter()
     with torch.inference_mode():
         if route_of(lm.model.config) == "packed" and batch["input_ids"].shape[1] > 1:
-            many["past_key_values"] = _shared_cache(lm.model, batch, samples)
+            many["past_key_values"] = shared_cache(lm.model, batch, samples)
         output = lm.model.generate(**many, **_sampling(lm, max_tokens, temperature, seed))
     seconds = (time.perf_counter() - start) / len(output)
     width, stop = batch["input_ids"].shape[1], _stop_ids(lm.tokenizer)
@@ -71,7 +71,7 @@ def generate_groups(
     ]
 
 
-def _shared_cache(model: Any, batch: Any, samples: int) -> Any:
+def shared_cache(model: Any, batch: Any, samples: int) -> Any:
     """The cache of all prompt tokens but the last, which `generate` still has to see, once for each sample."""
     mask = batch["attention_mask"]
     positions = (mask.cumsum(-1) - 1).clamp(min=0)

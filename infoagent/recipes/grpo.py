@@ -12,7 +12,6 @@ from infoagent.recipes.sections import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationSection,
     VllmSection,
 )
 from infoagent.recipes.training import TrainingRecipe
@@ -63,8 +62,6 @@ class GRPORecipe(TrainingRecipe):
 
     grpo: GRPOSection = GRPOSection()
     vllm: VllmSection = VllmSection()
-    validation: ValidationSection | None = None
-    """Measure checkpoints on the validation split and name the best; None does neither."""
 
     @model_validator(mode="after")
     def _reachable(self) -> GRPORecipe:

@@ -18,6 +18,7 @@ from infoagent.recipes.sections import (
     ScorerSection,
     Seed,
     TrackingSection,
+    ValidationSection,
 )
 
 
@@ -40,6 +41,8 @@ class TrainingRecipe(Section):
     reward: RewardSection = RewardSection()
     scorer: ScorerSection = ScorerSection()
     lora: LoraSection = LoraSection()
+    validation: ValidationSection | None = None
+    """Measure checkpoints on the validation split and name the best; None does neither."""
     audit: AuditSection = AuditSection()
     tracking: TrackingSection = TrackingSection()
     cost: CostSection = CostSection()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import log_softmax
 
+from infoagent.lm.generation import shared_cache
 from infoagent.lm.prefix import route_of
 
 if TYPE_CHECKING:
@@ -95,7 +96,34 @@ class Packing:
 
 
 class SharedPrefix(_Trainer):
-    """Mixed into a TRL trainer: its log-probabilities by packed rows. Where the model cannot take them, as TRL does."""
+    """Mixed into a TRL trainer: a prompt is read once for all completions of it, when they are sampled and when they
+    are trained on. Where the model or the engine cannot do that, the trainer's own way is taken."""
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> tuple[list[list[int]], Any]:
+        """(completion ids with their end of turn, no log-probabilities), sampled as TRL samples them."""
+        plugin = self.accelerator.state.deepspeed_plugin
+        sharded = self.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
+        elsewhere = self.use_vllm or self.use_transformers_continuous_batching or sharded
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        unique = [list(p) for p in dict.fromkeys(map(tuple, prompt_ids))]
+        samples = len(prompt_ids) // len(unique)
+        grouped = prompt_ids == [p for p in unique for _ in range(samples)]
+        if elsewhere or not grouped or samples == 1 or any(more) or self.args.gradient_checkpointing:
+            return super()._generate_single_turn(prompt_ids, *more)
+        if route_of(model.config) != "packed":
+            return super()._generate_single_turn(prompt_ids, *more)
+        batch = self._tokenizer.pad({"input_ids": unique}, padding=True, padding_side="left", return_tensors="pt")
+        batch = batch.to(self.accelerator.device)
+        many = {name: tensor.repeat_interleave(samples, dim=0) for name, tensor in batch.items()}
+        with torch.no_grad():
+            cache = shared_cache(model, batch, samples)
+            output = model.generate(**many, past_key_values=cache, generation_config=self.generation_config)
+        ends = set(self.eos_token_ids)
+        completions = []
+        for row in output[:, batch["input_ids"].size(1) :].tolist():
+            end = next((i for i, token in enumerate(row) if token in ends), len(row) - 1)
+            completions.append(row[: end + 1])
+        return completions, None
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from infoagent.lm.prompts import compressor_ids
-from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import DataSection, ValidationSection
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import is_sharded_launch
 from infoagent.training.preparation import Prepared, draw_budgets, prepare
 from infoagent.types import InputError
@@ -33,7 +33,7 @@ class ValidationPlan:
     seed: int
 
 
-def plan_validation(recipe: GRPORecipe, completion_tokens: int, save_steps: int) -> ValidationPlan | None:
+def plan_validation(recipe: TrainingRecipe, completion_tokens: int, save_steps: int) -> ValidationPlan | None:
     """The plan, or None where the recipe names no validation. Raises InputError, all mistakes at once."""
     section = recipe.validation
     if section is None:
@@ -78,7 +78,7 @@ def plan_validation(recipe: GRPORecipe, completion_tokens: int, save_steps: int)
     )
 
 
-def _mistakes(recipe: GRPORecipe, section: ValidationSection, save_steps: int) -> list[str]:
+def _mistakes(recipe: TrainingRecipe, section: ValidationSection, save_steps: int) -> list[str]:
     mistakes = [
         f"data.split = 'all' ({data.name}): trains on the validation problems too; set it to train, or remove validation"
         for data in recipe.all_data
@@ -103,7 +103,7 @@ def _validation_split(data: DataSection, section: ValidationSection) -> DataSect
     return data.model_copy(update={"split": "validation", "limit": section.limit})
 
 
-def _price(recipe: GRPORecipe, section: ValidationSection) -> float:
+def _price(recipe: TrainingRecipe, section: ValidationSection) -> float:
     if section.price is not None:
         return section.price
     return DEFAULT_PRICE if recipe.reward.budget is not None else recipe.reward.first_price
