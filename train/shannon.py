@@ -25,7 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     recipe = load_recipe(ShannonRecipe, arguments.recipe, arguments.overrides)
     if arguments.dry_run:
         return dry_run(recipe)
-    return experiment(recipe, arguments.quiet)
+    from infoagent.training.policy import quiet_libraries
+
+    with quiet_libraries():
+        return experiment(recipe, arguments.quiet)
 
 
 def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
@@ -37,6 +40,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     from infoagent.store import check_output_dir, provenance, write_json
     from infoagent.training.subruns import finished_checkpoint, run_all
     from infoagent.training.tiny_lm import TinySettings, train_tiny_lm
+    from infoagent.types import NEGATIVE_KINDS
 
     check_output_dir(recipe.output_dir, "shannon")
     runs = [recipe.run(price, seed) for price in recipe.prices for seed in recipe.seeds]
@@ -49,16 +53,17 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     # 1. A language model that describes documents: any subset of the facts, truthfully.
     train_tiny_lm(f"{recipe.output_dir}/lm", TinySettings(**recipe.lm.model_dump()), quiet)
 
-    # 2. Reinforcement learning, for each price and seed.
+    # 2. Problems on which policies and optimum are compared, other draws than in training, and the limits there.
+    test = load_data(**recipe.test.model_dump(exclude={"truncate"}))
+    counts = Counts(**recipe.negatives.model_dump(include=set(NEGATIVE_KINDS)))
+    candidates = source_candidates(test.problems, draw_negatives(test.problems, counts, recipe.negatives.seed))
+    limits = Limits.find(recipe, candidates, quiet)
+    limits.check_prices(recipe)
+
+    # 3. Reinforcement learning, for each price and seed.
     checkpoints = run_all(runs, recipe.processes, quiet)
 
-    # 3. Problems on which policies and optimum are compared: other draws than in training.
-    test = load_data(**recipe.test.model_dump(exclude={"truncate"}))
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
-    candidates = source_candidates(test.problems, draw_negatives(test.problems, counts, recipe.negatives.seed))
-
-    # 4. The limits, and what each run reaches.
-    limits = Limits.find(recipe, candidates, quiet)
+    # 4. What each run reaches.
     rows = [compare_run(run, checkpoint, limits, recipe) for run, checkpoint in zip(runs, checkpoints, strict=True)]
     found = {
         "recipe": recipe.model_dump(mode="json"),

@@ -77,9 +77,7 @@ def terms_of(log_probs_CD: FloatArray, problem_C: NDArray[np.intp], candidates: 
     return np.asarray(np.log(candidates.number) - np.log((np.exp(lead_CD) * candidates.counts_ND[problem_C]).sum(1)))
 
 
-def source_information(
-    log_probs_CD: FloatArray, state_C: NDArray[np.intp], probabilities_D: FloatArray
-) -> FloatArray:
+def source_information(log_probs_CD: FloatArray, state_C: NDArray[np.intp], probabilities_D: FloatArray) -> FloatArray:
     """(C,) log p(z | d) − log Σ_d' P(d') p(z | d'), in nats: what a reader who is the scorer learns about the source.
 
     Its mean over documents drawn from the source, and any compressor's z, is at most I(X;Z) (Barber and Agakov, 2003:

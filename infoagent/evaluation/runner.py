@@ -67,7 +67,7 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
     """
     mistakes: list[str] = []
     cells: list[Cell] = []
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
+    counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
     sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
     names = [data.name for data in sets]
     if len(set(names)) < len(names):

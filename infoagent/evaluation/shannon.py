@@ -26,7 +26,7 @@ from infoagent.rate_distortion.naming_code import NamedFact, best_code, naming_f
 from infoagent.rate_distortion.shannon_limit import entropy_nats, facts_curve, string_capacity_nats
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.shannon import ShannonRecipe
-from infoagent.types import Finding
+from infoagent.types import Finding, InputError
 
 SLOPES = tuple(np.geomspace(0.3, 12.0, 40).tolist())
 PRICES = tuple(np.geomspace(0.02, 1.6, 60).tolist())
@@ -73,6 +73,16 @@ class Limits:
 
     def optimum(self, price: float) -> Optimum:
         return best_strings(self.mean_terms_ZD, self.lengths_Z, self.gated_Z, price, self.gate_nats)
+
+    def check_prices(self, recipe: ShannonRecipe) -> None:
+        """Raise InputError for a price at which even the optimum earns nothing: no share of it could be given."""
+        values = {price: self.optimum(price).value_nats(self.candidates) for price in recipe.prices}
+        wrong = [
+            f"prices: at {price:g} nats a token even the best strings earn {value:.3f} nats in the mean; name a lower price"
+            for price, value in values.items() if value <= 0
+        ]  # fmt: skip
+        if wrong:
+            raise InputError(wrong)
 
     def optimum_point(self, price: float) -> dict[str, float]:
         """Tokens and nats of the best strings, means over the problems."""
@@ -139,7 +149,9 @@ class Limits:
 def compare_run(run: GRPORecipe, checkpoint: Path, limits: Limits, recipe: ShannonRecipe) -> dict[str, Any]:
     """One row: what a trained policy earns against the optimum of its price, on the same problems."""
     lm = load_policy_model(run.model.name, checkpoint)
-    sampled = sample_policy(lm, TEMPLATE, limits.candidates, recipe.samples, run.grpo.max_completion_tokens, 1.0, run.seed)
+    sampled = sample_policy(
+        lm, TEMPLATE, limits.candidates, recipe.samples, run.grpo.max_completion_tokens, 1.0, run.seed
+    )
     greedy = sample_policy(lm, TEMPLATE, limits.candidates, 1, run.grpo.max_completion_tokens, 0.0, run.seed)
     reached, at_best = (reached_by(lm, run, limits.candidates, drawn) for drawn in (sampled, greedy))
     price = run.reward.first_price

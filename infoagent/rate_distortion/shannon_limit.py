@@ -95,8 +95,7 @@ def facts_point(facts: Sequence[ArrayLike], slope: float, weights: Sequence[floa
     if any(not (np.isfinite(w) and w >= 0) for w in weights):
         raise ValueError(f"weights {weights}: must be at least 0 and finite")
     points = [
-        blahut_arimoto(p, hamming(len(np.asarray(p))), slope * weight)
-        for p, weight in zip(facts, weights, strict=True)
+        blahut_arimoto(p, hamming(len(np.asarray(p))), slope * weight) for p, weight in zip(facts, weights, strict=True)
     ]
     return RatePoint(
         sum(p.rate_nats for p in points),

@@ -68,6 +68,9 @@ class NegativesSection(Section):
     """Other parts of the same longer text."""
     counterfactual: NonNegativeInt = 4
     """The same document with the asked fact changed: what they measure is the fact."""
+    watch_only: bool = False
+    """Score the counterfactual ones and log them (mi/hard_nats), but pay nothing for them: what a policy learns without
+    them can then be seen."""
     seed: Seed = 0
 
     @property
@@ -78,6 +81,8 @@ class NegativesSection(Section):
     def _some(self) -> NegativesSection:
         if self.total == 0:
             raise ValueError("at least one of random, topic, sibling, counterfactual must be above 0")
+        if self.watch_only and self.total == self.counterfactual:
+            raise ValueError("watch_only with counterfactual documents alone: nothing is paid for; add random ones")
         return self
 
 

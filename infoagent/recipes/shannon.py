@@ -42,7 +42,7 @@ class ShannonRecipe(Section):
 
     output_dir: Name
     """The tiny model, a directory for each run, shannon.json and the plot go here."""
-    prices: list[PositiveFloat] = Field(default=[0.05, 0.35, 0.8], min_length=1)
+    prices: list[PositiveFloat] = Field(default=[0.05, 0.35, 0.7], min_length=1)
     """Nats per token, a run for each price and seed."""
     seeds: list[Seed] = Field(default=[0, 1, 2], min_length=1)
     """Of training: its problems, its adapter and its samples. The tiny model is the same for all."""

@@ -68,7 +68,17 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
 def table(found: Mapping[str, Any]) -> str:
     """A line for each run, and the verdict."""
     defaults = sorted({name for row in found["rows"] for name in row["default_said"]})
-    heads = ["price", "seed", "reward", "optimum", "ratio", "interval", "greedy", "tokens", *(f"{n} said" for n in defaults)]
+    heads = [
+        "price",
+        "seed",
+        "reward",
+        "optimum",
+        "ratio",
+        "interval",
+        "greedy",
+        "tokens",
+        *(f"{n} said" for n in defaults),
+    ]
     lines = ["  ".join(f"{head:>12}" for head in heads)]
     for row in found["rows"]:
         cells = [

@@ -58,6 +58,8 @@ class MIReward:
     """Tokens that end a completion; the trainer may know more of them than the tokenizer."""
     objective: Objective = field(default_factory=Objective)
     max_failed_share: float = 0.1
+    watch_only: bool = False
+    """Counterfactual candidates are scored and logged, and earn nothing."""
     budget_tokens: int | None = None
     """A fixed budget that the prompt names; `budget` of a row goes before it."""
     observers: list[Callable[[Sequence[ScoredCompression], int], Mapping[str, float]]] = field(default_factory=list)
@@ -100,7 +102,9 @@ class MIReward:
         self.last = [s for s in scored if s is not None]
         self._count_failures()
         if log_metric is not None:
-            for name, value in summarise(self.last, self.price, 1 + len(self.negatives[problem_index[0]])).items():
+            negatives = self.negatives[problem_index[0]]
+            candidates = 1 + sum(not (self.watch_only and n.kind == "counterfactual") for n in negatives)
+            for name, value in summarise(self.last, self.price, candidates).items():
                 log_metric(name, value)
             log_metric("scorer/seconds", time.perf_counter() - start)
             for observe in self.observers:
@@ -156,8 +160,9 @@ class MIReward:
         log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
         source_C = np.zeros(len(compressions), dtype=np.intp)  # column 0 is the source
         hard_K = np.array([False] + [n.kind == "counterfactual" for n in negatives])
-        mi = infonce_terms(log_probs_CK, source_C)
-        earned = mi if self.objective.kind == "infonce" else self.objective.terms(log_probs_CK, source_C)
+        paid_CK = log_probs_CK[:, ~hard_K] if self.watch_only else log_probs_CK
+        mi = infonce_terms(paid_CK, source_C)
+        earned = mi if self.objective.kind == "infonce" else self.objective.terms(paid_CK, source_C)
         split = []
         for columns in (~hard_K, hard_K):
             columns[0] = True

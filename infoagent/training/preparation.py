@@ -81,7 +81,7 @@ def prepare(
         _check_scorer(recipe.scorer.model, tokenizer)
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed"}))
+    counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
     prompt = recipe.prompt.model_dump()
     if recipe.reward.budget_range is not None:
         prompt["budget_tokens"] = recipe.reward.budget_range[1]
@@ -137,6 +137,7 @@ def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: Scorer | No
         scorer=scorer,
         objective=Objective(section.objective, section.clip_nats, section.information_weight, section.answer_weight),
         max_failed_share=section.max_failed_share,
+        watch_only=recipe.negatives.watch_only,
     )
 
 

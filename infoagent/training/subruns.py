@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from infoagent.training.run_directory import checkpoint_step, complete_checkpoin
 from infoagent.types import RunFailed
 
 SCRIPT = Path(__file__).resolve().parents[2] / "train" / "grpo.py"
-LOG_FILE, RECIPE_FILE = "grpo.log", "recipe.yaml"
+LOG_FILE, RECIPE_FILE, LOCK_FILE = "grpo.log", "recipe.yaml", ".lock"
 
 
 def finished_checkpoint(recipe: GRPORecipe) -> Path | None:
@@ -63,9 +64,20 @@ def run_all(recipes: Sequence[GRPORecipe], processes: int, quiet: bool = False) 
 def _start(recipe: GRPORecipe) -> subprocess.Popen[bytes]:
     directory = Path(recipe.output_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / RECIPE_FILE).write_text(recipe_yaml(recipe), encoding="utf-8")
-    # one thread each: several processes with a thread for every core stand in each other's way
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with open(directory / LOG_FILE, "ab") as log:
-        command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    # the child keeps the lock, and keeps it when this process is killed: no second one may train beside it
+    lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunFailed(
+                f"{directory}: is still being trained by an earlier command; wait for it, or end that process"
+            ) from error
+        (directory / RECIPE_FILE).write_text(recipe_yaml(recipe), encoding="utf-8")
+        # one thread each: several processes with a thread for every core stand in each other's way
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        with open(directory / LOG_FILE, "ab") as log:
+            command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
+            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, pass_fds=(lock,))
+    finally:
+        os.close(lock)

@@ -52,7 +52,7 @@ class TinySettings:
     learning_rate: float = 3e-3
     naming_share: float = 0.5
     """Probability that a description names a fact; descriptions that name none are drawn again."""
-    junk_share: float = 0.05
+    junk_share: float = 0.03
     junk_stop: float = 0.5
     """Probability that a random string ends after each of its tokens."""
     seed: int = 0
@@ -83,7 +83,9 @@ def tiny_tokenizer() -> Any:
 def draw_description(state: State, settings: TinySettings, rng: np.random.Generator) -> list[str]:
     """The values that a description names, in the order of the facts; at least one."""
     while True:
-        named = [value for value, said in zip(state, rng.random(len(state)) < settings.naming_share, strict=True) if said]
+        named = [
+            value for value, said in zip(state, rng.random(len(state)) < settings.naming_share, strict=True) if said
+        ]
         if named:
             return named
 

@@ -62,7 +62,9 @@ def test_the_optimum_is_that_of_all_policies(table, price):
             for o, n in zip(own, negatives, strict=True)
         ])  # fmt: skip
 
-    every = [dict(zip(present, zs, strict=True)) for zs in itertools.product(range(len(log_probs)), repeat=len(present))]
+    every = [
+        dict(zip(present, zs, strict=True)) for zs in itertools.product(range(len(log_probs)), repeat=len(present))
+    ]
     assert found.value_nats(candidates) == pytest.approx(max(value(policy) for policy in every), abs=1e-9)
     assert found.value_nats(candidates) == pytest.approx(value({d: int(found.best_D[d]) for d in present}), abs=1e-9)
     assert all(found.best_D[d] == -1 and np.isnan(found.reward_D[d]) for d in set(range(log_probs.shape[1])) - set(own))
@@ -87,7 +89,9 @@ def test_a_bound_on_the_length_rules_longer_strings_out():
     found = best_strings(mean_terms(log_probs, candidates), np.array([0, 1]), np.zeros(2, dtype=bool), 0.2, -1.0)
     assert found.best_D[0] == 1
     assert found.ruled_out(candidates, longest=1) == 1.0  # log 2 − 0.2 against log 2 − 0.4
-    cheap = best_strings(mean_terms(log_probs - 3 * np.eye(2), candidates), np.array([0, 3]), np.zeros(2, bool), 0.2, -1.0)
+    cheap = best_strings(
+        mean_terms(log_probs - 3 * np.eye(2), candidates), np.array([0, 3]), np.zeros(2, bool), 0.2, -1.0
+    )
     assert cheap.ruled_out(candidates, longest=1) == 0.0
 
 

@@ -26,7 +26,8 @@ def named_facts(draw):
 def every_code(facts):
     """All products of a set of said values for each fact."""
     sets = [
-        [s for size in range(len(f.costs) + 1) for s in itertools.combinations(range(len(f.costs)), size)] for f in facts
+        [s for size in range(len(f.costs) + 1) for s in itertools.combinations(range(len(f.costs)), size)]
+        for f in facts
     ]
     return [code_point(facts, said) for said in itertools.product(*sets)]
 

@@ -70,9 +70,7 @@ def test_independent_facts_equal_their_joint_alphabet(facts, slope, data):
     weights = [data.draw(st.floats(0.2, 2.0)) for _ in facts]
     joint = [math.prod(p) for p in itertools.product(*facts)]
     states = list(itertools.product(*(range(len(p)) for p in facts)))
-    distortion = [
-        [sum(w * (a != b) for w, a, b in zip(weights, x, y, strict=True)) for y in states] for x in states
-    ]
+    distortion = [[sum(w * (a != b) for w, a, b in zip(weights, x, y, strict=True)) for y in states] for x in states]
     together, apart = blahut_arimoto(joint, distortion, slope), facts_point(facts, slope, weights)
     room = together.gap_nats + apart.gap_nats + 1e-9
     assert together.rate_nats + slope * together.distortion == pytest.approx(
