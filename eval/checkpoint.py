@@ -3,24 +3,24 @@
     python eval/checkpoint.py configs/eval/records.yaml checkpoint=runs/records-grpo/checkpoint-100 [key=value ...]
 
 The checkpoint takes the place of the recipe's first `lm` compressor and nothing else changes: same problems, prompts,
-negatives, seeds, same frozen scorer and predictors. Differences are taken problem by problem, so that the interval
-holds what the training did and not how hard the documents are. Frozen records that eval/frozen.py left in the same
-output_dir are reused.
+negatives, seeds, same frozen scorer and predictors. An any-rate checkpoint takes the place of every `lm` compressor
+whose prompt names a budget. Differences are taken problem by problem, so that the interval holds what the training did
+and not how hard the documents are. Frozen records that eval/frozen.py left in the same output_dir are reused.
 """
 
 import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
-from infoagent.lm.models import adapter_prompt, check_adapter
-from infoagent.recipes import EvaluationRecipe
+from infoagent.lm.models import adapter_budget_range, adapter_prompt, check_adapter
+from infoagent.recipes import EvaluationRecipe, PromptSection
 from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     recipe = load_recipe(EvaluationRecipe, arguments.recipe, arguments.overrides)
-    frozen_label, trained_label, recipe = with_checkpoint(recipe)
+    pairs, recipe = with_checkpoint(recipe)
     if arguments.dry_run:
         from infoagent.evaluation.plan import describe_evaluation
 
@@ -31,51 +31,76 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.runner import plan_cells
     from infoagent.evaluation.session import run_evaluation
     from infoagent.evaluation.summary import compare
-    from infoagent.reporting.tables import COLUMNS, COMPARISON_COLUMNS, as_text, comparison_rows, summary_row
+    from infoagent.reporting.tables import (
+        ADHERENCE_COLUMNS,
+        COLUMNS,
+        COMPARISON_COLUMNS,
+        adherence_rows,
+        as_text,
+        comparison_rows,
+        summary_row,
+    )
     from infoagent.store import write_json
 
     cells = plan_cells(recipe)
     records, summaries = run_evaluation(recipe, cells, arguments.quiet)
     print(as_text(COLUMNS, [summary_row(s) for s in summaries]))
 
+    if adherence_rows(summaries):
+        print("\n" + as_text(ADHERENCE_COLUMNS, adherence_rows(summaries)))
+
     comparisons = []
     for section in {cell.data.name: cell.data for cell in cells}.values():
-        trained, frozen = (
-            [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == section.name]
-            for label in (trained_label, frozen_label)
-        )
-        comparison = compare(trained, frozen, recipe.price)
-        comparisons.append(
-            {"data": section.name, "trained": trained_label, "frozen": frozen_label, "price": recipe.price,
-             "checkpoint": recipe.checkpoint, "values": comparison}
-        )  # fmt: skip
-        print(f"\n{trained_label} against {frozen_label} on {section.name} ({section.split}), paired, 95 % intervals:")
-        print(as_text(COMPARISON_COLUMNS, comparison_rows(comparison)))
+        for frozen_label, trained_label in pairs:
+            trained, frozen = (
+                [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == section.name]
+                for label in (trained_label, frozen_label)
+            )
+            comparison = compare(trained, frozen, recipe.price)
+            comparisons.append(
+                {"data": section.name, "trained": trained_label, "frozen": frozen_label, "price": recipe.price,
+                 "checkpoint": recipe.checkpoint, "values": comparison}
+            )  # fmt: skip
+            print(
+                f"\n{trained_label} against {frozen_label} on {section.name} ({section.split}), paired, 95 % intervals:"
+            )
+            print(as_text(COMPARISON_COLUMNS, comparison_rows(comparison)))
     write_json(Path(recipe.output_dir) / "comparison.json", comparisons)
     print(f"\ncomparison: {recipe.output_dir}/comparison.json")
     return 0
 
 
-def with_checkpoint(recipe: EvaluationRecipe) -> tuple[str, str, EvaluationRecipe]:
-    """(label of the frozen compressor, label of the trained one, the recipe with the trained one added)."""
+def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], EvaluationRecipe]:
+    """((label of a frozen compressor, label of the trained one beside it), …) and the recipe with the latter added."""
     if recipe.checkpoint is None:
         raise InputError("checkpoint: must be given, e.g. checkpoint=runs/records-grpo/checkpoint-100")
-    frozen = next((c for c in recipe.compressors if c.kind == "lm"), None)
-    if frozen is None:
-        raise InputError("compressors: none of them is of kind lm; the checkpoint needs one to be compared with")
-    check_adapter(recipe.checkpoint, frozen.model.name)
-    prompt = adapter_prompt(recipe.checkpoint)
-    if prompt and prompt != frozen.prompt.model_dump():
+    any_rate = adapter_budget_range(recipe.checkpoint) is not None
+    frozen = [c for c in recipe.compressors if c.kind == "lm" and (c.prompt.budget_tokens is not None or not any_rate)]
+    if not frozen:
         raise InputError(
-            f"checkpoint: was trained with the prompt {prompt}; give compressor {frozen.label!r} the same prompt"
+            "compressors: none is of kind lm with a prompt.budget_tokens, which this any-rate checkpoint follows"
+            if any_rate
+            else "compressors: none of them is of kind lm; the checkpoint needs one to be compared with"
         )
-    label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
-    if label in [c.label for c in recipe.compressors]:
-        raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
-    trained = frozen.model_copy(
-        update={"label": label, "model": frozen.model.model_copy(update={"adapter": recipe.checkpoint})}
-    )
-    return frozen.label, label, recipe.model_copy(update={"compressors": [*recipe.compressors, trained]})
+    frozen = frozen if any_rate else frozen[:1]
+    check_adapter(recipe.checkpoint, frozen[0].model.name)
+    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
+    name = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
+    pairs, trained = [], []
+    for compressor in frozen:
+        fits = {"template": True} if any_rate else None
+        if prompt.model_dump(include=fits) != compressor.prompt.model_dump(include=fits):
+            raise InputError(
+                f"checkpoint: was trained with the prompt {prompt.model_dump()}; give compressor {compressor.label!r} "
+                "the same prompt"
+            )
+        label = f"{name} at {compressor.prompt.budget_tokens}" if any_rate else name
+        if label in [c.label for c in recipe.compressors]:
+            raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
+        model = compressor.model.model_copy(update={"adapter": recipe.checkpoint})
+        trained.append(compressor.model_copy(update={"label": label, "model": model}))
+        pairs.append((compressor.label, label))
+    return pairs, recipe.model_copy(update={"compressors": [*recipe.compressors, *trained]})
 
 
 if __name__ == "__main__":

@@ -25,11 +25,13 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.evaluation.runner import plan_cells
     from infoagent.evaluation.session import run_evaluation
-    from infoagent.reporting.tables import COLUMNS, as_text, summary_row
+    from infoagent.reporting.tables import ADHERENCE_COLUMNS, COLUMNS, adherence_rows, as_text, summary_row
 
     cells = plan_cells(recipe)  # everything that can be wrong is found before a model loads
     _, summaries = run_evaluation(recipe, cells, arguments.quiet)
     print(as_text(COLUMNS, [summary_row(s) for s in summaries]))
+    if adherence_rows(summaries):
+        print("\n" + as_text(ADHERENCE_COLUMNS, adherence_rows(summaries)))
     print(f"\nrecords: {recipe.output_dir}/records.jsonl")
     return 0
 

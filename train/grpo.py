@@ -72,7 +72,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     from infoagent.tracking import Tracker
     from infoagent.training.audit_callback import audit_callbacks
     from infoagent.training.callbacks import RunCallback
-    from infoagent.training.faults import failed_writes
+    from infoagent.training.faults import one_line_faults
     from infoagent.training.policy import frozen_scorer, load_policy, quiet_libraries, trainer_arguments, trainer_class
     from infoagent.training.validation import describe_best, validation_callbacks
 
@@ -117,7 +117,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         print(f"resuming from {resume_from}", file=sys.stderr)
     failed = True
     try:
-        with failed_writes():
+        with one_line_faults():
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
         failed = False
     finally:

@@ -11,8 +11,8 @@ log K + log r is a lower bound of I(X;Z) where X are the facts, and never exceed
 
     naming everything earns log K − log(1 + n), n the negatives with the same facts, n ~ Binomial(K − 1, P(x)),
 
-which is below −log P(x) in the mean (by Jensen about (1 − P(x)) / (2 (K − 1) P(x)) nats where n is large). Were the own facts
-left out of the negatives, naming everything would always earn log K, which is above the entropy: no information.
+whose mean lies between −log(P(x) + (1 − P(x)) / K) and −log P(x). Were the own facts left out of the negatives, naming
+everything would always earn log K, which can be more than there is to know.
 
 A problem is a function of (seed, split, index).
 """

@@ -36,8 +36,6 @@ class Reached:
     """Values of one policy; (N,) means over the samples of each problem."""
 
     reward_N: NDArray[np.float64]
-    mi_nats_N: NDArray[np.float64]
-    """log K + log r among the K candidates; NaN where a sample of the problem was gated."""
     source_nats_N: NDArray[np.float64]
     """Against the whole source with its probabilities: the mean is at most I(X;Z)."""
     tokens_N: NDArray[np.float64]
@@ -113,7 +111,6 @@ def reached_by(
 
     return Reached(
         reward_N=means(reward_C),
-        mi_nats_N=means(np.where(gated_C, np.nan, terms_C)),
         source_nats_N=means(nats_C),
         tokens_N=means(tokens_C),
         default_said=_default_said([z.text.split() for z in compressions], problem_C, candidates),

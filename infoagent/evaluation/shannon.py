@@ -52,11 +52,17 @@ class Limits:
     @classmethod
     def find(cls, recipe: ShannonRecipe, candidates: Candidates, quiet: bool) -> Limits:
         """Score every string of at most `longest` tokens under every state by the frozen model."""
-        lm = load(f"{recipe.output_dir}/lm", dtype="float32", device="cpu")
+        directory = Path(recipe.output_dir) / "lm"
+        lm = load(str(directory), dtype="float32", device="cpu")
         stop = int(lm.tokenizer.eos_token_id)
         alphabet = tuple(i for i in range(len(lm.tokenizer)) if i != stop)
-        prompts = state_prompts(lm.tokenizer, TEMPLATE)
-        log_probs_ZD = string_log_probs(lm.model, prompts, alphabet, stop, recipe.longest, quiet)
+        table = directory / f"strings-{recipe.longest}.npy"  # beside the weights: it goes when they go
+        if not table.is_file():
+            prompts = state_prompts(lm.tokenizer, TEMPLATE)
+            work = table.with_name(f".work-{table.name}")
+            np.save(work, string_log_probs(lm.model, prompts, alphabet, stop, recipe.longest, quiet))
+            work.replace(table)
+        log_probs_ZD = np.load(table)
         blank_V = blank_tokens(lm.tokenizer)
         gated_Z = np.array([all(blank_V[t] for t in string_at(z, alphabet)) for z in range(len(log_probs_ZD))])
         probabilities_D = state_probabilities()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from infoagent.audit import MEASURES, distinct_n
 from infoagent.information import MIEstimate, estimate_mi, infonce_terms, mean_interval, paired_difference
+from infoagent.rate_distortion.adherence import adherence
 from infoagent.types import Finding
 
 Record = dict[str, Any]
@@ -123,6 +124,10 @@ def _summary(
         "predictors": {},
     }
     scored = [r for r in good if "log_probs" in r]
+    asked = rows[0]["compressor"].get("prompt", {}).get("budget_tokens")
+    if asked is not None and scored:
+        kept = adherence([asked] * len(scored), [r["rate_tokens"] for r in scored], [r["document_id"] for r in scored])
+        result["adherence"] = {"requested_tokens": asked, **asdict(kept)}
     for name, quantity in compression_quantities(price).items():
         found = finding(good, quantity)
         if found is not None and not name.startswith("mi/"):  # MI comes with its ceiling, below

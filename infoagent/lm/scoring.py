@@ -70,6 +70,7 @@ class Scorer:
         memory_mib: int = DEFAULT_MEMORY_MIB,
         base_only: bool = False,
         pack_tokens: int | None = None,
+        remember: int = 0,
     ) -> None:
         if memory_mib < 1 or (pack_tokens is not None and pack_tokens < 1):
             raise ValueError(f"memory_mib = {memory_mib}, pack_tokens = {pack_tokens}: must be at least 1")
@@ -77,6 +78,9 @@ class Scorer:
         self.base_only = base_only
         self.memory_mib = memory_mib
         self.pack_tokens = pack_tokens
+        self.remember = remember
+        """`score` keeps so many values: for a frozen model whose pairs recur, as those of a small source do."""
+        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
         self.route: Route = route_of(model.config)
         self.prefix_tokens = 0
         """Prefix tokens that went through the model so far (shared ones once)."""
@@ -94,12 +98,17 @@ class Scorer:
 
         Raises ValueError for an empty prefix or continuation, FloatingPointError where the model returns NaN.
         """
-        distinct = list(dict.fromkeys(tuple(prefix) for prefix in prefixes))  # equal prefixes are computed once
-        log_probs_CD = np.full((len(continuations), len(distinct)), np.nan)
-        for k, columns in self.score_tokens(distinct, continuations):
-            log_probs_CD[:, k] = [c.sum(dtype=np.float64) for c in columns]
-        place = {prefix: k for k, prefix in enumerate(distinct)}
-        return log_probs_CD[:, [place[tuple(prefix)] for prefix in prefixes]]
+        # equal prefixes and equal continuations are computed once
+        distinct_D = list(dict.fromkeys(tuple(prefix) for prefix in prefixes))
+        strings_S = list(dict.fromkeys(tuple(continuation) for continuation in continuations))
+        if len(self._known) > self.remember:
+            self._known.clear()
+        found = self._known if self.remember else {}
+        wanted = [[s for s, string in enumerate(strings_S) if (prefix, string) not in found] for prefix in distinct_D]
+        for k, columns in self.score_tokens(distinct_D, strings_S, wanted):
+            for s, column in zip(wanted[k], columns, strict=True):
+                found[distinct_D[k], strings_S[s]] = float(column.sum(dtype=np.float64))
+        return np.array([[found[tuple(prefix), tuple(c)] for prefix in prefixes] for c in continuations])
 
     def score_tokens(
         self,

@@ -5,13 +5,13 @@ from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
-from infoagent.recipes.sections import DataSection, ModelSection
+from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.shannon import ShannonRecipe
 
 __all__ = [
     "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
-    "ModelSection", "SFTRecipe", "ShannonRecipe", "recipe_schema",
+    "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {

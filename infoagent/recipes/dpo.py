@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from infoagent.config import Section
-from infoagent.recipes.sections import Name, PositiveFloat, PositiveInt, ValidationSection
+from infoagent.recipes.sections import Name, PositiveFloat, PositiveInt
 from infoagent.recipes.sft import FitSection, SamplingSection, check_fixed_price
 from infoagent.recipes.training import TrainingRecipe
 
@@ -65,8 +65,6 @@ class DPORecipe(TrainingRecipe):
     """For own samples."""
     pairs: PairsSection = PairsSection()
     dpo: DPOSection = DPOSection()
-    validation: ValidationSection | None = None
-    """Measure checkpoints on the validation split and name the best; None does neither."""
 
     @model_validator(mode="after")
     def _fixed_price(self) -> DPORecipe:

@@ -255,6 +255,8 @@ class ScorerSection(Section):
     """None: the base model itself, with the adapter disabled, at no extra memory. A frozen model by name else."""
     memory_mib: PositiveInt = 1024
     """Memory of a scoring pass in MiB, beside the weights and the cache of one document."""
+    remember: NonNegativeInt = 0
+    """Keep so many log-probabilities, for sources so small that the same texts come again; 0 keeps none."""
 
 
 class AuditSection(Section):

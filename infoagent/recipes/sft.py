@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from infoagent.config import Section
-from infoagent.recipes.sections import NonNegativeInt, PositiveFloat, PositiveInt, ValidationSection
+from infoagent.recipes.sections import NonNegativeInt, PositiveFloat, PositiveInt
 from infoagent.recipes.training import TrainingRecipe
 
 
@@ -85,8 +85,6 @@ class SFTRecipe(TrainingRecipe):
     sampling: SamplingSection = SamplingSection()
     selection: SelectionSection = SelectionSection()
     sft: SFTSection = SFTSection()
-    validation: ValidationSection | None = None
-    """Measure the checkpoint of each round on the validation split and name the best; None does neither."""
 
     @model_validator(mode="after")
     def _fixed_price(self) -> SFTRecipe:

@@ -19,6 +19,7 @@ from infoagent.recipes.sections import (
     PositiveInt,
     PromptSection,
     RewardSection,
+    ScorerSection,
     Seed,
     TrackingSection,
 )
@@ -93,6 +94,7 @@ class ShannonRecipe(Section):
             prompt=PromptSection(template="plain-v1"),
             negatives=self.negatives,
             reward=RewardSection(price=price, truncated_penalty_nats=self.truncated_penalty_nats),
+            scorer=ScorerSection(remember=1_000_000),  # 72 documents, and few different texts
             lora=self.lora,
             grpo=self.grpo,
             audit=AuditSection(enabled=False),

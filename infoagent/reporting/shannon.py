@@ -24,7 +24,11 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
         (limits["capacity"], "Shannon: the most that any string code of this vocabulary can tell", PALETTE[5], "-."),
         (limits["naming"], "naming code: silence tells as well", PALETTE[2], "--"),
     ):
-        left.plot([p["tokens"] for p in line], [p["nats"] for p in line], style, color=colour, label=label)
+        # all is told where a line meets H(X)
+        until = 1 + next(i for i, p in enumerate(line) if p["nats"] >= limits["entropy_nats"] - 1e-9)
+        left.plot(
+            [p["tokens"] for p in line[:until]], [p["nats"] for p in line[:until]], style, color=colour, label=label
+        )
     line = limits["optimum_line"]
     left.plot([p["tokens"] for p in line], [p["source_nats"] for p in line], "-", color=INK, linewidth=1.2,
               label="enumerated optimum under the frozen scorer, over prices")  # fmt: skip

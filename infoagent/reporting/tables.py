@@ -113,3 +113,33 @@ def as_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for line in [columns, *rows]
     ]
     return "\n".join([lines[0], "-" * min(len(lines[0]) + 4, sum(widths) + 2 * len(widths)), *lines[1:]])
+
+
+ADHERENCE_COLUMNS = (
+    "compressor",
+    "asked (tokens)",
+    "median achieved",
+    "median |achieved − asked| / asked",
+    "over budget",
+)
+
+
+def adherence_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Asked and achieved lengths of the compressors that were asked for one."""
+    rows = []
+    for summary in summaries:
+        if "adherence" not in summary:
+            continue
+        a = summary["adherence"]
+        error = a["median_error"]
+        span = "" if math.isnan(error["low"]) else f" [{100 * error['low']:.0f}, {100 * error['high']:.0f}]"
+        rows.append(
+            [
+                summary["label"],
+                str(a["requested_tokens"]),
+                f"{a['median_achieved']:.0f}",
+                f"{100 * error['value']:.0f} %{span}",
+                f"{100 * a['over_budget']:.0f} %",
+            ]
+        )
+    return rows

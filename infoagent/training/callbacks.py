@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
-from infoagent.training.faults import check_finite
+from infoagent.training.faults import check_finite, check_finite_weights
 from infoagent.training.model_card import write_card
 from infoagent.training.price_control import PriceControl, mean_over_processes
 from infoagent.training.run_directory import mark_complete, superfluous_checkpoints
@@ -92,7 +92,8 @@ class RunCallback(TrainerCallback):
         )
         self._bar.update(state.global_step - self._bar.n)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+        check_finite_weights(state.global_step, model)
         if torch.distributed.is_initialized():
             torch.distributed.barrier()  # other processes may still be writing their part of the checkpoint
         if self.tracker is not None:

@@ -12,10 +12,11 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 from infoagent.tracking import Tracker
 from infoagent.training.callbacks import step_metrics
-from infoagent.training.faults import check_finite, failed_writes
+from infoagent.training.faults import check_finite, check_finite_weights, one_line_faults
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import mark_complete
 
+LEARNING_RATE = "the learning_rate"
 PREFERENCE_NAMES = {
     "rewards/margins": "preference/margin_nats",
     "rewards/accuracies": "preference/accuracy",
@@ -52,7 +53,7 @@ class FitCallback(TrainerCallback):
         if logs is None or "loss" not in logs:  # the summary after the last step
             return
         step = self.offset + state.global_step
-        check_finite(step, logs, "the learning_rate")
+        check_finite(step, logs, LEARNING_RATE)
         metrics = step_metrics(logs) | {ours: logs[name] for name, ours in PREFERENCE_NAMES.items() if name in logs}
         if state.global_step == 1:
             metrics = {**self.first, **metrics}
@@ -60,8 +61,9 @@ class FitCallback(TrainerCallback):
         self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         self._bar.update(state.global_step - self._bar.n)
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         step = self.offset + state.global_step
+        check_finite_weights(step, model)
         checkpoint, facts = Path(args.output_dir) / f"checkpoint-{state.global_step}", {**self.facts, "step": step}
         write_card(checkpoint, facts=facts)
         mark_complete(checkpoint, **facts)
@@ -76,5 +78,5 @@ def run_trainer(trainer: Any, resume_from: Path | None) -> None:
         trainer.remove_callback(printer)
     if resume_from is not None:
         print(f"resuming from {resume_from}", file=sys.stderr)
-    with failed_writes():
+    with one_line_faults(LEARNING_RATE):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -44,13 +44,13 @@ def frozen_scorer(recipe: GRPORecipe, trainer: Any) -> Scorer:
     named = recipe.scorer.model
     if named is None and not _is_sharded(trainer):
         policy = trainer.accelerator.unwrap_model(trainer.model)
-        return Scorer(policy, recipe.scorer.memory_mib, base_only=True)
+        return Scorer(policy, recipe.scorer.memory_mib, base_only=True, remember=recipe.scorer.remember)
     section = named or recipe.model
     if named is None:
         logger.info("the policy is sharded over processes: loading a full copy of the base as the scorer")
     with _unsharded(trainer):
         model = load_weights(resolve(section.name, section.revision), section.dtype, str(trainer.accelerator.device))
-    return Scorer(model.requires_grad_(False), recipe.scorer.memory_mib)
+    return Scorer(model.requires_grad_(False), recipe.scorer.memory_mib, remember=recipe.scorer.remember)
 
 
 @contextlib.contextmanager

@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import log_softmax
+from trl import GRPOTrainer
 
 from infoagent.lm.generation import shared_cache
 from infoagent.lm.prefix import route_of
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as _Trainer  # RLOOTrainer has the same method
-else:
-    _Trainer = object
+_Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +97,9 @@ class SharedPrefix(_Trainer):
     """Mixed into a TRL trainer: a prompt is read once for all completions of it, when they are sampled and when they
     are trained on. Where the model or the engine cannot do that, the trainer's own way is taken."""
 
-    def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> tuple[list[list[int]], Any]:
-        """(completion ids with their end of turn, no log-probabilities), sampled as TRL samples them."""
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> Any:
+        """Completion ids with their end of turn, sampled as TRL samples them; GRPO's trainer also wants the engine's
+        log-probabilities, of which there are none here."""
         plugin = self.accelerator.state.deepspeed_plugin
         sharded = self.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
         elsewhere = self.use_vllm or self.use_transformers_continuous_batching or sharded
@@ -108,7 +107,8 @@ class SharedPrefix(_Trainer):
         unique = [list(p) for p in dict.fromkeys(map(tuple, prompt_ids))]
         samples = len(prompt_ids) // len(unique)
         grouped = prompt_ids == [p for p in unique for _ in range(samples)]
-        if elsewhere or not grouped or samples == 1 or any(more) or self.args.gradient_checkpointing:
+        pictures = any(more[:2]) or any(more[3:])  # images, their fields, tool images; between them the group size
+        if elsewhere or not grouped or samples == 1 or pictures or self.args.gradient_checkpointing:
             return super()._generate_single_turn(prompt_ids, *more)
         if route_of(model.config) != "packed":
             return super()._generate_single_turn(prompt_ids, *more)
@@ -123,7 +123,7 @@ class SharedPrefix(_Trainer):
         for row in output[:, batch["input_ids"].size(1) :].tolist():
             end = next((i for i, token in enumerate(row) if token in ends), len(row) - 1)
             completions.append(row[: end + 1])
-        return completions, None
+        return (completions, None) if isinstance(self, GRPOTrainer) else completions
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -63,6 +63,7 @@ def tiny_tokenizer() -> Any:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
+    # unknown words have a token, but no special one: what follows a header must not look like an end of turn
     words = [END, UNKNOWN, TELL, QUERY, *(value for fact in FACTS for value in fact.values)]
     backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token=UNKNOWN))
     backend.normalizer = normalizers.Replace(Regex(MARK + r" \d+ "), "")
@@ -71,7 +72,6 @@ def tiny_tokenizer() -> Any:
         tokenizer_object=backend,
         eos_token=END,
         pad_token=END,
-        unk_token=UNKNOWN,
         additional_special_tokens=[TELL],
         model_max_length=64,
         clean_up_tokenization_spaces=False,

@@ -76,7 +76,38 @@ def test_equal_prefixes_give_equal_columns_and_are_computed_once():
     scorer = Scorer(MODEL)
     matrix = scorer.score([[1, 2, 3, 4, 5]] * 3, [[6, 7], [8]])
     assert matrix[:, 0] == pytest.approx(matrix[:, 2], abs=1e-6)
-    assert scorer.prefix_tokens == 5 + 1 + 1  # the last token runs again, for its logits
+    assert scorer.prefix_tokens == 5
+
+
+def test_equal_continuations_are_computed_once():
+    scorer = Scorer(MODEL)
+    matrix = scorer.score([[1, 2, 3]], [[6, 7, 8], [9], [6, 7, 8]])
+    assert scorer.continuation_tokens == 2  # the first token is scored by the prefix, the last predicts nothing scored
+    assert matrix[0] == matrix[2] != matrix[1]
+
+
+def test_a_scorer_that_remembers_says_the_same_and_computes_less():
+    rng = np.random.default_rng(0)
+    prefixes = [random_ids(rng, 4, 9) for _ in range(3)]
+    continuations = [random_ids(rng, 2, 6) for _ in range(4)]
+    plain, remembering = Scorer(MODEL), Scorer(MODEL, remember=100)
+    remembering.score(prefixes[:2], continuations[:3])
+    counted = remembering.prefix_tokens
+    expected = plain.score(prefixes, continuations)
+    assert remembering.score(prefixes, continuations) == pytest.approx(expected, abs=2e-4)
+    work = remembering.prefix_tokens, remembering.continuation_tokens
+    assert counted < work[0]  # the third prefix is new
+    again = remembering.score(prefixes[::-1], continuations[::-1])
+    assert again == pytest.approx(expected[::-1, ::-1], abs=2e-4)
+    assert (remembering.prefix_tokens, remembering.continuation_tokens) == work
+
+
+def test_a_scorer_forgets_when_it_holds_too_much():
+    scorer = Scorer(MODEL, remember=2)
+    scorer.score([[1, 2]], [[3], [4], [5]])
+    computed = scorer.prefix_tokens
+    scorer.score([[1, 2]], [[3]])
+    assert scorer.prefix_tokens > computed
 
 
 def test_shared_beginnings_are_computed_once():

@@ -147,10 +147,3 @@ def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, samples, tmp_pat
     for message in messages:
         assert any(message in line for line in lines), result.stderr
     assert not out.exists()
-
-
-def test_a_margin_that_no_pair_has_ends_with_code_1(tiny_dir, samples, tmp_path):
-    result = run_script("train/dpo.py", *overrides(tiny_dir, tmp_path / "run", samples, "pairs.margin_nats=99"))
-    assert result.returncode == 1
-    assert "differ by 99 nats of reward" in result.stderr
-    assert not (tmp_path / "run").exists()

@@ -1,7 +1,10 @@
 """train/grpo.py as a user runs it: killed and resumed, on two processes, refused with one line."""
 
+import itertools
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +24,7 @@ def overrides(tiny_dir, out, steps=6):
         "data.min_words=30", "data.max_words=40", f"grpo.steps={steps}", "grpo.num_generations=4", "grpo.prompts_per_step=2",
         "grpo.max_completion_tokens=10", "grpo.save_steps=2", "grpo.learning_rate=0.01", "tracking.wandb=disabled",
         "lora.r=4", "negatives.random=2", "negatives.counterfactual=2",
+        "reward.price=null", "reward.budget=6", "reward.price_warmup_steps=1",
     ]  # fmt: skip
 
 
@@ -57,6 +61,10 @@ def test_a_run_leaves_its_record(unbroken):
     assert run["data_revision"].startswith("sha256:")
     assert run["recipe"]["seed"] == 0
     assert (unbroken / "samples.jsonl").is_file()
+    assert rows[1]["rate/price"] == pytest.approx(0.02)  # the first step is the warm-up
+    for row, after in itertools.pairwise(rows[1:]):
+        expected = row["rate/price"] + 0.01 * (row["rate/tokens"] / 6 - 1)
+        assert after["rate/price"] == pytest.approx(max(0.0, expected), abs=1e-6)
     record = json.loads((unbroken / "checkpoint-6" / "infoagent.json").read_text())
     assert record["step"] == 6
     assert record["prompt"]["template"] == "query-v1"
@@ -105,6 +113,51 @@ def test_a_finished_run_is_left_as_it_is(tiny_dir, unbroken):
     assert not (unbroken / "checkpoint-7").exists()
 
 
+def test_rloo_follows_a_budget_of_each_prompt(tiny_dir, tmp_path):
+    out = tmp_path / "run"
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out, steps=2), "reward.budget=null",
+                        "reward.budget_range=[3, 8]", "grpo.algorithm=rloo", "reward.objective=tv")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    rows = read_jsonl(out / "metrics.jsonl")
+    assert all({"rate/adherence_error", "rate/over_budget", "reward/budget"} <= set(row) for row in rows)
+    assert all(abs(row["reward/mi"]) <= 1 for row in rows)  # total variation
+    budgets = {row["budget"] for row in read_jsonl(out / "samples.jsonl")}
+    assert budgets <= set(range(3, 9))
+    assert json.loads((out / "checkpoint-2" / "infoagent.json").read_text())["budget_range"] == [3, 8]
+
+
+def small_files():
+    """No file may grow beyond 20 kB: a write fails in its middle, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_no_other(tiny_dir, tmp_path, unbroken):
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    for late in ("checkpoint-4", "checkpoint-6"):
+        shutil.rmtree(out / late)
+    before = {f.name: f.read_bytes() for f in (out / "checkpoint-2").iterdir()}
+    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=small_files)
+    assert result.returncode == 1, result.stderr
+    assert "failed: " in result.stderr
+    assert "run the same command again" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert {f.name: f.read_bytes() for f in (out / "checkpoint-2").iterdir()} == before
+    assert not (out / "checkpoint-4" / "infoagent.json").exists()
+
+
+def test_a_policy_that_breaks_ends_the_run_without_a_broken_checkpoint(tiny_dir, tmp_path):
+    out = tmp_path / "run"
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out), "grpo.learning_rate=1e38", "grpo.warmup_steps=0",
+                        "grpo.save_steps=1")  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert "failed: " in result.stderr
+    assert "lower the learning rate" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(out.glob("checkpoint-*/infoagent.json"))
+
+
 def test_two_processes_share_the_work(tiny_dir, tmp_path):
     out = tmp_path / "run"
     launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
@@ -139,6 +192,17 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
         (["configs/train/records.yaml", "negatives.sibling=2", "model.name={tiny}"], ["negatives.sibling = 2"]),
         (["configs/train/records.yaml", "model.adapter=x", "model.name={tiny}"], ["name it as init_adapter"]),
         (["configs/train/records.yaml", "data.limit=1", "model.name={tiny}"], ["fewer than grpo.prompts_per_step = 2"]),
+        (["configs/train/records.yaml", "reward.budget=10"], ["price 0.02 and budget 10 are both set"]),
+        (["configs/train/budget.yaml", "reward.budget=0.5"], ["budget 0.5: must be at least 1"]),
+        (["configs/train/budget.yaml", "reward.budget=41"], ["reward.budget: 41 is above max_completion_tokens 40"]),
+        (["configs/train/any_rate.yaml", "reward.budget_range=[8, 64]"], ["64 is above max_completion_tokens 48"]),
+        (["configs/train/records.yaml", "reward.information_weight=0"], ["both 0: nothing rewards what is kept"]),
+        (["configs/train/records.yaml", "grpo.micro_batch=3"], ["micro_batch 3 does not divide"]),
+        (["configs/train/records.yaml", "data.split=test", "model.name={tiny}"], ["is kept for evaluation"]),
+        (["configs/train/records.yaml", "data={{name: squad, path: x.json, split: all}}", "model.name={tiny}"],
+         ["is for evaluation only"]),
+        (["configs/train/records.yaml", "data={{name: jsonl, path: '{plain}', split: all}}", "reward.answer_weight=0.5",
+          "grpo.prompts_per_step=1", "model.name={tiny}"], ["none of the 1 problems has an answer"]),
         (["configs/train/records.yaml", "scorer.model.name=smollm2-135m", "model.name={tiny}"], ["its vocabulary is not"]),
     ],
 )  # fmt: skip
@@ -147,7 +211,9 @@ def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, argume
     (tmp_path / "long.jsonl").write_text(json.dumps({"id": "a", "document": "word " * 3000, "query": "?"}))
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "adapter_config.json").write_text('{"base_model_name_or_path": "another/base"}')
+    (tmp_path / "plain.jsonl").write_text('{"id": "a", "document": "x", "query": "?"}\n')
     places = {
+        "plain": tmp_path / "plain.jsonl",
         "bad": tmp_path / "bad.jsonl",
         "long": tmp_path / "long.jsonl",
         "adapter": tmp_path / "adapter",

@@ -29,7 +29,7 @@ def overrides(tiny_dir, out, *more):
         "data.limit=9", "data.min_words=30", "data.max_words=40", "negatives.random=2", "negatives.counterfactual=2",
         "sampling.samples=4", "sampling.max_completion_tokens=8", "sampling.batch_problems=2", "sft.rounds=2",
         "sft.problems_per_round=6", "sft.batch_size=3", "sft.micro_batch=3", "sft.save_steps=1", "sft.learning_rate=0.01",
-        "selection.min_gain_nats=0.001", "lora.r=4", "lora.dropout=0.1", "tracking.wandb=disabled", *more,
+        "selection.min_gain_nats=0.001", "lora.r=4", "lora.dropout=0.1", "validation={limit: 4, metric: rate/tokens}", *more,
     ]  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def unbroken(tiny_dir, tmp_path_factory):
 
 
 def test_a_run_leaves_its_record(unbroken):
-    rows = read_jsonl(unbroken / "metrics.jsonl")
+    rows = [r for r in read_jsonl(unbroken / "metrics.jsonl") if "validation/rate/tokens" not in r]
     assert [r["step"] for r in rows] == list(range(1, STEPS + 1))
     assert all("train/loss" in row for row in rows)
     for row in (rows[0], rows[STEPS // 2]):  # the first step of a round says what the round was made of
@@ -100,9 +100,7 @@ def test_killed_in_sampling_and_in_fitting_it_ends_at_the_same_adapter(tiny_dir,
         return len(file.read_text(errors="replace").splitlines()) if file.is_file() else 0
 
     killed_when(command, lambda: lines(samples) >= 8)  # in the first round's sampling
-    killed_when(command, lambda: (out / "round-1" / "checkpoint-2" / "infoagent.json").is_file())  # in its fit
-    killed_when(command, lambda: lines(samples) > 30)  # in the second round's sampling
-    killed_when(command, lambda: lines(metrics) > STEPS // 2 + 1)  # in its fit
+    killed_when(command, lambda: (out / "round-2" / "checkpoint-2" / "infoagent.json").is_file())  # in the second's fit
     assert not (out / f"checkpoint-{STEPS}").exists()
     (out / "checkpoint-99").mkdir()  # what a kill while saving leaves behind
     result = run_script(*command[1:])
@@ -139,30 +137,23 @@ def test_a_finished_run_is_left_as_it_is_and_can_be_taken_further(tiny_dir, unbr
     assert marker["round"] == 3
 
 
-def test_the_adapter_is_one_that_the_other_commands_take(tiny_dir, unbroken, tmp_path):
-    (tmp_path / "text.txt").write_text("The lamp on the desk is green.")
+def test_the_adapter_is_one_that_the_other_commands_take(tiny_dir, unbroken):
+    from infoagent.lm.models import adapter_prompt, check_adapter, load
+    from infoagent.recipes.sections import PromptSection
+
     checkpoint = f"{unbroken}/checkpoint-{STEPS}"
-    result = run_script("-m", "infoagent.cli", "compress", str(tmp_path / "text.txt"), "--adapter", checkpoint,
-                        "--query", "Which colour?", "--budget", "6")  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    result = run_script(
-        "train/grpo.py", "configs/train/records.yaml", f"output_dir={tmp_path / 'grpo'}", f"model.name={tiny_dir}",
-        "model.dtype=float32", f"init_adapter={checkpoint}", "data.limit=6", "data.min_words=30", "data.max_words=40",
-        "negatives.random=2", "negatives.counterfactual=2", "grpo.steps=1", "grpo.num_generations=2",
-        "grpo.max_completion_tokens=4", "tracking.wandb=disabled", "--quiet",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    check_adapter(checkpoint, str(tiny_dir))
+    assert adapter_prompt(checkpoint) == PromptSection().model_dump()
+    weights = load(str(tiny_dir), dtype="float32", adapter=checkpoint).model.state_dict()
+    for name, tensor in adapter(unbroken, STEPS).items():
+        assert (weights[name.replace(".weight", ".default.weight")] == tensor).all()
 
 
-def test_rounds_are_measured_on_the_validation_split(tiny_dir, tmp_path):
-    out = tmp_path / "run"
-    more = ("validation={limit: 3, metric: rate/tokens}", "sft.epochs=1")
-    result = run_script("train/sft.py", *overrides(tiny_dir, out, *more), "--quiet")
-    assert result.returncode == 0, result.stderr
-    best = json.loads((out / "best.json").read_text())
-    steps = [int(line.rsplit("-", 1)[1]) for line in result.stdout.split()]
-    assert [row["step"] for row in best["history"]] == steps
-    assert best["checkpoint"] in {f"checkpoint-{step}" for step in steps}
+def test_rounds_are_measured_on_the_validation_split(unbroken):
+    best = json.loads((unbroken / "best.json").read_text())
+    assert [row["step"] for row in best["history"]] == [STEPS // 2, STEPS]
+    least = min(best["history"], key=lambda row: row["rate/tokens"])
+    assert best["checkpoint"] == f"checkpoint-{least['step']}"
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
@@ -176,22 +167,20 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "messages"),
+    ("arguments", "messages"),
     [
-        (["sft.roundz=3", "selection.top=0"], {}, ["did you mean 'rounds'", "selection.top = 0"]),
-        (["selection.quantile=0.5"], {}, ["top 1 and quantile 0.5 are both set"]),
-        (["reward.price=null", "reward.budget=12"], {}, ["reward.budget: train/sft.py ranks samples under a fixed price"]),
-        (["sft.micro_batch=5", "sft.batch_size=16"], {}, ["micro_batch 5 does not divide batch_size 16"]),
-        (["validation={every: 5}"], {}, ["validation.every: train/sft.py measures the checkpoint of each round"]),
-        (["model.name={tiny}", "more_data=[]", "data.limit=9"], {}, ["9 problems are fewer than sft.problems_per_round = 120"]),
-        (["init_adapter=nowhere"], {}, ["no such directory"]),
-        ([], {"WORLD_SIZE": "2"}, ["runs in one process, 2 were started"]),
+        (["sft.roundz=3", "selection.top=0"], ["did you mean 'rounds'", "selection.top = 0"]),
+        (["selection.quantile=0.5"], ["top 1 and quantile 0.5 are both set"]),
+        (["reward.price=null", "reward.budget=12"], ["reward.budget: train/sft.py ranks samples under a fixed price"]),
+        (["sft.micro_batch=5", "sft.batch_size=16"], ["micro_batch 5 does not divide batch_size 16"]),
+        (["validation={every: 5}"], ["validation.every: train/sft.py measures the checkpoint of each round"]),
+        (["model.name={tiny}", "more_data=[]", "data.limit=9"], ["9 problems are fewer than sft.problems_per_round = 120"]),
     ],
 )  # fmt: skip
-def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, environment, messages):
+def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, messages):
     out = tmp_path / "run"
     given = [a.format(tiny=tiny_dir) if "{tiny}" in a else a for a in arguments]
-    result = run_script("train/sft.py", "configs/train/sft.yaml", f"output_dir={out}", *given, **environment)
+    result = run_script("train/sft.py", "configs/train/sft.yaml", f"output_dir={out}", *given)
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(messages), result.stderr
@@ -205,13 +194,3 @@ def test_a_resumed_run_with_another_recipe_is_refused_even_within_a_round(tiny_d
     result = run_script("train/sft.py", *overrides(tiny_dir, unbroken, "sft.learning_rate=0.02", "sft.rounds=3"))
     assert result.returncode == 2
     assert "another recipe, sft.learning_rate differ" in result.stderr
-    result = run_script("train/sft.py", *overrides(tiny_dir, unbroken, "resume=false"))
-    assert result.returncode == 2
-    assert "already holds" in result.stderr
-
-
-def test_a_run_in_which_nothing_is_better_ends_with_code_1(tiny_dir, tmp_path):
-    result = run_script("train/sft.py", *overrides(tiny_dir, tmp_path / "run", "selection.min_gain_nats=99"), "--quiet")
-    assert result.returncode == 1
-    assert "none of 24 samples is 99 nats above its group's mean" in result.stderr
-    assert "Traceback" not in result.stderr

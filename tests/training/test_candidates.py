@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from infoagent.lm.models import load
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes import SFTRecipe
+from infoagent.recipes.dpo import PairsSection
+from infoagent.recipes.sft import SelectionSection
 from infoagent.store import read_jsonl
 from infoagent.training.candidates import (
     CandidateFile,
@@ -22,7 +24,9 @@ from infoagent.training.candidates import (
     scored_of,
     settings_of,
 )
+from infoagent.training.choice import choice_metrics, keep_best, make_pairs
 from infoagent.training.preparation import build_reward, prepare
+from infoagent.training.rounds import check_one_process
 from infoagent.types import InputError, RunFailed
 
 PROBLEMS, SAMPLES = 5, 3
@@ -245,3 +249,33 @@ def test_slices_take_every_problem_once_before_any_comes_again(total, per_round,
     for r in rounds:
         assert len(set(r)) == len(r) == min(per_round, total)
     assert rounds == [round_problems(n, per_round, total, seed) for n in range(1, 2 * total + 1)]
+
+
+def test_a_choice_of_nothing_ends_the_run_and_says_what_to_change(whole):
+    with pytest.raises(RunFailed, match=r"none of 15 samples is 99 nats above its group's mean; lower selection"):
+        keep_best(whole[1], SelectionSection(min_gain_nats=99.0))
+    with pytest.raises(RunFailed, match=r"differ by 99 nats of reward; lower pairs\.margin_nats"):
+        make_pairs(whole[1], PairsSection(margin_nats=99.0))
+
+
+def test_the_kept_and_the_paired_are_told_in_numbers(whole, made, prepared):
+    drawn, price = whole[1], build_reward(made, prepared).price
+    kept = keep_best(drawn, SelectionSection(min_gain_nats=1e-6))
+    best = {}
+    for c in drawn:
+        best.setdefault(c.scored.problem.id, []).append(c.scored.reward)
+    assert len(kept) == PROBLEMS
+    metrics = choice_metrics(drawn, {"selected": kept}, price, candidates=3)
+    assert metrics["selected/number"] == PROBLEMS
+    assert metrics["selected/reward/total"] == pytest.approx(np.mean([max(r) for r in best.values()]))
+    assert metrics["reward/total"] == pytest.approx(np.mean([c.scored.reward for c in drawn]))
+    pairs = make_pairs(drawn, PairsSection(margin_nats=1e-6, per_problem=1))
+    for better, worse in pairs:
+        rewards = best[better.scored.problem.id]
+        assert (better.scored.reward, worse.scored.reward) == (max(rewards), min(rewards))
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(InputError, match=r"train/sft\.py: runs in one process, 2 were started"):
+        check_one_process("train/sft.py")

@@ -105,13 +105,17 @@ def test_models_that_cannot_be_packed_go_the_trainers_own_way(monkeypatch):
     assert trainer._get_per_token_logps_and_entropies(model, None, None, WIDTH) == "the trainer's own"
 
 
-def test_samples_are_those_of_repeated_prompts():
+@pytest.mark.parametrize("cls", [GRPOTrainer, RLOOTrainer])
+def test_samples_are_those_of_repeated_prompts(cls, monkeypatch):
     tokenizer, model = adapted()
-    trainer = trainer_of(GRPOTrainer, model, tokenizer=tokenizer)
+    trainer = trainer_of(cls, model, tokenizer=tokenizer)
     prompts = [[5, 9, 40, 41], [5, 9, 41, 7, 60, 61]]
     repeated = [p for p in prompts for _ in range(3)]
-    found, log_probs = trainer._generate_single_turn(repeated)
-    assert log_probs is None
+    monkeypatch.setattr(cls, "_generate_single_turn", None)  # the trainer's own way must not be taken
+    found = trainer._generate_single_turn(repeated, None, {}, *([3] if cls is GRPOTrainer else []))
+    if cls is GRPOTrainer:
+        found, log_probs = found
+        assert log_probs is None
     padded = tokenizer.pad({"input_ids": repeated}, padding=True, padding_side="left", return_tensors="pt")
     plain = model.generate(**padded, generation_config=trainer.generation_config)[:, 6:].tolist()
     for row, expected in zip(found, plain, strict=True):
