@@ -30,15 +30,22 @@ def adapted(temperature=1.0):
 
 def trainer_of(cls, model, temperature=1.0, tokenizer=None):
     made = object.__new__(type("Made", (SharedPrefix, cls), {}))
+    state = SimpleNamespace(deepspeed_plugin=None)
     made.__dict__.update(
         accelerator=SimpleNamespace(
-            unwrap_model=lambda m: m, autocast=contextlib.nullcontext, device="cpu", is_main_process=False,
-            state=SimpleNamespace(deepspeed_plugin=None),
+            unwrap_model=lambda m: m, autocast=contextlib.nullcontext, device="cpu", is_main_process=False, state=state
         ),
-        temperature=temperature, is_fsdp_enabled=False, use_vllm=False, use_transformers_continuous_batching=False,
-        model_wrapped=model, state=SimpleNamespace(global_step=0), args=SimpleNamespace(gradient_checkpointing=False, report_to=[]), _tokenizer=tokenizer,
-        eos_token_ids=[0], generation_config=GenerationConfig(max_new_tokens=8, do_sample=False, pad_token_id=0, eos_token_id=[0]),
-    )  # fmt: skip
+        args=SimpleNamespace(gradient_checkpointing=False, report_to=[]),
+        state=SimpleNamespace(global_step=0),
+        model_wrapped=model,
+        temperature=temperature,
+        is_fsdp_enabled=False,
+        use_vllm=False,
+        use_transformers_continuous_batching=False,
+        _tokenizer=tokenizer,
+        eos_token_ids=[0],
+        generation_config=GenerationConfig(max_new_tokens=8, do_sample=False, pad_token_id=0, eos_token_id=[0]),
+    )
     return made
 
 
