@@ -94,7 +94,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     # 4. The policy: a frozen base with a LoRA adapter that learns.
     with quiet_libraries():
         model, peft_config = load_policy(recipe, prepared.reference)
-        trainer = trainer_class(recipe)(
+        trainer = trainer_class(recipe.grpo.algorithm)(
             model=model,
             reward_funcs=reward,
             args=trainer_arguments(recipe, quiet),

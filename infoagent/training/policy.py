@@ -75,11 +75,11 @@ def _is_sharded(trainer: Any) -> bool:
     return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
 
 
-def trainer_class(recipe: GRPORecipe) -> Any:
-    """TRL's trainer of the algorithm, with the shared prompt computed once for a group."""
+def trainer_class(algorithm: str) -> Any:
+    """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group."""
     from infoagent.training.shared_prefix import SharedPrefix
 
-    if recipe.grpo.algorithm == "rloo":
+    if algorithm == "rloo":
         from trl import RLOOTrainer as Trainer
     else:
         from trl import GRPOTrainer as Trainer
