@@ -195,19 +195,26 @@ def share_of(reached_N: NDArray[np.float64], optimum_N: NDArray[np.float64]) -> 
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], recipe: ShannonRecipe) -> dict[str, Any]:
-    """Whether every run reached its goal, and whether defaults go unsaid at the highest price but not at the lowest."""
+    """Whether every run reached its goal, and whether defaults go unsaid at the highest price.
+
+    Left out: no run of the highest price says a default in more than SAID_AT_MOST of its samples, and in the mean over
+    seeds the lowest price has it said more often.
+    """
     high, low = ([r for r in rows if r["price"] == f(recipe.prices)] for f in (max, min))
     defaults = sorted({name for row in rows for name in row["default_said"]})
+
+    def said(some: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+        return [row["default_said"][name]["value"] for row in some]
+
     return {
         "goal": recipe.goal,
         "goal_met": all(row["goal_met"] for row in rows),
         "lowest_ratio": min(row["ratio"]["value"] for row in rows),
-        "defaults_left_out": bool(defaults) and all(
-            row["default_said"][name]["value"] <= SAID_AT_MOST
-            and row["default_said"][name]["value"] < min(r["default_said"][name]["value"] for r in low)
-            for row in high for name in defaults
+        "defaults_left_out": all(
+            max(said(high, name)) <= SAID_AT_MOST and float(np.mean(said(low, name))) > float(np.mean(said(high, name)))
+            for name in defaults
         ),
-    }  # fmt: skip
+    }
 
 
 def _plain(found: Finding) -> dict[str, float | int]:
