@@ -151,6 +151,9 @@ def _section_at(schema: type[BaseModel], location: Sequence[Any]) -> type[BaseMo
     for part in location:
         if isinstance(part, int):
             continue
+        if get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]  # `part` is a name of the user's
+            continue
         section = _first_section(annotation)
         if section is None or part not in section.model_fields:
             return None

@@ -142,7 +142,7 @@ class Tracker:
             resume="allow" if self.mode == "online" else None,
             settings=wandb.Settings(silent=True, show_warnings=False, console="off"),
         )
-        identity.write_text(run_id)
+        identity.write_text(run.id)  # under a W&B agent the id is the agent's
         run.define_metric("step")
         run.define_metric("*", step_metric="step")
         return run

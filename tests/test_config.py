@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from infoagent.config import load_recipe, recipe_keys, recipe_yaml
 from infoagent.data.negatives import Counts, draw_negatives
-from infoagent.data.registry import load_data
+from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.evaluation.measurement import draw_pool
 from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, InformationRecipe, recipe_schema
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
 from infoagent.types import InputError
 
@@ -120,11 +121,12 @@ def test_a_missing_file_is_named():
         load_recipe(GRPORecipe, Path("nowhere.yaml"))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
-    for section in recipe.data if isinstance(recipe.data, list) else [recipe.data]:
-        if section.name == "jsonl":
+    sections = recipe.all_data if isinstance(recipe, TrainingRecipe) else recipe.data
+    for section in sections if isinstance(sections, list) else [sections]:
+        if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
         problems = load_data(**section.model_dump(exclude={"truncate"})).problems
         if isinstance(recipe, InformationRecipe):

@@ -11,6 +11,7 @@ from infoagent.config import exit_code
 
 MODULES = {
     "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
+    "sweep": "sweep",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
 
@@ -110,6 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("runs", nargs="+", metavar="RUN", help="output_dir of train/ or eval/ scripts")
     report.add_argument("--out", required=True, help="the .html to write; its numbers go beside it as .json")
     report.set_defaults(run="report")
+
+    sweep = commands.add_parser("sweep", help="run a W&B sweep file of method grid here, without a server; resumable")
+    sweep.add_argument("sweep", help="the sweep file, see configs/sweeps/")
+    sweep.add_argument("--out", required=True, metavar="DIR", help="a directory a run goes there, and sweep.json")
+    sweep.add_argument("--evaluate", metavar="RECIPE", help="then prove each run by eval/checkpoint.py; plot the frontier")
+    sweep.add_argument("--dry-run", action="store_true", help="show the runs and an estimate, then stop")
+    sweep.add_argument("--quiet", action="store_true", help="no lines about runs that went well")
+    sweep.set_defaults(run="sweep")
 
     config = commands.add_parser("config", help="check a recipe, or show it with its defaults")
     config.add_argument("action", choices=["check", "show"])

@@ -8,16 +8,18 @@ from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.shannon import ShannonRecipe
+from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
     "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
-    "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe", "recipe_schema",
+    "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe", "SweepFile", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
     "train/grpo.py": GRPORecipe, "train/sft.py": SFTRecipe, "train/dpo.py": DPORecipe,
     "train/shannon.py": ShannonRecipe,
     "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
+    "infoagent sweep": SweepFile,
 }  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import os
+import re
+
+from pydantic import Field, field_validator
 
 from infoagent.config import Section
 from infoagent.recipes.sections import (
@@ -26,7 +29,8 @@ class TrainingRecipe(Section):
     """The base of GRPORecipe, SFTRecipe and DPORecipe."""
 
     output_dir: Name
-    """Checkpoints, metrics.jsonl, run.json and samples go here."""
+    """Checkpoints, metrics.jsonl, run.json and samples go here. ${NAME} stands for an environment variable, so that the
+    runs of a W&B agent can part ways: runs/sweep/${WANDB_RUN_ID}."""
     seed: Seed = 0
     resume: bool = True
     """Go on from the last complete checkpoint in output_dir if there is one."""
@@ -46,6 +50,15 @@ class TrainingRecipe(Section):
     audit: AuditSection = AuditSection()
     tracking: TrackingSection = TrackingSection()
     cost: CostSection = CostSection()
+
+    @field_validator("output_dir")
+    @classmethod
+    def _environment(cls, path: str) -> str:
+        names = re.findall(r"\$\{(\w+)\}", path)
+        unset = [name for name in names if not os.environ.get(name)]
+        if unset:
+            raise ValueError(f"{path}: environment variable {unset[0]} is not set; set it, or name a plain directory")
+        return re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], path)
 
     @property
     def all_data(self) -> list[DataSection]:

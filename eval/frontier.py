@@ -1,0 +1,43 @@
+"""Trained points over the frozen curve: tokens at equal value, value at equal tokens, with intervals.
+
+    python eval/frozen.py configs/eval/frontier.yaml
+    python eval/checkpoint.py configs/eval/frontier.yaml checkpoint=runs/frontier/checkpoint-100      # as often as you like
+    python eval/frontier.py runs/frontier-eval --out runs/frontier-eval [--value hard]
+
+Reads records.jsonl alone; no model is loaded. Writes frontier-VALUE.json, .png and .svg.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from infoagent.config import exit_code
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", help="output_dir of the evaluations")
+    parser.add_argument("--out", required=True, help="directory for the figures")
+    parser.add_argument("--value", choices=["hard", "easy", "all", "fact"], default="hard")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over documents")
+    arguments = parser.parse_args(argv)
+
+    from infoagent.evaluation.frontier import find_frontier
+    from infoagent.reporting.frontier import COLUMNS, frontier_rows, save_frontier
+    from infoagent.reporting.tables import as_text
+    from infoagent.store import provenance, write_json
+
+    found = find_frontier(arguments.directory, arguments.value, arguments.seed)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / f"frontier-{arguments.value}.json", {"seed": arguments.seed, **found, **provenance()})
+    for ending in ("png", "svg"):
+        save_frontier(found, out / f"frontier-{arguments.value}.{ending}")
+    print(f"{found['title']} against tokens; 95 % intervals over documents")
+    print(as_text(COLUMNS, frontier_rows(found)))
+    print(f"\nfrontier: {out}/frontier-{arguments.value}.json, .png, .svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,76 @@
+"""The frontier as a picture and as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from infoagent.reporting.plots import INK, PALETTE, new_figure
+from infoagent.reporting.tables import with_interval
+
+COLUMNS = ("data", "checkpoint", "tokens", "value", "tokens at equal value", "value at equal tokens")
+
+
+def save_frontier(found: Mapping[str, Any], path: str | Path) -> None:
+    """One panel for each data set: the frozen curve with its points, trained points over it, 95 % intervals."""
+    sets = found["sets"]
+    figure, axes = new_figure(4.6 * len(sets), 3.8, panels=len(sets))
+    for axis, part in zip(axes, sets, strict=True):
+        frozen = sorted((p for p in part["points"] if not p["trained"]), key=lambda p: p["tokens"]["value"])
+        trained = [p for p in part["points"] if p["trained"]]
+        _bars(axis, frozen, INK, "o", "frozen, by prompt")
+        axis.plot([p["tokens"]["value"] for p in frozen], [p["value"]["value"] for p in frozen], color=INK, lw=1)
+        for number, point in enumerate(trained):
+            _bars(axis, [point], PALETTE[number % len(PALETTE)], "sDv^P*X"[number % 7], point["label"])
+        axis.set_title(f"{part['data']} ({part['documents']} documents)", fontsize=10)
+        axis.set_xlabel("tokens")
+        axis.set_xlim(left=0)
+        axis.legend(fontsize=7, loc="best")
+    axes[0].set_ylabel(found["title"])
+    figure.savefig(path, dpi=150)
+
+
+def _bars(axis: Any, points: Sequence[Mapping[str, Any]], color: str, marker: str, label: str) -> None:
+    def spread(name: str) -> list[list[float]]:  # an unknown interval is drawn without a bar
+        sides = [
+            (0.0, 0.0) if math.isnan((f := p[name])["low"]) else (f["value"] - f["low"], f["high"] - f["value"])
+            for p in points
+        ]
+        return [[low for low, _ in sides], [high for _, high in sides]]
+
+    axis.errorbar(
+        [p["tokens"]["value"] for p in points], [p["value"]["value"] for p in points], xerr=spread("tokens"),
+        yerr=spread("value"), fmt=marker, color=color, ms=6, capsize=2, label=label,
+    )  # fmt: skip
+
+
+def frontier_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """A line for each data set and checkpoint; the frozen points have the last two columns empty."""
+    rows = []
+    for part in found["sets"]:
+        comparisons = {c["label"]: c for c in part["comparisons"]}
+        for point in part["points"]:
+            tokens, value = (with_interval(*_three(point[name]), digits=d) for name, d in (("tokens", 1), ("value", 2)))
+            compared = _compared(comparisons[point["label"]]) if point["trained"] else ["", ""]
+            rows.append([part["data"], point["label"], tokens, value, *compared])
+        if "all checkpoints" in comparisons:
+            rows.append([part["data"], "all checkpoints", "", "", *_compared(comparisons["all checkpoints"])])
+    return rows
+
+
+def _three(found: Mapping[str, float]) -> tuple[float, float, float]:
+    return found["value"], found["low"], found["high"]
+
+
+def _compared(row: Mapping[str, Any]) -> list[str]:
+    if "tokens_refused" in row:
+        tokens = "not comparable"
+    else:
+        t = row["tokens_at_equal_value"]
+        span = "" if math.isnan(t["low"]) else f" [{100 * t['low']:.0f}, {100 * t['high']:.0f}]"
+        tokens = ("at most " if t["kind"] == "at most" else "") + f"{100 * t['value']:.0f} %{span}"
+    v = row["value_at_equal_tokens"]
+    span = "" if math.isnan(v["low"]) else f" [{v['low']:+.2f}, {v['high']:+.2f}]"
+    return [tokens, f"{v['value']:+.2f}{span}"]

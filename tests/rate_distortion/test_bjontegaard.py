@@ -1,0 +1,125 @@
+"""Curves by hand, known shifts, and the coverage of the intervals."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infoagent.rate_distortion.bjontegaard import Curve, Points, bd_tokens, bd_value, rate_ratio
+
+
+def curve(rates, values):
+    return Curve.through(Points(np.array(rates, float)[:, None], np.array(values, float)[:, None]))
+
+
+def logarithmic(rates, scale=1.0):
+    """value = log(rate · scale): halving the rate at equal value is scale 2."""
+    return curve(rates, [math.log(r * scale) for r in rates])
+
+
+@given(st.floats(0.2, 5), st.integers(0, 100))
+def test_a_known_shift_is_found_wherever_the_points_lie(scale, seed):
+    rng = np.random.default_rng(seed)
+    old = np.sort(rng.uniform(5, 60, size=5)) + np.arange(5)
+    new = np.sort(rng.uniform(5, 60, size=4)) / scale + np.arange(4)
+    try:
+        ratio, kind = rate_ratio(logarithmic(new, scale), logarithmic(old))
+    except ValueError:
+        return
+    if kind == "overlap":
+        assert ratio == pytest.approx(1 / scale, rel=1e-9)  # straight lines in log rate: PCHIP is exact
+    else:
+        assert ratio >= 1 / scale - 1e-9  # a bound
+
+
+@given(st.lists(st.tuples(st.floats(1, 100), st.floats(0, 3)), min_size=2, max_size=6, unique_by=lambda p: p[0]))
+def test_a_curve_against_itself(points):
+    made = curve(*zip(*points, strict=True))
+    if made.value_P[-1] - made.value_P[0] > 1e-6:
+        assert rate_ratio(made, made)[0] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_two_points_each_by_hand():
+    """log rate is linear in value: new log 4 → log 16 over 0 → 1, old log 8 → log 64; difference −log 2 → −log 4."""
+    ratio, kind = rate_ratio(curve([4, 16], [0, 1]), curve([8, 64], [0, 1]))
+    assert ratio == pytest.approx(math.exp(-(math.log(2) + math.log(4)) / 2))
+    assert kind == "overlap"
+
+
+def test_a_dip_is_pooled_and_a_plateau_counts_from_its_shortest_point():
+    made = curve([10, 20, 30], [0.0, 1.0, 0.8])
+    assert made.value_P == pytest.approx([0.0, 0.9, 0.9])
+    assert math.exp(made.log_rate_at(0.9)) == pytest.approx(20)
+    assert made.value_at(1000.0) == pytest.approx(0.9)
+
+
+def test_one_point_is_compared_at_its_value_and_a_better_one_by_a_bound():
+    old = curve([10, 40], [0.0, 1.0])
+    assert rate_ratio(curve([10], [0.5]), old) == (pytest.approx(0.5), "overlap")  # old needs sqrt(10 · 40) = 20
+    assert rate_ratio(curve([12], [2.0]), old) == (pytest.approx(0.3), "at most")
+    assert rate_ratio(curve([12, 20], [2.0, 3.0]), old) == (pytest.approx(0.3), "at most")
+
+
+def test_too_small_an_overlap_is_refused_with_both_ranges():
+    with pytest.raises(ValueError, match=r"from 0.96 to 2 and from 0 to 1 overlap too little"):
+        rate_ratio(curve([10, 20], [0.96, 2.0]), curve([10, 20], [0.0, 1.0]))
+    with pytest.raises(ValueError, match="overlap too little"):
+        rate_ratio(curve([10], [-1.0]), curve([10, 20], [0.0, 1.0]))
+
+
+def simulated(rng, documents, shift=1.0):
+    """Documents of different difficulty, common to all points; value = log(rate · shift / 5) in expectation."""
+    difficulty = rng.normal(size=documents)
+    rates = np.array([6.0, 12.0, 24.0, 48.0])[:, None] * np.exp(0.2 * rng.normal(size=(4, documents)) - 0.02)
+    means = np.log(np.array([6.0, 12.0, 24.0, 48.0]) * shift / 5)[:, None]
+    return Points(rates, means + difficulty + 0.3 * rng.normal(size=(4, documents))), difficulty
+
+
+def test_the_interval_covers_the_known_ratio():
+    hits = narrow = 0
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        old, difficulty = simulated(rng, 40)
+        new, other = simulated(rng, 40, shift=2.0)
+        new = Points(new.rate_PD, new.value_PD - other + difficulty)  # the same documents
+        found = bd_tokens(new, old, rng, resamples=200)
+        hits += found.low <= 0.5 <= found.high
+        narrow += found.high - found.low < 0.3
+    assert 0.88 <= hits / 120 <= 1.0
+    assert narrow > 100  # because hard documents are hard for both
+
+
+def test_value_at_equal_rate_by_hand():
+    old = Points(np.array([[10.0, 10.0], [40.0, 40.0]]), np.array([[0.0, 0.2], [1.0, 1.2]]))
+    new = Points(np.array([[20.0, 20.0]]), np.array([[0.9, 1.1]]))
+    found = bd_value(new, old, np.random.default_rng(0), resamples=50)
+    assert found.value == pytest.approx(1.0 - 0.6)
+    assert (found.low, found.high) == (pytest.approx(0.4), pytest.approx(0.4))  # the documents agree on the difference
+    longer = bd_value(Points(np.full((1, 2), 80.0), np.full((1, 2), 2.0)), old, np.random.default_rng(0), resamples=50)
+    assert "longer than the longest" in longer.note
+    assert longer.value == pytest.approx(2.0 - 1.1)
+
+
+def test_no_interval_is_said_and_not_made_up():
+    old = Points(np.array([[10.0], [40.0]]), np.array([[0.0], [1.0]]))
+    one = bd_tokens(Points(np.array([[10.0]]), np.array([[0.5]])), old, np.random.default_rng(0))
+    assert math.isnan(one.low)
+    assert "one document" in one.note
+    rng = np.random.default_rng(0)
+    noisy = Points(np.full((1, 6), 10.0), np.array([[-9.0, 9.0, -9.0, 9.0, 0.6, 0.5]]))
+    wide = Points(np.tile([[10.0], [40.0]], 6), np.tile([[0.0], [1.0]], 6))
+    refused = bd_tokens(noisy, wide, rng, resamples=200)
+    assert refused.refused > 0.05
+    assert math.isnan(refused.high)
+    assert "no comparison" in refused.note
+
+
+@pytest.mark.parametrize(
+    ("rates", "values", "message"),
+    [([[1.0]], [[1.0, 2.0]], "both must be"), ([[math.nan]], [[1.0]], "not finite"), ([[0.0]], [[1.0]], "nothing at all")],
+)  # fmt: skip
+def test_what_is_no_curve_is_refused(rates, values, message):
+    with pytest.raises(ValueError, match=message):
+        Curve.through(Points(np.array(rates), np.array(values)))
