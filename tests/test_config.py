@@ -13,8 +13,8 @@ from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.evaluation.measurement import draw_pool
 from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, InformationRecipe, recipe_schema
-from infoagent.recipes.training import TrainingRecipe
 from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.types import InputError
 
 RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))

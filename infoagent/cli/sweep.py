@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         _show(work.rows, runs)
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the running training along
     failed = work.run(arguments.evaluate)
     print(Path(arguments.out) / RECORD_FILE)
     if failed:

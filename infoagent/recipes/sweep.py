@@ -92,6 +92,8 @@ class SweepFile(Section):
                 raise ValueError(
                     f"{item}: a W&B agent fills this in once for all runs; write output_dir=…/${{WANDB_RUN_ID}}"
                 )
+        if not [item for item in command[: command.index(PROGRAM)] if item != "${env}"]:
+            raise ValueError(f"what starts the program must stand before {PROGRAM}, e.g. python or accelerate launch")
         tail = command[command.index(PROGRAM) + 1 :]
         if not tail or tail[0] in MACROS or tail[0].startswith("-") or "=" in tail[0]:
             raise ValueError(f"the recipe must stand right after {PROGRAM}")

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -148,14 +149,16 @@ def run_logged(command: Sequence[str], log: Path, lock: int, show: bool = False)
         start = stream.tell()
         try:
             process = subprocess.Popen(command, stdout=None if show else stream, stderr=stream,
-                                       env={**os.environ, "PATH": path}, pass_fds=(lock,))  # fmt: skip
+                                       env={**os.environ, "PATH": path}, pass_fds=(lock,), start_new_session=True)  # fmt: skip
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         try:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(process.pid).encode(), 0)
             code = process.wait()
         finally:
             if process.poll() is None:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGTERM)  # a launcher and what it launched
                 process.wait()
     if code == 0:
         return None
@@ -188,8 +191,10 @@ def _locked(path: Path) -> Iterator[int]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            left = os.pread(lock, 20, 0).decode() or "unknown"
             raise RunFailed(
-                f"{path.parent}: an earlier sweep, or a run that it left behind, still works there; wait for it or end it"
+                f"{path.parent}: an earlier sweep, or a run that it left behind (process group {left}), still works there; "
+                f"wait for it, or end it with `kill -- -{left}`"
             ) from error
         yield lock
     finally:

@@ -61,8 +61,6 @@ def plan_sweep(path: str | Path, out: str | Path) -> tuple[SweepFile, list[Sweep
             problems += [f"{path}: {name}: {line}" for line in error.problems]
             continue
         launcher = [sys.executable if item == "${interpreter}" else item for item in sweep.launcher]
-        if not launcher:
-            launcher = [sys.executable]
         runs.append(
             SweepRun(name, parameters, recipe, [*launcher, sweep.program, sweep.recipe, *overrides, *sweep.options])
         )

@@ -1,0 +1,181 @@
+"""infoagent sweep as a user runs it: killed and resumed, one of its runs failing, and what it calls to prove them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from conftest import ROOT, run_script
+
+from infoagent.config import load_recipe, recipe_yaml
+from infoagent.recipes import GRPORecipe, SweepFile
+from infoagent.store import read_jsonl
+from infoagent.training import sweep as sweeping
+from infoagent.training.sweep_plan import SweepRun
+
+
+@pytest.fixture
+def sweep_file(tiny_dir, tmp_path):
+    recipe = load_recipe(GRPORecipe, ROOT / "configs/train/records.yaml", [
+        f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12", "data.min_words=30", "data.max_words=40",
+        "grpo.steps=6", "grpo.num_generations=4", "grpo.prompts_per_step=2", "grpo.max_completion_tokens=10",
+        "grpo.save_steps=1", "grpo.warmup_steps=0", "tracking.wandb=disabled", "lora.r=4", "negatives.random=2",
+        "negatives.counterfactual=2",
+    ])  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
+    sweep = {
+        "program": "train/grpo.py",
+        "method": "grid",
+        "parameters": {"grpo.learning_rate": {"values": [0.01, 0.02, 1e38]}},
+        "command": ["${env}", "accelerate", "launch", "--config_file", "accelerate_configs/cpu.yaml", "${program}",
+                    str(tmp_path / "recipe.yaml"), "${args_no_hyphens}", "output_dir=x/${WANDB_RUN_ID}"],
+    }  # fmt: skip
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    return tmp_path / "sweep.yaml"
+
+
+def rows_of(out):
+    return {row["name"]: row for row in sweeping.read_rows(out)}
+
+
+def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
+    out = tmp_path / "out"
+    arguments = ["-m", "infoagent.cli", "sweep", str(sweep_file), "--out", str(out)]
+    first, second, third = "learning_rate-0.01", "learning_rate-0.02", "learning_rate-1e+38"
+    process = subprocess.Popen(
+        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = out / second / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        if metrics.is_file() and metrics.read_text().count("\n") >= 2:
+            break
+        time.sleep(0.01)
+    assert process.poll() is None, "the sweep ended before it could be killed"
+    group = int((out / sweeping.LOCK_FILE).read_text())
+    os.killpg(group, signal.SIGSTOP)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    try:
+        assert {n: r["status"] for n, r in rows_of(out).items()} == {
+            first: "finished",
+            second: "running",
+            third: "waiting",
+        }
+        beside = run_script(*arguments)  # what the killed sweep left behind still trains there
+        assert beside.returncode == 1
+        assert f"process group {group}" in beside.stderr
+    finally:
+        os.killpg(group, signal.SIGKILL)
+    done = (out / first / "metrics.jsonl").read_bytes()
+    log = (out / first / sweeping.TRAIN_LOG).read_bytes()
+
+    result = run_script(*arguments)
+    assert result.returncode == 1, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line[:3] in ("1/3", "2/3", "3/3")]
+    assert [line.split(": ")[1].split(",")[0].split(" in ")[0] for line in lines] == [
+        "was finished before",
+        "finished",
+        "failed",
+    ]
+    assert "failed: 1 of 3 runs" in result.stderr
+    assert result.stdout.strip() == str(out / "sweep.json")
+
+    rows = rows_of(out)
+    assert (out / first / "metrics.jsonl").read_bytes() == done
+    assert (out / first / sweeping.TRAIN_LOG).read_bytes() == log
+    assert [rows[n]["attempts"] for n in (first, second, third)] == [1, 2, 1]
+    assert [row["step"] for row in read_jsonl(metrics)] == [1, 2, 3, 4, 5, 6]
+    assert "resuming from" in (out / second / sweeping.TRAIN_LOG).read_text()
+    assert rows[second]["checkpoint"] == str(out / second / "checkpoint-6")
+    assert rows[third]["status"] == "failed"
+    assert rows[third]["cause"].startswith("failed: ")
+    assert "lower the learning rate" in rows[third]["cause"]
+    assert rows[third]["checkpoint"] is None
+    content = json.loads((out / "sweep.json").read_text())
+    assert content["sweep"]["parameters"] == {"grpo.learning_rate": {"values": [0.01, 0.02, 1e38]}}
+    assert content["kind"] == "sweep"
+    assert content["provenance"]["commit"]
+
+
+# ---- with scripts that only say how they were called -----------------------------------------------------------
+
+FAKE_TRAINING = """
+import json, pathlib, sys
+out = pathlib.Path(sys.argv[1])
+for step in (2, 4):
+    (out / f"checkpoint-{step}").mkdir(parents=True)
+    (out / f"checkpoint-{step}" / "infoagent.json").write_text("{}")
+if "best" in out.name:
+    (out / "best.json").write_text(json.dumps({"checkpoint": "checkpoint-2"}))
+"""
+FAKE_EVALUATION = """
+import pathlib, sys
+if "bad" in sys.argv[-2]:
+    sys.exit("error: cannot be evaluated")
+with open({calls!r}, "a") as f:
+    f.write(" ".join([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]) + "\\n")
+print("a table")
+"""
+
+
+@pytest.fixture
+def fakes(tmp_path, monkeypatch):
+    calls = tmp_path / "calls.txt"
+    calls.touch()
+    for name in ("checkpoint.py", "frontier.py"):
+        (tmp_path / name).write_text(FAKE_EVALUATION.format(calls=str(calls)))
+    (tmp_path / "train.py").write_text(FAKE_TRAINING)
+    monkeypatch.setattr(sweeping, "EVAL_SCRIPTS", tmp_path)
+    return calls
+
+
+def sweep_of(tmp_path, *names):
+    file = SweepFile.model_validate(
+        {"program": "p", "method": "grid", "parameters": {"seed": {"values": list(range(len(names)))}},
+         "command": ["python", "${program}", "r.yaml", "${args_no_hyphens}"]}
+    )  # fmt: skip
+    runs = []
+    for seed, name in enumerate(names):
+        recipe = GRPORecipe(output_dir=str(tmp_path / "out" / name), seed=seed)
+        runs.append(
+            SweepRun(name, {"seed": seed}, recipe, [sys.executable, str(tmp_path / "train.py"), recipe.output_dir])
+        )
+    return sweeping.Sweep("sweep.yaml", file, runs, str(tmp_path / "out"))
+
+
+def test_the_best_checkpoint_is_proven_else_the_last_and_then_the_frontier(fakes, tmp_path, capfd):
+    out = tmp_path / "out"
+    assert sweep_of(tmp_path, "plain", "best", "bad").run("e.yaml") == 1
+    assert fakes.read_text().splitlines() == [
+        f'checkpoint.py e.yaml --quiet checkpoint="{out}/plain/checkpoint-4" output_dir="{out}/eval"',
+        f'checkpoint.py e.yaml --quiet checkpoint="{out}/best/checkpoint-2" output_dir="{out}/eval"',
+        f"frontier.py {out}/eval --out {out}",
+    ]
+    assert "a table" in capfd.readouterr().out  # the frontier's own, and no other
+    found = rows_of(out)
+    assert found["best"]["evaluation"]["checkpoint"] == f"{out}/best/checkpoint-2"
+    assert found["bad"]["evaluation"]["cause"] == "error: cannot be evaluated"
+    assert [row["status"] for row in found.values()] == ["finished"] * 3
+
+
+def test_a_grid_that_changed_keeps_what_was_done(fakes, tmp_path):
+    assert sweep_of(tmp_path, "a", "b").run() == 0
+    assert sweep_of(tmp_path, "a", "c").run() == 0
+    rows = rows_of(tmp_path / "out")
+    assert list(rows) == ["a", "c", "b"]
+    assert [row["attempts"] for row in rows.values()] == [1, 1, 1]
+    assert rows["b"]["status"] == "finished"
+
+
+def test_a_command_that_cannot_start_is_a_failed_run(fakes, tmp_path):
+    sweep = sweep_of(tmp_path, "a", "b")
+    sweep.runs[0].command[0] = "no-such-launcher"
+    assert sweep.run() == 1
+    rows = rows_of(tmp_path / "out")
+    assert rows["a"]["cause"] == "no-such-launcher: No such file or directory"
+    assert rows["b"]["status"] == "finished"
