@@ -35,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
 
     trainer, model = build(arguments)
     torch.manual_seed(0)
-    prompts = torch.randint(10, 4000, (arguments.prompts, arguments.prompt))
+    prompts = torch.randint(10, 250, (arguments.prompts, arguments.prompt))
     rows = prompts.repeat_interleave(arguments.group, 0)
-    ids = torch.cat([rows, torch.randint(10, 4000, (len(rows), arguments.completion))], 1).to(model.device)
+    ids = torch.cat([rows, torch.randint(10, 250, (len(rows), arguments.completion))], 1).to(model.device)
     shared, separate = type(trainer), type(trainer).__mro__[2]
     found: dict[str, list[Any]] = {"shared": [], "separate": []}
     for _ in range(arguments.repetitions):

@@ -194,6 +194,7 @@ TRACEBACK = "Traceback (most recent call last):\n  File x\n"
         (TRACEBACK + "KeyError: 'a'\n" + TRACEBACK + "subprocess.CalledProcessError: Command x returned 1\n", 1, "KeyError: 'a'"),
         ("50 %\n" + TRACEBACK + "subprocess.CalledProcessError: Command x died with <Signals.SIGKILL: 9>.\n", 1,
          "died with <Signals.SIGKILL: 9>"),
+        ("1/6 [00:01]\r2/6 [00:02]failed: NaN\n\r2/6 [00:02]\n" + TRACEBACK + "subprocess.CalledProcessError: x\n", 1, "failed: NaN"),
         ("10 %\r20 %\r30 %", -9, "died with signal 9"),
         (TRACEBACK + "ValueError: b\n", 1, "ValueError: b"),
         ("", 3, "ended with code 3 and said nothing"),

@@ -2,10 +2,13 @@
 
 Shape legend: P points of a curve (one compressor at one setting each), D documents, the same for every point of both.
 
-A curve is the points' mean rates and values, made non-decreasing by isotonic regression (a longer text can always be
-cut, so a dip is noise) and interpolated by PCHIP between log rate and value, which does not overshoot. BD-rate is the
-mean over the common range of values of log rate_new − log rate_old, as a ratio. Classical BD fits one cubic through
-four points and returns nonsense where a curve is not monotone; this does not.
+A curve is the points' mean rates and values, made non-decreasing by isotonic regression (a dip is read as noise) and
+interpolated by PCHIP between log rate and value, which does not overshoot. BD-rate is the mean over the common range of
+values of log rate_new − log rate_old, as a ratio. Classical BD fits one cubic through four points and returns nonsense
+where a curve is not monotone; this does not. Where a longer setting is truly the worse one, pooling it pulls the better
+one down; `best` reads the curve as its user would, who leaves the worse setting alone: the best value up to a rate.
+Documents may be resampled here: a value was computed among negatives that were drawn before, so that no document ever
+becomes its own negative.
 Source: Bjøntegaard 2001 (VCEG-M33); Fritsch & Carlson 1980 (monotone cubics); Barlow et al. 1972 (isotonic).
 """
 
@@ -54,11 +57,14 @@ class Curve:
     value_P: Array
 
     @classmethod
-    def through(cls, points: Points) -> Curve:
+    def through(cls, points: Points, best: bool = False) -> Curve:
+        """`best`: in place of pooling a dip with what it follows, the best value up to each rate (never below it)."""
         rate_P, value_P = points.rate_PD.mean(axis=1), points.value_PD.mean(axis=1)
         if (rate_P <= 0).any():
             raise ValueError("a point writes nothing at all: it has no place on a logarithmic scale")
         order = np.lexsort((-value_P, rate_P))
+        if best:
+            return cls(rate_P[order], np.maximum.accumulate(value_P[order]))
         return cls(rate_P[order], np.asarray(isotonic_regression(value_P[order]).x))
 
     def log_rate_at(self, value: Array | float) -> Array:
@@ -100,10 +106,11 @@ class Comparison:
 def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
     """Rate of `new` over rate of `old` at equal value.
 
-    "overlap": exp of the mean over the common values of the difference of log rates. "at most": all of `new` lies at or
-    above the best value of `old`, so that the ratio of `new`'s shortest point to the rate at which `old` reaches its
-    best is an upper bound: at a lower value `new` would be shorter still. A single point of `new` within the range of
-    `old` is compared at its value. Raises ValueError for curves that cannot be compared.
+    "overlap": exp of the mean over the common values of the difference of log rates. Where these are few and `new`
+    reaches beyond `old`, both are compared at the best value of `old` alone, which is what the mean tends to. "at most":
+    all of `new` lies at or above the best value of `old`, so that the ratio of `new`'s shortest point to the rate at
+    which `old` reaches its best is an upper bound: at a lower value `new` would be shorter still. A single point of
+    `new` within the range of `old` is compared at its value. Raises ValueError for curves that cannot be compared.
     """
     low, high = max(new.value_P[0], old.value_P[0]), min(new.value_P[-1], old.value_P[-1])
     if new.value_P[0] >= old.value_P[-1]:
@@ -112,6 +119,8 @@ def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
         return float(np.exp(np.log(new.rate_P[0]) - old.log_rate_at(new.value_P[0]))), "overlap"
     widths = [c.value_P[-1] - c.value_P[0] for c in (new, old) if len(c.rate_P) > 1]
     if high <= low or not widths or high - low < SMALLEST_OVERLAP * min(widths):
+        if low < high == old.value_P[-1]:
+            return float(np.exp(new.log_rate_at(high) - old.log_rate_at(high))), "overlap"
         raise ValueError(
             f"values from {new.value_P[0]:.3g} to {new.value_P[-1]:.3g} and from {old.value_P[0]:.3g} to "
             f"{old.value_P[-1]:.3g} overlap too little to compare rates; measure both at more lengths"
@@ -121,17 +130,20 @@ def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
     return float(np.exp(np.trapezoid(difference, grid) / (high - low))), "overlap"
 
 
-def bd_tokens(new: Points, old: Points, rng: np.random.Generator, resamples: int = 2000) -> Comparison:
-    """Tokens of `new` as a share of those of `old` at equal value: 0.6 is 60 %.
+def bd_tokens(
+    new: Points, old: Points, rng: np.random.Generator, resamples: int = 2000, best: bool = False
+) -> Comparison:
+    """Tokens of `new` as a share of those of `old` at equal value: 0.6 is 60 %. `best`: dips of `old` are not pooled,
+    see `Curve.through`, which favours `old`.
 
     The interval is the percentile bootstrap over documents, the same resample for every point of both curves, so that
     hard documents are hard for both. Raises ValueError where the curves themselves cannot be compared.
     """
-    value, kind = rate_ratio(Curve.through(new), Curve.through(old))
+    value, kind = rate_ratio(Curve.through(new), Curve.through(old, best))
     return _with_interval(
         value,
         kind,
-        lambda d: rate_ratio(Curve.through(new.of(d)), Curve.through(old.of(d)))[0],
+        lambda d: rate_ratio(Curve.through(new.of(d)), Curve.through(old.of(d), best))[0],
         new,
         old,
         rng,

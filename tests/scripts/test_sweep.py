@@ -21,18 +21,17 @@ from infoagent.training.sweep_plan import SweepRun
 @pytest.fixture
 def sweep_file(tiny_dir, tmp_path):
     recipe = load_recipe(GRPORecipe, ROOT / "configs/train/records.yaml", [
-        f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12", "data.min_words=30", "data.max_words=40",
-        "grpo.steps=6", "grpo.num_generations=4", "grpo.prompts_per_step=2", "grpo.max_completion_tokens=10",
-        "grpo.save_steps=1", "grpo.warmup_steps=0", "tracking.wandb=disabled", "lora.r=4", "negatives.random=2",
+        f"model.name={tiny_dir}", "model.dtype=float32", "data.min_words=30", "data.max_words=40",
+        "grpo.steps=4", "grpo.num_generations=4", "grpo.prompts_per_step=2", "grpo.max_completion_tokens=10",
+        "grpo.save_steps=1", "tracking.wandb=disabled", "lora.r=4", "negatives.random=2",
         "negatives.counterfactual=2",
     ])  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
     sweep = {
         "program": "train/grpo.py",
         "method": "grid",
-        "parameters": {"grpo.learning_rate": {"values": [0.01, 0.02, 1e38]}},
-        "command": ["${env}", "accelerate", "launch", "--config_file", "accelerate_configs/cpu.yaml", "${program}",
-                    str(tmp_path / "recipe.yaml"), "${args_no_hyphens}", "output_dir=x/${WANDB_RUN_ID}"],
+        "parameters": {"data.limit": {"values": [12, 11, 1]}},
+        "command": ["${env}", "python", "${program}", str(tmp_path / "recipe.yaml"), "${args_no_hyphens}", "output_dir=x/${WANDB_RUN_ID}"],
     }  # fmt: skip
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     return tmp_path / "sweep.yaml"
@@ -45,7 +44,7 @@ def rows_of(out):
 def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     out = tmp_path / "out"
     arguments = ["-m", "infoagent.cli", "sweep", str(sweep_file), "--out", str(out)]
-    first, second, third = "learning_rate-0.01", "learning_rate-0.02", "learning_rate-1e+38"
+    first, second, third = "limit-12", "limit-11", "limit-1"
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -89,15 +88,15 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     assert (out / first / "metrics.jsonl").read_bytes() == done
     assert (out / first / sweeping.TRAIN_LOG).read_bytes() == log
     assert [rows[n]["attempts"] for n in (first, second, third)] == [1, 2, 1]
-    assert [row["step"] for row in read_jsonl(metrics)] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in read_jsonl(metrics)] == [1, 2, 3, 4]
     assert "resuming from" in (out / second / sweeping.TRAIN_LOG).read_text()
-    assert rows[second]["checkpoint"] == str(out / second / "checkpoint-6")
+    assert rows[second]["checkpoint"] == str(out / second / "checkpoint-4")
     assert rows[third]["status"] == "failed"
-    assert rows[third]["cause"].startswith("failed: ")
-    assert "lower the learning rate" in rows[third]["cause"]
+    assert rows[third]["cause"].startswith("error: ")
+    assert "fewer than grpo.prompts_per_step" in rows[third]["cause"]
     assert rows[third]["checkpoint"] is None
     content = json.loads((out / "sweep.json").read_text())
-    assert content["sweep"]["parameters"] == {"grpo.learning_rate": {"values": [0.01, 0.02, 1e38]}}
+    assert content["sweep"]["parameters"] == {"data.limit": {"values": [12, 11, 1]}}
     assert content["kind"] == "sweep"
     assert content["provenance"]["commit"]
 
