@@ -18,12 +18,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory", help="output_dir of the evaluations")
     parser.add_argument("--out", required=True, help="directory for the figures")
-    parser.add_argument("--value", choices=["hard", "easy", "all", "fact"], default="hard")
+    parser.add_argument("--value", choices=["hard", "easy", "all", "fact", "accuracy"], default="hard")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over documents")
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.frontier import find_frontier
-    from infoagent.reporting.frontier import COLUMNS, frontier_rows, save_frontier
+    from infoagent.reporting.frontier import COLUMNS, frontier_notes, frontier_rows, save_frontier
     from infoagent.reporting.tables import as_text
     from infoagent.store import provenance, write_json
 
@@ -35,6 +35,8 @@ def main(argv: list[str] | None = None) -> int:
         save_frontier(found, out / f"frontier-{arguments.value}.{ending}")
     print(f"{found['title']} against tokens; 95 % intervals over documents")
     print(as_text(COLUMNS, frontier_rows(found)))
+    for note in frontier_notes(found):
+        print(note)
     print(f"\nfrontier: {out}/frontier-{arguments.value}.json, .png, .svg")
     return 0
 

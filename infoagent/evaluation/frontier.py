@@ -3,10 +3,15 @@
 A point is a compressor at one setting: mean tokens against mean value, on the problems that every point has. Frozen
 points with different prompts make the frozen curve; each checkpoint is held against it, and all checkpoints together as
 a curve of their own. Problems of one document count as one; over several data sets all documents stand together.
+
+A directory may hold what earlier recipes left there. Of compressors under one label (a checkpoint trained anew at the
+same path, another max_tokens) the one of the last evaluation counts, or else the last that was written; and points scored
+among different negatives are refused.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,7 +32,10 @@ VALUES = {
     "easy": ("MI among other documents (nats)", lambda r: mi_term_nats(r, EASY)),
     "all": ("MI, all negatives (nats)", lambda r: mi_term_nats(r, EASY + HARD)),
     "fact": ("asked fact stands in it", lambda r: float(r["fact_kept"])),
+    "accuracy": ("questions answered from it", lambda r: float(r["correct"])),
 }
+NEEDS = {"fact": "fact_kept", "accuracy": "correct"}
+"""Fields that not every record has."""
 TOGETHER = "all sets together"
 
 
@@ -39,7 +47,8 @@ class Point:
     trained: bool
     rate_D: NDArray[np.float64]
     value_D: NDArray[np.float64]
-    accuracy: float | None
+    right_D: NDArray[np.float64] | None
+    """Share of questions answered from it; None where no predictor was asked about each of them."""
 
     def to_dict(self, documents: Sequence[str]) -> dict[str, Any]:
         return {
@@ -47,7 +56,7 @@ class Point:
             "trained": self.trained,
             "tokens": asdict(mean_interval(self.rate_D, documents)),
             "value": asdict(mean_interval(self.value_D, documents)),
-            **({"accuracy": self.accuracy} if self.accuracy is not None else {}),
+            **({"accuracy": asdict(mean_interval(self.right_D, documents))} if self.right_D is not None else {}),
         }
 
 
@@ -56,10 +65,13 @@ def find_frontier(directory: str | Path, value: str, seed: int = 0, resamples: i
 
     Raises InputError where the directory has no frozen curve or no trained point.
     """
-    sets = {name: _points(rows, value) for name, rows in _by_set(directory, value).items()}
-    found = []
-    for name, (documents, points) in sets.items():
-        found.append(_compare(name, documents, points, np.random.default_rng(seed), resamples))
+    sets, found = {}, []
+    for name, groups in _by_set(directory, value).items():
+        _check_alike(f"{directory}: {name}", groups)
+        documents, points, left_out = _points(name, groups, value)
+        sets[name] = documents, points
+        row = _compare(name, documents, points, np.random.default_rng(seed), resamples)
+        found.append({**row, "left_out": left_out})
     if len(sets) > 1:
         documents, points = _together(sets)
         found.append(_compare(TOGETHER, documents, points, np.random.default_rng(seed), resamples))
@@ -69,16 +81,26 @@ def find_frontier(directory: str | Path, value: str, seed: int = 0, resamples: i
 def _by_set(directory: str | Path, value: str) -> dict[str, dict[tuple[str, bool], list[Record]]]:
     """Records of LM compressors by data set and (label, trained). Predictions are joined to them as "correct"."""
     rows = read_records(directory)
-    answers = {r["compression_key"]: r["correct"] for r in rows if r["kind"] == "prediction" and "correct" in r}
+    answers: dict[str, bool] = {}
+    for r in rows:
+        if r["kind"] == "prediction" and "correct" in r:
+            answers.setdefault(r["compression_key"], r["correct"])  # of several predictors the first
     found: dict[str, dict[tuple[str, bool], list[Record]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if row["kind"] != "compression" or row["status"] != "ok" or "log_probs" not in row:
             continue
-        if value == "fact" and "fact_kept" not in row:
+        joined = {**row, "correct": answers[row["key"]]} if row["key"] in answers else row
+        if value in NEEDS and NEEDS[value] not in joined:
             continue
         trained = row["compressor"]["model"]["adapter"] is not None
-        joined = {**row, "correct": answers[row["key"]]} if row["key"] in answers else row
         found[row["data"]["name"]][(row["compressor"]["label"], trained)].append(joined)
+    run_file = Path(directory) / "run.json"
+    run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+    current = set(run.get("record_keys", []))
+    for groups in found.values():
+        for who, records in groups.items():
+            last = next((r for r in records if r["key"] in current), records[-1])
+            groups[who] = [r for r in records if _identity(r) == _identity(last)]
     frozen = {label for groups in found.values() for label, trained in groups if not trained}
     trained_labels = {label for groups in found.values() for label, trained in groups if trained}
     if not frozen or not trained_labels:
@@ -89,8 +111,28 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[tuple[str, bool
     return found
 
 
-def _points(groups: Mapping[tuple[str, bool], Sequence[Record]], value: str) -> tuple[list[str], list[Point]]:
-    """(documents, points) on the problems that all groups have, one number for each document."""
+def _identity(record: Record) -> tuple[Any, ...]:
+    """What is measured: a compressor on a text of a known revision."""
+    return {**record["compressor"], "label": None}, record["data"]
+
+
+def _check_alike(where: str, groups: Mapping[tuple[str, bool], Sequence[Record]]) -> None:
+    """Raise InputError unless all points stand among the same numbers of negatives on the problems that they share."""
+    first: dict[tuple[Any, Any], tuple[str, list[str]]] = {}
+    for (label, _), rows in groups.items():
+        for row in {(r["problem_id"], r["sample"]): r for r in rows}.values():
+            other, kinds = first.setdefault((row["problem_id"], row["sample"]), (label, row["candidates"]))
+            if kinds != row["candidates"]:
+                raise InputError(
+                    f"{where}: {other!r} was scored among {len(kinds) - 1} negatives and {label!r} among "
+                    f"{len(row['candidates']) - 1} or other kinds; evaluate both again by one recipe, in a new output_dir"
+                )
+
+
+def _points(
+    name: str, groups: Mapping[tuple[str, bool], Sequence[Record]], value: str
+) -> tuple[list[str], list[Point], dict[str, Any]]:
+    """(documents, points) on the problems that all groups have, one number for each document; and what was left out."""
     of = VALUES[value][1]
     tables = {
         who: {(r["problem_id"], r["sample"]): (r["document_id"], float(r["rate_tokens"]), of(r)) for r in rows}
@@ -98,7 +140,9 @@ def _points(groups: Mapping[tuple[str, bool], Sequence[Record]], value: str) -> 
     }
     common = sorted(set.intersection(*(set(t) for t in tables.values())))
     if not common:
-        raise InputError(f"no problem was compressed by all of {', '.join(sorted(w for w, _ in groups))}")
+        raise InputError(f"{name}: no problem was compressed by all of {', '.join(sorted(w for w, _ in groups))}")
+    everything = set().union(*(set(t) for t in tables.values()))
+    left_out = {"problems": len(everything) - len(common), "held": {label: len(t) for (label, _), t in tables.items()}}
     documents = sorted({next(iter(tables.values()))[key][0] for key in common})
     points = []
     for (label, trained), table in tables.items():
@@ -107,10 +151,14 @@ def _points(groups: Mapping[tuple[str, bool], Sequence[Record]], value: str) -> 
             document, rate, number = table[key]
             by_document[document].append((rate, number))
         means = np.array([np.mean(by_document[d], axis=0) for d in documents])
-        right = [float(r["correct"]) for r in groups[(label, trained)] if "correct" in r]
-        accuracy = float(np.mean(right)) if right else None
-        points.append(Point(label, trained, means[:, 0], means[:, 1], accuracy))
-    return documents, sorted(points, key=lambda p: (p.trained, float(p.rate_D.mean())))
+        answered = {(r["problem_id"], r["sample"]): r for r in groups[(label, trained)] if "correct" in r}
+        right: dict[str, list[float]] = defaultdict(list)
+        for key in common:
+            if key in answered:
+                right[answered[key]["document_id"]].append(float(answered[key]["correct"]))
+        right_D = np.array([np.mean(right[d]) for d in documents]) if set(right) == set(documents) else None
+        points.append(Point(label, trained, means[:, 0], means[:, 1], right_D))
+    return documents, sorted(points, key=lambda p: (p.trained, float(p.rate_D.mean()))), left_out
 
 
 def _together(sets: Mapping[str, tuple[list[str], list[Point]]]) -> tuple[list[str], list[Point]]:
@@ -121,10 +169,12 @@ def _together(sets: Mapping[str, tuple[list[str], list[Point]]]) -> tuple[list[s
     for label, first in by_label[0].items():
         if all(label in labels for labels in by_label):
             same = [labels[label] for labels in by_label]
+            right = [p.right_D for p in same if p.right_D is not None]
             points.append(
                 Point(
                     label, first.trained, np.concatenate([p.rate_D for p in same]),
-                    np.concatenate([p.value_D for p in same]), None,
+                    np.concatenate([p.value_D for p in same]),
+                    np.concatenate(right) if len(right) == len(same) else None,
                 )
             )  # fmt: skip
     return documents, sorted(points, key=lambda p: (p.trained, float(p.rate_D.mean())))
@@ -144,6 +194,7 @@ def _compare(
         row: dict[str, Any] = {"label": label, "value_at_equal_tokens": asdict(bd_value(new, frozen, rng, resamples))}
         try:
             row["tokens_at_equal_value"] = asdict(bd_tokens(new, frozen, rng, resamples))
+            row["tokens_against_best"] = asdict(bd_tokens(new, frozen, rng, resamples, best=True))
         except ValueError as error:
             row["tokens_refused"] = str(error)
         comparisons.append(row)

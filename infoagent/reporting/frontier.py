@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, new_figure
+from infoagent.reporting.plots import INK, PALETTE, as_svg, new_figure
 from infoagent.reporting.tables import with_interval
 
 COLUMNS = ("data", "checkpoint", "tokens", "value", "tokens at equal value", "value at equal tokens")
@@ -15,6 +15,19 @@ COLUMNS = ("data", "checkpoint", "tokens", "value", "tokens at equal value", "va
 
 def save_frontier(found: Mapping[str, Any], path: str | Path) -> None:
     """One panel for each data set: the frozen curve with its points, trained points over it, 95 % intervals."""
+    from matplotlib import pyplot as plt
+
+    figure = _figure(found)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    plt.close(figure)
+
+
+def frontier_svg(found: Mapping[str, Any]) -> str:
+    """The same as inline SVG."""
+    return as_svg(_figure(found))
+
+
+def _figure(found: Mapping[str, Any]) -> Any:
     sets = found["sets"]
     figure, axes = new_figure(4.6 * len(sets), 3.8, panels=len(sets))
     for axis, part in zip(axes, sets, strict=True):
@@ -29,7 +42,7 @@ def save_frontier(found: Mapping[str, Any], path: str | Path) -> None:
         axis.set_xlim(left=0)
         axis.legend(fontsize=7, loc="best")
     axes[0].set_ylabel(found["title"])
-    figure.savefig(path, dpi=150)
+    return figure
 
 
 def _bars(axis: Any, points: Sequence[Mapping[str, Any]], color: str, marker: str, label: str) -> None:
@@ -74,3 +87,30 @@ def _compared(row: Mapping[str, Any]) -> list[str]:
     v = row["value_at_equal_tokens"]
     span = "" if math.isnan(v["low"]) else f" [{v['low']:+.2f}, {v['high']:+.2f}]"
     return [tokens, f"{v['value']:+.2f}{span}"]
+
+
+def frontier_notes(found: Mapping[str, Any]) -> list[str]:
+    """What a reader of the table must know besides: problems left out, comparisons without an interval, frozen dips."""
+    notes = []
+    for part in found["sets"]:
+        left_out = part.get("left_out", {"problems": 0})
+        if left_out["problems"]:
+            label, held = min(left_out["held"].items(), key=lambda item: item[1])
+            notes.append(
+                f"{part['data']}: {left_out['problems']} problems left out that not every point has; {label!r} has {held}"
+            )
+        for row in part["comparisons"]:
+            where = f"{part['data']}, {row['label']}"
+            if "tokens_refused" in row:
+                notes.append(f"{where}: {row['tokens_refused']}")
+                continue
+            tokens, best = row["tokens_at_equal_value"], row.get("tokens_against_best")
+            for what, compared in (("tokens", tokens), ("value", row["value_at_equal_tokens"])):
+                if compared["note"]:
+                    notes.append(f"{where}, {what}: {compared['note']}")
+            if best is not None and best["value"] > 1.05 * tokens["value"]:
+                notes.append(
+                    f"{where}: {100 * best['value']:.0f} % of the tokens of the frozen model's best settings; a longer "
+                    "setting of it does worse than a shorter one, and the curve pools the two"
+                )
+    return notes

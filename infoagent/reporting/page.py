@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.reporting import frontier as frontiers_of
 from infoagent.reporting import plots, tables
 from infoagent.reporting.audit import evaluation_audit, run_flags, training_audit
 from infoagent.reporting.information import information_lines, token_html
@@ -18,14 +19,18 @@ SHOWN_SAMPLES = 8
 
 
 def collect(directories: Sequence[str]) -> dict[str, Any]:
-    """What the run directories hold: evaluations, comparisons, training runs.
+    """What the run directories hold: evaluations, comparisons, training runs, frontiers.
 
     Raises InputError for a directory that is no run.
     """
-    evaluations, comparisons, trainings, measurements, mistakes = [], [], [], [], []
+    evaluations, comparisons, trainings, measurements, frontiers, mistakes = [], [], [], [], [], []
     for name in directories:
         directory = Path(name)
         run_file = directory / "run.json"
+        drawn = sorted(directory.glob("frontier-*.json"))
+        frontiers += [{"directory": name, **json.loads(file.read_text(encoding="utf-8"))} for file in drawn]
+        if drawn and not run_file.is_file():
+            continue  # the directory of a sweep: its runs have their own
         if not run_file.is_file():
             mistakes.append(f"{name}: no run directory, it holds no run.json; give an output_dir of train/ or eval/")
             continue
@@ -40,8 +45,10 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
             measurements.append({"directory": name, "run": run, **found})
         elif (directory / "metrics.jsonl").is_file():
             metrics = read_jsonl(directory / "metrics.jsonl")
-            trainings.append({"directory": name, "run": run, "metrics": metrics, "flags": run_flags(name, run, metrics)})
-        else:
+            trainings.append(
+                {"directory": name, "run": run, "metrics": metrics, "flags": run_flags(name, run, metrics)}
+            )
+        elif not drawn:
             mistakes.append(
                 f"{name}: the run has not written results yet (no summary.json, information.json or metrics.jsonl)"
             )
@@ -49,6 +56,7 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
         raise InputError(mistakes)
     return {
         "evaluations": evaluations, "comparisons": comparisons, "trainings": trainings, "measurements": measurements,
+        "frontiers": frontiers,
     }  # fmt: skip
 
 
@@ -104,6 +112,17 @@ def render(directories: Sequence[str]) -> str:
         evaluations=evaluations,
         comparison_columns=tables.COMPARISON_COLUMNS,
         comparisons=[{**c, "rows": tables.comparison_rows(c["values"])} for c in content["comparisons"]],
+        frontier_columns=frontiers_of.COLUMNS,
+        frontiers=[
+            {
+                "directory": f["directory"],
+                "title": f["title"],
+                "rows": frontiers_of.frontier_rows(f),
+                "notes": frontiers_of.frontier_notes(f),
+                "plot": frontiers_of.frontier_svg(f),
+            }
+            for f in content["frontiers"]
+        ],
         trainings=[
             {
                 "directory": t["directory"],

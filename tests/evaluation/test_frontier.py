@@ -7,6 +7,9 @@ import pytest
 from conftest import run_script
 
 from infoagent.evaluation.frontier import find_frontier
+from infoagent.reporting.frontier import frontier_notes
+from infoagent.reporting.page import write_report
+from infoagent.store import write_json
 from infoagent.types import InputError
 
 
@@ -78,3 +81,79 @@ def test_a_directory_without_both_sides_is_refused(tmp_path):
     result = run_script("eval/frontier.py", str(tmp_path / "none"), "--out", str(tmp_path / "out"))
     assert result.returncode == 2
     assert result.stderr.startswith("error: ")
+
+
+def retrained(rows, **changes):
+    """The same checkpoint and label with other weights: its records stand behind the old ones."""
+    found = []
+    for row in rows:
+        if row["compressor"]["label"] == "trained":
+            compressor = {**row["compressor"], "adapter_revision": "new"}
+            found.append({**row, "key": row["key"] + "-new", "compressor": compressor, **changes})
+    return found
+
+
+def test_of_a_checkpoint_trained_anew_at_the_same_path_the_last_records_count(tmp_path):
+    rows = rows_of("a")
+    new = [r for r in retrained(rows, rate_tokens=5) if r["problem_id"] != "p0"]  # its evaluation was cut off
+    [found] = find_frontier(directory(tmp_path, rows + new), "hard", resamples=50)["sets"]
+    [trained] = [p for p in found["points"] if p["trained"]]
+    assert trained["tokens"]["value"] == 5  # not the old one's 10 on p0
+    assert found["documents"] == 4
+    assert found["left_out"]["problems"] == 2  # p0, and p9 that only one frozen point has
+    assert found["left_out"]["held"] == {"frozen short": 6, "frozen": 7, "trained": 5}
+    [note] = frontier_notes({"sets": [found]})
+    assert note == "a: 2 problems left out that not every point has; 'trained' has 5"
+    # the last evaluation may have gone back to a compressor whose records were there
+    write_json(tmp_path / "run.json", {"record_keys": [r["key"] for r in rows]})
+    [found] = find_frontier(tmp_path, "hard", resamples=50)["sets"]
+    assert [p["tokens"]["value"] for p in found["points"] if p["trained"]] == [10]
+
+
+def test_points_among_different_negatives_are_refused(tmp_path):
+    rows = rows_of("a")
+    new = retrained(rows, candidates=["source", "counterfactual", "random"], log_probs=[0.0, -1.0, -2.0])
+    with pytest.raises(InputError, match=r"a: 'frozen.*' was scored among 1 negatives and 'trained' among 2"):
+        find_frontier(directory(tmp_path, rows + new), "hard")
+
+
+def test_accuracy_is_a_value_and_stands_beside_every_point(tmp_path):
+    rows = rows_of("a")
+    answers = [
+        {"key": f"answer-{r['key']}", "kind": "prediction", "status": "ok", "compression_key": r["key"],
+         "data": r["data"], "compressor": r["compressor"], "problem_id": r["problem_id"],
+         "correct": r["compressor"]["label"] != "frozen short" or r["problem_id"] in ("p0", "p5")}
+        for r in rows
+    ]  # fmt: skip
+    where = directory(tmp_path, rows + answers)
+    [found] = find_frontier(where, "accuracy", resamples=50)["sets"]
+    assert [p["value"]["value"] for p in found["points"]] == pytest.approx([0.3, 1.0, 1.0])  # p5 is half of document d4
+    [found] = find_frontier(where, "hard", resamples=50)["sets"]
+    assert [p["accuracy"]["value"] for p in found["points"]] == pytest.approx([0.3, 1.0, 1.0])
+    assert found["points"][0]["accuracy"]["low"] < 0.3
+    partly = directory(tmp_path, rows + answers[1:])
+    [found] = find_frontier(partly, "hard", resamples=50)["sets"]
+    assert "accuracy" not in found["points"][0]  # p0 of one point is not answered: no mean over other documents
+
+
+def test_a_frozen_setting_that_is_longer_and_worse_is_said(tmp_path):
+    rows = rows_of("a")
+    worse = [record("a", f"p{i}", f"d{min(i, 4)}", "frozen long", None, 80, 0.1) for i in range(6)]
+    found = find_frontier(directory(tmp_path, rows + worse), "hard", resamples=50)
+    [row] = found["sets"][0]["comparisons"]
+    assert row["tokens_against_best"]["value"] > row["tokens_at_equal_value"]["value"]
+    assert "of the tokens of the frozen model's best settings" in "\n".join(frontier_notes(found))
+
+
+def test_the_report_shows_what_lies_in_a_directory(tmp_path):
+    found = find_frontier(directory(tmp_path, rows_of("a")), "hard", resamples=50)
+    place = tmp_path / "sweep"
+    write_json(place / "frontier-hard.json", {"seed": 0, **found})
+    page, numbers = write_report([str(place)], str(tmp_path / "report.html"))
+    text = page.read_text()
+    assert "Frontier" in text
+    assert "50 % [50, 50]" in text  # the frozen model needs sqrt(10 · 40) for what takes the trained one 10
+    assert text.count("<svg") == 1
+    assert json.loads(numbers.read_text())["frontiers"][0]["sets"] == found["sets"]
+    with pytest.raises(InputError, match="no run directory"):
+        write_report([str(tmp_path)], str(tmp_path / "other.html"))
