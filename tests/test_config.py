@@ -121,7 +121,9 @@ def test_a_missing_file_is_named():
         load_recipe(GRPORecipe, Path("nowhere.yaml"))
 
 
-@pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
     sections = recipe.all_data if isinstance(recipe, TrainingRecipe) else recipe.data
@@ -133,7 +135,9 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
             continue
-        drawn = draw_negatives(problems, Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"})), recipe.negatives.seed)
+        drawn = draw_negatives(
+            problems, Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"})), recipe.negatives.seed
+        )
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn)
 
 

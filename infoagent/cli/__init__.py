@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
-    compress.add_argument("file", help="text file, - for standard input, or a folder of .txt and .md files (with --out)")
+    compress.add_argument(
+        "file", help="text file, - for standard input, or a folder of .txt and .md files (with --out)"
+    )
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
     compress.add_argument("--adapter", help="a trained checkpoint")
@@ -37,8 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--seed", type=int, default=0)
     compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default=None,
                           help="of a text longer than the context: refuse or cut it (default: compress it part by part)")  # fmt: skip
-    compress.add_argument("--json", action="store_true", help="text and figures as JSON on stdout; a folder: a line a file")
-    compress.add_argument("--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there")
+    compress.add_argument(
+        "--json", action="store_true", help="text and figures as JSON on stdout; a folder: a line a file"
+    )
+    compress.add_argument(
+        "--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there"
+    )
     compress.add_argument("--batch-size", type=int, default=8, help="prompts generated together (default 8)")
     compress.add_argument("--quiet", action="store_true", help="no progress bar")
     compress.set_defaults(run="compress")
@@ -102,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true")
     show.set_defaults(run="data_show")
 
-    models = commands.add_parser("models", help="embedded models; `models prepare NAME` converts one now, `models path NAME` says where")
+    models = commands.add_parser(
+        "models", help="embedded models; `models prepare NAME` converts one now, `models path NAME` says where"
+    )
     models.add_argument("action", nargs="?", choices=["ls", "prepare", "path"], default="ls")
     models.add_argument("name", nargs="?", default="smollm2-135m")
     models.set_defaults(run="models")
@@ -115,7 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep = commands.add_parser("sweep", help="run a W&B sweep file of method grid here, without a server; resumable")
     sweep.add_argument("sweep", help="the sweep file, see configs/sweeps/")
     sweep.add_argument("--out", required=True, metavar="DIR", help="a directory a run goes there, and sweep.json")
-    sweep.add_argument("--evaluate", metavar="RECIPE", help="then prove each run by eval/checkpoint.py; plot the frontier")
+    sweep.add_argument(
+        "--evaluate", metavar="RECIPE", help="then prove each run by eval/checkpoint.py; plot the frontier"
+    )
     sweep.add_argument("--dry-run", action="store_true", help="show the runs and an estimate, then stop")
     sweep.add_argument("--quiet", action="store_true", help="no lines about runs that went well")
     sweep.set_defaults(run="sweep")

@@ -25,7 +25,9 @@ DATA_SETS = {
     d.name: d
     for d in (
         DataSet("records", False, "seeded records of patients, companies, shipments; exact counterfactuals"),
-        DataSet("shannon", False, "four independent facts of known distribution; limits can be computed; for a tiny model"),
+        DataSet(
+            "shannon", False, "four independent facts of known distribution; limits can be computed; for a tiny model"
+        ),
         DataSet(
             "python-reference",
             False,
