@@ -26,6 +26,7 @@ from scipy.optimize import isotonic_regression
 Array = NDArray[np.float64]
 SMALLEST_OVERLAP = 0.1
 """Of the narrower range of values: below it an average over the overlap says nothing of the curves."""
+EQUAL = 1e-9
 MOST_REFUSED = 0.05
 """Share of resamples without a comparison, above which the rest is no interval."""
 
@@ -70,7 +71,7 @@ class Curve:
     def log_rate_at(self, value: Array | float) -> Array:
         """log of the rate at which a value is reached; values must lie within the curve's range."""
         # of a plateau the shortest point counts: it reaches the value
-        first = np.concatenate([[True], np.diff(self.value_P) > 0])
+        first = _starts(self.value_P)
         if first.sum() == 1:
             return np.full(np.shape(value), np.log(self.rate_P[0]))
         return np.asarray(PchipInterpolator(self.value_P[first], np.log(self.rate_P[first]))(value))
@@ -78,12 +79,21 @@ class Curve:
     def value_at(self, rate: float) -> float:
         """The value at a rate; beyond the ends that of the nearest point."""
         # of points with one rate the best counts, which stands first
-        first = np.concatenate([[True], np.diff(self.rate_P) > 0])
+        first = _starts(self.rate_P)
         last_value = np.maximum.reduceat(self.value_P, np.flatnonzero(first))
         if first.sum() == 1:
             return float(last_value[0])
         inside = np.clip(np.log(rate), np.log(self.rate_P[0]), np.log(self.rate_P[-1]))
         return float(PchipInterpolator(np.log(self.rate_P[first]), last_value)(inside))
+
+
+def _starts(ordered_P: Array) -> NDArray[np.bool_]:
+    """Where a new number begins, to rounding: slopes between numbers that are all but equal overflow."""
+    starts, last = np.ones(len(ordered_P), dtype=bool), ordered_P[0]
+    for i in range(1, len(ordered_P)):
+        starts[i] = ordered_P[i] - last > EQUAL * max(1.0, abs(ordered_P[-1] - ordered_P[0]))
+        last = ordered_P[i] if starts[i] else last
+    return starts
 
 
 Kind = Literal["overlap", "at most"]

