@@ -34,6 +34,7 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
             "data.max_words=40",
             "grpo.steps=2",
             "grpo.num_generations=4",
+            "grpo.micro_batch=8",
             "grpo.max_completion_tokens=8",
             "--quiet",
         ]
