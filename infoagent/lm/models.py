@@ -200,6 +200,8 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     import torch
     from transformers import AutoModelForCausalLM
 
+    from infoagent.lm.attention import use_products
+
     keep_freed_memory()
     is_hub = not Path(reference.path).is_dir()
     revision = reference.revision if is_hub else None
@@ -210,6 +212,8 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
             device_map={"": index},
         ).eval()  # fmt: skip
     model = AutoModelForCausalLM.from_pretrained(reference.path, dtype=getattr(torch, dtype), revision=revision)
+    if default_device() == "cpu":  # a trainer moves its model only later, so the place of now says nothing
+        use_products(model)
     return model.to(device or default_device()).eval()
 
 

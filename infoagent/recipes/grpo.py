@@ -46,6 +46,8 @@ class GRPOSection(Section):
     save_steps: PositiveInt = 25
     save_total_limit: PositiveInt | None = None
     """Keep so many checkpoints; None keeps all."""
+    profile_steps: NonNegativeInt = 0
+    """Record so many steps, after two to warm up, with torch's profiler: profile.txt, profile.json.gz. Slows them."""
 
     @model_validator(mode="after")
     def _micro_batch(self) -> GRPOSection:

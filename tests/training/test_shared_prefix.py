@@ -67,7 +67,9 @@ def batch(order):
 @pytest.mark.parametrize("cls", [GRPOTrainer, RLOOTrainer])
 @pytest.mark.parametrize("order", [[0] * 4 + [1] * 4, [1, 0, 1, 1, 0], [0]])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_values_and_gradients_are_those_of_separate_rows(cls, order, temperature):
+@pytest.mark.parametrize("whole_mib", [512, 0], ids=["whole logits", "in tiles"])
+def test_values_and_gradients_are_those_of_separate_rows(cls, order, temperature, whole_mib, monkeypatch):
+    monkeypatch.setattr("infoagent.training.shared_prefix.WHOLE_LOGITS_MIB", whole_mib)
     _, model = adapted(temperature)
     trainer = trainer_of(cls, model, temperature)
     ids, mask = batch(order)
