@@ -129,3 +129,19 @@ def test_samples_are_those_of_repeated_prompts(cls, monkeypatch):
     plain = model.generate(**padded, generation_config=trainer.generation_config)[:, 6:].tolist()
     for row, expected in zip(found, plain, strict=True):
         assert row == (expected[: expected.index(0) + 1] if 0 in expected else expected)
+
+
+@pytest.mark.parametrize(("whole_mib", "held"), [(10**6, True), (0, False)])
+def test_tiles_hold_no_logits_of_a_large_vocabulary(whole_mib, held, monkeypatch):
+    monkeypatch.setattr("infoagent.training.shared_prefix.WHOLE_LOGITS_MIB", whole_mib)
+    vocabulary = 150_000
+    base = tiny_model(vocabulary)
+    add_fused_lm_head(base, outputs=("log_probs", "entropy"))
+    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    trainer, (ids, mask), saved = trainer_of(GRPOTrainer, model), batch([0] * 4), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+        log_probs, _, _ = trainer._get_per_token_logps_and_entropies(model, ids, mask, WIDTH)
+    log_probs.sum().backward()
+    # the weights of the output layer have as many; those are there anyway
+    head = base.get_output_embeddings().weight.numel()
+    assert any(n == 4 * WIDTH * vocabulary and n != head for n in saved) == held
