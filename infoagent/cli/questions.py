@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infoagent.types import InputError
 
 if TYPE_CHECKING:
     from infoagent.data.questions import SourceDocument
+    from infoagent.lm.question_writing import Wanted, Write
 
 
 def questions(arguments: argparse.Namespace) -> int:
     counts = _counts(arguments)
     from infoagent.grading import states_fact
-    from infoagent.lm import models
-    from infoagent.lm.question_writing import (
-        Wanted,
-        check_file,
-        check_lengths,
-        failures_path,
-        local_writer,
-        question_header,
-        write_questions,
-    )
+    from infoagent.lm.question_writing import Wanted, failures_path, write_questions
 
     wanted = Wanted(counts, temperature=arguments.temperature, seed=arguments.seed, batch_size=arguments.batch_size)
     documents, revision = _documents(arguments)
-    reference = models.pinned(models.resolve(arguments.model))
-    header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
-    check_file(arguments.out, header)
-    context = models.context_tokens(models.load_config(reference))
-    check_lengths(documents, wanted, models.load_tokenizer(reference), context, arguments.max_tokens)
-    lm = models.load(arguments.model, dtype=arguments.dtype)
-    write = local_writer(lm, arguments.max_tokens, arguments.temperature)
+    writer = _served_writer if arguments.endpoint else _local_writer
+    header, write = writer(arguments, wanted, documents, revision)
     done = write_questions(documents, arguments.out, header, wanted, write, states_fact, arguments.quiet)
     print(arguments.out)
     print(
@@ -46,6 +33,51 @@ def questions(arguments: argparse.Namespace) -> int:
     if done.failed:
         print(f"what was replied: {failures_path(arguments.out)}; the same command tries again", file=sys.stderr)
     return 1 if done.failed else 0
+
+
+def _local_writer(
+    arguments: argparse.Namespace, wanted: Wanted, documents: list[SourceDocument], revision: str
+) -> tuple[dict[str, Any], Write]:
+    """The header of the file, and a model of this machine; it is loaded once everything else is right."""
+    from infoagent.lm import models
+    from infoagent.lm.question_writing import check_file, check_lengths, local_writer, question_header
+
+    reference = models.pinned(models.resolve(arguments.model))
+    header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
+    check_file(arguments.out, header)
+    context = models.context_tokens(models.load_config(reference))
+    check_lengths(documents, wanted, models.load_tokenizer(reference), context, arguments.max_tokens)
+    lm = models.load(arguments.model, dtype=arguments.dtype)
+    return header, local_writer(lm, arguments.max_tokens, arguments.temperature)
+
+
+def _served_writer(
+    arguments: argparse.Namespace, wanted: Wanted, documents: list[SourceDocument], revision: str
+) -> tuple[dict[str, Any], Write]:
+    """The header of the file, and a model behind an endpoint, within the spending limit of this call."""
+    from infoagent.costs import price_of
+    from infoagent.lm.endpoint import Endpoint, EndpointSettings, endpoint_writer
+    from infoagent.lm.question_writing import check_file, question_header
+    from infoagent.lm.spending import SpendingLimit, Usage
+    from infoagent.recipes.sections import PriceSection
+
+    settings = EndpointSettings(
+        arguments.endpoint, arguments.model, arguments.api_key_env or None, concurrency=wanted.batch_size,
+        max_tokens=arguments.max_tokens, temperature=arguments.temperature,
+    )  # fmt: skip
+    own = {}
+    if arguments.price is not None:
+        own[arguments.model] = PriceSection(input=arguments.price[0], output=arguments.price[1])
+    price = price_of(arguments.model, None, own)
+
+    def usd(usage: Usage) -> float:
+        return float(price.usd(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
+
+    header = question_header(arguments.model, settings.url, wanted, arguments.data_name, revision)
+    check_file(arguments.out, header)
+    endpoint = Endpoint(settings, usd, SpendingLimit(arguments.spending_limit))
+    endpoint.check()
+    return header, endpoint_writer(endpoint)
 
 
 def _counts(arguments: argparse.Namespace) -> dict[str, int]:
@@ -72,6 +104,8 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
             mistakes.append(f"--kinds {part!r}: after the colon stands how many a document gets, at least 1")
         else:
             counts[kind] = int(number) if sign else arguments.per_document
+    if arguments.price is not None and min(arguments.price) < 0:
+        mistakes.append(f"--price {arguments.price[0]:g} {arguments.price[1]:g}: must not be below 0")
     if mistakes:
         raise InputError(mistakes)
     return counts

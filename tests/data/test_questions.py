@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from fake_server import FakeServer, status
 
 from infoagent.cli import main
 from infoagent.data.own import as_documents, load_text, read_texts
@@ -330,3 +331,26 @@ def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, 
     assert command(*given, "--out", tmp_path / "q.jsonl", "--max-words", 2000) == 2
     assert "document 'long.txt-000': with prompt and reply it takes" in capsys.readouterr().err
     assert not (tmp_path / "q.jsonl").exists()
+
+
+def test_an_endpoint_writes_and_its_failure_ends_the_run_in_one_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text(
+        "The plant of Lund was built in 1912 and makes paper for all of us to this day."
+    )
+    out, reply = tmp_path / "q.jsonl", "QUESTION: When was the plant of Lund built?\nANSWER: 1912"
+    with FakeServer(lambda chat: reply) as server:
+        given = ["--path", tmp_path / "texts", "--model", "fake", "--endpoint", server.url, "--out", out]
+        more = ["--min-words", 5, "--kinds", "extractive:1", "--quiet", "--api-key-env", ""]
+        assert command(*given, *more) == 2  # a model without a price, and none was named
+        assert "has no price" in capsys.readouterr().err
+        assert command(*given, *more, "--price", 0, 0) == 0
+        [header, question] = lines(out)
+        assert (header["model"], header["model_revision"]) == ("fake", server.url)
+        assert question["answer"] == "1912"
+        assert len(server.requests) == 1
+        server.script = lambda body, before: status(400)
+        assert command(*given[:-1], tmp_path / "r.jsonl", *more, "--price", 0, 0) == 1
+        assert "failed: fake at http" in capsys.readouterr().err
+        assert command(*given[:-1], tmp_path / "s.jsonl", *more, "--price", 9, 9, "--spending-limit", 0) == 1
+        assert "spending limit" in capsys.readouterr().err
