@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, recipe_yaml, script_arguments
-from infoagent.lm.models import adapter_budget_range, adapter_prompt, check_adapter
+from infoagent.lm.models import adapter_budget_range, adapter_group, adapter_prompt, check_adapter
 from infoagent.recipes import EvaluationRecipe, PromptSection
 from infoagent.types import InputError
 
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.comparison import compare, verdicts
+    from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.session import run_grid
     from infoagent.reporting.tables import (
         ADHERENCE_COLUMNS,
@@ -71,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
             print(as_text(COMPARISON_COLUMNS, comparison_rows(comparison)))
             print("\n".join(f"verdict on {v['quantity']}: {v['sentence']}" for v in verdicts(comparison)))
     write_json(Path(recipe.output_dir) / "comparison.json", comparisons)
+    track_evaluation(recipe, summaries, comparisons)
     print(f"\ncomparison: {recipe.output_dir}/comparison.json")
     return 0
 
@@ -105,7 +107,9 @@ def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], Ev
         model = compressor.model.model_copy(update={"adapter": recipe.checkpoint})
         trained.append(compressor.model_copy(update={"label": label, "curve": name, "model": model}))
         pairs.append((compressor.label, label))
-    return pairs, recipe.model_copy(update={"compressors": [*recipe.compressors, *trained]})
+    tracking = recipe.tracking  # beside the run that trained it
+    tracking = tracking.model_copy(update={"group": tracking.group or adapter_group(recipe.checkpoint)})
+    return pairs, recipe.model_copy(update={"compressors": [*recipe.compressors, *trained], "tracking": tracking})
 
 
 if __name__ == "__main__":

@@ -7,20 +7,19 @@ answer must be gone and a reader must follow the edit. A language model says whi
 them stand naive edits, the answer swapped for any other answer of the pool.
 """
 
-import argparse
 import hashlib
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 from infoagent.evaluation.edit_quality import edit_squad, on_records, on_squad, read_by_model, read_squad
 from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--records", type=int, default=200, help="records to edit")
     parser.add_argument("--squad", help="SQuAD file (.json or .json.gz); without it only records are measured")
     parser.add_argument("--questions", type=int, default=1000, help="SQuAD questions to edit")
@@ -32,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="write the figures as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     arguments = parser.parse_args(argv)
     sizes = ("records", "questions", "read")
     wrong = [f"--{k} {getattr(arguments, k)}: must be at least 1" for k in sizes if getattr(arguments, k) < 1]

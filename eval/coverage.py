@@ -7,23 +7,22 @@ that hold their target, with the mean width: t and jackknife for the expected In
 midpoint's for the true information, the paired one for the difference to a worse compressor.
 """
 
-import argparse
 import sys
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError
 
 LOW, HIGH = 0.93, 0.98
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--documents", type=int, nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each")
     parser.add_argument("--samples", type=int, default=2, help="compressions of each document")
     parser.add_argument("--replicates", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", help="write the figures as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     arguments = parser.parse_args(argv)
     wrong = [f"--documents {n}: at least 3, since the jackknife deletes one" for n in arguments.documents if n < 3]
     for name in ("samples", "replicates"):
@@ -35,15 +34,15 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(wrong)
 
     import numpy as np
-    from tqdm import tqdm
 
     from infoagent.information.coverage import populations, simulate
+    from infoagent.progress import each
     from infoagent.store import provenance, write_json
 
     drawn = populations(arguments.seed)
     work = [(documents, name) for documents in arguments.documents for name in drawn]
     tables: dict[str, dict] = {str(documents): {} for documents in arguments.documents}
-    for i, (documents, name) in enumerate(tqdm(work, desc="channels", disable=arguments.quiet)):
+    for i, (documents, name) in enumerate(each(work, len(work), "coverage", "channel", arguments.quiet)):
         rng = np.random.default_rng([arguments.seed, i])
         figures = simulate(drawn[name], documents, arguments.samples, arguments.replicates, rng)
         tables[str(documents)][name] = figures

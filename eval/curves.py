@@ -7,16 +7,15 @@ Reads summary.json and analysis.json; no model is loaded. Several directories st
 and .svg.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument(
         "directories", nargs="+", metavar="RUN", help="output_dir of eval/frozen.py or eval/checkpoint.py"
     )
@@ -26,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
 
+    from infoagent.evaluation.mirroring import draw_curves, report_mirror
     from infoagent.reporting.curves import BD_COLUMNS, FIT_COLUMNS, bd_rows, fit_rows, save_curves
     from infoagent.reporting.tables import as_text
     from infoagent.store import read_summaries, read_summary_file
@@ -42,6 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         print(as_text(FIT_COLUMNS, fit_rows(analysis)))
         print("\nfirst curve over second, paired by document, 95 %")
         print(as_text(BD_COLUMNS, bd_rows(analysis)) + "\n")
+    mirror = report_mirror(arguments.directories[0], "curves")
+    draw_curves(mirror, summaries)
+    mirror.finish()
     print(f"curves: {out}/curves.png, .svg")
     return 0
 

@@ -16,14 +16,15 @@ import json
 import sys
 from pathlib import Path
 
-from infoagent.config import exit_code, recipe_yaml
+from infoagent.config import exit_code, recipe_yaml, script_parser
+from infoagent.logs import add_log_level
 from infoagent.types import InputError
 
 RECIPES = Path(__file__).resolve().parent.parent / "configs" / "figures"
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     figures = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     figures.add_parser("ls", help="every experiment, its sizes and what they need")
     run = figures.add_parser(
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--limit", type=int, metavar="N", help="at most N problems of each data set")
     run.add_argument("--scorer", action="append", metavar="NAME[:DTYPE]", help="fig13: score by these models instead")
     run.add_argument("--dry-run", action="store_true", help="show the recipe, what it needs and an estimate, then stop")
-    run.add_argument("--quiet", action="store_true", help="no progress bars")
+    run.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     deletion = figures.add_parser("fact-deletion", help="random stays at log K, counterfactual falls with the facts")
     deletion.add_argument("--documents", type=int, default=16)
     deletion.add_argument("--facts", type=int, default=6, help="facts of the whole compression")
@@ -45,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     deletion.add_argument("--seed", type=int, default=0)
     deletion.add_argument("--memory-mib", type=int, default=1024)
     deletion.add_argument("--out", required=True, help="directory of the figure, its numbers and its scores")
-    deletion.add_argument("--quiet", action="store_true", help="no progress bar")
+    deletion.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
+    for long in (run, deletion):
+        add_log_level(long)
     arguments, overrides = parser.parse_known_args(argv)  # overrides may stand between options
     if wrong := [o for o in overrides if o.startswith("-") or arguments.command != "run"]:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
@@ -83,6 +86,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
         return 0
 
     from infoagent.evaluation.cells import plan_cells
+    from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.proxies import check_scorers, parse_scorer, proxy_summaries
     from infoagent.evaluation.session import ANALYSIS_FILE, run_grid
     from infoagent.reporting.experiments import save_experiment
@@ -105,6 +109,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     about = {"recipe": recipe.model_dump(mode="json"), "data_revisions": revisions, **provenance()}
     write_json(out / f"{experiment.name}.json", finite({**numbers, **about}))
     pictures = save_experiment(numbers, out)
+    track_evaluation(recipe, summaries)
     for claim in numbers["claims"]:
         print(f"claim: {claim['sentence']}")
     if not numbers["claims"]:
@@ -125,7 +130,7 @@ def fact_deletion(arguments: argparse.Namespace) -> int:
     from infoagent.reporting.plots import save_fact_deletion
     from infoagent.store import finite, provenance, write_json
 
-    settings = {k: v for k, v in vars(arguments).items() if k != "command"}
+    settings = {k: v for k, v in vars(arguments).items() if k not in ("command", "log_level")}
     found = measure(**settings)
     out = Path(arguments.out)
     write_json(out / "fact-deletion.json", finite({**found, **provenance()}))

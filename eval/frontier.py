@@ -7,15 +7,14 @@
 Reads records.jsonl alone; no model is loaded. Writes frontier-VALUE.json, .png and .svg.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("directory", help="output_dir of the evaluations")
     parser.add_argument("--out", required=True, help="directory for the figures")
     parser.add_argument("--value", choices=["hard", "easy", "all", "fact", "accuracy"], default="hard")
@@ -23,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.frontier import find_frontier
+    from infoagent.evaluation.mirroring import frontier_points, report_mirror
     from infoagent.reporting.frontier import COLUMNS, frontier_notes, frontier_rows, save_frontier
     from infoagent.reporting.tables import as_text
     from infoagent.store import provenance, write_json
@@ -33,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     write_json(out / f"frontier-{arguments.value}.json", {"seed": arguments.seed, **found, **provenance()})
     for ending in ("png", "svg"):
         save_frontier(found, out / f"frontier-{arguments.value}.{ending}")
+    mirror = report_mirror(arguments.directory, f"frontier-{arguments.value}")
+    mirror.chart(
+        "frontier", frontier_points(found), "rate_tokens", "value", "curve", f"{found['title']} against tokens"
+    )
+    mirror.finish()
     print(f"{found['title']} against tokens; 95 % intervals over documents")
     print(as_text(COLUMNS, frontier_rows(found)))
     for note in frontier_notes(found):

@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     from infoagent.evaluation.cells import plan_cells
+    from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.session import run_grid
     from infoagent.reporting.tables import ADHERENCE_COLUMNS, adherence_rows, as_text, summary_text
 
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     print(summary_text(summaries))
     if adherence_rows(summaries):
         print("\n" + as_text(ADHERENCE_COLUMNS, adherence_rows(summaries)))
+    track_evaluation(recipe, summaries)
     print(f"\nrecords: {recipe.output_dir}/records.jsonl; infoagent report {recipe.output_dir} --out report.html")
     return 0
 

@@ -6,15 +6,14 @@ Both ways sample from the same prompts in one run, taking turns, the faster of t
 distribution is the same is checked on the first sampled position's logits.
 """
 
-import argparse
 import sys
 import time
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--prompt", type=int, default=190, help="tokens of a prompt")

@@ -35,9 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.lm.models import default_device
     from infoagent.reporting.information import information_lines
     from infoagent.store import check_output_dir, finite, provenance, write_json
-    from infoagent.tracking import Tracker
+    from infoagent.tracking import Tracker, wandb_mode
 
     check_output_dir(recipe.output_dir, "measure")
+    wandb_mode(recipe.tracking.wandb)
     plan = plan_measurement(recipe)  # everything that can be wrong is found before a model loads
     processes = current_processes(on_cpu=default_device() == "cpu")
     out = Path(recipe.output_dir)
@@ -56,10 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     about = {"label": label, **matrix.about}
     kept = {**about, "analysis": found, "examples": token_examples(matrix, SHOWN, plan.beta)}
     write_json(out / "information.json", finite(kept))
-    tracker = Tracker(
-        recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
-        recipe.tracking.group, job_type="measure",
-    )  # fmt: skip
+    tracker = Tracker.of(recipe, "eval")
     tracker.log(0, metrics(found, matrix.about["rate_tokens"]))
     tracker.finish()
     print(f"{label} on {plan.data.name} ({plan.data.split}), preset {recipe.preset}")

@@ -6,16 +6,15 @@ Real text (the Python reference) in exact lengths: seconds, tokens and values of
 matrix-multiply rate at the model's shapes, and a large job's tokens (8,000 / 150 / 20 × 20) counted as they pass.
 """
 
-import argparse
 import sys
 import time
 
-from infoagent.config import exit_code
+from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--prefixes", type=int, default=8)

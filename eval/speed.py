@@ -9,7 +9,6 @@ its own weights shows what the adapter-disabled base saves. On a GPU take config
 vLLM samples where it can be imported, and the record says which engine did.
 """
 
-import argparse
 import importlib.util
 import json
 import subprocess
@@ -17,7 +16,7 @@ import sys
 from pathlib import Path
 from statistics import mean
 
-from infoagent.config import exit_code, load_recipe
+from infoagent.config import exit_code, load_recipe, script_parser
 from infoagent.recipes import GRPORecipe
 from infoagent.types import RunFailed
 
@@ -27,7 +26,7 @@ TARGETS = {"scorer_share_of_matrix_rate": (">=", 0.60), "scoring_share_of_step":
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("recipe", help="a recipe of train/grpo.py")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--launch", default="cpu", help="a configuration of accelerate_configs/ (default cpu)")

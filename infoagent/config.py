@@ -22,6 +22,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from infoagent.logs import add_log_level, set_up_logging
 from infoagent.types import InputError, RunFailed
 
 
@@ -206,14 +207,21 @@ def recipe_yaml(recipe: Section) -> str:
 # ---- scripts -------------------------------------------------------------------------------------------------
 
 
-def script_arguments(argv: Sequence[str] | None, description: str, grid: bool = False) -> argparse.Namespace:
-    """What every script of train/ and eval/ takes: RECIPE [key=value ...] [--dry-run] [--quiet]; those that run a grid
-    take --limit and --shard as well."""
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with what every script takes: its docstring as help, and --log-level."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_log_level(parser)
+    return parser
+
+
+def script_arguments(argv: Sequence[str] | None, description: str | None, grid: bool = False) -> argparse.Namespace:
+    """What the scripts of train/ and eval/ that run a recipe take: RECIPE [key=value ...] [--dry-run] [--quiet]; those
+    that run a grid take --limit and --shard as well."""
+    parser = script_parser(description)
     parser.add_argument("recipe", help="path of a YAML recipe, see configs/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a key, e.g. reward.price=0.05")
     parser.add_argument("--dry-run", action="store_true", help="show the resolved recipe and an estimate, then stop")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     if grid:
         parser.add_argument("--limit", type=int, metavar="N", help="at most N problems of each data set")
         parser.add_argument(
@@ -223,7 +231,10 @@ def script_arguments(argv: Sequence[str] | None, description: str, grid: bool = 
 
 
 def exit_code(main: Callable[[], int | None]) -> int:
-    """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong."""
+    """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong.
+
+    Log lines go to stderr from here on; --log-level, once parsed, says which."""
+    set_up_logging()
     try:
         return main() or 0
     except InputError as error:

@@ -6,20 +6,21 @@ Metric names are fixed here once, for both: see METRICS.
 from __future__ import annotations
 
 import json
-import netrc
+import logging
 import os
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.mirror import Mirror, wandb_mode
 from infoagent.store import read_jsonl
-from infoagent.types import InputError
 
-HELD_SECONDS = 5
+logger = logging.getLogger(__name__)
+
 METRICS_FILE = "metrics.jsonl"
 SAMPLES_FILE = "samples.jsonl"
+IDENTITY_FILE = "wandb_id"
+"""The id of the W&B run: a run that goes on after a kill goes on there as well."""
 
 METRICS = {
     "mi/nats": "InfoNCE of the scored compressions among source and negatives",
@@ -63,29 +64,20 @@ METRICS = {
     "audit/accuracy": "in training, every audit.every steps: share of questions that the frozen base answers right "
     "from the compression, where the problem has choices",
     "audit/closed_book": "the same from no notes at all, once at the start: what needs no compression",
+    "time/generation_seconds": "of one step: sampling",
+    "time/scoring_seconds": "of one step: the reward",
+    "time/reference_seconds": "of one step: what stands between the reward and the loss, the KL's reference above all",
+    "time/update_seconds": "of one step: forward and backward",
+    "memory/peak_gib": "most memory so far: of the GPU where one is used, else of the main process",
     "scorer/seconds": "time of the reward in one step",
     "scorer/share_of_step": "that over the whole step",
 }
 
 
-def wandb_mode(setting: str) -> Any:
-    """`online`, `offline` or `disabled`. WANDB_MODE wins; auto is online only where a login is found."""
-    explicit = os.environ.get("WANDB_MODE")
-    if explicit:
-        return explicit
-    if setting != "auto":
-        return setting
-    return "online" if _logged_in() else "offline"
-
-
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    try:
-        return netrc.netrc().authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+def run_group(group: str | None, output_dir: str | Path) -> str:
+    """Runs of one group stand together in W&B: a training run and the evaluations of its checkpoints, the runs of a
+    sweep. By name in the recipe, else WANDB_RUN_GROUP, else the name of the run's directory."""
+    return group or os.environ.get("WANDB_RUN_GROUP") or Path(output_dir).resolve().name
 
 
 class Tracker:
@@ -101,18 +93,25 @@ class Tracker:
         job_type: str = "train",
         resume_step: int | None = None,
     ) -> None:
+        mode = wandb_mode(wandb)
         self.directory = Path(output_dir)
         self.directory.mkdir(parents=True, exist_ok=True)
         for name in (METRICS_FILE, SAMPLES_FILE):
             self._keep_until(self.directory / name, resume_step)
-        self.mode = wandb_mode(wandb)
-        if self.mode == "online" and not _logged_in():
-            raise InputError(
-                "tracking.wandb = 'online': no login found; run `wandb login`, set WANDB_API_KEY, or use offline"
-            )
-        self._run: Any = None
-        if self.mode != "disabled":
-            self._run = self._start_wandb(config, project, group, job_type, resume_step is not None)
+        identity = self.directory / IDENTITY_FILE
+        run_id = identity.read_text().strip() if resume_step is not None and identity.is_file() else None
+        self.wandb = Mirror(output_dir, config, mode, project, run_group(group, output_dir), job_type, run_id)
+        if self.wandb.run_id is not None:
+            identity.write_text(self.wandb.run_id)
+
+    @classmethod
+    def of(cls, recipe: Any, job_type: str, resume_step: int | None = None) -> Tracker:
+        """As `recipe` says in output_dir and its section tracking; the whole of it is the run's configuration."""
+        section = recipe.tracking
+        return cls(
+            recipe.output_dir, recipe.model_dump(mode="json"), section.wandb, section.project, section.group, job_type,
+            resume_step,
+        )  # fmt: skip
 
     @staticmethod
     def _keep_until(path: Path, step: int | None) -> None:
@@ -124,63 +123,21 @@ class Tracker:
         work.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
         work.replace(path)
 
-    def _start_wandb(
-        self, config: Mapping[str, Any], project: str, group: str | None, job_type: str, resumed: bool
-    ) -> Any:
-        os.environ.setdefault("WANDB_SILENT", "true")  # it warns at every table of an offline run
-        import wandb
-        from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
-
-        identity = self.directory / "wandb_id"
-        run_id = identity.read_text().strip() if resumed and identity.is_file() else secrets.token_hex(4)
-        for seconds_left in range(HELD_SECONDS, -1, -1):
-            try:
-                run = wandb.init(
-                    project=project,
-                    group=group,
-                    job_type=job_type,
-                    name=self.directory.name,
-                    dir=str(self.directory),
-                    config=dict(config),
-                    mode=self.mode,
-                    id=run_id,
-                    resume="allow" if self.mode == "online" else None,
-                    settings=wandb.Settings(silent=True, show_warnings=False, console="off"),
-                )
-                break
-            except ServerResponseError as error:  # the service of a killed process holds its run for a moment
-                if "is in use" not in str(error):
-                    raise
-                time.sleep(1)
-                if seconds_left == 1:  # it holds on: metrics.jsonl goes on as it was, W&B gets a run of its own
-                    run_id = secrets.token_hex(4)
-        identity.write_text(run.id)  # under a W&B agent the id is the agent's
-        run.define_metric("step")
-        run.define_metric("*", step_metric="step")
-        return run
-
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl, flushed, and the same to W&B."""
+        logger.debug("step %d: %s", step, metrics)
         self._append(METRICS_FILE, {"step": step, **metrics})
-        if self._run is not None:
-            self._run.log({"step": step, **metrics})
+        self.wandb.log(step, metrics)
 
     def samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """A table of sample compressions."""
         for row in rows:
             self._append(SAMPLES_FILE, {"step": step, **row})
-        if self._run is not None and rows:
-            import wandb
-
-            columns = list(rows[0])
-            table = wandb.Table(columns=["step", *columns], data=[[step, *(r[c] for c in columns)] for r in rows])
-            self._run.log({"step": step, "samples": table})
+        self.wandb.table("samples", step, rows)
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.directory / name).open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def finish(self, exit_code: int = 0) -> None:
-        if self._run is not None:
-            self._run.finish(exit_code=exit_code)
-            self._run = None
+        self.wandb.finish(exit_code)

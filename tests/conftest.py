@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# a slow machine's progress lines are no part of what a test reads on stderr
+os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
 
 
 @pytest.fixture(scope="session")

@@ -8,26 +8,29 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "infoagent"
-BASE = {"types", "config", "recipes", "store", "grading", "costs"}
+BASE = {"types", "config", "recipes", "store", "grading", "costs", "progress"}
 MAY_IMPORT = {
     "types": set(),
     "store": {"types"},
+    "logs": set(),
+    "progress": {"types", "logs"},
     "grading": {"types"},
     "audit": {"types", "grading"},
     "costs": {"types"},
     "information": {"types"},
     "rate_distortion": {"types"},
-    "config": {"types"},
+    "config": {"types", "logs"},
     "recipes": {"types", "config"},
     "data": {"types", "config"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"types", "data", "costs", "store"},
-    "tracking": {"types", "information", "rate_distortion", "costs", "store"},
+    "lm": {"types", "data", "costs", "store", "progress"},
+    "mirror": {"types"},
+    "tracking": {"types", "mirror", "store"},
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "tracking"} | BASE,
-    "doctor": {"lm", "tracking", "types"},
+    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
+    "doctor": {"lm", "mirror", "types"},
 }
 PURE = (
     "types",
@@ -41,6 +44,8 @@ PURE = (
     "data",
     "store",
     "baselines",
+    "logs",
+    "progress",
 )
 
 

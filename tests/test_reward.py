@@ -160,6 +160,8 @@ def test_bytes_as_the_rate(reward):
 class Faulty:
     """A scorer that cannot read one text, as a served one that answers with an error for it."""
 
+    concurrency = 1
+
     def __init__(self, scorer, bad):
         self.scorer, self.bad = scorer, bad
 

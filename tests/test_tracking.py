@@ -1,18 +1,21 @@
 """The local record: names, resume, W&B beside it without a prompt."""
 
 import json
-import struct
+import time
+from pathlib import Path
 
 import pytest
+from wandb_files import read_back
 
+from infoagent import mirror
+from infoagent.mirror import wandb_mode
 from infoagent.store import check_output_dir, provenance, read_jsonl, write_json
-from infoagent.tracking import METRICS, Tracker, wandb_mode
+from infoagent.tracking import METRICS, Tracker, run_group
 from infoagent.types import InputError
 
 
 def test_metrics_are_kept_up_to_the_step_that_is_resumed(tmp_path):
     tracker = Tracker(tmp_path, {}, wandb="disabled")
-    tracker.mode = "disabled"
     for step in range(1, 6):
         tracker.log(step, {"mi/nats": step / 10})
     resumed = Tracker(tmp_path, {}, resume_step=3)
@@ -27,39 +30,110 @@ def test_metrics_are_kept_up_to_the_step_that_is_resumed(tmp_path):
     assert (tmp_path / "wandb_id").read_text()
 
 
-def wandb_records(path):
-    """The records of an offline run file: a 7-byte header, then LevelDB log blocks of 32 KiB with protobuf payloads."""
-    from wandb.proto import wandb_internal_pb2
-
-    content, position, whole = path.read_bytes(), 7, b""
-    while position + 7 <= len(content):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        length, kind = struct.unpack("<HB", content[position + 4 : position + 7])
-        whole += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a full record, or the last part of one
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(whole)
-            yield record
-            whole = b""
+def test_an_offline_run_file_holds_what_the_local_files_hold(tmp_path):
+    tracker = Tracker(tmp_path / "run", {"seed": 1, "reward": {"price": 0.02}}, project="p", job_type="grpo")
+    for step in range(1, 4):
+        tracker.log(step, {"mi/nats": 1.25 / step, "rate/tokens": 17.0 + step})
+    tracker.samples(3, [{"compression": "a text", "reward": 0.5}])
+    tracker.wandb.summary({"records/frozen/mi/nats": 0.75})
+    tracker.finish(exit_code=1)
+    [run] = read_back(tmp_path / "run")
+    assert (run.run.project, run.run.run_group, run.run.job_type, run.run.display_name) == ("p", "run", "grpo", "run")
+    assert run.run.run_id == (tmp_path / "run" / "wandb_id").read_text()
+    assert {k: run.config[k] for k in ("seed", "reward")} == {"seed": 1, "reward": {"price": 0.02}}
+    assert [line for line in run.history if "mi/nats" in line] == read_jsonl(tmp_path / "run" / "metrics.jsonl")
+    assert run.table("samples") == read_jsonl(tmp_path / "run" / "samples.jsonl")
+    assert run.summary["records/frozen/mi/nats"] == 0.75
+    assert run.exit_code == 1
 
 
-def test_an_offline_wandb_run_holds_the_same_numbers(tmp_path):
-    tracker = Tracker(tmp_path, {"seed": 1})
-    tracker.log(1, {"mi/nats": 1.25, "rate/tokens": 17.0})
-    tracker.samples(1, [{"compression": "a text", "reward": 0.5}])
+def test_a_chart_and_an_artifact_are_in_the_run_file(tmp_path):
+    rows = [
+        {"curve": "b", "rate_tokens": 9.0, "mi_nats": 1.5},
+        {"curve": "a", "rate_tokens": 8.0, "mi_nats": 1.0},
+        {"curve": "a", "rate_tokens": 2.0, "mi_nats": 0.5},
+        {"curve": "a", "rate_tokens": 4.0, "mi_nats": None},
+    ]
+    adapter = tmp_path / "adapter.bin"
+    adapter.write_bytes(b"weights")
+    held = mirror.Mirror(tmp_path, {}, "offline", "p", "a group", "eval", name="a name")
+    held.chart("rd", rows, "rate_tokens", "mi_nats", "curve", "MI")
+    held.artifact("a run/adapter", "model", [adapter], {"step": 3}, ["step-3"])
+    held.finish()
+    adapter.unlink()  # as a checkpoint that is rotated out before the run is sent
+
+    [run] = read_back(tmp_path)
+    assert (run.run.run_group, run.run.job_type, run.run.display_name) == ("a group", "eval", "a name")
+    assert run.table("rd/table") == rows
+    drawn = [rows[2], rows[1], rows[0]]  # each line in the order of its x
+    fields = {"x": "rate_tokens", "y": "mi_nats"}, {"step": "rate_tokens", "lineKey": "curve", "lineVal": "mi_nats"}
+    for name, shown in zip(("rd/points", "rd/lines"), fields, strict=True):
+        assert run.table(f"{name}_table") == drawn
+        assert run.charts[name]["fieldSettings"] == shown
+        assert run.charts[name]["stringSettings"]["title"] == "MI"
+    [model] = [a for a in run.artifacts if a.type == "model"]
+    assert model.name == "a-run-adapter"
+    assert json.loads(model.metadata) == {"step": 3}
+    assert set(model.aliases) == {"latest", "step-3"}
+    [content] = model.manifest.contents
+    assert content.path == "adapter.bin"
+    assert Path(content.local_path).read_bytes() == b"weights"
+    assert tmp_path in Path(content.local_path).parents  # not in the user's home
+
+
+def test_a_run_that_goes_on_after_a_kill_keeps_its_id(tmp_path):
+    first = Tracker(tmp_path / "run", {"steps": 4})
+    for step in (1, 2, 3):
+        first.log(step, {"mi/nats": step / 10})
+    first.finish(exit_code=1)
+    time.sleep(1.1)  # folders are named by the second
+    second = Tracker(tmp_path / "run", {"steps": 9}, resume_step=2)
+    second.log(3, {"mi/nats": 7.0})
+    second.finish()
+    time.sleep(1.1)
+    Tracker(tmp_path / "run", {}).finish()  # begun anew
+    one, two, anew = read_back(tmp_path / "run")
+    assert one.run.run_id == two.run.run_id != anew.run.run_id
+    assert one.run.run_group == two.run.run_group == "run"
+    assert [line["step"] for line in one.history] == [1, 2, 3]
+    assert two.history == [{"step": 3, "mi/nats": 7.0}]
+    assert two.config["steps"] == 9
+
+
+def test_online_the_run_is_taken_up_again_and_a_dead_service_stops_nothing(tmp_path, monkeypatch, caplog):
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    asked, real = [], wandb.init
+
+    def unreachable(**settings):
+        asked.append(settings)
+        if settings["mode"] == "online":
+            raise wandb.errors.CommError("no route to host")
+        return real(**settings)
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    (tmp_path / "wandb_id").write_text("abcd1234")
+    tracker = Tracker(tmp_path, {}, resume_step=1)
+    tracker.log(2, {"mi/nats": 1.0})
     tracker.finish()
-    [file] = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    logged = {}
-    for record in wandb_records(file):
-        for item in record.history.item:
-            logged["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
-    assert logged["mi/nats"] == 1.25
-    assert logged["rate/tokens"] == 17.0
-    assert logged["samples/nrows"] == 1
+    assert [(a["mode"], a["id"], a["resume"]) for a in asked] == [
+        ("online", "abcd1234", "allow"),
+        ("offline", "abcd1234", None),
+    ]
+    assert "no route to host" in caplog.text
+    assert [line["mi/nats"] for line in read_back(tmp_path)[0].history] == [1.0]
+
+
+def test_groups_come_from_the_recipe_the_environment_or_the_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
+    assert run_group(None, tmp_path / "runs" / "records-grpo") == "records-grpo"
+    monkeypatch.chdir(tmp_path)
+    assert run_group(None, ".") == tmp_path.name
+    monkeypatch.setenv("WANDB_RUN_GROUP", "a sweep")
+    assert run_group(None, "runs/x") == "a sweep"
+    assert run_group("mine", "runs/x") == "mine"
 
 
 def test_without_a_login_nothing_goes_online(monkeypatch, tmp_path):
@@ -67,10 +141,22 @@ def test_without_a_login_nothing_goes_online(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert wandb_mode("auto") == "offline"
+    assert mirror.login_source() is None
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert mirror.login_source() == str(tmp_path / "netrc")
+    assert wandb_mode("auto") == "online"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")  # the login is another server's
+    assert wandb_mode("auto") == "offline"
+    monkeypatch.delenv("WANDB_BASE_URL")
+    monkeypatch.delenv("NETRC")
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     assert wandb_mode("auto") == "online"
     monkeypatch.setenv("WANDB_MODE", "disabled")
     assert wandb_mode("online") == "disabled"
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_mode("online") == "offline"
+    assert wandb_mode("disabled") == "disabled"  # who wants nothing gets nothing
 
 
 def test_a_half_written_last_line_is_skipped_and_any_other_is_an_error(tmp_path):
@@ -129,9 +215,7 @@ def test_a_run_that_a_killed_process_still_holds_is_waited_for(tmp_path, monkeyp
     import wandb
     from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
-    from infoagent import tracking
-
-    monkeypatch.setattr(tracking.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(mirror.time, "sleep", lambda seconds: None)
     real, asked = wandb.init, []
 
     def held(times):
@@ -144,11 +228,11 @@ def test_a_run_that_a_killed_process_still_holds_is_waited_for(tmp_path, monkeyp
         return init
 
     monkeypatch.setattr(wandb, "init", held(3))
-    tracking.Tracker(tmp_path / "a", {}, "offline").finish()
+    Tracker(tmp_path / "a", {}, "offline").finish()
     assert len(asked) == 4
     assert len(set(asked)) == 1  # the same run, once it was free
     asked.clear()
-    monkeypatch.setattr(wandb, "init", held(tracking.HELD_SECONDS))
-    tracking.Tracker(tmp_path / "b", {}, "offline").finish()
+    monkeypatch.setattr(wandb, "init", held(mirror.HELD_SECONDS))
+    Tracker(tmp_path / "b", {}, "offline").finish()
     assert asked[-1] != asked[0]
     assert (tmp_path / "b" / "wandb_id").read_text() == asked[-1]

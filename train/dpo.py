@@ -12,7 +12,6 @@ policy that training starts from. Two samples of a problem make a pair if their 
 priced anew, so that one set of samples serves a sweep of prices.
 """
 
-import logging
 import sys
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
@@ -29,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(recipe: DPORecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
+    from infoagent.mirror import wandb_mode
     from infoagent.training.candidates import CandidateFile, load_candidates, sample_candidates, settings_of
     from infoagent.training.choice import choice_metrics, make_pairs
     from infoagent.training.preparation import build_reward, prepare
@@ -44,11 +44,12 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.training.validation_plan import plan_validation
 
     check_one_process("train/dpo.py")
+    wandb_mode(recipe.tracking.wandb)
     resolved = recipe.model_dump(mode="json")
     resume_from = find_resume_point(recipe.output_dir, resolved, recipe.resume)
     prepared = prepare(recipe, recipe.sampling.max_completion_tokens)
     plan = plan_validation(recipe, recipe.sampling.max_completion_tokens, recipe.dpo.save_steps)
-    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data_revision)
+    facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     if resume_from is not None:
         check_same_sources(resume_from, facts)
     reward = build_reward(recipe, prepared)
@@ -62,6 +63,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     import torch
 
     from infoagent.tracking import Tracker
+    from infoagent.training.artifacts import log_adapters
     from infoagent.training.fit_callback import FitCallback, run_trainer
     from infoagent.training.fitting import PairTrainer, data_set, dpo_arguments, preference_rows, step_count
     from infoagent.training.policy import frozen_scorer, quiet_libraries
@@ -89,8 +91,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         return 0
     chosen, rejected = ([pair[side] for pair in pairs] for side in (0, 1))
     metrics = choice_metrics(drawn, {"chosen": chosen, "rejected": rejected}, reward.price, 1 + recipe.negatives.total)
-    tracker = Tracker(recipe.output_dir, resolved, recipe.tracking.wandb, recipe.tracking.project, recipe.tracking.group,
-                      resume_step=checkpoint_step(resume_from) if resume_from else None)  # fmt: skip
+    tracker = Tracker.of(recipe, "dpo", checkpoint_step(resume_from) if resume_from else None)
 
     # 4. Prefer the better one of each pair; from the last complete checkpoint if there is one.
     failed = True
@@ -108,6 +109,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
             )  # fmt: skip
             reward.scorer = frozen_scorer(recipe, trainer) if plan is not None else None
         run_trainer(trainer, resume_from)
+        log_adapters(tracker, recipe)
         failed = False
     finally:
         tracker.finish(exit_code=int(failed))
@@ -127,5 +129,4 @@ def dry_run(recipe: DPORecipe) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sys.exit(exit_code(main))

@@ -11,7 +11,6 @@ GRPO moves the policy towards compressions that beat their group's mean. What th
 negatives: random documents reward naming the document, counterfactual ones reward keeping the fact that q asks for.
 """
 
-import logging
 import sys
 from dataclasses import replace
 
@@ -54,8 +53,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         recipe, recipe.grpo.max_completion_tokens, ("grpo.prompts_per_step", recipe.grpo.prompts_per_step)
     )
     plan = plan_validation(recipe, recipe.grpo.max_completion_tokens, recipe.grpo.save_steps)
-    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data_revision,
-                             recipe.reward.budget_range)  # fmt: skip
+    facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     control = PriceControl.of(recipe.reward)
     if resume_from is not None:
         check_same_sources(resume_from, facts)
@@ -70,22 +68,22 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     from transformers import PrinterCallback, ProgressCallback
 
     from infoagent.tracking import Tracker
+    from infoagent.training.artifacts import log_adapters
     from infoagent.training.audit_callback import audit_callbacks
     from infoagent.training.callbacks import RunCallback
+    from infoagent.training.engine import check_engine, settle_engine
     from infoagent.training.faults import one_line_faults
     from infoagent.training.policy import frozen_scorer, load_policy, quiet_libraries, trainer_arguments, trainer_class
+    from infoagent.training.profiling import profile_callbacks
     from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
-    tracker = None
+    engine, tracker = settle_engine(), None
     if is_main_process():
         discard_incomplete(recipe.output_dir)
         write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data_revision,
-                       base_revision=prepared.reference.revision, processes=process_count())  # fmt: skip
-        tracker = Tracker(
-            recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
-            recipe.tracking.group, resume_step=checkpoint_step(resume_from) if resume_from else None,
-        )  # fmt: skip
+                       base_revision=prepared.reference.revision, processes=engine.processes, engine=engine.name)  # fmt: skip
+        tracker = Tracker.of(recipe, "grpo", checkpoint_step(resume_from) if resume_from else None)
 
     # 3. The reward: information minus length, judged among negatives that never change; the price may move.
     reward = build_reward(recipe, prepared)
@@ -105,8 +103,10 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
                 RunCallback(tracker, reward, control, facts, recipe, quiet),
                 *audit_callbacks(recipe, reward, is_main_process()),
                 *validation_callbacks(plan, reward, tracker, quiet),
+                *profile_callbacks(recipe),
             ],
         )  # fmt: skip
+        check_engine(trainer, engine)
         reward.scorer = frozen_scorer(recipe, trainer)
         reward.stop_ids |= set(trainer.eos_token_ids)
     for printer in (ProgressCallback, PrinterCallback):  # RunCallback shows the one bar
@@ -119,6 +119,8 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     try:
         with one_line_faults():
             trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+        if tracker is not None:
+            log_adapters(tracker, recipe)
         failed = False
     finally:
         if tracker is not None:
@@ -140,5 +142,4 @@ def dry_run(recipe: GRPORecipe) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sys.exit(exit_code(main))

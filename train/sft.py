@@ -14,7 +14,6 @@ train/dpo.py makes its pairs from them. Each round ends with an ordinary checkpo
 init_adapter and eval/checkpoint.py compares with the frozen model.
 """
 
-import logging
 import sys
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
@@ -57,7 +56,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     last, first_round, steps_done = find_round(recipe)
     prepared = prepare(recipe, sampling.max_completion_tokens, ("sft.problems_per_round", sft.problems_per_round or 1))
     plan = plan_validation(recipe, sampling.max_completion_tokens, save_steps=1)
-    facts = checkpoint_facts(prepared.reference, recipe.prompt.model_dump(), prepared.data_revision)
+    facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     if last is not None:
         check_same_sources(last, facts)
     file = CandidateFile(recipe.output_dir, settings_of(recipe, sampling, prepared), recipe.resume)
@@ -70,6 +69,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     from trl import SFTTrainer
 
     from infoagent.tracking import Tracker
+    from infoagent.training.artifacts import log_adapters
     from infoagent.training.choice import choice_metrics, keep_best
     from infoagent.training.fit_callback import FitCallback, run_trainer
     from infoagent.training.fitting import data_set, imitation_rows, sft_arguments, step_count
@@ -81,8 +81,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     clear_finished(recipe.output_dir)
     sources = {"data_revision": prepared.data_revision, "base_revision": prepared.reference.revision}
     write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources)
-    tracker = Tracker(recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb,
-                      recipe.tracking.project, recipe.tracking.group, resume_step=steps_done or None)  # fmt: skip
+    tracker = Tracker.of(recipe, "sft", steps_done or None)
     reward = build_reward(recipe, prepared)
     validators = validation_callbacks(plan, reward, tracker, quiet)
     failed = True
@@ -123,6 +122,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
             for validator in validators:
                 validator.measure_checkpoint(trainer.model, last)
             print(last)
+        log_adapters(tracker, recipe)
         failed = False
     finally:
         tracker.finish(exit_code=int(failed))
@@ -141,5 +141,4 @@ def dry_run(recipe: SFTRecipe) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sys.exit(exit_code(main))

@@ -12,7 +12,6 @@ facts; then train/grpo.py trains it at several prices and seeds, and what it rea
 Runs that are finished are kept; after a kill the same command goes on.
 """
 
-import logging
 import sys
 from pathlib import Path
 
@@ -96,5 +95,4 @@ def dry_run(recipe: ShannonRecipe) -> int:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     sys.exit(exit_code(main))

@@ -8,18 +8,25 @@ from importlib import import_module
 
 from infoagent import __version__
 from infoagent.config import exit_code
+from infoagent.logs import add_log_level
+from infoagent.mirror import MODES
 
 MODULES = {
     "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
-    "sweep": "sweep", "questions": "questions",
+    "sweep": "sweep", "questions": "questions", "serve": "serve",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    return exit_code(lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int | None:
     arguments = _parser().parse_args(argv)
     command = getattr(import_module(f"infoagent.cli.{MODULES[arguments.run]}"), arguments.run)
-    return exit_code(lambda: command(arguments))
+    code: int | None = command(arguments)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,13 +53,15 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there"
     )
     compress.add_argument("--batch-size", type=int, default=8, help="prompts generated together (default 8)")
-    compress.add_argument("--quiet", action="store_true", help="no progress bar")
+    compress.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
+    add_log_level(compress)
     compress.set_defaults(run="compress")
 
     merge = commands.add_parser("merge", help="base and adapter as one plain model directory")
     merge.add_argument("adapter", help="a trained checkpoint")
     merge.add_argument("--out", required=True, metavar="DIR", help="the directory to make")
     merge.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the merged weights")
+    add_log_level(merge)
     merge.set_defaults(run="merge")
 
     card = commands.add_parser("card", help="write the model card (README.md) of a checkpoint anew")
@@ -80,8 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("--scores", metavar="DIR", help="scores by content, to go on from (default: OUT.scores)")
     score.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
-    score.add_argument("--quiet", action="store_true", help="no progress bar")
+    score.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
+    add_log_level(score)
     score.set_defaults(run="score")
+
+    serve = commands.add_parser("serve", help="a frozen scorer behind HTTP on a device of its own; for scorer.url")
+    serve.add_argument("model", help="embedded model, hub id or directory")
+    serve.add_argument("--revision", help="hub revision (default: the default branch)")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
+    serve.add_argument("--port", type=int, default=8400, help="0 takes a free one (default 8400)")
+    serve.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="as the recipe's")
+    serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
+    serve.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
+    serve.set_defaults(run="serve")
 
     mi = commands.add_parser("mi", help="mutual information from a matrix of scores")
     mi.add_argument("scores", help=".npz with arrays log_probs (C, K) in nats and source (C,)")
@@ -113,7 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     questions.add_argument("--data-name", default="text", help="a data set by name (default: text, your own files)")
     questions.add_argument("--path", help="its file or folder")
-    questions.add_argument("--model", required=True, help="who writes: embedded model, hub id or directory")
+    questions.add_argument(
+        "--model", required=True, help="who writes: embedded model, hub id, directory, or the server's name of it"
+    )
+    questions.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs it, up to /v1")
+    questions.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME",
+                           help="the environment variable that holds the key; empty for a server without keys")  # fmt: skip
+    questions.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"),
+                           help="USD per million tokens; without it the price table is asked, 0 0 for your own server")  # fmt: skip
+    questions.add_argument("--spending-limit", type=float, default=5.0, metavar="USD", help="of one call (default 5)")
     questions.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
     questions.add_argument("--out", required=True, help="the .jsonl to write, or to go on with; for data.questions")
     questions.add_argument("--kinds", default="extractive", metavar="KIND[:N],…",
@@ -126,7 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     questions.add_argument("--max-words", type=int, help="longest passage, as data.max_words (default 250)")
     questions.add_argument("--max-tokens", type=int, default=512, help="longest reply (default 512)")
     questions.add_argument("--batch-size", type=int, default=4, help="replies generated together (default 4)")
-    questions.add_argument("--quiet", action="store_true", help="no progress bar")
+    questions.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
+    add_log_level(questions)
     questions.set_defaults(run="questions")
 
     models = commands.add_parser(
@@ -144,6 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--samples", type=int, default=200, metavar="N", help="compressions in the viewer (default 200)"
     )
+    report.add_argument(
+        "--wandb", choices=MODES, default="disabled", help="keep the page as a W&B artifact too (default: not)"
+    )
     report.set_defaults(run="report")
 
     sweep = commands.add_parser("sweep", help="run a W&B sweep file of method grid here, without a server; resumable")
@@ -154,6 +186,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sweep.add_argument("--dry-run", action="store_true", help="show the runs and an estimate, then stop")
     sweep.add_argument("--quiet", action="store_true", help="no lines about runs that went well")
+    add_log_level(sweep)
     sweep.set_defaults(run="sweep")
 
     config = commands.add_parser("config", help="check a recipe, or show it with its defaults")
@@ -162,5 +195,8 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("overrides", nargs="*", metavar="key=value")
     config.set_defaults(run="config")
 
-    commands.add_parser("doctor", help="what this machine has and what is missing").set_defaults(run="doctor")
+    doctor = commands.add_parser("doctor", help="what this machine has, what is missing or wrong, and what to do")
+    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--imports", action="store_true", help="import vLLM and DeepSpeed too, where installed (slow)")
+    doctor.set_defaults(run="doctor")
     return parser

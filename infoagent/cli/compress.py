@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.cli.text import read_text
+from infoagent.progress import Progress, say
 from infoagent.store import text_id, write_json
 from infoagent.types import InputError
 
@@ -165,8 +166,6 @@ def _folder(arguments: argparse.Namespace) -> int:
 
     A file is done when its .json is there and its text has not changed since. Returns 1 if a file failed.
     """
-    from tqdm.auto import tqdm
-
     source, out = Path(arguments.file), Path(arguments.out)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; name a directory")
@@ -184,7 +183,7 @@ def _folder(arguments: argparse.Namespace) -> int:
     done = failed = 0
     waiting: list[tuple[Path, str, str]] = []
 
-    with tqdm(total=len(files), desc="compress", unit="file", disable=arguments.quiet) as bar:
+    with Progress(len(files), "compress", "file", arguments.quiet) as bar:
 
         def work_off() -> None:
             if not waiting:
@@ -211,7 +210,7 @@ def _folder(arguments: argparse.Namespace) -> int:
             except FAILURES as error:
                 failed += 1
                 bar.update()
-                bar.write(f"failed: {str(error).splitlines()[0]}", file=sys.stderr)
+                say(f"failed: {str(error).splitlines()[0]}")
                 if arguments.json:
                     print(json.dumps({"file": file.relative_to(source).as_posix(), "error": str(error)}), flush=True)
             if len(waiting) >= arguments.batch_size:

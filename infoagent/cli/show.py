@@ -76,9 +76,15 @@ def report(arguments: argparse.Namespace) -> None:
         raise InputError(f"--out {arguments.out}: must end in .html")
     if arguments.samples < 0:
         raise InputError(f"--samples {arguments.samples}: must be at least 0")
+    from infoagent.evaluation.mirroring import report_mirror
     from infoagent.reporting.page import write_report
+    from infoagent.store import provenance
 
     page, numbers = write_report(arguments.runs, arguments.out, arguments.baseline, arguments.samples)
+    mirror = report_mirror(arguments.runs[0], page.stem, arguments.wandb)
+    about = {"runs": list(arguments.runs), "commit": provenance()["commit"]}
+    mirror.artifact(f"{Path(arguments.runs[0]).resolve().name}-{page.stem}", "report", [page, numbers], about)
+    mirror.finish()
     print(f"{page}\n{numbers}")
 
 
@@ -93,7 +99,7 @@ def config(arguments: argparse.Namespace) -> None:
         print(f"{arguments.recipe}: a valid {type(recipe).__name__}")
 
 
-def doctor(_: argparse.Namespace) -> int:
+def doctor(arguments: argparse.Namespace) -> int:
     from infoagent.doctor import examine
 
-    return examine()
+    return examine(arguments.json, arguments.imports)

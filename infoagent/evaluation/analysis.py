@@ -20,11 +20,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from infoagent.evaluation.explaining import explain
 from infoagent.evaluation.summary import EASY, HARD, Record, columns, mi_term_nats, predictor_title
 from infoagent.information import mean_interval
+from infoagent.progress import each
 from infoagent.rate_distortion.bjontegaard import Comparison, Points, bd_tokens, bd_value
 from infoagent.rate_distortion.controlled import control_for_length
 from infoagent.rate_distortion.fits import fit_curve
@@ -68,7 +68,7 @@ def analyse(records: Sequence[Record], seed: int = 0, resamples: int = 1000, qui
     sets: list[Json] = []
     mi: list[Json] = []
     series = [(part, True) for part in _accuracy(joined)] + [(part, False) for part in _information(joined)]
-    for part, with_mi in tqdm(series, desc="analysis", unit="set", disable=quiet):
+    for part, with_mi in each(series, len(series), "analysis", "set", quiet):
         found = {**part.name, **_of_series(part, seed, resamples)}
         if with_mi:
             sets.append({**found, "mi_accuracy": _mi_accuracy(joined, part.name, seed, resamples)})

@@ -23,9 +23,10 @@ from infoagent.evaluation.records import RecordFile, Row, Shard, batches, conten
 from infoagent.evaluation.summary import EASY, HARD
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
+from infoagent.lm.columns import TokenLogProbs
 from infoagent.lm.generation import generate
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
-from infoagent.lm.scoring import TokenLogProbs, continuation_ids
+from infoagent.lm.scoring import continuation_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.evaluation import EXTRACTIVE
 from infoagent.store import text_id
@@ -70,6 +71,11 @@ def compress_pack(
 
 
 def _write(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelPool) -> list[Compression]:
+    with pool.times("generate"):
+        return _written(cell, batch, sample, seed, pool)
+
+
+def _written(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelPool) -> list[Compression]:
     problems = [cell.problems[i] for i in batch]
     section = cell.compressor
     if section.kind == "lm":
@@ -106,7 +112,9 @@ def _records(
     rows = [_record(cell, index, z, seed, pool) for cell, z in zip(cells, compressions, strict=True)]
     if cells[0].scored:
         judge = pool.judge(frozen_base(cells[0].compressor))  # the frozen and the trained are judged by one model
-        for row, part in zip(rows, _scores(cells[0], index, compressions, judge), strict=True):
+        with pool.times("score"):
+            found = _scores(cells[0], index, compressions, judge)
+        for row, part in zip(rows, found, strict=True):
             row |= part
     return rows
 

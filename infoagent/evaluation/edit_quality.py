@@ -21,6 +21,7 @@ from infoagent.data import records
 from infoagent.data.counterfactuals import PHRASE, Lexicon, answer_after, counterfactuals, span_pattern
 from infoagent.data.spans import NAME_KINDS
 from infoagent.information import mean_interval
+from infoagent.progress import each
 from infoagent.types import Finding, InputError, Negative, Problem
 
 CLEARLY_NOTICED_NATS = -10.0
@@ -202,8 +203,6 @@ def read_by_model(edits: Sequence[Edit], loaded: Any, seed: int, quiet: bool) ->
     original, which shows what a shorter or likelier answer is worth; `moved`: the difference grew by the edit.
     A naive edit swaps the answer for any other answer of the edits.
     """
-    from tqdm import tqdm
-
     from infoagent.lm.prompts import chat_ids, predictor_messages, text_ids
     from infoagent.lm.scoring import Scorer
 
@@ -214,7 +213,7 @@ def read_by_model(edits: Sequence[Edit], loaded: Any, seed: int, quiet: bool) ->
     typed: list[float] = []
     naive: list[float] = []
     made = [e for e in edits if e.at_answer is not None and e.new_answer]
-    for edit in tqdm(made, disable=quiet, desc="edits"):
+    for edit in each(made, len(made), "read", "edit", quiet):
         problem, negative = edit.question.problem, edit.at_answer
         assert negative is not None
         assert problem.answer is not None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
@@ -39,6 +38,7 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_ids
+from infoagent.progress import Progress
 from infoagent.recipes import InformationRecipe, ModelSection
 from infoagent.store import read_jsonl, text_id
 from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
@@ -217,7 +217,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
         lm = load(section.model.name, plan.compressor.revision, section.model.dtype, adapter)
         records = RecordFile(directory / str(processes.index))
         total = sum(len(problems) for _, _, problems in mine)
-        with tqdm(total=total, desc="compress", unit="text", disable=quiet or processes.index > 0) as bar:
+        with Progress(total, "compress", "text", quiet) as bar:
             for key, sample, problems in mine:
                 drawn = _draw(lm, problems, sample, recipe)
                 records.append({"key": key, "status": "ok", "compressions": [vars(z) for z in drawn]})

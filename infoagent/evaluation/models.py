@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infoagent.costs import Architecture
+from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm import models
 from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, resolve
 from infoagent.lm.scoring import Scorer
@@ -37,8 +38,10 @@ class _Base:
 class ModelPool:
     """Loads on demand. A base carries all its adapters at once; which of them acts, if any, is set on each `get`."""
 
-    def __init__(self, memory_mib: int) -> None:
+    def __init__(self, memory_mib: int, times: PhaseTimes | None = None) -> None:
         self.memory_mib = memory_mib
+        self.times = times or PhaseTimes()
+        """Who works with the models says here what for."""
         self._bases: dict[tuple[str, str | None, str], _Base] = {}
         self._judges: dict[tuple[int, str | None], Judge] = {}
         self._tokenizers: dict[tuple[str, str | None], Any] = {}
@@ -91,7 +94,9 @@ class ModelPool:
     def _base(self, section: ModelSection) -> _Base:
         key = (section.name, section.revision, section.dtype)
         if key not in self._bases:
-            self._bases[key] = _Base(models.load(section.name, section.revision, section.dtype))
+            with self.times("load"):
+                self._bases[key] = _Base(models.load(section.name, section.revision, section.dtype))
+            logger.info("loaded %s in %s", section.name, section.dtype)
         return self._bases[key]
 
 

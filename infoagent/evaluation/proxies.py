@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from infoagent.evaluation.cells import Cell, packs
 from infoagent.evaluation.compressing import compression_key
@@ -23,6 +22,7 @@ from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring import continuation_ids
+from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.types import Compression, InputError
 
@@ -73,7 +73,7 @@ def proxy_summaries(
     for section in scorers:
         title = f"{section.name} ({section.dtype})"
         pool = ModelPool(recipe.memory_mib)  # its own, so that one scorer is in memory at a time
-        with tqdm(total=len(written), desc=f"{title} scores", unit="text", disable=quiet) as bar:
+        with Progress(len(written), f"{title} scores", "text", quiet) as bar:
             rows = [
                 row for pack in packs(cells) for row in _score_pack(recipe, pack, written, section, kept, pool, bar)
             ]

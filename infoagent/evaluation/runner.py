@@ -8,16 +8,15 @@ what it answers, seeing only the compression.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from tqdm.auto import tqdm
 
 from infoagent.evaluation.cells import Cell, packs, plan_cells
 from infoagent.evaluation.compressing import compress_pack, compression_key
 from infoagent.evaluation.models import ModelPool
+from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.predicting import predict_cell, prediction_key
 from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import Replies
+from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe
 
 __all__ = ["Cell", "collect", "evaluate", "plan_cells"]
@@ -28,13 +27,14 @@ def evaluate(
     cells: Sequence[Cell],
     quiet: bool = False,
     shard: Shard = Shard(),  # noqa: B008 (frozen)
+    times: PhaseTimes | None = None,
 ) -> list[Row]:
     """Compute what recipe.output_dir does not hold yet of this process's share. Returns the records of this grid.
 
     The directory may hold records of other grids as well: they are kept, and not returned.
     """
     records = RecordFile(recipe.output_dir, shard)
-    pool = ModelPool(recipe.memory_mib)
+    pool = ModelPool(recipe.memory_mib, times)
     replies = Replies(recipe, records, pool, shard.number)
     draws = [(seed, sample) for seed in recipe.seeds for sample in range(recipe.samples)]
     try:
@@ -42,22 +42,19 @@ def evaluate(
             # one bar for each kind of work: a compression costs many times what a prediction does
             title = ", ".join(cell.compressor.label for cell in pack[:2]) + (" …" if len(pack) > 2 else "")
             work = len(pack) * len(pack[0].problems) * len(draws) // shard.number
-            with _bar(work, f"{title} on {pack[0].data.name}: compress and score", quiet) as bar:
+            with Progress(work, f"{title} on {pack[0].data.name}: compress and score", "text", quiet) as bar:
                 for seed, sample in draws:
                     compress_pack(recipe, pack, sample, seed, records, pool, shard, bar)
         for predictor in recipe.predictors:
             work = sum(len(cell.problems) for cell in cells) * len(draws) // shard.number
-            with _bar(work, f"{predictor.title} answers", quiet) as bar:
+            with Progress(work, f"{predictor.title} answers", "text", quiet) as bar:
                 for cell in cells:
                     for seed, sample in draws:
-                        predict_cell(recipe, cell, predictor, sample, seed, records, replies, pool, shard, bar)
+                        with pool.times("predict"):
+                            predict_cell(recipe, cell, predictor, sample, seed, records, replies, pool, shard, bar)
     finally:
         replies.close()
     return collect(recipe, cells, records)
-
-
-def _bar(work: int, title: str, quiet: bool) -> Any:
-    return tqdm(total=work, desc=title, unit="text", disable=quiet)
 
 
 def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile) -> list[Row]:

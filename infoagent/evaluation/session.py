@@ -4,6 +4,7 @@ eval/checkpoint.py share."""
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +14,14 @@ from infoagent.costs import price_snapshot
 from infoagent.evaluation.analysis import analyse
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
+from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.records import RecordFile, Row, Shard, only_writer
 from infoagent.evaluation.replies import check_endpoints
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.lm.cells import Processes, current_processes
 from infoagent.lm.models import default_device
+from infoagent.mirror import wandb_mode
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import (
     SCHEMA_VERSION,
@@ -30,10 +33,11 @@ from infoagent.store import (
     text_id,
     write_json,
 )
-from infoagent.tracking import Tracker
 
 ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
 Summary = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 
 def run_grid(
@@ -41,6 +45,7 @@ def run_grid(
 ) -> tuple[list[Row], list[Summary]] | None:
     """Evaluate this process's share. Returns (records, summaries) where everything is there; None where this was one
     part of the work, and another process or a later call summarises."""
+    wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     processes = current_processes(on_cpu=default_device() == "cpu") if launched else Processes()
     records, summaries = run_evaluation(recipe, cells, quiet or shard.index > 0, shard)
@@ -66,11 +71,15 @@ def run_evaluation(
     """
     check_output_dir(recipe.output_dir, "evaluate")
     check_endpoints(recipe)
+    times = PhaseTimes()
     with only_writer(recipe.output_dir, shard):
-        records = evaluate(recipe, cells, quiet, shard)
-        if shard.number > 1:
-            return records, []
-        return records, _write_results(recipe, cells, records)
+        records = evaluate(recipe, cells, quiet, shard, times)
+        summaries = []
+        if shard.number == 1:
+            with times("analyse"):
+                summaries = _write_results(recipe, cells, records)
+    logger.info("%s: %s", recipe.output_dir, times.line())
+    return records, summaries
 
 
 def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[list[Row], list[Summary]]:
@@ -98,13 +107,6 @@ def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Seq
     write_json(out / SUMMARY_FILE, {**run, "summaries": summaries})
     analysis = analyse(records, seed=recipe.seeds[0], resamples=recipe.resamples)
     write_json(out / ANALYSIS_FILE, {"schema_version": SCHEMA_VERSION, **finite(analysis)})
-    tracker = Tracker(
-        recipe.output_dir, recipe.model_dump(mode="json"), recipe.tracking.wandb, recipe.tracking.project,
-        recipe.tracking.group, job_type="evaluate",
-    )  # fmt: skip
-    for step, summary in enumerate(summaries):
-        tracker.log(step, flat_metrics(summary))
-    tracker.finish()
     return summaries
 
 
@@ -128,18 +130,3 @@ def _keep_texts(out: Path, cells: Sequence[Cell]) -> None:
 
 def _rows(path: Path) -> list[Row]:
     return read_jsonl(path) if path.is_file() else []
-
-
-def flat_metrics(summary: Summary) -> dict[str, Any]:
-    """One summary as a line of metrics under the house's names, with its compressor's label."""
-    line: dict[str, Any] = {"compressor": summary["label"], "data": summary["data"]["name"]}
-    line |= {name: found["value"] for name, found in summary["values"].items()}
-    for name, key in (("mi/nats", "all"), ("mi/easy_nats", "easy"), ("mi/hard_nats", "hard")):
-        if key in summary["estimates"]:
-            line[name] = summary["estimates"][key]["infonce_nats"]
-    if "all" in summary["estimates"]:
-        line["mi/ceiling_nats"] = summary["estimates"]["all"]["ceiling_nats"]
-        line["mi/saturation"] = summary["estimates"]["all"]["saturation"]
-    for values in list(summary["predictors"].values())[:1]:
-        line |= {name: found["value"] for name, found in values.items() if name.startswith("distortion/")}
-    return line

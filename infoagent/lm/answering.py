@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
-from infoagent.lm.scoring import Scorer
 
 PREDICTOR_TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 
 
 def answer_log_probs(
-    scorer: Scorer, tokenizer: Any, notes: Sequence[str], query: str, options: Sequence[str],
+    scorer: ColumnScorer, tokenizer: Any, notes: Sequence[str], query: str, options: Sequence[str],
     template: str = PREDICTOR_TEMPLATE,
 ) -> NDArray[np.float64]:  # fmt: skip
     """(notes, options) nats: log p(option as the complete reply | note, query). An empty note reads "(none)".

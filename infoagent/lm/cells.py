@@ -12,10 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from infoagent.lm.columns import ColumnScorer, TokenLogProbs
 from infoagent.lm.score_store import ScoreStore
-from infoagent.lm.scoring import Scorer, TokenLogProbs, lexicographic
+from infoagent.lm.scoring import lexicographic
+from infoagent.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def current_processes(on_cpu: bool) -> Processes:
 
 
 def score_cells(
-    scorer: Scorer,
+    scorer: ColumnScorer,
     prefixes: Sequence[Sequence[int]],
     continuations: Sequence[Sequence[int]],
     wanted: Sequence[Sequence[int]],
@@ -72,7 +73,7 @@ def score_cells(
     mine = _share(prefixes, continuations, missing, processes)
     todo = sum(cost for _, cost in mine)
     title = "score" if processes.number == 1 else f"score, process {processes.index} of {processes.number}"
-    with tqdm(total=todo, desc=title, unit="tok", unit_scale=True, disable=quiet or processes.index > 0) as bar:
+    with Progress(todo, title, "token", quiet) as bar:
         costs = dict(mine)
         only = [cells if k in costs else [] for k, cells in enumerate(missing)]
         for k, column in scorer.score_tokens(prefixes, continuations, only) if costs else ():

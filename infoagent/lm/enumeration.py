@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
+
+from infoagent.progress import each
 
 ROWS = 4096
 """Rows of one forward pass, which bounds the memory."""
@@ -55,7 +56,7 @@ def string_log_probs(
     tokens = torch.tensor(list(alphabet), device=model.device)
     found_LSD: list[list[NDArray[np.float64]]] = []
     with torch.inference_mode():
-        for prefix in tqdm(prefixes, desc="every string", unit="document", disable=quiet):
+        for prefix in each(prefixes, len(prefixes), "every string", "document", quiet):
             cache = DynamicCache(config=model.config)
             output = model(input_ids=torch.tensor([list(prefix)], device=model.device), past_key_values=cache)
             log_probs_RV = output.logits[:, -1].double().log_softmax(-1)

@@ -142,6 +142,12 @@ def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
     return None
 
 
+def adapter_group(directory: str | Path) -> str | None:
+    """The W&B group of the run that trained an adapter; None if not recorded."""
+    record = Path(directory) / RECORD_FILE
+    return json.loads(record.read_text()).get("group") if record.is_file() else None
+
+
 def merged_prompt(reference: ModelReference) -> dict[str, Any]:
     """The prompt of the adapter that `infoagent merge` put into a model; {} for any other model."""
     source = Path(reference.path) / SOURCE_FILE
@@ -195,6 +201,13 @@ def default_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def settle_deepspeed() -> None:
+    """Where DeepSpeed is installed other libraries import it to unwrap or save any model. Without a GPU it then prints,
+    to stdout where results go, that it found none; told so beforehand it is silent."""
+    if default_device() == "cpu":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
 def load_weights(reference: ModelReference, dtype: str, device: str | None = None, quantization: Any = None) -> Any:
     """The causal LM in evaluation mode. `quantization` is a configuration of transformers, for a CUDA device."""
     import torch
@@ -203,6 +216,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     from infoagent.lm.attention import use_products
 
     keep_freed_memory()
+    settle_deepspeed()
     is_hub = not Path(reference.path).is_dir()
     revision = reference.revision if is_hub else None
     if quantization is not None:  # quantised while it is read, so it must be read to its place

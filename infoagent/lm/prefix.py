@@ -26,6 +26,8 @@ from torch.nn.functional import cross_entropy
 MIB = 2**20
 FLOOR = 32
 Route = Literal["packed", "forked", "one by one"]
+ADDED_MASK = ("sdpa", "eager", "sdpa_or_products")
+"""Attention that takes a mask of four dimensions and adds it to the scores, as that of a pack must be."""
 RECURRENT = ("mamba", "rwkv", "recurrent", "jamba", "bamba", "falcon_h1", "zamba", "lfm2")
 
 
@@ -123,17 +125,20 @@ class PackedPrefix:
         self.head = head
         self.cache = DynamicCache(config=head.model.config)
         self.ids: list[int] = []
+        self.last = torch.empty(0)
 
     def advance(self, prefix: Sequence[int], plan: MemoryPlan) -> tuple[torch.Tensor, int]:
         """Make `prefix` the content of the cache. Returns (state of its last position, (1, H)) and tokens computed."""
         prefix = list(prefix)
+        if prefix == self.ids:
+            return self.last, 0
         # at least the last token runs, because its state scores the first token of every continuation
         shared = min(_shared_length(self.ids, prefix), len(prefix) - 1)
         if shared < len(self.ids):
             self.cache.crop(-(len(self.ids) - shared))
-        last = _prefill(self.head, self.cache, prefix, shared, plan.chunk_tokens)
+        self.last = _prefill(self.head, self.cache, prefix, shared, plan.chunk_tokens)
         self.ids = prefix
-        return last, len(prefix) - shared
+        return self.last, len(prefix) - shared
 
     def continuations(
         self, continuations: Sequence[Sequence[int]], plan: MemoryPlan
@@ -168,14 +173,18 @@ class ForkedPrefix:
     def __init__(self, head: Head) -> None:
         self.head = head
         self.cache: Any = None
-        self.length = 0
+        self.ids: list[int] = []
+        self.last = torch.empty(0)
 
     def advance(self, prefix: Sequence[int], plan: MemoryPlan) -> tuple[torch.Tensor, int]:
         from transformers import DynamicCache
 
+        if list(prefix) == self.ids:
+            return self.last, 0
         self.cache = DynamicCache(config=self.head.model.config)
-        self.length = len(prefix)
-        return _prefill(self.head, self.cache, list(prefix), 0, plan.chunk_tokens), len(prefix)
+        self.ids = list(prefix)
+        self.last = _prefill(self.head, self.cache, self.ids, 0, plan.chunk_tokens)
+        return self.last, len(prefix)
 
     def continuations(
         self, continuations: Sequence[Sequence[int]], plan: MemoryPlan
@@ -185,7 +194,7 @@ class ForkedPrefix:
             if len(continuation) == 1:
                 yield [index], torch.zeros(0)
                 continue
-            positions = torch.arange(self.length, self.length + len(continuation) - 1, device=device)[None]
+            positions = torch.arange(len(self.ids), len(self.ids) + len(continuation) - 1, device=device)[None]
             states = self.head.run(
                 input_ids=torch.tensor([list(continuation[:-1])], device=device),
                 past_key_values=copy.deepcopy(self.cache), position_ids=positions, use_cache=True,
@@ -259,5 +268,4 @@ def route_of(config: Any) -> Route:
     if _rope_types(text_config) & {"dynamic", "longrope"} or has_alibi:
         return "one by one"
     window = "sliding_attention" in kinds or (not kinds and getattr(text_config, "sliding_window", None))
-    # the mask of a pack has four dimensions and is added to the scores, which these two kernels do
-    return "packed" if not window and config._attn_implementation in ("sdpa", "eager") else "forked"
+    return "packed" if not window and config._attn_implementation in ADDED_MASK else "forked"

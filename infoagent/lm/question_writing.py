@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from infoagent.data.cloze import sentences
 from infoagent.data.questions import (
     KINDS,
@@ -31,6 +29,7 @@ from infoagent.data.questions import (
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import chat_ids, text_ids
 from infoagent.lm.question_prompts import QUESTION_TEMPLATES, RejectedReply, States, question_prompt, read_reply
+from infoagent.progress import Progress
 from infoagent.store import provenance, read_jsonl
 from infoagent.types import InputError
 
@@ -129,7 +128,7 @@ def write_questions(
         for kind, count in wanted.counts.items()
     }
     done = Written(before=len(by_hash) * sum(wanted.counts.values()) - sum(lacking.values()))
-    with tqdm(total=sum(lacking.values()), desc="questions", unit="question", disable=quiet) as bar:
+    with Progress(sum(lacking.values()), "questions", "question", quiet) as bar:
         for batch in _batches(lacking, wanted.batch_size):
             jobs = [
                 _Job(by_hash[i], i, kind, question_prompt(by_hash[i].text, kind, held[i, kind], wanted.template))

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
 from infoagent.lm.prefix import (
     FLOOR,
     ForkedPrefix,
@@ -39,7 +40,6 @@ from infoagent.types import Compression
 
 logger = logging.getLogger(__name__)
 
-TokenLogProbs = NDArray[np.float32]
 DEFAULT_MEMORY_MIB = 1024
 PACK_CAP = {"cpu": 512, "cuda": 4096}
 """A longer pack wastes work: each of its tokens meets the keys of all others under the mask."""
@@ -52,7 +52,7 @@ def continuation_ids(compression: Compression, end_of_turn: int) -> tuple[int, .
     return (*compression.token_ids, end_of_turn if compression.stop_id is None else compression.stop_id)
 
 
-class Scorer:
+class Scorer(ColumnScorer):
     """log p(continuation | prefix) in nats from a Hugging Face causal LM.
 
     `model` may be a PEFT model: with `base_only` its adapter is disabled while scoring, so that a policy in training
@@ -74,41 +74,15 @@ class Scorer:
     ) -> None:
         if memory_mib < 1 or (pack_tokens is not None and pack_tokens < 1):
             raise ValueError(f"memory_mib = {memory_mib}, pack_tokens = {pack_tokens}: must be at least 1")
+        super().__init__(remember)
         self.model = model
         self.base_only = base_only
         self.memory_mib = memory_mib
         self.pack_tokens = pack_tokens
-        self.remember = remember
-        """`score` keeps so many values: for a frozen model whose pairs recur, as those of a small source do."""
-        self._known: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
         self.route: Route = route_of(model.config)
-        self.prefix_tokens = 0
-        """Prefix tokens that went through the model so far (shared ones once)."""
-        self.continuation_tokens = 0
         self._head: Head | None = None
         self._checked = False
         self._told = False
-
-    def score(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        continuations: Sequence[Sequence[int]],
-    ) -> NDArray[np.float64]:
-        """log_probs_CK[c, k] = log p(continuation c | prefix k), nats.
-
-        Raises ValueError for an empty prefix or continuation, FloatingPointError where the model returns NaN.
-        """
-        # equal prefixes and equal continuations are computed once
-        distinct_D = list(dict.fromkeys(tuple(prefix) for prefix in prefixes))
-        strings_S = list(dict.fromkeys(tuple(continuation) for continuation in continuations))
-        if len(self._known) > self.remember:
-            self._known.clear()
-        found = self._known if self.remember else {}
-        wanted = [[s for s, string in enumerate(strings_S) if (prefix, string) not in found] for prefix in distinct_D]
-        for k, columns in self.score_tokens(distinct_D, strings_S, wanted):
-            for s, column in zip(wanted[k], columns, strict=True):
-                found[distinct_D[k], strings_S[s]] = float(column.sum(dtype=np.float64))
-        return np.array([[found[tuple(prefix), tuple(c)] for prefix in prefixes] for c in continuations])
 
     def score_tokens(
         self,
@@ -116,17 +90,7 @@ class Scorer:
         continuations: Sequence[Sequence[int]],
         wanted: Sequence[Sequence[int]] | None = None,
     ) -> Iterator[tuple[int, list[TokenLogProbs]]]:
-        """Column by column as they are done: (k, for each continuation the (L,) log-probabilities of its tokens).
-
-        `wanted[k]` names the continuations to score under prefix k (default: all); a prefix that none is wanted of
-        is not visited.
-        """
-        if not len(continuations) or any(len(c) == 0 for c in continuations):
-            raise ValueError(
-                "a continuation without tokens has no log-probability; gate empty compressions before scoring"
-            )
-        if not len(prefixes) or any(len(p) == 0 for p in prefixes):
-            raise ValueError("a prefix must hold at least one token")
+        check_tokens(prefixes, continuations)
         visited = [k for k in range(len(prefixes)) if wanted is None or len(wanted[k])]
         state: PackedPrefix | ForkedPrefix | None = None
         for k in lexicographic(prefixes, visited):

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.lm.columns import ColumnScorer, TokenLogProbs
 from infoagent.lm.models import ModelReference
-from infoagent.lm.scoring import Scorer, TokenLogProbs
 from infoagent.types import InputError
 
 
-class VllmScorer:
+class VllmScorer(ColumnScorer):
     """log p(continuation | prefix) in nats, the interface of `Scorer`. Needs the extra `infoagent[vllm]`."""
 
     def __init__(self, reference: ModelReference, dtype: str, context_tokens: int, **engine: Any) -> None:
@@ -26,15 +26,12 @@ class VllmScorer:
         except ImportError as error:
             raise InputError(f"vLLM cannot be imported ({error}); pip install 'infoagent[vllm]'") from error
         self.engine = LLM(model=reference.path, dtype=dtype, max_model_len=context_tokens, max_logprobs=1, **engine)
+        super().__init__()
         self.route = "vllm"
-        self.prefix_tokens = 0
-        self.continuation_tokens = 0
 
     def close(self) -> None:
         """End the engine's processes, which poll and hold memory until then."""
         self.engine.llm_engine.engine_core.shutdown()
-
-    score = Scorer.score  # sums the columns of score_tokens
 
     def score_tokens(
         self,

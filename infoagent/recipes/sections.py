@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
 
@@ -272,10 +273,23 @@ class ScorerSection(Section):
 
     model: ModelSection | None = None
     """None: the base model itself, with the adapter disabled, at no extra memory. A frozen model by name else."""
+    url: str | None = None
+    """Where `infoagent serve` offers that model, e.g. http://127.0.0.1:8400; None: it is computed here. A server needs
+    no copy of the base on each process of a sharded run."""
+    patience_seconds: PositiveFloat = 300.0
+    """With `url`: a request is tried again for so long, until its compressions count as failed."""
     memory_mib: PositiveInt = 1024
-    """Memory of a scoring pass in MiB, beside the weights and the cache of one document."""
+    """Memory of a scoring pass in MiB, beside the weights and the cache of one document; a server has its own."""
     remember: NonNegativeInt = 0
     """Keep so many log-probabilities, for sources so small that the same texts come again; 0 keeps none."""
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, url: str | None) -> str | None:
+        parts = urlsplit("http://localhost" if url is None else url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ValueError("must be a plain http or https address, e.g. http://127.0.0.1:8400")
+        return url
 
 
 class AuditSection(Section):
@@ -291,9 +305,15 @@ class TrackingSection(Section):
     """Metrics go to metrics.jsonl always, and to W&B."""
 
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
-    """auto: online where a login is found, offline else; never an interactive prompt. WANDB_MODE wins."""
+    """auto: online where a login is found, offline else; never an interactive prompt. WANDB_MODE wins,
+    except over disabled."""
     project: Name = "infoagent"
-    group: str | None = None
+    group: Name | None = None
+    """Runs that stand together; None: WANDB_RUN_GROUP, else the name of output_dir. The evaluation of a checkpoint takes
+    the group of the run that trained it."""
+    artifacts: Literal["none", "last", "all"] = "last"
+    """Adapters that go to W&B when training has ended: the last complete checkpoint and the best one, all that are
+    there, or none."""
     samples_every: PositiveInt = 5
     """Steps between two tables of sample compressions."""
 

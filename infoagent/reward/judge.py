@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ import numpy as np
 from infoagent.grading import is_looping, unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
+from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.generation import compression_from_ids
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
-from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.lm.scoring import continuation_ids
 from infoagent.reward.metrics import ScoredCompression, summarise
+from infoagent.reward.processes import gathered, is_first_process
 from infoagent.reward.terms import Objective, Price, reward_parts
 from infoagent.types import Compression, Negative, Problem, RunFailed
 
@@ -37,6 +40,10 @@ class _Known:
     answer: float | None
 
 
+Group = tuple[int, Sequence[Compression], int | None]
+"""The problem's index, its compressions, the budget that its prompt names."""
+
+
 @dataclass
 class MIReward:
     """The reward callable for `GRPOTrainer(reward_funcs=...)`.
@@ -52,7 +59,7 @@ class MIReward:
     price: Price
     template: str
     budget_words: int | None
-    scorer: Scorer | None = None
+    scorer: ColumnScorer | None = None
     last: list[ScoredCompression] = field(default_factory=list)
     stop_ids: set[int] = field(default_factory=set)
     """Tokens that end a completion; the trainer may know more of them than the tokenizer."""
@@ -72,6 +79,7 @@ class MIReward:
         self._end = end_of_turn_id(self.tokenizer)
         self.stop_ids |= {self._end, int(self.tokenizer.eos_token_id)}
         self._closed_book: dict[int, float] = {}
+        self._begun: tuple[list[Group], list[Future[list[ScoredCompression]]]] | None = None
         self._recent_failures: deque[bool] = deque(maxlen=FAILURE_WINDOW)
 
     def __call__(
@@ -91,28 +99,76 @@ class MIReward:
         """
         start = time.perf_counter()
         scored: list[ScoredCompression | None] = [None] * len(completion_ids)
-        rows_of: dict[tuple[int, int | None], list[int]] = {}
-        for row, index in enumerate(problem_index):
-            rows_of.setdefault((index, None if budget is None else budget[row]), []).append(row)
-        for (index, tokens), rows in rows_of.items():
-            compressions = [
-                compression_from_ids(self.tokenizer, self.problems[index].id, completion_ids[row], self.stop_ids)
-                for row in rows
-            ]
-            for row, result in zip(rows, self.score(index, compressions, tokens), strict=True):
+        groups, places = zip(*self._groups(completion_ids, problem_index, budget), strict=True)
+        for rows, results in zip(places, self._score_groups(list(groups)), strict=True):
+            for row, result in zip(rows, results, strict=True):
                 scored[row] = result
         self.last = [s for s in scored if s is not None]
         self._count_failures()
         if log_metric is not None:
             negatives = self.negatives[problem_index[0]]
             candidates = 1 + sum(not (self.watch_only and n.kind == "counterfactual") for n in negatives)
-            for name, value in summarise(self.last, self.price, candidates).items():
-                log_metric(name, value)
+            everywhere = self._of_all_processes(problem_index)
+            if is_first_process():  # the trainer averages over those that log
+                for name, value in summarise(everywhere, self.price, candidates).items():
+                    log_metric(name, value)
             log_metric("scorer/seconds", time.perf_counter() - start)
             for observe in self.observers:
                 for name, value in observe(self.last, trainer_state.global_step + 1).items():
                     log_metric(name, value)
         return [s.reward for s in self.last]
+
+    def _of_all_processes(self, problem_index: Sequence[int]) -> list[ScoredCompression]:
+        """What this call scored on all processes, in the order of their ranks. A mean of the processes' means would not
+        be the mean where some compressions have no value. Problems do not travel: every process has them."""
+        light = [(i, replace(s, problem=None)) for i, s in zip(problem_index, self.last, strict=True)]  # type: ignore[arg-type]
+        return [replace(s, problem=self.problems[i]) for i, s in gathered(light)]
+
+    def begin(
+        self, completion_ids: Sequence[Sequence[int]], problem_index: Sequence[int], budget: Sequence[int] | None = None
+    ) -> None:
+        """Have a served scorer work on these rows while this process does something else; the next call collects. A
+        scorer in this process would only take the time from it, and waits for the call."""
+        assert self.scorer is not None, "MIReward.scorer must be set before the first reward"
+        if self.scorer.concurrency > 1:
+            groups = [group for group, _ in self._groups(completion_ids, problem_index, budget)]
+            self._begun = groups, self._submit(groups)
+
+    def _groups(
+        self, completion_ids: Sequence[Sequence[int]], problem_index: Sequence[int], budget: Sequence[int] | None
+    ) -> list[tuple[Group, list[int]]]:
+        """The compressions by problem and budget, and the rows that they stand in."""
+        rows_of: dict[tuple[int, int | None], list[int]] = {}
+        for row, index in enumerate(problem_index):
+            rows_of.setdefault((index, None if budget is None else budget[row]), []).append(row)
+        found: list[tuple[Group, list[int]]] = []
+        for (index, tokens), rows in rows_of.items():
+            name = self.problems[index].id
+            texts = [compression_from_ids(self.tokenizer, name, completion_ids[r], self.stop_ids) for r in rows]
+            found.append(((index, texts, tokens), rows))
+        return found
+
+    def _score_groups(self, groups: list[Group]) -> list[list[ScoredCompression]]:
+        """Problem after problem; with a served scorer several at a time, so that the server need not wait while a group
+        is tokenised and its numbers travel (10 ms a group; 28 % of the scoring where a pass takes 20 ms, 6 % at 100).
+
+        For a scorer in this process one call for all groups would save next to nothing: a pack stands behind one
+        prefix, so groups could only share how their prompts begin (records, 8 prefixes of 240 tokens, 8 completions:
+        1 % of all tokens for 2 groups, 4 % for 8).
+        """
+        assert self.scorer is not None, "MIReward.scorer must be set before the first reward"
+        if self.scorer.concurrency == 1:
+            return [self.score(*group) for group in groups]
+        begun, self._begun = self._begun, None
+        pending = begun[1] if begun is not None and begun[0] == groups else self._submit(groups)
+        return [scored.result() for scored in pending]
+
+    def _submit(self, groups: Sequence[Group]) -> list[Future[list[ScoredCompression]]]:
+        assert self.scorer is not None
+        pool = ThreadPoolExecutor(self.scorer.concurrency)
+        pending = [pool.submit(self.score, *group) for group in groups]
+        pool.shutdown(wait=False)  # its threads end with the last group
+        return pending
 
     def _count_failures(self) -> None:
         self._recent_failures.extend(s.failed is not None for s in self.last)

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from infoagent.audit import Flag, FlagHistory
 from infoagent.lm.answering import answer_log_probs
+from infoagent.progress import say
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward, ScoredCompression
+from infoagent.reward.judge import SCORER_FAULTS
 from infoagent.store import read_jsonl, write_json
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.callbacks import step_metrics
@@ -48,7 +48,7 @@ class AccuracyProbe:
     def __call__(self, scored: Sequence[ScoredCompression], step: int) -> dict[str, float]:
         """{audit/accuracy, audit/closed_book}, as far as they fall due and can be measured. `step` counts from 1.
 
-        Where the scorer returns values that are not finite the metric is left out, and the log says so.
+        Where the scorer fails (values that are not finite, no answer) the metric is left out, and the log says so.
         """
         if step != 1 and step % self.every:
             return {}
@@ -57,7 +57,7 @@ class AccuracyProbe:
             if step == 1:
                 asked = [p for p in self.reward.problems if p.choices][:CLOSED_BOOK_PROBLEMS]
                 metrics |= self._accuracy("audit/closed_book", [(p, "") for p in asked])
-        except FloatingPointError as error:
+        except SCORER_FAULTS as error:
             logger.warning("step %d: accuracy was not measured: %s", step, error)
             return {}
         return metrics
@@ -100,7 +100,7 @@ class AuditCallback(TrainerCallback):
         if logs is None or "reward" not in logs:
             return
         for flag in self.history.add({"step": state.global_step, **step_metrics(logs)}):
-            tqdm.write(flag_line(flag, state.global_step), file=sys.stderr)
+            say(flag_line(flag, state.global_step))
         write_json(self.directory / AUDIT_FILE, self.history.to_dict())
 
 

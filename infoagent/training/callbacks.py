@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import resource
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
+from infoagent.progress import Progress
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
@@ -31,6 +33,7 @@ TRAINER_NAMES = {
     "sampling/sampling_logp_difference/mean": "train/sampler_difference_nats",
 }
 SAMPLE_ROWS = 4
+GIB = 2**30
 
 
 def step_metrics(logs: dict[str, Any]) -> dict[str, float]:
@@ -66,9 +69,7 @@ class RunCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.tracker is not None:
-            self._bar = tqdm(
-                total=state.max_steps, initial=state.global_step, desc="GRPO", unit="step", disable=self.quiet
-            )
+            self._bar = Progress(state.max_steps, "GRPO", "step", self.quiet, initial=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """On every process: the price follows the mean length of all of them."""
@@ -80,15 +81,14 @@ class RunCallback(TrainerCallback):
             check_finite(state.global_step, logs)
         if self.tracker is None or logs is None or "reward" not in logs:
             return
-        metrics = step_metrics(logs)
+        metrics = step_metrics(logs) | {"memory/peak_gib": peak_memory_gib()}
         self.tracker.log(state.global_step, metrics)
         if state.global_step == 1 or state.global_step % self.samples_every == 0:
             self.tracker.samples(state.global_step, sample_rows(self.reward))
-        self._bar.set_postfix(
+        self._bar.note(
             reward=f"{metrics.get('reward/total', math.nan):.2f}",
             mi=f"{metrics.get('mi/nats', math.nan):.2f}",
             tokens=f"{metrics['rate/tokens']:.0f}",
-            refresh=False,
         )
         self._bar.update(state.global_step - self._bar.n)
 
@@ -109,6 +109,14 @@ class RunCallback(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def peak_memory_gib() -> float:
+    """Most memory that this process has held so far, in GiB: torch's on a GPU, else the resident set."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / GIB
 
 
 def sample_rows(reward: MIReward) -> list[dict[str, Any]]:

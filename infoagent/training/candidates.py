@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from infoagent.lm.generation import generate_groups
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import compressor_ids
+from infoagent.progress import Progress
 from infoagent.recipes.sft import SamplingSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.reward import MIReward, Price, ScoredCompression
@@ -166,7 +165,7 @@ def sample_candidates(
     }  # fmt: skip
     allowed = reward.max_failed_share * len(indices) * sampling.samples
     failures: list[str] = []
-    with tqdm(total=len(indices), desc=f"round {number}: sample and score", unit="problem", disable=quiet) as bar:
+    with Progress(len(indices), f"round {number}: sample and score", "problem", quiet) as bar:
         for batch in _batches(prompts, sampling.batch_problems):
             missing = [i for i in batch if not file.holds(number, problems[i])]
             if missing:  # the whole batch is drawn again even if a part is there: the draw depends on the batch

@@ -22,6 +22,11 @@ def _calmer(setting: str) -> str:
     return f"lower {setting} or use model.dtype=float32, and run again: it goes on from the last complete checkpoint"
 
 
+def broken_policy(setting: str = "grpo.learning_rate") -> RunFailed:
+    """What a sampler raises that meets probabilities which are not finite."""
+    return RunFailed(f"the policy's probabilities are not finite any more; {_calmer(setting)}")
+
+
 @contextlib.contextmanager
 def one_line_faults(setting: str = "grpo.learning_rate") -> Iterator[None]:
     """A checkpoint that could not be written, and a policy that broke, become RunFailed. What has no marker does not
@@ -34,7 +39,7 @@ def one_line_faults(setting: str = "grpo.learning_rate") -> Iterator[None]:
         if isinstance(error, RunFailed):
             raise
         if _DIVERGED.search(str(error)):
-            raise RunFailed(f"the policy's probabilities are not finite any more; {_calmer(setting)}") from error
+            raise broken_policy(setting) from error
         if not _WRITE_FAILED.search(str(error)):
             raise
         raise RunFailed(

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
+from infoagent.progress import Progress
 from infoagent.tracking import Tracker
 from infoagent.training.callbacks import step_metrics
+from infoagent.training.engine import check_engine, settle_engine
 from infoagent.training.faults import check_finite, check_finite_weights, one_line_faults
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import mark_complete
@@ -45,9 +46,7 @@ class FitCallback(TrainerCallback):
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._bar = tqdm(
-            total=state.max_steps, initial=state.global_step, desc=self.title, unit="step", disable=self.quiet
-        )
+        self._bar = Progress(state.max_steps, self.title, "step", self.quiet, initial=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if logs is None or "loss" not in logs:  # the summary after the last step
@@ -58,7 +57,7 @@ class FitCallback(TrainerCallback):
         if state.global_step == 1:
             metrics = {**self.first, **metrics}
         self.tracker.log(step, metrics)
-        self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self._bar.note(loss=f"{logs['loss']:.3f}")
         self._bar.update(state.global_step - self._bar.n)
 
     def on_save(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
@@ -78,5 +77,6 @@ def run_trainer(trainer: Any, resume_from: Path | None) -> None:
         trainer.remove_callback(printer)
     if resume_from is not None:
         print(f"resuming from {resume_from}", file=sys.stderr)
+    check_engine(trainer, settle_engine())
     with one_line_faults(LEARNING_RATE):
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -8,9 +8,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from infoagent.lm.columns import ColumnScorer
+from infoagent.lm.http_scorer import HttpScorer
 from infoagent.lm.models import ModelReference, default_device, load_weights, resolve
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes import GRPORecipe
+from infoagent.recipes.sections import ScorerSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import lora_config, quantization_of
 from infoagent.training.preparation import batch_shape, process_count
@@ -35,12 +38,15 @@ def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any,
     return PeftModel.from_pretrained(model, recipe.init_adapter, is_trainable=True), None
 
 
-def frozen_scorer(recipe: GRPORecipe, trainer: Any) -> Scorer:
-    """Who scores compressions in training: the policy's own base, or the model that the recipe names.
+def frozen_scorer(recipe: TrainingRecipe, trainer: Any) -> ColumnScorer:
+    """Who scores compressions in training: the policy's own base, the model that the recipe names, or a server.
 
     Never the moving policy: it would learn to write what only it can read. Where the policy's weights are sharded
-    over processes (ZeRO-3, FSDP), the base cannot run a forward pass of its own, and every process gets a full copy.
+    over processes (ZeRO-3, FSDP), the base cannot run a forward pass of its own, and every process gets a full copy
+    unless the scorer is served.
     """
+    if recipe.scorer.url is not None:
+        return served_scorer(recipe.scorer)
     named = recipe.scorer.model
     if named is None and not _is_sharded(trainer):
         policy = trainer.accelerator.unwrap_model(trainer.model)
@@ -53,6 +59,11 @@ def frozen_scorer(recipe: GRPORecipe, trainer: Any) -> Scorer:
     return Scorer(model.requires_grad_(False), recipe.scorer.memory_mib, remember=recipe.scorer.remember)
 
 
+def served_scorer(section: ScorerSection) -> HttpScorer:
+    assert section.url is not None
+    return HttpScorer(section.url, section.patience_seconds, section.remember)
+
+
 @contextlib.contextmanager
 def _unsharded(trainer: Any) -> Iterator[None]:
     """Under ZeRO-3 transformers shards whatever it loads; the scorer must be whole on every process."""
@@ -60,13 +71,13 @@ def _unsharded(trainer: Any) -> Iterator[None]:
     if plugin is None or plugin.zero_stage != 3:
         yield
         return
-    from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     unset_hf_deepspeed_config()
     try:
         yield
     finally:
-        set_hf_deepspeed_config(trainer.args.hf_deepspeed_config)
+        plugin.set_deepspeed_weakref()
 
 
 def _is_sharded(trainer: Any) -> bool:
@@ -77,13 +88,15 @@ def _is_sharded(trainer: Any) -> bool:
 
 def trainer_class(algorithm: str) -> Any:
     """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group."""
+    from infoagent.training.early_scoring import EarlyScoring
+    from infoagent.training.phases import TimedPhases
     from infoagent.training.shared_prefix import SharedPrefix
 
     if algorithm == "rloo":
         from trl import RLOOTrainer as Trainer
     else:
         from trl import GRPOTrainer as Trainer
-    return type(f"SharedPrefix{Trainer.__name__}", (SharedPrefix, Trainer), {})
+    return type(f"SharedPrefix{Trainer.__name__}", (TimedPhases, EarlyScoring, SharedPrefix, Trainer), {})
 
 
 def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:

@@ -12,12 +12,14 @@ import numpy as np
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.lm.context import fit_to_context
+from infoagent.lm.http_scorer import check_served
 from infoagent.lm.models import (
     ModelReference,
     check_adapter,
     context_tokens,
     load_config,
     load_tokenizer,
+    pinned,
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_messages
@@ -27,11 +29,13 @@ from infoagent.training.lora_options import check_lora
 from infoagent.types import InputError, Negative, Problem
 
 if TYPE_CHECKING:  # --dry-run leaves torch alone
-    from infoagent.lm.scoring import Scorer
+    from infoagent.lm.columns import ColumnScorer
     from infoagent.reward import MIReward
 
 BUDGET_STREAM = 4
 """Keeps the draw of budgets apart from other draws by the same seed."""
+STARTERS = {"SLURM_STEP_NUM_TASKS": "srun", "OMPI_COMM_WORLD_SIZE": "mpirun", "PMI_SIZE": "mpirun"}
+"""What says how many processes were started, and by whom, where that is not accelerate or torchrun."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,9 @@ def prepare(
     tokenizer = load_tokenizer(reference)
     if recipe.scorer.model is not None:
         _check_scorer(recipe.scorer.model, tokenizer)
+    if recipe.scorer.url is not None:
+        judge = recipe.scorer.model or recipe.model
+        check_served(recipe.scorer.url, pinned(resolve(judge.name, judge.revision)), judge.dtype, tokenizer)
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
@@ -112,7 +119,7 @@ def check_trainable(sections: Sequence[DataSection]) -> None:
         raise InputError(mistakes)
 
 
-def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: Scorer | None = None) -> MIReward:
+def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: ColumnScorer | None = None) -> MIReward:
     """The reward of a recipe. The scorer may be set later, once a trainer has built its model."""
     from infoagent.reward import MIReward, Objective, Price
 
@@ -200,7 +207,15 @@ def batch_shape(recipe: GRPORecipe, processes: int) -> tuple[int, int]:
 
 
 def process_count() -> int:
-    """How many processes the launcher started."""
+    """How many processes the launcher started. Raises InputError where another starter made several of them that know
+    nothing of each other: each would train alone and write over the others."""
+    if "WORLD_SIZE" not in os.environ:
+        for name, starter in STARTERS.items():
+            if int(os.environ.get(name, "1")) > 1:
+                raise InputError(
+                    f"{name} = {os.environ[name]}: {starter} started several processes that know nothing of each other; "
+                    "let it start one process a machine, accelerate launch"
+                )
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.recipes.sections import RewardSection
+from infoagent.reward.processes import gathered
 from infoagent.store import write_json
 from infoagent.types import InputError
 
@@ -66,13 +67,6 @@ class PriceControl:
 
 
 def mean_over_processes(values: list[float]) -> float:
-    """The mean of what all processes of a launch hold; of this one alone where there is no group."""
-    import torch
-    import torch.distributed as dist
-
-    if not (dist.is_available() and dist.is_initialized()):
-        return sum(values) / len(values)
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    total = torch.tensor([sum(values), float(len(values))], dtype=torch.float64, device=device)
-    dist.all_reduce(total)
-    return float(total[0] / total[1])
+    """The mean of what all processes of a launch hold, so that all of them find the same."""
+    everywhere = gathered(values)
+    return sum(everywhere) / len(everywhere)

@@ -11,11 +11,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.models import RECORD_FILE, LoadedModel, adapter_revision, default_device, load_weights, resolve
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.model_card import write_card
-from infoagent.training.policy import load_policy
+from infoagent.training.policy import load_policy, served_scorer
 from infoagent.training.preparation import Prepared, process_count
 from infoagent.training.run_directory import (
     checkpoint_step,
@@ -45,8 +46,11 @@ def policy_name(adapter: str | None) -> str:
     return "base" if adapter is None else adapter_revision(adapter)
 
 
-def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> Scorer:
-    """The frozen judge beside a policy that is not in a trainer: its own base, or the model that the recipe names."""
+def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
+    """The frozen judge beside a policy that is not in a trainer: its own base, the model that the recipe names, or a
+    server."""
+    if recipe.scorer.url is not None:
+        return served_scorer(recipe.scorer)
     named = recipe.scorer.model
     if named is None:
         return Scorer(lm.model, recipe.scorer.memory_mib, base_only=lm.adapter is not None)

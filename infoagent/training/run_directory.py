@@ -7,13 +7,18 @@ was saving never resumes from half a checkpoint.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 from infoagent.lm.models import RECORD_FILE, ModelReference
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import check_output_dir, provenance, write_json
+from infoagent.tracking import run_group
 from infoagent.types import InputError
+
+logger = logging.getLogger(__name__)
 
 RUN_FILE = "run.json"
 BEST_FILE = "best.json"
@@ -25,6 +30,8 @@ FREE_KEYS = (
     "validation.metric",
     "validation.every",
     "cost",
+    "scorer.url",
+    "scorer.patience_seconds",
     "output_dir",
     "grpo.steps",
     "grpo.save_steps",
@@ -134,17 +141,18 @@ def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
 def mark_complete(checkpoint: Path, **facts: Any) -> None:
     """Write the marker: the base that the adapter belongs to, its prompt, its step, the data it saw."""
     write_json(checkpoint / RECORD_FILE, facts)
+    logger.info("%s is complete", checkpoint)
 
 
-def checkpoint_facts(
-    reference: ModelReference, prompt: dict[str, Any], data_revision: str, budget_range: list[int] | None = None
-) -> dict[str, Any]:
+def checkpoint_facts(recipe: TrainingRecipe, reference: ModelReference, data_revision: str) -> dict[str, Any]:
     """What the marker of every checkpoint of a run says. `budget_range`: the budgets in tokens that an any-rate adapter
-    has learnt to follow."""
+    has learnt to follow; `group`: where W&B shows its training and its evaluations together."""
+    budget_range = recipe.reward.budget_range
     return {
         "base_model": reference.name,
         "base_revision": reference.revision,
-        "prompt": prompt,
+        "prompt": recipe.prompt.model_dump(),
         "data_revision": data_revision,
+        "group": run_group(recipe.tracking.group, recipe.output_dir),
         **({} if budget_range is None else {"budget_range": budget_range}),
     }

@@ -15,19 +15,25 @@ Only the positions that predict a completion token meet the output layer.
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import log_softmax
 from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
 
 from infoagent.lm.generation import shared_cache
 from infoagent.lm.prefix import route_of
+from infoagent.training.sampling import RowDraws
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
 
 logger = logging.getLogger(__name__)
+
+WHOLE_LOGITS_MIB = 512
+"""Up to here logits are held whole on the CPU, where TRL's tiled head would also score every token of the prompt."""
 
 
 class Packing:
@@ -55,7 +61,9 @@ class Packing:
         self.group = max(members)
         self.prefix = max(len(p) for p in prompts) - 1
         self.columns = self.prefix + self.group * completion_width
-        self._fill(input_ids[:, width:], attention_mask[:, width:].bool())
+        self.completions_BT = input_ids[:, width:]
+        self.live_BT = attention_mask[:, width:].bool()
+        self._fill(self.completions_BT, self.live_BT)
 
     def _fill(self, completions_BT: torch.Tensor, live_BT: torch.Tensor) -> None:
         device, rows, width = completions_BT.device, len(self.prompts), self.completion_width
@@ -87,6 +95,15 @@ class Packing:
         mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
+    def targets_US(self) -> torch.Tensor:
+        """The token that each position predicts; −100 in the prompts and behind the end of a completion."""
+        wanted_BT = self.completions_BT.masked_fill(~self.live_BT, -100)
+        targets = torch.full_like(self.input_US, -100)
+        for index, (row, slot) in enumerate(zip(self.row_B, self.slot_B, strict=True)):
+            start = self.prefix + slot * self.completion_width
+            targets[row, start : start + self.completion_width] = wanted_BT[index]
+        return targets
+
     def unpack(self, tail: torch.Tensor) -> torch.Tensor:
         """From (U, G · T, …), what stands behind the prompts, to (B, T, …) in the order of the completions."""
         blocks = tail.reshape(len(self.prompts), self.group, self.completion_width, *tail.shape[2:])
@@ -98,32 +115,48 @@ class SharedPrefix(_Trainer):
     are trained on. Where the model or the engine cannot do that, the trainer's own way is taken."""
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> Any:
-        """Completion ids with their end of turn, sampled as TRL samples them; GRPO's trainer also wants the engine's
-        log-probabilities, of which there are none here."""
-        plugin = self.accelerator.state.deepspeed_plugin
-        sharded = self.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3)
-        elsewhere = self.use_vllm or self.use_transformers_continuous_batching or sharded
-        model = self.accelerator.unwrap_model(self.model_wrapped)
+        """Completion ids with their end of turn, from the distribution that TRL samples from; GRPO's trainer also wants
+        the engine's log-probabilities, of which there are none here."""
+        elsewhere = self.use_vllm or self.use_transformers_continuous_batching or self.is_fsdp_enabled
+        pictures = any(more[:2]) or any(more[3:])  # images, their fields, tool images; between them the group size
+        if elsewhere or pictures:
+            return super()._generate_single_turn(prompt_ids, *more)
         unique = [list(p) for p in dict.fromkeys(map(tuple, prompt_ids))]
         samples = len(prompt_ids) // len(unique)
-        grouped = prompt_ids == [p for p in unique for _ in range(samples)]
-        pictures = any(more[:2]) or any(more[3:])  # images, their fields, tool images; between them the group size
-        if elsewhere or not grouped or samples == 1 or pictures or self.args.gradient_checkpointing:
-            return super()._generate_single_turn(prompt_ids, *more)
-        if route_of(model.config) != "packed":
-            return super()._generate_single_turn(prompt_ids, *more)
+        if prompt_ids != [p for p in unique for _ in range(samples)]:
+            unique, samples = prompt_ids, 1  # no groups of equal size: every row for itself
         batch = self._tokenizer.pad({"input_ids": unique}, padding=True, padding_side="left", return_tensors="pt")
         batch = batch.to(self.accelerator.device)
         many = {name: tensor.repeat_interleave(samples, dim=0) for name, tensor in batch.items()}
-        with torch.no_grad():
-            cache = shared_cache(model, batch, samples)
-            output = model.generate(**many, past_key_values=cache, generation_config=self.generation_config)
+        decoding = copy.deepcopy(self.generation_config)
+        decoding.update(do_sample=False, temperature=None, top_p=None, top_k=None, min_p=None)  # the draws have picked
+        checkpointing = self.args.gradient_checkpointing_kwargs
+        with (
+            unwrap_model_for_generation(
+                self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
+            ) as model,
+            torch.no_grad(),
+        ):
+            if route_of(model.config) == "packed":
+                many["past_key_values"] = shared_cache(model, batch, samples)
+            draws = self._row_draws(len(prompt_ids), batch["input_ids"].size(1))
+            output = model.generate(**many, generation_config=decoding, logits_processor=draws)
         ends = set(self.eos_token_ids)
         completions = []
         for row in output[:, batch["input_ids"].size(1) :].tolist():
             end = next((i for i, token in enumerate(row) if token in ends), len(row) - 1)
             completions.append(row[: end + 1])
         return (completions, None) if isinstance(self, GRPOTrainer) else completions
+
+    def _row_draws(self, rows: int, prompt_width: int) -> list[RowDraws]:
+        """What draws the tokens of this process's part of the global batch: rank k has the rows from k · rows on."""
+        if not self.generation_config.do_sample:
+            return []
+        first = self.accelerator.process_index * rows
+        return [
+            RowDraws(self.args.seed, self.state.global_step, range(first, first + rows), prompt_width,
+                     self.generation_config.max_new_tokens, self.temperature)
+        ]  # fmt: skip
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -154,15 +187,23 @@ class SharedPrefix(_Trainer):
     def _packed(
         self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, width: int, with_entropy: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Float32 copies of the logits outweigh the model at 150,000 words of vocabulary: 16 completions of 64 tokens
+        take 0.6 GB each time they are held. So they are made in tiles, and made again in the backward pass."""
         packing = Packing(input_ids, attention_mask, width)
+        config = self.accelerator.unwrap_model(model).config.get_text_config()
+        held_bytes = 3 * 4 * len(packing.prompts) * packing.group * width * config.vocab_size
+        inputs: dict[str, Any] = {
+            "input_ids": packing.input_US,
+            "attention_mask": packing.attention(self.accelerator.unwrap_model(model).dtype),
+            "position_ids": packing.position_US,
+        }
+        if packing.input_US.is_cuda or held_bytes > WHOLE_LOGITS_MIB * 2**20:
+            with self.accelerator.autocast():
+                output = model(**inputs, shift_labels=packing.targets_US(), fused_lm_head=True)
+            log_probs, entropies = (packing.unpack(v[:, packing.prefix :]) for v in (output.log_probs, output.entropy))
+            return log_probs, entropies.detach() if with_entropy else None
         with self.accelerator.autocast():
-            logits = model(
-                input_ids=packing.input_US,
-                attention_mask=packing.attention(self.accelerator.unwrap_model(model).dtype),
-                position_ids=packing.position_US,
-                logits_to_keep=packing.group * width,
-                use_cache=False,
-            ).logits
+            logits = model(**inputs, logits_to_keep=packing.group * width, use_cache=False).logits
         log_probs_BTV = log_softmax(packing.unpack(logits).float() / self.temperature, dim=-1)
         chosen = log_probs_BTV.gather(-1, input_ids[:, -width:, None]).squeeze(-1)
         # entropy is a metric, and a filter that selects tokens: neither is differentiated

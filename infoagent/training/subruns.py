@@ -10,9 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 from infoagent.config import recipe_yaml
+from infoagent.progress import Progress
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.training.run_directory import checkpoint_step, complete_checkpoints, find_resume_point
 from infoagent.types import RunFailed
@@ -38,7 +37,7 @@ def run_all(recipes: Sequence[GRPORecipe], processes: int, quiet: bool = False) 
     """
     waiting = [recipe for recipe in recipes if finished_checkpoint(recipe) is None]
     running: dict[subprocess.Popen[bytes], GRPORecipe] = {}
-    bar = tqdm(total=len(recipes), initial=len(recipes) - len(waiting), desc="RL runs", unit="run", disable=quiet)
+    bar = Progress(len(recipes), "RL runs", "run", quiet, initial=len(recipes) - len(waiting))
     try:
         while waiting or running:
             while waiting and len(running) < processes:

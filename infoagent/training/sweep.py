@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from infoagent.progress import Progress, say
 from infoagent.recipes import SweepFile
 from infoagent.store import check_output_dir, provenance, write_json
 from infoagent.training.run_directory import complete_checkpoints
@@ -62,11 +61,11 @@ class Sweep:
         self.out.mkdir(parents=True, exist_ok=True)
         with _locked(self.out / LOCK_FILE) as lock:
             self._save()
-            with tqdm(total=len(self.runs), desc="sweep", unit="run", disable=self.quiet, leave=False) as bar:
+            with Progress(len(self.runs), "sweep", "run", self.quiet, leave=False) as bar:
                 for number, run in enumerate(self.runs, start=1):
                     said = self._train(run, lock)
                     if not self.quiet or self.rows[run.name]["status"] == "failed":
-                        bar.write(f"{number}/{len(self.runs)} {run.name}: {said}", file=sys.stderr)
+                        say(f"{number}/{len(self.runs)} {run.name}: {said}")
                     bar.update()
             if evaluate is not None:
                 self._prove(evaluate, lock)
@@ -84,7 +83,7 @@ class Sweep:
         row |= {"status": "running", "attempts": row["attempts"] + 1, "cause": None}
         self._save()
         log, started = run.directory / TRAIN_LOG, time.monotonic()
-        cause = run_logged(run.command, log, lock)
+        cause = run_logged(run.command, log, lock, self.group)
         if cause is None and not complete_checkpoints(run.directory):
             cause = "ended well and left no checkpoint"
         row["seconds"] = round(time.monotonic() - started, 1)
@@ -104,7 +103,7 @@ class Sweep:
             command = [sys.executable, str(EVAL_SCRIPTS / "checkpoint.py"), evaluate, "--quiet",
                        f"checkpoint={json.dumps(row['checkpoint'])}", f"output_dir={json.dumps(self.evaluation_dir)}"]  # fmt: skip
             log = run.directory / EVALUATION_LOG
-            cause = run_logged(command, log, lock)  # records that are there are not computed again
+            cause = run_logged(command, log, lock, self.group)  # records that are there are not computed again
             row["evaluation"] = {"status": "failed" if cause else "finished", "checkpoint": row["checkpoint"], "cause": cause}  # fmt: skip
             proven += cause is None
             self._save()
@@ -114,9 +113,14 @@ class Sweep:
         if not proven:
             return
         command = [sys.executable, str(EVAL_SCRIPTS / "frontier.py"), self.evaluation_dir, "--out", str(self.out)]
-        cause = run_logged(command, self.out / FRONTIER_LOG, lock, show=True)
+        cause = run_logged(command, self.out / FRONTIER_LOG, lock, self.group, show=True)
         if cause:
             raise RunFailed(f"frontier.py, see {self.out / FRONTIER_LOG}: {cause}")
+
+    @property
+    def group(self) -> str:
+        """The W&B group of the runs, their evaluations and the frontier, unless a recipe names another."""
+        return os.environ.get("WANDB_RUN_GROUP") or self.out.resolve().name
 
     @property
     def evaluation_dir(self) -> str:
@@ -140,16 +144,18 @@ def read_rows(out: str | Path) -> list[dict[str, Any]]:
         raise InputError(f"{file}: is no record of a sweep; name another --out") from error
 
 
-def run_logged(command: Sequence[str], log: Path, lock: int, show: bool = False) -> str | None:
-    """Run `command`, its output appended to `log` (`show`: stdout goes through). None if it went well, else the cause."""
+def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: bool = False) -> str | None:
+    """Run `command` in the W&B group `group`, its output appended to `log` (`show`: stdout goes through). None if it went
+    well, else the cause."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # `accelerate` and `python` are those of this environment, whether or not it is activated
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PATH": path, "WANDB_RUN_GROUP": group}
     with log.open("ab") as stream:
         start = stream.tell()
         try:
             process = subprocess.Popen(command, stdout=None if show else stream, stderr=stream,
-                                       env={**os.environ, "PATH": path}, pass_fds=(lock,), start_new_session=True)  # fmt: skip
+                                       env=environment, pass_fds=(lock,), start_new_session=True)  # fmt: skip
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         try:

@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import trange
 
 from infoagent.data.shannon import FACTS, MARK, QUERY, State, all_states
+from infoagent.lm.models import settle_deepspeed
 from infoagent.lm.prompts import compressor_ids
+from infoagent.progress import each
 from infoagent.store import write_json
 from infoagent.types import InputError
 
@@ -131,7 +132,7 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     states = all_states()  # all alike often, so that the rare ones are read as well as the frequent ones
     prompts = [compressor_ids(tokenizer, " ".join(state), QUERY, TEMPLATE) for state in states]
     model.train()
-    for _ in trange(settings.steps, desc="tiny LM", unit="step", disable=quiet):
+    for _ in each(range(settings.steps), settings.steps, "tiny LM", "step", quiet):
         rows = []
         for drawn in rng.integers(len(states), size=settings.batch):
             if rng.random() < settings.junk_share:
@@ -148,6 +149,7 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
         schedule.step()
     work = target.with_name(f".{target.name}.work")
     shutil.rmtree(work, ignore_errors=True)
+    settle_deepspeed()
     model.eval().save_pretrained(work)
     tokenizer.save_pretrained(work)
     seconds = time.perf_counter() - start

@@ -10,6 +10,7 @@ measures it then.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 from transformers import TrainerCallback
 
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel
+from infoagent.progress import Progress
 from infoagent.reward import MIReward, Price, ScoredCompression, summarise
 from infoagent.store import write_json
 from infoagent.tracking import Tracker
@@ -33,6 +34,7 @@ from infoagent.training.run_directory import BEST_FILE, checkpoint_step, complet
 from infoagent.training.validation_plan import LOWER_IS_BETTER, ValidationPlan
 
 PREFIX = "validation/"
+logger = logging.getLogger(__name__)
 
 
 class ValidationCallback(TrainerCallback):
@@ -70,6 +72,7 @@ class ValidationCallback(TrainerCallback):
         if self.tracker is None or step in [row["step"] for row in _history(directory)]:
             return
         metrics = self.measure(model)
+        logger.info("%s was measured: %s", checkpoint, metrics)
         self.tracker.log(step, {PREFIX + name: value for name, value in metrics.items()})
         write_best(directory, self.plan.metric, [*_history(directory), {"step": step, **metrics}])
         write_card(checkpoint)  # now with the validation
@@ -88,8 +91,7 @@ class ValidationCallback(TrainerCallback):
         lm = LoadedModel(plan.prepared.reference, model, plan.prepared.tokenizer, str(model.dtype).split(".")[-1])
         indices = range(len(plan.prepared.problems))
         scored: list[ScoredCompression] = []
-        bar = tqdm(total=len(indices), desc="validation", unit="problem", leave=False, disable=self.quiet)
-        with bar:
+        with Progress(len(indices), "validation", "problem", self.quiet, leave=False) as bar:
             for start in range(0, len(indices), plan.batch_size):
                 batch = indices[start : start + plan.batch_size]
                 compressions = generate(

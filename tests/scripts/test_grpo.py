@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, run_script
+from wandb_files import read_back
 
 from infoagent.store import read_jsonl
 
-TIMES = ("scorer/seconds", "scorer/share_of_step", "train/step_seconds")
+TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
+"""What a metric begins with that no two runs have alike."""
 
 
 def overrides(tiny_dir, out, steps=6):
@@ -29,7 +32,7 @@ def overrides(tiny_dir, out, steps=6):
 
 
 def trajectory(out):
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_jsonl(out / "metrics.jsonl")]
+    return [{k: v for k, v in row.items() if not k.startswith(TIMES)} for row in read_jsonl(out / "metrics.jsonl")]
 
 
 def adapter(out, step):
@@ -42,7 +45,7 @@ def adapter(out, step):
 def unbroken(tiny_dir, tmp_path_factory):
     out = tmp_path_factory.mktemp("unbroken") / "run"
     command = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu.yaml"]
-    result = run_script(*command, "train/grpo.py", *overrides(tiny_dir, out))
+    result = run_script(*command, "train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline")
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().endswith("checkpoint-6")
     return out
@@ -51,9 +54,16 @@ def unbroken(tiny_dir, tmp_path_factory):
 def test_a_run_leaves_its_record(unbroken):
     rows = read_jsonl(unbroken / "metrics.jsonl")
     assert [r["step"] for r in rows] == [1, 2, 3, 4, 5, 6]
-    assert {"mi/nats", "mi/easy_nats", "mi/hard_nats", "rate/tokens", "reward/total", "train/kl", *TIMES} <= set(
-        rows[0]
-    )
+    assert {
+        "mi/nats",
+        "mi/easy_nats",
+        "mi/hard_nats",
+        "rate/tokens",
+        "reward/total",
+        "train/kl",
+        "scorer/seconds",
+        "train/step_seconds",
+    } <= set(rows[0])
     for row in rows:
         if "reward/mi" in row and row["reward/gated"] == 0 and row["reward/truncated"] == 0:
             assert row["reward/total"] == pytest.approx(row["reward/mi"] + row["reward/rate"], abs=1e-4)
@@ -79,7 +89,7 @@ def test_training_moves_the_adapter_and_leaves_no_other_weights(unbroken):
 
 def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path, unbroken):
     out = tmp_path / "run"
-    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out)]
+    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
@@ -89,8 +99,9 @@ def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path
     assert process.poll() is None, "the run ended before it could be killed"
     process.send_signal(signal.SIGKILL)  # after step 3, so that step 3 and what follows must be done again
     process.wait()
+    begun_as = (out / "wandb_id").read_text()
     (out / "checkpoint-99").mkdir()  # what a kill while saving leaves behind
-    result = run_script("train/grpo.py", *overrides(tiny_dir, out))
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline")
     assert result.returncode == 0, result.stderr
     assert "resuming from" in result.stderr
     assert not (out / "checkpoint-99").exists()
@@ -101,6 +112,31 @@ def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path
         assert b == pytest.approx(a, abs=1e-5)
     whole, resumed = adapter(unbroken, 6), adapter(out, 6)
     assert max(float((whole[n] - resumed[n]).abs().max()) for n in whole) < 1e-5
+
+    _, resumed = read_back(out, ended=False)  # the killed one may have lost W&B's last seconds, and so its beginning
+    assert resumed.run.run_id == begun_as
+    assert [line["step"] for line in resumed.history if "mi/nats" in line] == [3, 4, 5, 6]
+
+
+def test_the_offline_run_says_what_the_directory_says(tiny_dir, unbroken):
+    [run] = read_back(unbroken)
+    assert (run.run.run_group, run.run.job_type, run.run.project) == ("run", "grpo", "infoagent")
+    assert run.config["grpo"]["steps"] == 6
+    lines = [line for line in run.history if "mi/nats" in line]
+    assert lines == read_jsonl(unbroken / "metrics.jsonl")  # every value of every step
+    [model] = [a for a in run.artifacts if a.type == "model"]  # the last; none was named the best
+    facts = json.loads(model.metadata)
+    held = json.loads((unbroken / "run.json").read_text())
+    assert facts == {
+        "base_model": str(tiny_dir), "base_revision": held["base_revision"], "data_revision": held["data_revision"],
+        "step": 6, "commit": held["commit"],
+    }  # fmt: skip
+    assert "step-6" in model.aliases
+    kept = {c.path: Path(c.local_path).read_bytes() for c in model.manifest.contents}
+    checkpoint = unbroken / "checkpoint-6"
+    assert kept == {n: (checkpoint / n).read_bytes() for n in (
+        "adapter_model.safetensors", "adapter_config.json", "infoagent.json", "README.md")}  # fmt: skip
+    assert json.loads((checkpoint / "infoagent.json").read_text())["group"] == "run"
 
 
 def test_a_finished_run_is_left_as_it_is(tiny_dir, unbroken):

@@ -104,8 +104,9 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
 # ---- with scripts that only say how they were called -----------------------------------------------------------
 
 FAKE_TRAINING = """
-import json, pathlib, sys
+import json, os, pathlib, sys
 out = pathlib.Path(sys.argv[1])
+assert os.environ["WANDB_RUN_GROUP"] == out.parent.name  # the runs of a sweep stand together in W&B
 for step in (2, 4):
     (out / f"checkpoint-{step}").mkdir(parents=True)
     (out / f"checkpoint-{step}" / "infoagent.json").write_text("{}")
@@ -113,7 +114,8 @@ if "best" in out.name:
     (out / "best.json").write_text(json.dumps({"checkpoint": "checkpoint-2"}))
 """
 FAKE_EVALUATION = """
-import pathlib, sys
+import os, pathlib, sys
+assert os.environ["WANDB_RUN_GROUP"] == "out"
 if "bad" in sys.argv[-2]:
     sys.exit("error: cannot be evaluated")
 with open({calls!r}, "a") as f:

@@ -3,10 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
+from accelerate.utils import DeepSpeedPlugin
+from pydantic import ValidationError
 from tiny import tiny_model
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
+from infoagent.lm.scorer_server import ScorerServer
+from infoagent.lm.scoring import Scorer
 from infoagent.recipes import GRPORecipe
+from infoagent.training import policy, rounds
 from infoagent.training.policy import frozen_scorer, trainer_arguments
 
 
@@ -37,20 +42,16 @@ def test_vllm_generation_is_passed_through(tmp_path, monkeypatch):
     assert arguments.vllm_gpu_memory_utilization == 0.3
 
 
-class DeepSpeedConfig:
-    """What transformers keeps a weak reference to under ZeRO-3."""
-
-    def is_zero3(self):
-        return True
-
-
 def trainer_of(model, zero_stage=None, fsdp=False):
-    plugin = None if zero_stage is None else SimpleNamespace(zero_stage=zero_stage)
+    plugin = None
+    if zero_stage is not None:
+        pytest.importorskip("deepspeed")
+        plugin = DeepSpeedPlugin(zero_stage=zero_stage)
+        plugin.set_deepspeed_weakref()  # under ZeRO-3 transformers now shards whatever it loads
     accelerator = SimpleNamespace(
         unwrap_model=lambda m: m, device="cpu", state=SimpleNamespace(deepspeed_plugin=plugin)
     )
-    arguments = SimpleNamespace(hf_deepspeed_config=DeepSpeedConfig())
-    return SimpleNamespace(accelerator=accelerator, model=model, is_fsdp_enabled=fsdp, args=arguments)
+    return SimpleNamespace(accelerator=accelerator, model=model, is_fsdp_enabled=fsdp)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +60,39 @@ def trainer_of(model, zero_stage=None, fsdp=False):
 def test_the_base_judges_in_place_unless_it_is_sharded(tmp_path, tiny_dir, zero_stage, fsdp, shared):
     policy = tiny_model(300)
     made = recipe(tmp_path, model={"name": str(tiny_dir), "dtype": "float32"})
-    scorer = frozen_scorer(made, trainer_of(policy, zero_stage, fsdp))
+    trainer = trainer_of(policy, zero_stage, fsdp)
+    scorer = frozen_scorer(made, trainer)
     assert (scorer.model is policy) is shared
     assert scorer.base_only is shared
+    assert is_deepspeed_zero3_enabled() == (zero_stage == 3)  # the policy is sharded as before
     unset_hf_deepspeed_config()
     if not shared:
         assert not any(p.requires_grad for p in scorer.model.parameters())
+        assert all(p.numel() > 0 for p in scorer.model.parameters())  # a sharded weight is empty
 
 
 def test_a_named_scorer_is_loaded(tmp_path, tiny_dir):
     policy = tiny_model(300)
     made = recipe(tmp_path, scorer={"model": {"name": str(tiny_dir)}})
     assert frozen_scorer(made, trainer_of(policy)).model is not policy
+
+
+def test_a_served_scorer_needs_no_copy_of_a_sharded_base(tmp_path, monkeypatch):
+    server = ScorerServer("127.0.0.1", 0)
+    said = dict.fromkeys(
+        ("model", "revision", "dtype", "vocabulary", "identity", "context_tokens"), "as checked before"
+    )
+    server.open(Scorer(tiny_model(16)), said, 16, 4096)
+    monkeypatch.setattr(policy, "load_weights", None)  # none are loaded
+    monkeypatch.setattr(rounds, "load_weights", None)
+    made = recipe(tmp_path, scorer={"url": server.url, "model": {"name": "elsewhere/only"}})
+    expected = Scorer(tiny_model(16)).score([[1, 2], [3]], [[4, 5]])
+    for scorer in (frozen_scorer(made, trainer_of(None, fsdp=True)), rounds.base_scorer(made, lm=None)):
+        assert (scorer.score([[1, 2], [3]], [[4, 5]]) == expected).all()
+    server.close()
+
+
+@pytest.mark.parametrize("url", ["ftp://localhost", "127.0.0.1:8400", "http://user:key@host", "", "http://"])
+def test_an_address_that_is_none_is_refused(tmp_path, url):
+    with pytest.raises(ValidationError, match="must be a plain http or https address"):
+        recipe(tmp_path, scorer={"url": url})

@@ -35,7 +35,7 @@ def trainer_of(cls, model, temperature=1.0, tokenizer=None):
         accelerator=SimpleNamespace(
             unwrap_model=lambda m: m, autocast=contextlib.nullcontext, device="cpu", is_main_process=False, state=state
         ),
-        args=SimpleNamespace(gradient_checkpointing=False, report_to=[]),
+        args=SimpleNamespace(gradient_checkpointing_kwargs=None, report_to=[]),
         state=SimpleNamespace(global_step=0),
         model_wrapped=model,
         temperature=temperature,

@@ -23,7 +23,8 @@ from infoagent.training.validation import ValidationCallback, validation_metrics
 from infoagent.training.validation_plan import plan_validation
 from infoagent.types import InputError
 
-TIMES = ("scorer/seconds", "scorer/share_of_step", "train/step_seconds")
+TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
+"""What a metric begins with that no two runs have alike."""
 
 
 def overrides(tiny_dir, out, *more):
@@ -36,7 +37,7 @@ def overrides(tiny_dir, out, *more):
 
 
 def trajectory(out):
-    rows = [{k: v for k, v in row.items() if k not in TIMES} for row in read_jsonl(out / "metrics.jsonl")]
+    rows = [{k: v for k, v in row.items() if not k.startswith(TIMES)} for row in read_jsonl(out / "metrics.jsonl")]
     return [row for row in rows if "reward/total" in row]
 
 

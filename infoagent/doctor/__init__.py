@@ -1,0 +1,26 @@
+"""`infoagent doctor`: what this machine has, what is missing or wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from infoagent.doctor.findings import WRONG, Finding, judge
+from infoagent.doctor.machine import look
+
+__all__ = ["examine"]
+
+
+def examine(as_json: bool = False, imports: bool = False) -> int:
+    """Print one finding a line, or all as JSON; 1 if something that every run needs is missing or wrong, else 0."""
+    findings = judge(look(imports))
+    wrong = any(f.state == WRONG for f in findings)
+    if as_json:
+        print(json.dumps({"healthy": not wrong, "findings": [asdict(f) for f in findings]}, indent=2))
+    else:
+        print("\n".join(_line(f) for f in findings))
+    return int(wrong)
+
+
+def _line(finding: Finding) -> str:
+    return f"{finding.state:8} {finding.name:15} {finding.found}" + (f"; {finding.advice}" if finding.advice else "")

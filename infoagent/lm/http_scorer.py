@@ -1,0 +1,182 @@
+"""The client of `infoagent serve`: a scorer whose model runs on another device or machine.
+
+A request is tried again, with growing pauses, after a lost connection, a timeout or a status of 500 and above, until
+`patience_seconds` have passed; then it fails with ConnectionError. After such a failure a request first asks whether
+the server is there at all, so that a run whose server is gone ends soon and not after many times that long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+
+from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
+from infoagent.lm.models import ModelReference
+from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, vocabulary_hash
+from infoagent.types import InputError, RunFailed
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
+PROBE_SECONDS = 2.0
+LOOPBACK = {"localhost", "127.0.0.1"}
+
+
+class HttpScorer(ColumnScorer):
+    """log p(continuation | prefix) in nats from a served `Scorer`, the same numbers. May be called from many threads.
+
+    Raises InputError where no scorer answers at `url`, ConnectionError (an OSError) where it does not any more,
+    FloatingPointError and ValueError as the local one does, RunFailed where another model has taken its place.
+    """
+
+    concurrency = 4
+
+    def __init__(self, url: str, patience_seconds: float = 300.0, remember: int = 0) -> None:
+        super().__init__(remember)
+        self.url = url.rstrip("/")
+        self.patience_seconds = patience_seconds
+        self.served = read_health(url)
+        self._client = _client(url)
+        self._lost = False
+        self._jitter = random.Random()
+
+    def score_tokens(
+        self,
+        prefixes: Sequence[Sequence[int]],
+        continuations: Sequence[Sequence[int]],
+        wanted: Sequence[Sequence[int]] | None = None,
+    ) -> Iterator[tuple[int, list[TokenLogProbs]]]:
+        """All columns in one request: (k, the (L,) log-probabilities of each wanted continuation)."""
+        check_tokens(prefixes, continuations)
+        if wanted is None:
+            wanted = [range(len(continuations))] * len(prefixes)
+        if not any(len(columns) for columns in wanted):
+            return
+        fields = {"prefixes": prefixes, "continuations": continuations, "wanted": wanted}
+        body = json.dumps(
+            {name: [list(row) for row in rows] for name, rows in fields.items()} | {"tokens": True}
+        ).encode()
+        if len(body) > LARGEST_BODY_BYTES:
+            raise ValueError(
+                f"a request of {len(body)} bytes is above {LARGEST_BODY_BYTES}; score fewer prefixes at a time"
+            )
+        reply = self._ask(body)
+        self.prefix_tokens += reply["prefix_tokens"]
+        self.continuation_tokens += reply["continuation_tokens"]
+        for k, columns in enumerate(reply["log_probs"]):
+            if len(wanted[k]):
+                yield k, [np.array(column, dtype=np.float32) for column in columns]
+
+    def _ask(self, body: bytes) -> dict[str, Any]:
+        if self._lost:
+            self._probe()
+        deadline = time.monotonic() + self.patience_seconds
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            left = max(0.1, deadline - time.monotonic())
+            try:
+                timeout = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
+                response = self._client.post("/score", content=body, timeout=timeout)
+                if response.status_code < 500:
+                    break
+                cause = _said(response)
+            except httpx.TransportError as error:
+                cause = _cause(error)
+            wait = min(LONGEST_PAUSE_SECONDS, pause) * self._jitter.uniform(0.5, 1.5)
+            if time.monotonic() + wait > deadline:
+                self._lost = True
+                raise ConnectionError(f"{self.url}: no answer within {self.patience_seconds:g} s ({cause})")
+            time.sleep(wait)
+            pause *= 2
+        self._lost = False
+        if response.status_code == 422:
+            raise FloatingPointError(_said(response))
+        if response.status_code in (400, 413):
+            raise ValueError(f"{self.url}: {_said(response)}")
+        if response.status_code != 200:
+            raise ConnectionError(f"{self.url}: {_said(response)}")
+        reply: dict[str, Any] = response.json()
+        if reply["identity"] != self.served["identity"]:
+            raise RunFailed(
+                f"{self.url}: another model than {self.served['model']} ({self.served['revision']}, {self.served['dtype']}) "
+                "answers there now; serve that one again and run the same command: it goes on from the last checkpoint"
+            )
+        return reply
+
+    def _probe(self) -> None:
+        try:
+            self._client.get("/health", timeout=PROBE_SECONDS)
+        except httpx.TransportError as error:
+            raise ConnectionError(f"{self.url}: still no answer ({_cause(error)})") from None
+
+
+def read_health(url: str) -> dict[str, Any]:
+    """Who is served at `url`. Raises InputError where no scorer answers there."""
+    start = f"scorer.url = {url!r}"
+    try:
+        with _client(url) as client:
+            response = client.get("/health", timeout=CONNECT_SECONDS)
+    except httpx.TransportError as error:
+        raise InputError(f"{start}: no answer ({_cause(error)}); start a scorer there: infoagent serve MODEL") from None
+    if response.status_code == 401:
+        raise InputError(f"{start}: wants a token; export {TOKEN_VARIABLE} as the server has it")
+    try:
+        about = response.json()
+        known = {"model", "revision", "dtype", "vocabulary", "identity", "context_tokens"} <= set(about)
+    except (ValueError, TypeError):
+        known = False
+    if response.status_code != 200 or not known:
+        raise InputError(
+            f"{start}: what answers there is no scorer (status {response.status_code}); start one: infoagent serve MODEL"
+        )
+    return dict(about)
+
+
+def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -> None:
+    """Raise InputError, a line for each mistake, unless `url` serves these weights in this type with this vocabulary."""
+    about = read_health(url)
+    mistakes = []
+    if about["revision"] != wanted.revision:
+        mistakes.append(
+            f"serves {about['model']!r} of revision {about['revision']}, wanted is {wanted.name!r} of revision "
+            f"{wanted.revision}; serve that one, or name the served one as scorer.model (files that were copied count as the "
+            "same only with their times: cp -a, rsync -a)"
+        )
+    if about["dtype"] != dtype:
+        mistakes.append(
+            f"computes in {about['dtype']}, wanted is {dtype}; serve it with --dtype {dtype}, or set the recipe's"
+        )
+    if about["vocabulary"] != vocabulary_hash(tokenizer):
+        mistakes.append("its vocabulary is not the policy's; serve a model of the same family")
+    if mistakes:
+        raise InputError([f"scorer.url = {url!r}: {mistake}" for mistake in mistakes])
+
+
+def _client(url: str) -> httpx.Client:
+    token = os.environ.get(TOKEN_VARIABLE)
+    parts = urlsplit(url)
+    return httpx.Client(
+        base_url=url.rstrip("/"),
+        headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
+        verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
+        trust_env=parts.hostname not in LOOPBACK,
+    )
+
+
+def _said(response: httpx.Response) -> str:
+    try:
+        return f"http {response.status_code}: {response.json()['error']}"
+    except (ValueError, TypeError, KeyError):
+        return f"http {response.status_code}"
+
+
+def _cause(error: httpx.TransportError) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

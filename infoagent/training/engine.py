@@ -1,0 +1,138 @@
+"""Which engine was asked for, and whether it is the one that runs.
+
+Launchers and libraries fall back without a word: DeepSpeed on the CPU can come back as plain data parallelism, or as
+processes that each believe to be rank 0 of 1 and all train alone on all of the data; FSDP on the CPU comes back as
+data parallelism; one process that sees several GPUs is spread over them by threads. So what the launcher's environment
+asks for is held against accelerate's state and torch's process group once the trainer is built, and against the class
+of the wrapped model when training begins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from infoagent.lm.models import default_device, settle_deepspeed
+from infoagent.training.preparation import process_count
+from infoagent.types import InputError, RunFailed
+
+ALONE, DATA_PARALLEL = "one process", "data parallel"
+REMEDY = (
+    "launch with accelerate launch --config_file accelerate_configs/NAME.yaml and leave ACCELERATE_USE_CPU unset; "
+    "on the CPU cpu, cpu_2proc and cpu_zero2 do what they say"
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How one process takes part: `name` is ALONE, DATA_PARALLEL, ZeRO-0 to ZeRO-3, FSDP 1 or FSDP 2."""
+
+    name: str
+    processes: int
+    rank: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, rank {self.rank} of {self.processes}"
+
+
+def settle_engine() -> Engine:
+    """The engine that the launcher's environment asks for; to be called before a trainer is built.
+
+    Raises InputError for a DeepSpeed file that does not say its stage.
+    """
+    settle_deepspeed()
+    processes, rank = process_count(), int(os.environ.get("RANK", "0"))
+    if _is_on("ACCELERATE_USE_DEEPSPEED"):
+        if default_device() == "cpu":
+            _leave_out_shared_memory()
+        return Engine(f"ZeRO-{_zero_stage()}", processes, rank)
+    if _is_on("ACCELERATE_USE_FSDP"):
+        return Engine(f"FSDP {os.environ.get('FSDP_VERSION', '1')}", processes, rank)
+    return Engine(DATA_PARALLEL if processes > 1 else ALONE, processes, rank)
+
+
+def check_engine(trainer: Any, asked: Engine) -> None:
+    """Raise RunFailed unless the trainer runs on the engine that was `asked` for, now and when it begins to train."""
+    import torch.distributed as dist
+
+    accelerator = trainer.accelerator
+    name = _state_name(accelerator.state)
+    _compare(asked, Engine(name, accelerator.num_processes, accelerator.process_index), "by accelerate's state")
+    if dist.is_available() and dist.is_initialized():
+        _compare(asked, Engine(name, dist.get_world_size(), dist.get_rank()), "by torch's process group")
+    trainer.add_callback(_WrappedModelCheck(trainer, asked))
+
+
+class _WrappedModelCheck(TrainerCallback):
+    """The model is wrapped only when training begins."""
+
+    def __init__(self, trainer: Any, asked: Engine) -> None:
+        self.trainer = trainer
+        self.asked = asked
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        model = self.trainer.model_wrapped
+        found = Engine(wrapper_name(model), self.asked.processes, self.asked.rank)
+        _compare(self.asked, found, f"by the model's class, {type(model).__name__}")
+        if self.asked.name != ALONE and self.asked.rank == 0 and not args.disable_tqdm:
+            print(f"engine: {self.asked.name} over {self.asked.processes} processes, as asked", file=sys.stderr)
+
+
+def wrapper_name(model: Any) -> str:
+    """The name of the engine that a wrapped model belongs to; ALONE for a bare one."""
+    import torch
+    from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        return DATA_PARALLEL
+    if isinstance(model, FSDPModule):
+        return "FSDP 2"
+    if isinstance(model, FullyShardedDataParallel):
+        return "FSDP 1"
+    if isinstance(model, torch.nn.DataParallel):
+        return "threads over several GPUs"
+    if hasattr(model, "zero_optimization_stage"):  # a DeepSpeedEngine, without importing deepspeed to know
+        return f"ZeRO-{model.zero_optimization_stage()}"
+    return ALONE
+
+
+def _compare(asked: Engine, found: Engine, where: str) -> None:
+    if found != asked:
+        raise RunFailed(f"engine: asked for {asked}; in use is {found} {where}; {REMEDY}")
+
+
+def _state_name(state: Any) -> str:
+    kind = state.distributed_type.value
+    if kind == "DEEPSPEED":
+        return f"ZeRO-{state.deepspeed_plugin.zero_stage}"
+    if kind == "FSDP":
+        return f"FSDP {state.fsdp_plugin.fsdp_version}"
+    return ALONE if kind == "NO" else DATA_PARALLEL
+
+
+def _zero_stage() -> int:
+    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if file == "none":
+        return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))  # accelerate's own default
+    stage = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage")
+    if not isinstance(stage, int):
+        raise InputError(f"{file}: zero_optimization.stage = {stage!r}; set it to 0, 1, 2 or 3")
+    return stage
+
+
+def _leave_out_shared_memory() -> None:
+    """On the CPU gloo alone carries what DeepSpeed sends. It would compile a kernel for reductions through shared memory
+    at its first start, which takes a minute and fails where there is no compiler."""
+    import deepspeed
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+
+def _is_on(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("true", "1")
