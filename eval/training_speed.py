@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     import torch
+    from trl import GRPOTrainer
 
     from infoagent.store import provenance, write_json
 
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     prompts = torch.randint(10, 250, (arguments.prompts, arguments.prompt))
     rows = prompts.repeat_interleave(arguments.group, 0)
     ids = torch.cat([rows, torch.randint(10, 250, (len(rows), arguments.completion))], 1).to(model.device)
-    shared, separate = type(trainer), type(trainer).__mro__[2]
+    shared, separate = type(trainer), GRPOTrainer
     found: dict[str, list[Any]] = {"shared": [], "separate": []}
     for _ in range(arguments.repetitions):
         for name, owner in (("shared", shared), ("separate", separate)):
