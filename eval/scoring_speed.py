@@ -8,6 +8,7 @@ matrix-multiply rate at the model's shapes, and a large job's tokens (8,000 / 15
 
 import sys
 import time
+from contextlib import closing
 
 from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError
@@ -94,13 +95,13 @@ def timed(action):
 
 def vllm_figures(reference, dtype: str, prefixes, continuations):
     """(values, seconds) of vLLM on the same work, after a warm-up; before our model takes memory."""
+    from infoagent.lm.vllm_engine import VllmEngine
     from infoagent.lm.vllm_scoring import VllmScorer
 
-    scorer = VllmScorer(reference, dtype, len(prefixes[0]) + len(continuations[0]) + 1)
-    scorer.score(prefixes[:1], continuations[:2])
-    found = timed(lambda: scorer.score(prefixes, continuations))
-    scorer.close()
-    return found
+    length = len(prefixes[0]) + len(continuations[0]) + 1
+    with closing(VllmEngine(reference, dtype, max_model_length=length)) as engine:
+        (scorer := VllmScorer(engine)).score(prefixes[:1], continuations[:2])
+        return timed(lambda: scorer.score(prefixes, continuations))
 
 
 def counted(prefix_tokens: int, continuation_tokens: int, prefixes: int, samples: int) -> dict[str, float]:

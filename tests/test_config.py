@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,17 +149,6 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
 def test_labels_of_compressors_must_differ():
     with pytest.raises(InputError, match="stands twice"):
         load_recipe(EvaluationRecipe, None, ["output_dir=x", "compressors=[{label: a}, {label: a}]"])
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "accelerate_configs").glob("*.yaml")), ids=lambda p: p.name)
-def test_accelerate_reads_its_configurations(path):
-    from accelerate.commands.config.config_args import load_config_from_file
-
-    config = load_config_from_file(str(path))
-    content = yaml.safe_load(path.read_text())
-    assert config.num_processes == content["num_processes"]
-    assert config.distributed_type.value == content["distributed_type"]
-    assert config.use_cpu == path.name.startswith("cpu")
 
 
 def test_an_override_of_an_aliased_section_changes_one_place(tmp_path):

@@ -49,9 +49,8 @@ def test_tokens_per_word_hold_for_the_embedded_text(smollm):
 def test_an_estimate_grows_with_what_it_counts():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
     base = {
-        "dtype": "bfloat16", "steps": 10, "prompts_per_step": 2, "num_generations": 8, "micro_batch": 8,
-        "completion_tokens": 32, "document_words": 100.0, "negatives": 7, "lora_rank": 16, "has_kl": True,
-        "gflops_per_second": 100.0, "usd_per_hour": 3.6,
+        "steps": 10, "prompts_per_step": 2, "num_generations": 8, "completion_tokens": 32, "document_words": 100.0,
+        "negatives": 7, "has_kl": True, "gflops_per_second": 100.0, "usd_per_hour": 3.6,
     }  # fmt: skip
     plan = estimate_grpo(sizes, **base)
     assert plan.generated_tokens_per_step == 512

@@ -46,9 +46,11 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         write_run_file,
     )
     from infoagent.training.validation_plan import plan_validation
+    from infoagent.training.vllm_plan import check_vllm
 
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
+    check_vllm(recipe, process_count())
     prepared = prepare(
         recipe, recipe.grpo.max_completion_tokens, ("grpo.prompts_per_step", recipe.grpo.prompts_per_step)
     )

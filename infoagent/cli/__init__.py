@@ -13,7 +13,7 @@ from infoagent.mirror import MODES
 
 MODULES = {
     "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
-    "sweep": "sweep", "questions": "questions", "serve": "serve",
+    "sweep": "sweep", "questions": "questions", "serve": "serve", "plan": "plan",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
 
@@ -177,6 +177,30 @@ def _parser() -> argparse.ArgumentParser:
         "--wandb", choices=MODES, default="disabled", help="keep the page as a W&B artifact too (default: not)"
     )
     report.set_defaults(run="report")
+
+    plan = commands.add_parser(
+        "plan", help="memory of GRPO training on your GPUs, and the configuration to launch it with"
+    )
+    plan.add_argument("model", help="embedded model, hub id, directory, or a known size such as Qwen2.5-7B")
+    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="processes, one a GPU (default 1)")
+    plan.add_argument("--gpu-memory", type=float, default=80.0, metavar="GIB", help="of one GPU (default 80)")
+    plan.add_argument("--group", type=int, default=8, help="completions of a problem (default 8)")
+    plan.add_argument("--prompts-per-step", type=int, default=8, help="problems in a step, over all GPUs (default 8)")
+    plan.add_argument("--micro-batch", type=int, help="completions in one pass of one GPU (default: a group)")
+    plan.add_argument("--document-tokens", type=int, default=1000, help="of the longest document (default 1000)")
+    plan.add_argument("--completion-tokens", type=int, default=64, help="longest compression (default 64)")
+    plan.add_argument("--lora-rank", type=int, default=16)
+    plan.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    plan.add_argument("--gradient-checkpointing", action="store_true")
+    plan.add_argument("--quantize", choices=["none", "4bit"], default="none", help="the frozen base (QLoRA)")
+    plan.add_argument("--sampler", choices=["own", "colocate", "server"], default="own",
+                      help="the model's own generate, vLLM on the same GPUs, or `trl vllm-serve` on others")  # fmt: skip
+    plan.add_argument(
+        "--scorer", choices=["base", "served"], default="base", help="served: `infoagent serve` on another GPU"
+    )
+    plan.add_argument("--scorer-memory", type=int, default=1024, metavar="MIB", help="of a scoring pass (default 1024)")
+    plan.add_argument("--json", action="store_true")
+    plan.set_defaults(run="plan")
 
     sweep = commands.add_parser("sweep", help="run a W&B sweep file of method grid here, without a server; resumable")
     sweep.add_argument("sweep", help="the sweep file, see configs/sweeps/")

@@ -3,8 +3,6 @@
 from infoagent.costs.architecture import Architecture
 from infoagent.costs.break_even import BreakEven, break_even_questions
 from infoagent.costs.estimates import (
-    BYTES,
-    GIB,
     PROMPT_OVERHEAD_TOKENS,
     TOKENS_PER_WORD,
     FitEstimate,
@@ -13,13 +11,26 @@ from infoagent.costs.estimates import (
     estimate_grpo,
 )
 from infoagent.costs.flops import GenerationFlops, generation_flops, paper_flops, scoring_flops
+from infoagent.costs.memory import (
+    BYTES,
+    GIB,
+    LAYOUTS,
+    SINGLE,
+    Layout,
+    Memory,
+    Workload,
+    fit_memory,
+    step_memory,
+)
 from infoagent.costs.pairs import Cost, pair_cost, tokens_per_second
 from infoagent.costs.prices import Price, PriceOverride, price_of, price_snapshot
 
 __all__ = [
     "BYTES",
     "GIB",
+    "LAYOUTS",
     "PROMPT_OVERHEAD_TOKENS",
+    "SINGLE",
     "TOKENS_PER_WORD",
     "Architecture",
     "BreakEven",
@@ -27,16 +38,21 @@ __all__ = [
     "FitEstimate",
     "GRPOEstimate",
     "GenerationFlops",
+    "Layout",
+    "Memory",
     "Price",
     "PriceOverride",
+    "Workload",
     "break_even_questions",
     "estimate_fit",
     "estimate_grpo",
+    "fit_memory",
     "generation_flops",
     "pair_cost",
     "paper_flops",
     "price_of",
     "price_snapshot",
     "scoring_flops",
+    "step_memory",
     "tokens_per_second",
 ]

@@ -1,4 +1,4 @@
-"""What a run will take before it runs: tokens, FLOPs, seconds, memory, money."""
+"""What a run will take before it runs: tokens, FLOPs, seconds, money. Its memory: infoagent/costs/memory.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from infoagent.costs.architecture import Architecture
 
-BYTES = {"float32": 4, "bfloat16": 2}
-GIB = 2**30
 TOKENS_PER_WORD = 1.5
 """Of `records` under the embedded tokenizer, which splits digits; a test holds it within 15 %."""
 PROMPT_OVERHEAD_TOKENS = 60
@@ -21,15 +19,13 @@ class GRPOEstimate:
     scored_tokens_per_step: float
     gflops_per_step: float
     seconds_per_step: float
-    memory_gib: float
     usd: float
     hours: float
 
 
 def estimate_grpo(
-    architecture: Architecture, *, dtype: str, steps: int, prompts_per_step: int, num_generations: int, micro_batch: int,
-    completion_tokens: int, document_words: float, negatives: int, lora_rank: int, has_kl: bool,
-    gflops_per_second: float, usd_per_hour: float,
+    architecture: Architecture, *, steps: int, prompts_per_step: int, num_generations: int, completion_tokens: int,
+    document_words: float, negatives: int, has_kl: bool, gflops_per_second: float, usd_per_hour: float,
 ) -> GRPOEstimate:  # fmt: skip
     """Upper estimates: every completion at its longest, no prefix shared between candidates."""
     prompt = document_words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
@@ -44,17 +40,11 @@ def estimate_grpo(
         + passes * architecture.flops(trained, prompt)
     )
     seconds = flops / 1e9 / gflops_per_second
-    lora = architecture.lora_parameters(lora_rank)
-    sequence = prompt + completion_tokens
-    activations = micro_batch * sequence * architecture.layers * 34 * architecture.hidden * BYTES[dtype]
-    logits = 3 * micro_batch * completion_tokens * architecture.vocabulary * 4
-    memory = architecture.parameters * BYTES[dtype] + lora * 16 + activations + logits
     return GRPOEstimate(
         generated_tokens_per_step=generated,
         scored_tokens_per_step=scored,
         gflops_per_step=flops / 1e9,
         seconds_per_step=seconds,
-        memory_gib=memory / GIB,
         usd=steps * seconds / 3600 * usd_per_hour,
         hours=steps * seconds / 3600,
     )
@@ -67,15 +57,13 @@ class FitEstimate:
     generated_tokens: float
     scored_tokens: float
     trained_tokens: float
-    memory_gib: float
     hours: float
     usd: float
 
 
 def estimate_fit(
-    architecture: Architecture, *, dtype: str, groups: int, samples: int, completion_tokens: int, document_words: float,
-    negatives: int, texts: int, has_reference: bool, micro_batch: int, lora_rank: int, gflops_per_second: float,
-    usd_per_hour: float,
+    architecture: Architecture, *, groups: int, samples: int, completion_tokens: int, document_words: float,
+    negatives: int, texts: int, has_reference: bool, gflops_per_second: float, usd_per_hour: float,
 ) -> FitEstimate:  # fmt: skip
     """Upper estimates: every completion at its longest, no prefix shared between candidates. `groups` problems are
     sampled and scored; `texts` prompts with completions are trained on, epochs included."""
@@ -90,15 +78,10 @@ def estimate_fit(
         + passes * architecture.flops(trained, prompt)
     )
     hours = flops / 1e9 / gflops_per_second / 3600
-    sequence = prompt + completion_tokens
-    activations = micro_batch * sequence * architecture.layers * 34 * architecture.hidden * BYTES[dtype]
-    logits = 3 * micro_batch * completion_tokens * architecture.vocabulary * 4
-    weights = architecture.parameters * BYTES[dtype] + architecture.lora_parameters(lora_rank) * 16
     return FitEstimate(
         generated_tokens=generated,
         scored_tokens=scored,
         trained_tokens=trained,
-        memory_gib=(weights + activations + logits) / GIB,
         hours=hours,
         usd=hours * usd_per_hour,
     )

@@ -13,6 +13,7 @@ from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, check_template, predictor_messages
+from infoagent.lm.vllm_engine import check_served
 from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
 from infoagent.recipes.evaluation import EXTRACTIVE, PredictorSection
 from infoagent.types import InputError, Negative, Problem, ProblemSet
@@ -31,12 +32,15 @@ class Cell:
     data: ProblemSet
     problems: list[Problem]
     negatives: list[tuple[Negative, ...]]
+    engine: str = "hf"
+    """Who writes and scores: hf or vllm."""
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides a compression beside its problem. Labels are names and decide nothing."""
         revisions = {"revision": self.revision, "adapter_revision": self.adapter_revision}
-        return {**self.compressor.model_dump(exclude={"label", "curve"}), **revisions}
+        engine = {} if self.engine == "hf" else {"engine": self.engine}
+        return {**self.compressor.model_dump(exclude={"label", "curve"}), **revisions, **engine}
 
     @property
     def scored(self) -> bool:
@@ -106,6 +110,8 @@ def _cells_of(
     adapter = compressor.model.adapter
     if adapter is not None:
         check_adapter(adapter, compressor.model.name)
+    if recipe.engine == "vllm":
+        check_served(adapter)
     reference = resolve(compressor.model.name, compressor.model.revision)
     tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
     longest = compressor.max_tokens
@@ -120,7 +126,7 @@ def _cells_of(
         )
         negatives = draw_negatives(problems, counts, recipe.negatives.seed)
         revision = None if adapter is None else adapter_revision(adapter)
-        cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives))
+        cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives, recipe.engine))
     return cells
 
 
@@ -134,6 +140,8 @@ def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, s
         return []
     if predictor.adapter is not None:
         check_adapter(predictor.adapter, predictor.name)
+    if predictor.kind == "vllm":
+        check_served(predictor.adapter)
     reference = resolve(predictor.name, predictor.revision)
     tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
     if not any(c.kind == "full-document" for c in recipe.compressors):

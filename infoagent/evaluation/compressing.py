@@ -24,7 +24,6 @@ from infoagent.evaluation.summary import EASY, HARD
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
 from infoagent.lm.columns import TokenLogProbs
-from infoagent.lm.generation import generate
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring import continuation_ids
 from infoagent.recipes import EvaluationRecipe
@@ -79,11 +78,10 @@ def _written(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: Mod
     problems = [cell.problems[i] for i in batch]
     section = cell.compressor
     if section.kind == "lm":
-        lm = pool.get(section.model)
+        tokenizer = pool.tokenizer(section.model)
         stamp = f"{seed} {sample} {problems[0].id}"
-        return generate(
-            lm,
-            [compressor_ids(lm.tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems],
+        return pool.writer(section.model, cell.engine)(
+            [compressor_ids(tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems],
             [p.id for p in problems],
             section.max_tokens,
             section.temperature,
@@ -111,7 +109,8 @@ def _records(
 ) -> list[Row]:
     rows = [_record(cell, index, z, seed, pool) for cell, z in zip(cells, compressions, strict=True)]
     if cells[0].scored:
-        judge = pool.judge(frozen_base(cells[0].compressor))  # the frozen and the trained are judged by one model
+        # the frozen and the trained are judged by one model
+        judge = pool.judge(frozen_base(cells[0].compressor), cells[0].engine)
         with pool.times("score"):
             found = _scores(cells[0], index, compressions, judge)
         for row, part in zip(rows, found, strict=True):
@@ -135,6 +134,7 @@ def _record(cell: Cell, index: int, compression: Compression, seed: int, pool: M
         "answer": problem.answer,
         "sample": compression.sample,
         "seed": seed,
+        "engine": cell.engine,
         "text": compression.text,
         "finish": compression.finish,
         "rate_tokens": compression.rate_tokens,

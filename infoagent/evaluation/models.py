@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from infoagent.costs import Architecture
+from infoagent.evaluation.engines import EnginePool
 from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm import models
+from infoagent.lm.columns import ColumnScorer
+from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, resolve
 from infoagent.lm.scoring import Scorer
 from infoagent.lm.sizes import architecture_of
+from infoagent.lm.vllm_generation import ServedModel, generate_served
+from infoagent.lm.vllm_scoring import VllmScorer
 from infoagent.recipes import ModelSection
-from infoagent.types import InputError
+from infoagent.types import Compression, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +29,7 @@ logger = logging.getLogger(__name__)
 class Judge:
     """A scorer with the tokenizer of its model."""
 
-    scorer: Scorer
+    scorer: ColumnScorer
     tokenizer: Any
 
 
@@ -38,8 +45,10 @@ class _Base:
 class ModelPool:
     """Loads on demand. A base carries all its adapters at once; which of them acts, if any, is set on each `get`."""
 
-    def __init__(self, memory_mib: int, times: PhaseTimes | None = None) -> None:
+    def __init__(self, memory_mib: int, times: PhaseTimes | None = None, engines: EnginePool | None = None) -> None:
         self.memory_mib = memory_mib
+        self.engines = engines
+        """Who has what runs in vLLM."""
         self.times = times or PhaseTimes()
         """Who works with the models says here what for."""
         self._bases: dict[tuple[str, str | None, str], _Base] = {}
@@ -63,8 +72,20 @@ class ModelPool:
         base.lm.model.set_adapter(base.adapters[path])
         return replace(base.lm, adapter=path)
 
-    def judge(self, section: ModelSection) -> Judge:
+    def writer(self, section: ModelSection, engine: str = "hf") -> Callable[..., list[Compression]]:
+        """`generate` of the model in transformers or in vLLM, to be used before the next call."""
+        if engine == "hf":
+            return partial(generate, self.get(section))
+        assert self.engines is not None
+        return partial(
+            generate_served, ServedModel(self.engines.get(section), self.tokenizer(section), section.adapter)
+        )
+
+    def judge(self, section: ModelSection, engine: str = "hf") -> Judge:
         """Who scores: the frozen base where `section` names no adapter, whatever adapters the base carries."""
+        if engine == "vllm":
+            assert self.engines is not None
+            return Judge(VllmScorer(self.engines.get(section), section.adapter), self.tokenizer(section))
         lm = self.get(section)
         carries = bool(self._base(section).adapters)
         name = (id(lm.model), section.adapter)  # one scorer for each, since it checks its first cell

@@ -84,7 +84,7 @@ def _head(cell: Cell, predictor: PredictorSection, index: int, sample: int, seed
 
 def _likelihood(pool: ModelPool, predictor: PredictorSection, text: str, problem: Problem) -> Row:
     """log p(choice as the complete reply) for every choice; without choices only the answer's NLL."""
-    judge = pool.judge(predictor.model)
+    judge = pool.judge(predictor.model, predictor.engine)
     options = problem.choices or (str(problem.answer),)
     template = predictor.template or PREDICTOR_TEMPLATE
     start = time.perf_counter()

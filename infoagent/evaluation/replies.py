@@ -7,7 +7,7 @@ another way of grading asks nobody again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,7 +16,6 @@ from infoagent.evaluation.compressing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
-from infoagent.lm.generation import generate
 from infoagent.lm.models import adapter_revision, resolve
 from infoagent.lm.prompts import chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
@@ -93,7 +92,6 @@ class Replies:
         # processes do not see each other's bills while they run: each gets its part of what is left
         self.budget = SpendingLimit(records.paid_usd + left / processes, records.paid_usd)
         self._endpoints: dict[str, Endpoint] = {}
-        self._engines: dict[str, Any] = {}
 
     def ask(self, section: PredictorSection, questions: Sequence[Question]) -> list[Row]:
         """The records of the replies, in order, failed ones among them."""
@@ -129,7 +127,8 @@ class Replies:
         keys = list(questions)
         prompts = [chat_ids(tokenizer, questions[k].chat) for k in keys]
         seed = int.from_bytes(hashlib.sha256(keys[0].encode()).digest()[:4], "little")
-        written = self._generator(section)(prompts, keys, section.max_tokens, section.temperature, seed)
+        write = self.pool.writer(section.model, section.engine)
+        written = write(prompts, keys, section.max_tokens, section.temperature, seed)
         rows: list[Row] = []
         for key, prompt, z in zip(keys, prompts, written, strict=True):
             if self.records.done(key):
@@ -145,20 +144,3 @@ class Replies:
                 }
             )  # fmt: skip
         self.records.append(*rows)
-
-    def _generator(self, section: PredictorSection) -> Callable[..., Any]:
-        if section.kind == "lm":
-            lm = self.pool.get(section.model)
-            return lambda *arguments: generate(lm, *arguments)
-        name = f"{section.name} {section.revision} {section.dtype} {section.adapter}"
-        if name not in self._engines:
-            from infoagent.lm.vllm_generation import VllmGenerator
-
-            self._engines[name] = VllmGenerator(resolve(section.name, section.revision), section.dtype, section.adapter)
-        generator: Callable[..., Any] = self._engines[name].generate
-        return generator
-
-    def close(self) -> None:
-        """End engines that hold memory."""
-        for engine in self._engines.values():
-            engine.close()

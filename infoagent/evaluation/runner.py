@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from infoagent.evaluation.cells import Cell, packs, plan_cells
 from infoagent.evaluation.compressing import compress_pack, compression_key
+from infoagent.evaluation.engines import EnginePool, served_sections
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.predicting import predict_cell, prediction_key
@@ -34,7 +35,9 @@ def evaluate(
     The directory may hold records of other grids as well: they are kept, and not returned.
     """
     records = RecordFile(recipe.output_dir, shard)
-    pool = ModelPool(recipe.memory_mib, times)
+    times = times or PhaseTimes()
+    engines = EnginePool(served_sections(recipe, cells), recipe.vllm, times)
+    pool = ModelPool(recipe.memory_mib, times, engines)
     replies = Replies(recipe, records, pool, shard.number)
     draws = [(seed, sample) for seed in recipe.seeds for sample in range(recipe.samples)]
     try:
@@ -53,7 +56,7 @@ def evaluate(
                         with pool.times("predict"):
                             predict_cell(recipe, cell, predictor, sample, seed, records, replies, pool, shard, bar)
     finally:
-        replies.close()
+        engines.close()
     return collect(recipe, cells, records)
 
 

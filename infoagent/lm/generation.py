@@ -35,7 +35,7 @@ def generate(
     seconds = (time.perf_counter() - start) / len(prompts)
     width = batch["input_ids"].shape[1]
     return [
-        compression_from_ids(lm.tokenizer, problem_id, row.tolist(), _stop_ids(lm.tokenizer), sample, seconds)
+        compression_from_ids(lm.tokenizer, problem_id, row.tolist(), stop_ids(lm.tokenizer), sample, seconds)
         for problem_id, row in zip(problem_ids, output[:, width:], strict=True)
     ]
 
@@ -61,7 +61,7 @@ def generate_groups(
             many["past_key_values"] = shared_cache(lm.model, batch, samples)
         output = lm.model.generate(**many, **_sampling(lm, max_tokens, temperature, seed))
     seconds = (time.perf_counter() - start) / len(output)
-    width, stop = batch["input_ids"].shape[1], _stop_ids(lm.tokenizer)
+    width, stop = batch["input_ids"].shape[1], stop_ids(lm.tokenizer)
     return [
         [
             compression_from_ids(lm.tokenizer, problem_id, row.tolist(), stop, number, seconds)
@@ -86,7 +86,7 @@ def shared_cache(model: Any, batch: Any, samples: int) -> Any:
     return cache
 
 
-def _stop_ids(tokenizer: Any) -> set[int]:
+def stop_ids(tokenizer: Any) -> set[int]:
     stop = {end_of_turn_id(tokenizer)}
     if tokenizer.eos_token_id is not None:
         stop.add(int(tokenizer.eos_token_id))
@@ -110,7 +110,7 @@ def _sampling(lm: LoadedModel, max_tokens: int, temperature: float, seed: int) -
         "repetition_penalty": 1.0,
         "no_repeat_ngram_size": 0,
         "max_new_tokens": max_tokens,
-        "eos_token_id": sorted(_stop_ids(lm.tokenizer)),
+        "eos_token_id": sorted(stop_ids(lm.tokenizer)),
         "pad_token_id": lm.tokenizer.pad_token_id,
     }
 

@@ -1,53 +1,62 @@
-"""Replies from vLLM's offline engine: for many predictions by a model that runs on this machine's GPUs."""
+"""Texts from vLLM's offline engine, cut and counted as those of `infoagent.lm.generation` are."""
 
 from __future__ import annotations
 
+import hashlib
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from infoagent.lm.models import ModelReference
-from infoagent.types import Compression, InputError
+from infoagent.lm.generation import compression_from_ids, stop_ids
+from infoagent.lm.vllm_engine import VllmEngine
+from infoagent.types import Compression
 
 
-class VllmGenerator:
-    """Samples replies to prompts of token ids. Needs the extra `infoagent[vllm]`."""
+@dataclass(frozen=True)
+class ServedModel:
+    """What an engine serves: its base, or one of its adapters by directory."""
 
-    def __init__(self, reference: ModelReference, dtype: str, adapter: str | None = None, **engine: Any) -> None:
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise InputError(f"vLLM cannot be imported ({error}); pip install 'infoagent[vllm]'") from error
-        more = {"enable_lora": True, "max_lora_rank": 64} if adapter else {}
-        self.engine = LLM(model=reference.path, dtype=dtype, enable_prefix_caching=True, **more, **engine)
-        self.adapter = adapter
+    engine: VllmEngine
+    tokenizer: Any
+    adapter: str | None = None
 
-    def close(self) -> None:
-        """End the engine's processes, which hold memory until then."""
-        self.engine.llm_engine.engine_core.shutdown()
 
-    def generate(
-        self, prompts: Sequence[Sequence[int]], ids: Sequence[str], max_tokens: int, temperature: float, seed: int
-    ) -> list[Compression]:
-        """One reply for each prompt, as `infoagent.lm.generation.generate` gives them; `seconds` is their share."""
-        import time
+def generate_served(
+    lm: ServedModel,
+    prompts: Sequence[Sequence[int]],
+    problem_ids: Sequence[str],
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    sample: int = 0,
+) -> list[Compression]:
+    """One text for each prompt (token ids), as `infoagent.lm.generation.generate` gives them.
 
-        from vllm import SamplingParams
+    `temperature` 0 is greedy; nothing is truncated (no top-k, no top-p). Each draw has a seed of its own, made from
+    `seed`, `sample`, its id and its place; the same seed draws other texts than transformers does.
+    """
+    from vllm import SamplingParams
 
-        plan = SamplingParams(max_tokens=max_tokens, temperature=temperature, seed=seed)
-        lora = None
-        if self.adapter:
-            from vllm.lora.request import LoRARequest
-
-            lora = LoRARequest(self.adapter, 1, self.adapter)
-        start = time.perf_counter()
-        outputs = self.engine.generate(
-            [{"prompt_token_ids": list(p)} for p in prompts], plan, use_tqdm=False, lora_request=lora
+    stop = stop_ids(lm.tokenizer)
+    plans = [
+        SamplingParams(
+            max_tokens=max_tokens, temperature=temperature, top_p=1.0, top_k=0, min_p=0.0,
+            seed=_draw_seed(seed, sample, place, problem_id),
+            ignore_eos=True, stop_token_ids=sorted(stop),  # its own idea of an end may differ from ours
+            detokenize=False,
         )
-        seconds = (time.perf_counter() - start) / len(prompts)
-        return [
-            Compression(
-                identity, output.outputs[0].text, tuple(output.outputs[0].token_ids),
-                "length" if output.outputs[0].finish_reason == "length" else "stop", seconds=seconds,
-            )
-            for identity, output in zip(ids, outputs, strict=True)
-        ]  # fmt: skip
+        for place, problem_id in enumerate(problem_ids)
+    ]  # fmt: skip
+    start = time.perf_counter()
+    outputs = lm.engine.ask(prompts, plans, lm.adapter)
+    seconds = (time.perf_counter() - start) / len(prompts)
+    return [
+        compression_from_ids(lm.tokenizer, problem_id, output.outputs[0].token_ids, stop, sample, seconds)
+        for problem_id, output in zip(problem_ids, outputs, strict=True)
+    ]
+
+
+def _draw_seed(seed: int, sample: int, place: int, problem_id: str) -> int:
+    digest = hashlib.sha256(f"{seed} {sample} {place} {problem_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1

@@ -11,6 +11,7 @@ from infoagent.config import Section
 from infoagent.recipes.sections import (
     CostSection,
     DataSection,
+    EngineSection,
     ModelSection,
     Name,
     NegativesSection,
@@ -78,6 +79,14 @@ class VariantSection(Section):
     """None keeps the compressor's."""
 
 
+class ServedSection(EngineSection):
+    """The vLLM engines of an evaluation, one for each base; all of them stay until it ends, side by side."""
+
+    self_check: bool = True
+    """Before an engine is used, transformers scores a few rows, and the engine must agree. The model is loaded for that
+    and dropped; set it to false where one device cannot hold it."""
+
+
 class EndpointSection(Section):
     """An OpenAI-compatible server."""
 
@@ -134,8 +143,8 @@ class PredictorSection(ModelSection):
     def _fits(self) -> PredictorSection:
         if (self.kind == "endpoint") != (self.endpoint is not None):
             raise ValueError(f"{self.name!r}: kind endpoint and the section endpoint (base_url) belong together")
-        if self.kind != "lm" and self.mode == "likelihood":
-            raise ValueError(f"{self.name!r}: kind {self.kind} writes replies; set mode to generation")
+        if self.kind == "endpoint" and self.mode == "likelihood":
+            raise ValueError(f"{self.name!r}: an endpoint writes replies; set mode to generation")
         if self.kind == "endpoint" and self.adapter is not None:
             raise ValueError(f"{self.name!r}: an endpoint takes no adapter; name the served adapter as the model")
         return self
@@ -147,6 +156,11 @@ class PredictorSection(ModelSection):
     @property
     def how(self) -> str:
         return self.mode or ("likelihood" if self.kind == "lm" else "generation")
+
+    @property
+    def engine(self) -> str:
+        """Of a local predictor."""
+        return "vllm" if self.kind == "vllm" else "hf"
 
     @property
     def model(self) -> ModelSection:
@@ -186,6 +200,10 @@ class EvaluationRecipe(Section):
     """May be empty: then only information, rate and facts are measured."""
     grading: GradingSection = GradingSection()
     negatives: NegativesSection = NegativesSection(random=7, counterfactual=4)
+    engine: Literal["hf", "vllm"] = "hf"
+    """Who writes compressions and scores them: transformers, or vLLM (`pip install 'infoagent[vllm]'`), which takes other
+    draws from the same distribution. Predictors say theirs by `kind`."""
+    vllm: ServedSection = ServedSection()
     samples: PositiveInt = 1
     """Compressions of each problem. More documents tell more than more samples."""
     batch_size: PositiveInt = 16

@@ -17,6 +17,14 @@ NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
+def plain_address(url: str) -> str:
+    """`url`. Raises ValueError unless it is an http or https address without credentials or query."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+        raise ValueError("must be a plain http or https address, e.g. http://127.0.0.1:8400")
+    return url
+
+
 class ModelSection(Section):
     """Which language model."""
 
@@ -254,18 +262,35 @@ class ValidationSection(Section):
     """Of the samples: the same draws at every checkpoint."""
 
 
-class VllmSection(Section):
-    """Generation by vLLM, passed through to TRL."""
+class EngineSection(Section):
+    """What a vLLM engine takes for itself."""
+
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Share of the GPU's memory for its weights and cache."""
+    tensor_parallel_size: PositiveInt = 1
+    """GPUs that one engine spreads over."""
+    max_model_length: PositiveInt | None = None
+    """Tokens of the longest prompt and its reply; None: what the model holds."""
+
+
+class VllmSection(EngineSection):
+    """Completions of training written by vLLM, through TRL. Needs a CUDA device and the extra `infoagent[vllm]`."""
 
     enabled: bool = False
     mode: Literal["colocate", "server"] = "colocate"
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.3
-    tensor_parallel_size: PositiveInt = 1
-    max_model_length: PositiveInt | None = None
-    server_base_url: str | None = None
-    """For mode server: the address that `trl vllm-serve` printed."""
+    """`colocate`: in the trainer's own processes. `server`: `vllm serve` on other GPUs, which gets the policy's weights
+    after each step."""
+    server_base_url: str = "http://127.0.0.1:8000"
+    """For mode server: where `trl vllm-serve --model MODEL` listens."""
+    server_patience_seconds: NonNegativeFloat = 0.0
+    """For mode server: wait so long for one that is starting; 0: it must be up."""
     enable_sleep_mode: bool = False
     """Frees vLLM's memory during the optimizer step (colocate)."""
+
+    @field_validator("server_base_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        return plain_address(url).rstrip("/")
 
 
 class ScorerSection(Section):
@@ -286,10 +311,7 @@ class ScorerSection(Section):
     @field_validator("url")
     @classmethod
     def _address(cls, url: str | None) -> str | None:
-        parts = urlsplit("http://localhost" if url is None else url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            raise ValueError("must be a plain http or https address, e.g. http://127.0.0.1:8400")
-        return url
+        return None if url is None else plain_address(url)
 
 
 class AuditSection(Section):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from infoagent.costs import FitEstimate, estimate_fit
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
+from infoagent.training.plan import describe_memory
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
     """The plan in a few lines."""
-    problems, words = _data(recipe)
+    problems, words, longest = _data(recipe)
     groups = min(recipe.sft.problems_per_round or problems, problems)
     kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
     texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
@@ -20,12 +21,12 @@ def describe_sft(recipe: SFTRecipe) -> str:
         f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     ]
-    return "\n".join(lines + _estimate(recipe, recipe.sft, words, recipe.sft.rounds * groups, texts, False))
+    return "\n".join(lines + _estimate(recipe, recipe.sft, (words, longest), recipe.sft.rounds * groups, texts, False))
 
 
 def describe_dpo(recipe: DPORecipe) -> str:
     """The plan in a few lines."""
-    problems, words = _data(recipe)
+    problems, words, longest = _data(recipe)
     source = f"samples of {', '.join(recipe.candidates)}"
     groups = 0
     if not recipe.candidates:
@@ -35,17 +36,19 @@ def describe_dpo(recipe: DPORecipe) -> str:
         f"plan: at most {pairs} pairs from {source}, on {problems} problems of {_names(recipe)}; {recipe.dpo.epochs} "
         f"epochs of {recipe.dpo.batch_size} pairs a step"
     ]
-    return "\n".join(lines + _estimate(recipe, recipe.dpo, words, groups, 2 * pairs * recipe.dpo.epochs, True))
+    return "\n".join(
+        lines + _estimate(recipe, recipe.dpo, (words, longest), groups, 2 * pairs * recipe.dpo.epochs, True)
+    )
 
 
-def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float]:
-    """(problems, mean words of a document)."""
-    documents = [
-        problem.document
+def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
+    """(problems, mean words of a document, words of the longest)."""
+    lengths = [
+        len(problem.document.split())
         for section in recipe.all_data
         for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
     ]
-    return len(documents), sum(len(text.split()) for text in documents) / len(documents)
+    return len(lengths), sum(lengths) / len(lengths), max(lengths)
 
 
 def _names(recipe: SFTRecipe | DPORecipe) -> str:
@@ -53,30 +56,38 @@ def _names(recipe: SFTRecipe | DPORecipe) -> str:
 
 
 def _estimate(
-    recipe: SFTRecipe | DPORecipe, section: FitSection, words: float, groups: int, texts: int, is_preference: bool
-) -> list[str]:
+    recipe: SFTRecipe | DPORecipe, section: FitSection, words: tuple[float, int], groups: int, texts: int,
+    is_preference: bool,
+) -> list[str]:  # fmt: skip
+    """`words` of a document: the mean and the longest."""
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
         return [f"estimate: the configuration of {recipe.model.name} is not on this machine; no estimate without it"]
     estimate: FitEstimate = estimate_fit(
         architecture,
-        dtype=recipe.model.dtype,
         groups=groups,
         samples=recipe.sampling.samples,
         completion_tokens=recipe.sampling.max_completion_tokens,
-        document_words=words,
+        document_words=words[0],
         negatives=recipe.negatives.total,
         texts=texts,
         has_reference=is_preference,
-        micro_batch=(section.micro_batch or section.batch_size) * (2 if is_preference else 1),
-        lora_rank=recipe.lora.r,
         gflops_per_second=recipe.cost.gflops_per_second,
         usd_per_hour=recipe.cost.usd_per_hour,
+    )
+    completion = recipe.sampling.max_completion_tokens
+    memory = fit_memory(
+        architecture,
+        dtype=recipe.model.dtype,
+        rows=(section.micro_batch or section.batch_size) * (2 if is_preference else 1),
+        tokens=round(words[1] * TOKENS_PER_WORD) + PROMPT_OVERHEAD_TOKENS + completion,
+        lora_rank=recipe.lora.r,
+        gradient_checkpointing=section.gradient_checkpointing,
     )
     return [
         f"tokens: at most {estimate.generated_tokens:,.0f} generated, {estimate.scored_tokens:,.0f} scored, "
         f"{estimate.trained_tokens:,.0f} trained on",
         f"compute: at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {estimate.hours:.2f} h in all",
-        f"memory: about {estimate.memory_gib:.1f} GiB (weights, adapter with optimizer, activations, logits)",
+        describe_memory(memory),
         f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
     ]

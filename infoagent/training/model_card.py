@@ -14,6 +14,7 @@ from typing import Any
 
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.models import RECORD_FILE, is_adapter
+from infoagent.lm.served_adapters import servable, served_rank
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
 from infoagent.store import read_jsonl
 from infoagent.tracking import METRICS_FILE
@@ -21,8 +22,6 @@ from infoagent.training.run_directory import RUN_FILE, read_best
 from infoagent.types import InputError
 
 CARD_FILE = "README.md"
-VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What `vllm serve --max-lora-rank` takes (vllm/config/lora.py, 0.32)."""
 SHOWN_STEPS = 10
 SHOWN_METRICS = (
     "reward/total", "mi/nats", "mi/easy_nats", "mi/hard_nats", "mi/ceiling_nats", "rate/tokens", "rate/price",
@@ -145,17 +144,6 @@ def _reward(reward: Mapping[str, Any]) -> str:
     return f"price {0.02 if price is None else price:g} nats per unit of {reward.get('rate', 'tokens')}"
 
 
-def servable(adapter: Mapping[str, Any]) -> str | None:
-    """None if `vllm serve --lora-modules` takes this adapter, else the reason why not (vllm/lora/peft_helper.py)."""
-    if adapter.get("use_dora"):
-        return "vLLM does not support DoRA"
-    if adapter.get("modules_to_save"):
-        return f"vLLM does not support modules_to_save ({', '.join(adapter['modules_to_save'])})"
-    if adapter["r"] > VLLM_RANKS[-1]:
-        return f"rank {adapter['r']} is above vLLM's largest, {VLLM_RANKS[-1]}"
-    return None
-
-
 def _loading(name: str, base: str, adapter: Mapping[str, Any]) -> str:
     if name in EMBEDDED:
         weights, served = f'resolve("{name}").path', f"$(infoagent models path {name})"
@@ -166,7 +154,7 @@ def _loading(name: str, base: str, adapter: Mapping[str, Any]) -> str:
     note = f"`BASE` is the directory of {Path(name).name}.\n\n" if served == "BASE" else ""
     why_not = servable(adapter)
     if why_not is None:
-        rank = next(r for r in VLLM_RANKS if r >= adapter["r"])
+        rank = served_rank(adapter)
         serve = (
             f"```sh\nvllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules compressor=CHECKPOINT\n```"
         )

@@ -2,52 +2,90 @@
 
 from __future__ import annotations
 
-from infoagent.costs import GRPOEstimate, estimate_grpo
+from infoagent.costs import (
+    GIB,
+    PROMPT_OVERHEAD_TOKENS,
+    TOKENS_PER_WORD,
+    GRPOEstimate,
+    Memory,
+    Workload,
+    estimate_grpo,
+    step_memory,
+)
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import batch_shape, check_trainable, process_count
 
 
-def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None]:
-    """(problems, estimate); no estimate for a hub model whose configuration is not on this machine."""
+def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workload:
+    """What one of `processes` does in a step of the recipe. Raises InputError where they cannot share it."""
+    micro_batch, accumulation = batch_shape(recipe, processes)
+    vllm = recipe.vllm
+    return Workload(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=recipe.grpo.max_completion_tokens,
+        group=recipe.grpo.num_generations,
+        completions=micro_batch * accumulation,
+        micro_batch=micro_batch,
+        dtype=recipe.model.dtype,
+        lora_rank=recipe.lora.r,
+        gradient_checkpointing=recipe.grpo.gradient_checkpointing,
+        quantized=recipe.lora.quantize == "4bit",
+        sampler=vllm.mode if vllm.enabled else "own",
+        sampler_share=vllm.gpu_memory_utilization,
+        scorer="base" if recipe.scorer.url is None else "served",
+        scorer_mib=recipe.scorer.memory_mib,
+    )
+
+
+def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | None]:
+    """(problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
+    machine."""
     check_trainable(recipe.all_data)
     problems = [
         problem
         for section in recipe.all_data
         for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
     ]
-    micro_batch, _ = batch_shape(recipe, process_count())
+    lengths = [len(p.document.split()) for p in problems]
+    longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
+    processes = process_count()
+    work = workload_of(recipe, longest, processes)
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
-        return len(problems), None
-    words = sum(len(p.document.split()) for p in problems) / len(problems)
-    return len(problems), estimate_grpo(
+        return len(problems), None, None
+    estimate = estimate_grpo(
         architecture,
-        dtype=recipe.model.dtype,
         steps=recipe.grpo.steps,
         prompts_per_step=recipe.grpo.prompts_per_step,
         num_generations=recipe.grpo.num_generations,
-        micro_batch=micro_batch,
         completion_tokens=recipe.grpo.max_completion_tokens,
-        document_words=words,
+        document_words=sum(lengths) / len(lengths),
         negatives=recipe.negatives.total,
-        lora_rank=recipe.lora.r,
         has_kl=recipe.grpo.beta > 0,
         gflops_per_second=recipe.cost.gflops_per_second,
         usd_per_hour=recipe.cost.usd_per_hour,
     )
+    return len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+
+
+def describe_memory(memory: Memory) -> str:
+    """The peak in a line, with its largest parts."""
+    parts = sorted([*memory.held.items(), *memory.phases[memory.peak_phase].items()], key=lambda part: -part[1])
+    named = ", ".join(f"{name} {value / GIB:.1f}" for name, value in parts[:4])
+    return f"memory: about {memory.total / GIB:.1f} GiB on the CPU ({named}) beside the heap's holes; on GPUs: infoagent plan"
 
 
 def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
-    problems, estimate = plan_grpo(recipe)
+    problems, estimate, memory = plan_grpo(recipe)
     completions = recipe.grpo.prompts_per_step * recipe.grpo.num_generations
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
         f"completions, from {problems} problems of {' + '.join(s.name for s in recipe.all_data)}",
     ]
-    if estimate is None:
+    if estimate is None or memory is None:
         lines.append(
             f"estimate: the configuration of {recipe.model.name} is not on this machine; no estimate without it"
         )
@@ -57,7 +95,7 @@ def describe_grpo(recipe: GRPORecipe) -> str:
         f"{estimate.scored_tokens_per_step:,.0f} scored",
         f"compute: {estimate.gflops_per_step:,.0f} GFLOP a step; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s "
         f"{estimate.seconds_per_step:,.0f} s a step, {estimate.hours:.2f} h in all",
-        f"memory: about {estimate.memory_gib:.1f} GiB (weights, adapter with optimizer, activations, logits)",
+        describe_memory(memory),
         f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
     ]
     return "\n".join(lines)

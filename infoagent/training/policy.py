@@ -48,7 +48,7 @@ def frozen_scorer(recipe: TrainingRecipe, trainer: Any) -> ColumnScorer:
     if recipe.scorer.url is not None:
         return served_scorer(recipe.scorer)
     named = recipe.scorer.model
-    if named is None and not _is_sharded(trainer):
+    if named is None and not is_sharded(trainer):
         policy = trainer.accelerator.unwrap_model(trainer.model)
         return Scorer(policy, recipe.scorer.memory_mib, base_only=True, remember=recipe.scorer.remember)
     section = named or recipe.model
@@ -80,7 +80,7 @@ def _unsharded(trainer: Any) -> Iterator[None]:
         plugin.set_deepspeed_weakref()
 
 
-def _is_sharded(trainer: Any) -> bool:
+def is_sharded(trainer: Any) -> bool:
     accelerator = trainer.accelerator
     plugin = accelerator.state.deepspeed_plugin
     return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
@@ -91,12 +91,13 @@ def trainer_class(algorithm: str) -> Any:
     from infoagent.training.early_scoring import EarlyScoring
     from infoagent.training.phases import TimedPhases
     from infoagent.training.shared_prefix import SharedPrefix
+    from infoagent.training.vllm_weights import ExactBase
 
     if algorithm == "rloo":
         from trl import RLOOTrainer as Trainer
     else:
         from trl import GRPOTrainer as Trainer
-    return type(f"SharedPrefix{Trainer.__name__}", (TimedPhases, EarlyScoring, SharedPrefix, Trainer), {})
+    return type(f"SharedPrefix{Trainer.__name__}", (TimedPhases, EarlyScoring, SharedPrefix, ExactBase, Trainer), {})
 
 
 def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
@@ -123,6 +124,8 @@ def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
             "vllm_server_base_url": vllm.server_base_url,
             "vllm_enable_sleep_mode": vllm.enable_sleep_mode,
         }
+    if vllm.enabled and grpo.algorithm == "grpo":  # its kernels round otherwise, so what it drew is weighted
+        own["vllm_importance_sampling_correction"] = True
     return (RLOOConfig if grpo.algorithm == "rloo" else GRPOConfig)(
         output_dir=recipe.output_dir,
         seed=recipe.seed,

@@ -6,8 +6,9 @@ import pytest
 from huggingface_hub import ModelCard
 
 from infoagent.cli import main
+from infoagent.lm.served_adapters import servable
 from infoagent.store import read_jsonl
-from infoagent.training.model_card import servable, write_card
+from infoagent.training.model_card import write_card
 from infoagent.types import InputError
 
 ADAPTER = {"r": 16, "lora_alpha": 32, "use_dora": False, "use_rslora": False, "modules_to_save": None}
