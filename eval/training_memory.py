@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.store import provenance, write_json
 
     tokenizer = load_tokenizer(resolve(arguments.model))
-    framework = float(subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True))
+    printed = subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True)
+    framework = float(printed.split()[-1])  # transformers prints W&B's mode when it is imported
     rows = []
     for number, shape in enumerate(shapes, start=1):
         with tempfile.TemporaryDirectory() as directory:

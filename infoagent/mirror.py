@@ -14,7 +14,8 @@ from typing import Any
 
 from infoagent.types import InputError
 
-HELD_SECONDS = 5
+HELD_SECONDS = 10
+"""So long a run that goes on waits until a W&B service that it shares with its killed process lets go of the run's id."""
 MODES = ("auto", "online", "offline", "disabled")
 LINES = "wandb/lineseries/v0"
 
@@ -107,6 +108,8 @@ class Mirror:
             except ServerResponseError as error:  # the service of a killed process holds its run for a moment
                 if "is in use" not in str(error) or not seconds_left:
                     raise
+                if seconds_left == HELD_SECONDS:
+                    logger.info("W&B run %s is held by another process; waiting up to %d s", run_id, HELD_SECONDS)
                 time.sleep(1)
                 if seconds_left == 1:  # it holds on: metrics.jsonl goes on as it was, W&B gets a run of its own
                     run_id = secrets.token_hex(4)

@@ -21,6 +21,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
 
 
+@pytest.fixture(autouse=True)
+def _own_wandb_service():
+    """A test that starts W&B in this process leaves its service's address behind: scripts would share it, and a killed
+    one's run would stay open there."""
+    yield
+    os.environ.pop("WANDB_SERVICE", None)
+
+
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny import save_tiny

@@ -17,6 +17,7 @@ from infoagent.lm.vllm_generation import ServedModel, generate_served
 from infoagent.lm.vllm_scoring import VllmScorer
 from infoagent.types import RunFailed
 
+pytestmark = pytest.mark.vllm
 MEMORY = 0.05
 
 

@@ -9,6 +9,7 @@ from conftest import run_script
 
 from infoagent.evaluation.records import read_records
 
+pytestmark = pytest.mark.vllm
 MODEL = {"name": "smollm2-135m", "dtype": "bfloat16"}
 
 
