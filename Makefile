@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
+# processes of the test suite; each may take 3 GB
+TEST_PROCESSES ?= 2
 # trailing arguments for the quickstart's scripts, such as --quiet or key=value
 TRAIN_ARGS ?=
 EVAL_ARGS ?=
@@ -72,7 +74,7 @@ lint: setup-dev
 
 test: setup-dev lint
 	$(BIN)/infoagent models prepare smollm2-135m
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow

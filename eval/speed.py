@@ -4,17 +4,18 @@
 
 Three measurements, each in a process of its own: the scorer against the machine (eval/scoring_speed.py), a training
 step with its prompts read once against TRL's way (eval/training_speed.py), and a run of train/grpo.py by the recipe,
-whose own clocks say what sampling, scoring, reference, forward and backward took. A second, short run with a scorer of
-its own weights shows what the adapter-disabled base saves. On a GPU take configs/train/gpu.yaml --launch single_gpu:
-vLLM samples where it can be imported, and the record says which engine did.
+whose own clocks say what sampling, scoring, reference, forward and backward took. Two short runs, with the
+adapter-disabled base and with a scorer of its own weights, show what the first saves. On a GPU take
+configs/train/gpu.yaml --launch single_gpu: vLLM samples where it can be imported, and the record says which engine did.
 """
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 
 from infoagent.config import exit_code, load_recipe, script_parser
 from infoagent.recipes import GRPORecipe
@@ -47,17 +48,25 @@ def main(argv: list[str] | None = None) -> int:
     scorer = part("eval/scoring_speed.py", [*model, "--no-count"], out.with_name("scoring.json"))
     packed = part("eval/training_speed.py", model, out.with_name("training.json"))
 
-    def steps(*more: str) -> list[dict]:
+    def steps(*more: str, **environment: str) -> list[dict]:
         run([str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file",
              str(ROOT / f"accelerate_configs/{arguments.launch}.yaml"), str(ROOT / "train/grpo.py"), arguments.recipe,
-             *overrides, "resume=false", *more])  # fmt: skip
+             *overrides, "resume=false", *more], **environment)  # fmt: skip
         return list(read_jsonl(Path(load_recipe(GRPORecipe, arguments.recipe, [*overrides, *more]).output_dir)
                                / "metrics.jsonl"))  # fmt: skip
 
+    def peak_gib(name: str, *more: str) -> float:
+        """Of a short run that gives freed memory back: else holes in glibc's heap would hide what is alive."""
+        short = [
+            f"output_dir={recipe.output_dir}-{name}",
+            f"grpo.steps={WARM_UP_STEPS}",
+            f"grpo.save_steps={WARM_UP_STEPS}",
+        ]
+        return steps(*short, *more, MALLOC_MMAP_THRESHOLD_="131072")[-1]["memory/peak_gib"]
+
     rows = steps()
-    own = steps(f"output_dir={recipe.output_dir}-second-copy", f"grpo.steps={WARM_UP_STEPS}",
-                f"grpo.save_steps={WARM_UP_STEPS}", f"scorer.model.name={recipe.model.name}",
-                f"scorer.model.dtype={recipe.model.dtype}")  # fmt: skip
+    shared = peak_gib("one-copy")
+    own = peak_gib("second-copy", f"scorer.model.name={recipe.model.name}", f"scorer.model.dtype={recipe.model.dtype}")
     result = {
         "model": recipe.model.name, "dtype": recipe.model.dtype, "launch": arguments.launch,
         "sampler": "vllm" if recipe.vllm.enabled else "transformers",
@@ -65,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
         "group": recipe.grpo.num_generations, "negatives": recipe.negatives.total,
         **step_figures(rows[WARM_UP_STEPS:], recipe),
         "peak_memory_gib": rows[-1]["memory/peak_gib"],
-        "second_copy_gib": own[-1]["memory/peak_gib"] - rows[WARM_UP_STEPS - 1]["memory/peak_gib"],
+        "peak_memory_given_back_gib": shared,
+        "second_copy_gib": own - shared,
         "scorer_share_of_matrix_rate": scorer["share_of_matrix_rate"],
         "scorer_tokens_per_second": scorer["tokens_per_second"],
         "scorer_speedup_over_one_by_one": scorer["speedup"],
@@ -79,9 +89,9 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def run(command: list[str]) -> None:
+def run(command: list[str], **environment: str) -> None:
     """Raise RunFailed where a part fails; its own lines have said why."""
-    if subprocess.run(command, stdout=sys.stderr).returncode:
+    if subprocess.run(command, stdout=sys.stderr, env={**os.environ, **environment}).returncode:
         raise RunFailed(f"{Path(command[-1]).name if len(command) < 3 else command[1]}: this part failed, see above")
 
 
@@ -91,9 +101,9 @@ def part(script: str, options: list[str], out: Path) -> dict:
 
 
 def step_figures(rows: list[dict], recipe: GRPORecipe) -> dict:
-    """Means over steps: seconds and shares by phase, tokens a second."""
+    """Seconds (medians over steps: a machine may stall in one) and shares by phase, tokens a second."""
     seconds = {
-        name: mean(row[f"time/{name}_seconds"] for row in rows)
+        name: median(row[f"time/{name}_seconds"] for row in rows)
         for name in ("generation", "scoring", "reference", "update")
     }
     step = sum(seconds.values())
