@@ -65,8 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.store import provenance, write_json
 
     tokenizer = load_tokenizer(resolve(arguments.model))
-    printed = subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True)
-    framework = float(printed.split()[-1])  # transformers prints W&B's mode when it is imported
+    framework = float(subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True).split()[-1])
     rows = []
     for number, shape in enumerate(shapes, start=1):
         with tempfile.TemporaryDirectory() as directory:
@@ -76,8 +75,8 @@ def main(argv: list[str] | None = None) -> int:
         plan = planned(shape, arguments.model, prompt_tokens, framework)
         rows.append({**asdict(shape), "prompt_tokens": prompt_tokens, "peak_bytes": peaks, "heap_bytes": heap,
                      "planned_bytes": plan.total, "planned_over_peak": plan.total / max(peaks), **asdict(plan)})  # fmt: skip
-        figures = [f"{value / 2**30:.2f}" for value in (plan.total, peaks[0], *heap[:1])]
-        print(f"{number} of {len(shapes)}: {shape}: GiB planned, peak, peak with the heap kept: {', '.join(figures)}")
+        figures = ", ".join(f"{value / 2**30:.2f}" for value in (plan.total, peaks[0], *heap[:1]))
+        print(f"{number} of {len(shapes)}: {shape}: GiB planned, peak, peak with the heap kept: {figures}")
     write_json(arguments.out, {"model": Path(arguments.model).name, "tolerance": TOLERANCE,
                                "framework_bytes": framework, "rows": rows, **provenance()})  # fmt: skip
     off = [str(i) for i, row in enumerate(rows, start=1) if abs(row["planned_over_peak"] - 1) > TOLERANCE]

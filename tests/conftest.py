@@ -17,6 +17,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: a thread for each
+    os.environ["OMP_NUM_THREADS"] = "1"
 # a slow machine's progress lines are no part of what a test reads on stderr
 os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
 

@@ -352,6 +352,15 @@ def test_an_error_of_the_caller_ends_what_is_under_way():
     assert budget.spent_usd >= charged_usd(server) - 1e-9
 
 
+@pytest.fixture
+def listening():
+    """A worker of pytest-xdist is deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_hands_over_what_may_have_to_be_paid():
     got = {}
     budget = SpendingLimit(100)
