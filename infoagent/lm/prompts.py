@@ -195,7 +195,8 @@ def thinking_switch(tokenizer: Any) -> str | None:
     """The variable of the chat template that turns thinking on and off; None where it has none."""
     template = tokenizer.chat_template or ""
     expressions = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
-    return next((name for name in SWITCHES if re.search(rf"(?<![\w.'\"]){name}(?![\w'\"])", expressions)), None)
+    names = re.sub(r"'[^']*'|\"[^\"]*\"", "", expressions)
+    return next((name for name in SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", names)), None)
 
 
 def opens_thought(tokenizer: Any, prompt: Sequence[int], marks: tuple[str, str]) -> bool:
