@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infoagent.recipes import CompressorSection
 from infoagent.structured import Form, load_form, signature_form
+from infoagent.types import InputError
+
+
+def forms_of(compressors: Sequence[CompressorSection]) -> dict[str, Form | None]:
+    """The forms of a grid by label. Raises InputError with the mistakes of all."""
+    found: dict[str, Form | None] = {}
+    mistakes: list[str] = []
+    for compressor in compressors:
+        try:
+            found[compressor.label] = form_of(compressor)
+        except InputError as error:
+            mistakes += error.problems
+    if mistakes:
+        raise InputError(mistakes)
+    return found
 
 
 def form_of(compressor: CompressorSection) -> Form | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
 from infoagent.data.registry import load_data
-from infoagent.evaluation.forms import form_of
+from infoagent.evaluation.forms import forms_of
+from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe
 from infoagent.recipes.compressors import UNBOUNDED, WRITERS
@@ -23,7 +24,7 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
         f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
     ]
     gflop = usd = 0.0
-    forms = {c.label: form_of(c) for c in grid}  # a schema that is none is found here already
+    forms = forms_of(grid)  # a schema that is none is found here already
     for data in sets:
         words = sum(len(p.document.split()) for p in data.problems) / len(data)
         document = words * TOKENS_PER_WORD
@@ -54,7 +55,8 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
                 gflop += compressions * generation_flops(architecture, int(prompt), longest).total / 1e9
                 line += f", at most {written:,.0f} tokens to write"
             columns = compressions * (1 + recipe.negatives.total)
-            alike = f"{compressor.model.name} {compressor.prompt}"
+            template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
+            alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
             scored = columns * ((0 if alike in read else prompt) + _longest(compressor, document))
             read.add(alike)
             gflop += architecture.flops(scored, prompt) / 1e9

@@ -17,7 +17,7 @@ from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.models import adapter_revision, resolve
-from infoagent.lm.prompts import chat_ids
+from infoagent.lm.prompts import UNFINISHED, chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
@@ -132,7 +132,7 @@ class Replies:
         """The records of the replies, in order, failed ones among them."""
         identity = predictor_identity(section)
         keys = [content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw) for q in questions]
-        missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.done(k)}
+        missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.settled(k)}
         if missing:
             if section.kind == "endpoint":
                 self._over_http(section, identity, missing)
@@ -150,7 +150,13 @@ class Replies:
             row: Row = {"key": keys[index], "kind": "reply", "predictor": identity, "usage": asdict(answer.usage),
                         "usd": answer.usd, "seconds": answer.seconds}  # fmt: skip
             if isinstance(answer, Failure):
-                row |= {"status": "failed", "cause": answer.cause, "error": answer.error}
+                # a thought that took all the room would take it, and the money, again
+                row |= {
+                    "status": "failed",
+                    "cause": answer.cause,
+                    "error": answer.error,
+                    "final": answer.cause == UNFINISHED,
+                }
             else:
                 row |= {"status": "ok", "text": answer.text, "finish": answer.finish, "answered_by": answer.model}
                 told = {"thinking": answer.thinking, "thinking_tokens": answer.thinking_tokens}

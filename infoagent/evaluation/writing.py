@@ -18,8 +18,8 @@ from infoagent.evaluation.cells import Cell, frozen_base
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
-from infoagent.lm.prompts import MARKS, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
-from infoagent.lm.thinking import UNFINISHED, Thinking, behind_thought, generate_thinking, marks_of
+from infoagent.lm.prompts import MARKS, UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
+from infoagent.lm.thinking import Thinking, behind_thought, generate_thinking, marks_of
 from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.structured import Unfit
 from infoagent.types import Compression, Problem
@@ -104,7 +104,7 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
         "generation_seconds": row["seconds"],
     }
     if row["status"] != "ok":
-        return Written(None, None, cost, row["cause"], row["error"], is_final=False)
+        return Written(None, None, cost, row["cause"], row["error"], is_final=row.get("final", False))
     text, thought = row["text"], row.get("thinking")
     if cell.thinking is not None and thought is None:  # the server leaves the thought in the text
         behind = behind_thought(text, MARKS[0])

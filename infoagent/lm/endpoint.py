@@ -59,8 +59,8 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, spending limit,
-    cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
+    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, unfinished
+    thinking, spending limit, cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
 
     cause: str
     error: str

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS
+from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.spending import NOTHING, Usage
 
 BYTES_PER_TOKEN = 3
@@ -103,9 +104,7 @@ def read_response(
     if message.get("refusal"):
         error += f": {one_line(str(message['refusal']), key)}"
     if finish == "length":  # it would think as long again, and want money again
-        return paid, Refusal(
-            "empty completion", f"{error}: all of max_tokens went into thinking; raise it", again=False
-        )
+        return paid, Refusal(UNFINISHED, f"{error}: all of max_tokens went into thinking; raise it", again=False)
     return paid, Refusal("empty completion", error, again=True)
 
 

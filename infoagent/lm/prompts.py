@@ -181,6 +181,8 @@ def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], thinking: bool 
 
 MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"))
 """What opens and closes a thought; the first is taken for models that are asked in words."""
+UNFINISHED = "unfinished thinking"
+"""The cause of a failure: a thought without an end, so that there is no reply."""
 SWITCHES = ("enable_thinking", "thinking")
 """Variables of chat templates that turn thinking on and off."""
 

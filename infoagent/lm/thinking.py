@@ -15,7 +15,6 @@ from typing import Any
 from infoagent.lm.prompts import MARKS, opens_thought, template_marks, text_ids
 from infoagent.types import Compression, InputError
 
-UNFINISHED = "unfinished thinking"
 Writer = Callable[..., list[Compression]]
 """(prompts, problem ids, most tokens, temperature, seed=, sample=) → texts."""
 Marks = tuple[str, str]

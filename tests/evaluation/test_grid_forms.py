@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from fake_server import FakeServer, count_tokens, empty
+from fake_server import FakeServer, count_tokens, empty, status
 from tiny import save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -204,7 +204,12 @@ def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, s
     assert [r["cause"] for r in failed] == ["unfinished thinking"] * 2
     assert not any("text" in r for r in failed)
     assert [failed[0]["thinking_tokens"], failed[1]["thinking_tokens"]] == [7, 50]  # the writer stopped the latter
-    assert (first["text"], first["rate_tokens"], first["thinking_tokens"], first["written_tokens"]) == ("case 0", 6, 7, 13)
+    assert (first["text"], first["rate_tokens"], first["thinking_tokens"], first["written_tokens"]) == (
+        "case 0",
+        6,
+        7,
+        13,
+    )
     assert (second["text"], second["thinking_tokens"], second["written_tokens"]) == ("case 1", 0, 6)
     assert first["reply"] == "<think>aha</think>\n\ncase 0"
     flops = generation_flops(architecture_of(str(thinker), None), first["prompt_tokens"], 13)
@@ -257,7 +262,10 @@ def test_a_form_behind_a_thought_with_a_budget(thinker, tmp_path, says):
         ({"label": "a", "prompt": {"template": "form-v1"}}, "names a form"),
         ({"label": "a", "kind": "lead", "sentences": 1, "thinking": True}, "thinking is for kinds lm and endpoint"),
         ({"label": "a", "prompt": {"template": "think-v1"}}, "asks for a thought"),
-        ({"label": "a", "thinking": True, "form": {"json_schema": SCHEMA, "constrained": True}}, "constrain the thought"),
+        (
+            {"label": "a", "thinking": True, "form": {"json_schema": SCHEMA, "constrained": True}},
+            "constrain the thought",
+        ),
         ({"label": "a", "kind": "endpoint"}, "belong together"),
         ({"label": "a", "thinking": 0}, "greater than or equal to 1"),
     ],
@@ -280,7 +288,12 @@ def test_every_mistake_of_every_form_before_a_model_loads(tiny_dir, tmp_path):
         plan_cells(made)
     text = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 4
-    for words in ("'a': form.json_schema = 'no/such", "'b': form.signature: a has", "b is of type set", "no thinking mode"):
+    for words in (
+        "'a': form.json_schema = 'no/such",
+        "'b': form.signature: a has",
+        "b is of type set",
+        "no thinking mode",
+    ):
         assert words in text
 
 
@@ -297,7 +310,9 @@ def test_a_server_compresses_in_a_form_and_is_paid_once(tiny_dir, tmp_path):
     with FakeServer(lambda chat: '{"value": "v", "about": "x"}') as server:
         for number, form in enumerate(({"json_schema": closed}, {"signature": "def note(about: str, value: str)"})):
             compressor = served(server.url, form={**form, "constrained": True})
-            made = recipe(tiny_dir, tmp_path / str(number), compressors=[compressor], cost=FREE, spending_limit_usd=1000)
+            made = recipe(
+                tiny_dir, tmp_path / str(number), compressors=[compressor], cost=FREE, spending_limit_usd=1000
+            )
             rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
             asked = len(server.requests)
             run(made)
@@ -337,11 +352,13 @@ def test_thoughts_of_servers_are_paid_and_are_no_part_of_z(tiny_dir, tmp_path):
         assert (rows[0]["thinking_tokens"], rows[0]["thinking_estimated"]) == (len("<think>hm</think>\n"), True)
         assert (rows[1]["cause"], rows[1]["final"]) == ("unfinished thinking", True)
 
-    with FakeServer(lambda chat: "z", script=[empty("length")]) as server:
+    with FakeServer(lambda chat: "z", script=[empty("length"), status(500)]) as server:
         compressor["server"]["base_url"] = server.url
         made = recipe(tiny_dir, tmp_path / "empty", compressors=[compressor], cost=FREE, spending_limit_usd=1000)
         rows = compressions(run(made))
-        assert [r["status"] for r in rows] == ["failed", "ok", "ok", "ok"]
+        assert [r.get("cause") for r in rows] == ["unfinished thinking", "http 500", None, None]
         assert "all of max_tokens went into thinking" in rows[0]["error"]
-        assert [r["status"] for r in compressions(run(made))] == ["ok"] * 4  # a server can be asked again
+        # a server can be asked again, but what it has thought away stays thought away, and paid
+        assert [r["status"] for r in compressions(run(made))] == ["failed", "ok", "ok", "ok"]
+        assert len(server.requests) == 5
     assert sum(r["kind"] == "reply" for r in read_records(tmp_path / "empty")) == 4

@@ -30,7 +30,11 @@ def text_of(made, ids):
 
 def test_a_switch_of_the_template_is_turned_and_without_one_an_empty_thought_stands_in():
     plain, switched, always = tokenizer(), tokenizer(SWITCH), tokenizer(ALWAYS)
-    assert (thinking_switch(plain), thinking_switch(switched), thinking_switch(always)) == (None, "enable_thinking", None)
+    assert (thinking_switch(plain), thinking_switch(switched), thinking_switch(always)) == (
+        None,
+        "enable_thinking",
+        None,
+    )
     assert template_marks(plain) is None
     assert chat_ids(plain, CHAT) == chat_ids(plain, CHAT, True) == chat_ids(plain, CHAT, False)
     assert chat_ids(switched, CHAT) == chat_ids(switched, CHAT, True)

@@ -43,7 +43,11 @@ def test_one_z_whatever_the_order_the_spelling_and_the_words_around(form, reply)
         ('{"about": "x", "about": "y", "value": "z"}', "broken JSON", "stands twice"),
         ('{"about": "x", "value": "y"} or {"about": "z", "value": "y"}', "two objects", "more than one"),
         ('{"about": "x"}', "off the schema", "'value' is a required property"),
-        ('{"about": "x", "value": 3, "year": "2025", "more": 1}', "off the schema", "year: '2025' is not of type 'integer'"),
+        (
+            '{"about": "x", "value": 3, "year": "2025", "more": 1}',
+            "off the schema",
+            "year: '2025' is not of type 'integer'",
+        ),
         ("{}", "off the schema", "required"),
     ],
 )
@@ -87,7 +91,11 @@ def test_a_schema_that_is_none_is_refused_with_all_its_mistakes(schema, words):
 
 def test_schema_files(tmp_path):
     good, bad = tmp_path / "fact.json", tmp_path / "bad.json"
-    good.write_text(json.dumps({**FACT, "$defs": {"b": {"type": "null"}}, "properties": {**FACT["properties"], "c": {"$ref": "#/$defs/b"}}}))
+    good.write_text(
+        json.dumps(
+            {**FACT, "$defs": {"b": {"type": "null"}}, "properties": {**FACT["properties"], "c": {"$ref": "#/$defs/b"}}}
+        )
+    )
     form = load_form(str(good))
     assert form.name == "fact"
     assert form.read('{"value":"a","about":"b","c":null}') == '{"about":"b","c":null,"value":"a"}'
@@ -137,4 +145,6 @@ def test_a_signature_that_is_none_is_refused_and_never_run(text, words):
 def test_strict_where_every_key_is_listed_and_needed(form):
     assert not form.is_closed  # year may be left out
     assert schema_form({**FACT, "required": ["value", "about", "year"]}, "x").is_closed
-    assert not schema_form({**FACT, "additionalProperties": True, "required": ["value", "about", "year"]}, "x").is_closed
+    assert not schema_form(
+        {**FACT, "additionalProperties": True, "required": ["value", "about", "year"]}, "x"
+    ).is_closed
