@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "rate_distortion": {"types"},
     "config": {"types", "logs"},
     "recipes": {"types", "config"},
+    "structured": {"types"},
     "data": {"types", "config"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
@@ -29,7 +30,18 @@ MAY_IMPORT = {
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
+    "evaluation": {
+        "audit",
+        "baselines",
+        "lm",
+        "data",
+        "information",
+        "rate_distortion",
+        "mirror",
+        "structured",
+        "tracking",
+    }
+    | BASE,
     "doctor": {"lm", "mirror", "types"},
 }
 PURE = (
@@ -46,6 +58,7 @@ PURE = (
     "baselines",
     "logs",
     "progress",
+    "structured",
 )
 
 

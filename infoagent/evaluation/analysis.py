@@ -30,7 +30,7 @@ from infoagent.rate_distortion.controlled import control_for_length
 from infoagent.rate_distortion.fits import fit_curve
 from infoagent.rate_distortion.pareto import pareto_front
 from infoagent.rate_distortion.resampling import cluster_index, draw_counts
-from infoagent.recipes.evaluation import UNBOUNDED
+from infoagent.recipes.compressors import UNBOUNDED, WRITERS
 from infoagent.types import Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
@@ -167,7 +167,7 @@ def _series(name: Json, rows: Sequence[tuple[Record, float]], best: float, bound
 
 
 def _writes(compressor: Mapping[str, Any]) -> bool:
-    return bool(compressor.get("kind", "lm") == "lm")
+    return compressor.get("kind", "lm") in WRITERS
 
 
 @dataclass(frozen=True)

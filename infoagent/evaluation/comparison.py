@@ -81,6 +81,22 @@ def _compare_kind(
         result[name + suffix] = row
 
 
+def compare_pairs(records: Sequence[Record], pairs: Sequence[Sequence[str]], price: float) -> list[dict[str, Any]]:
+    """Each pair of labels (new, old) on each data set: its values and verdicts, ready for JSON."""
+    found = []
+    for name, split in dict.fromkeys((r["data"]["name"], r["data"]["split"]) for r in records):
+        for new, old in pairs:
+            first, second = (
+                [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == name]
+                for label in (new, old)
+            )
+            values = compare(first, second, price)
+            found.append(
+                {"data": name, "split": split, "new": new, "old": old, "price": price, "values": values, "verdicts": verdicts(values)}
+            )  # fmt: skip
+    return found
+
+
 def verdicts(values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The verdicts of a comparison, in its order, with p-values adjusted for all of them (Holm)."""
     lines = [{**row["verdict"], "quantity": name} for name, row in values.items() if "verdict" in row]

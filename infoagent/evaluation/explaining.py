@@ -18,6 +18,7 @@ from infoagent.evaluation.summary import EASY, HARD, Record, columns, mi_term_na
 from infoagent.rate_distortion.design import Factor, Number, Term, build_design, dependent_columns
 from infoagent.rate_distortion.regression import fit_mixed_logit
 from infoagent.rate_distortion.resampling import Refused
+from infoagent.recipes.compressors import WRITERS
 
 Pair = tuple[Record, Record]
 Json = dict[str, Any]
@@ -32,9 +33,10 @@ SIZE = re.compile(r"[-_ ]?\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
 
 def family(compressor: Json) -> str:
     """`Qwen2.5-0.5B-Instruct` and `Qwen2.5-7B-Instruct` are of one family; with an adapter of another."""
-    if compressor.get("kind", "lm") != "lm":
-        return str(compressor["kind"])
-    model = compressor.get("model", {})
+    kind = compressor.get("kind", "lm")
+    if kind not in WRITERS:
+        return str(kind)
+    model = compressor.get("server" if kind == "endpoint" else "model", {})
     name = SIZE.sub("", str(model.get("name", compressor["label"])).rstrip("/").split("/")[-1])
     return f"{name} + adapter" if model.get("adapter") else name
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
-from infoagent.recipes.evaluation import UNBOUNDED
+from infoagent.recipes.compressors import UNBOUNDED
 from infoagent.store import finite
 from infoagent.tracking import Tracker, run_group
 

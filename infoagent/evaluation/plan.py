@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
 from infoagent.data.registry import load_data
+from infoagent.evaluation.forms import forms_of
+from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe
-from infoagent.recipes.evaluation import UNBOUNDED
+from infoagent.recipes.compressors import UNBOUNDED, WRITERS
 
 WORDS_OF_A_SENTENCE = 30
+CHARACTERS_OF_A_TOKEN = 3
+"""Of a JSON schema, rather too few."""
 
 
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
@@ -20,29 +24,39 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
         f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
     ]
     gflop = usd = 0.0
+    forms = forms_of(grid)  # a schema that is none is found here already
     for data in sets:
         words = sum(len(p.document.split()) for p in data.problems) / len(data)
         document = words * TOKENS_PER_WORD
-        prompt = document + PROMPT_OVERHEAD_TOKENS
+        plain = document + PROMPT_OVERHEAD_TOKENS
         compressions = len(data) * draws
         read: set[str] = set()
         for compressor in grid:
+            form = forms[compressor.label]
+            prompt = plain + (0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN)
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
             architecture = architecture_of(compressor.model.name, compressor.model.revision)
             if compressor.kind in UNBOUNDED:
                 lines.append(line)
                 continue
+            longest = compressor.max_tokens + compressor.longest_thought
+            if compressor.server is not None:
+                price = price_of(compressor.server.name, compressor.server.provider, recipe.cost.prices)
+                paid = compressions * price.usd(int(prompt), 0, longest)
+                usd += paid
+                line += f", at most {paid:.4g} $"
             if architecture is None:
                 lines.append(
                     f"{line}; the configuration of {compressor.model.name} is not on this machine, not counted below"
                 )
                 continue
             if compressor.kind == "lm":
-                written = compressions * (prompt + compressor.max_tokens)
-                gflop += compressions * generation_flops(architecture, int(prompt), compressor.max_tokens).total / 1e9
+                written = compressions * (prompt + longest)
+                gflop += compressions * generation_flops(architecture, int(prompt), longest).total / 1e9
                 line += f", at most {written:,.0f} tokens to write"
             columns = compressions * (1 + recipe.negatives.total)
-            alike = f"{compressor.model.name} {compressor.prompt}"
+            template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
+            alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
             scored = columns * ((0 if alike in read else prompt) + _longest(compressor, document))
             read.add(alike)
             gflop += architecture.flops(scored, prompt) / 1e9
@@ -74,7 +88,7 @@ def _longest(compressor: CompressorSection, document_tokens: float) -> float:
     """Tokens of a compressor's text at the most."""
     if compressor.kind in UNBOUNDED:
         return document_tokens if compressor.kind == "full-document" else 0.0
-    if compressor.kind == "lm":
+    if compressor.kind in WRITERS:
         return compressor.max_tokens
     return min(
         document_tokens, compressor.tokens or WORDS_OF_A_SENTENCE * TOKENS_PER_WORD * (compressor.sentences or 1)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from infoagent.evaluation.cells import Cell
-from infoagent.evaluation.compressing import compression_key, flops_fields
+from infoagent.evaluation.compressing import compression_key
+from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key
 from infoagent.evaluation.replies import Question, Replies, predictor_identity

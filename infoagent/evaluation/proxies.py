@@ -48,7 +48,7 @@ def check_scorers(scorers: Sequence[ModelSection], cells: Sequence[Cell]) -> Non
             reference = resolve(section.name, section.revision)
             tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
             for cell in cells:
-                prompt = cell.compressor.prompt.model_dump()
+                prompt = cell.scored_as
                 fit_to_context(cell.problems, tokenizer, context, cell.compressor.max_tokens, "error", **prompt)
         except InputError as error:
             mistakes += [
@@ -118,7 +118,7 @@ def _score(cell: Cell, index: int, rows: Sequence[Row], judge: Judge) -> list[Ro
     """log p(z | x, q) of each text under the source and its negatives, in nats."""
     problem, tokenizer = cell.problems[index], judge.tokenizer
     documents = [problem.document, *(n.document for n in cell.negatives[index])]
-    prompt = cell.compressor.prompt.model_dump()
+    prompt = cell.scored_as
     prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in documents]
     end = end_of_turn_id(tokenizer)
     texts = [

@@ -90,6 +90,11 @@ class RecordFile:
         """Whether the record is there and did not fail: failures are tried again."""
         return key in self.rows and self.rows[key]["status"] == "ok"
 
+    def settled(self, key: str) -> bool:
+        """Whether nothing is left to do: it is done, or its failure is final. A draw that is no z stays one: to draw
+        again until it is would choose among draws."""
+        return key in self.rows and (self.rows[key]["status"] == "ok" or self.rows[key].get("final", False))
+
     def append(self, *rows: Row) -> None:
         """Add rows, all of them in one write."""
         if not rows:

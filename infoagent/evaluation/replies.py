@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infoagent.costs import price_of
-from infoagent.evaluation.compressing import flops_fields
+from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.models import adapter_revision, resolve
-from infoagent.lm.prompts import chat_ids
+from infoagent.lm.prompts import UNFINISHED, chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
+from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.evaluation import PredictorSection
+from infoagent.structured import Form
 from infoagent.types import InputError
 
 Chat = list[dict[str, str]]
@@ -32,6 +34,38 @@ class Question:
 
     chat: Chat
     draw: tuple[int, ...] = field(default=())
+
+
+THINKING_FIELDS = ("chat_template_kwargs", "reasoning_effort", "reasoning", "thinking", "enable_thinking")
+"""Fields by which servers are told to think; where `extra` names one, it is left as it is."""
+
+
+def writer_section(section: CompressorSection, form: Form | None = None) -> PredictorSection:
+    """A compressor of kind endpoint as someone who is asked, with room for its thought; a constrained form and the
+    thinking mode stand in the request."""
+    assert section.server is not None
+    extra = dict(section.server.extra)
+    if section.thinking is not None and not any(name in extra for name in THINKING_FIELDS):
+        extra["chat_template_kwargs"] = {"enable_thinking": section.thinks}
+    if form is not None and section.form is not None and section.form.constrained:
+        extra |= constraint_of(form)
+    endpoint = EndpointSection(**{**section.server.model_dump(exclude={"name", "provider", "extra"}), "extra": extra})
+    return PredictorSection(
+        name=section.server.name, provider=section.server.provider, kind="endpoint", endpoint=endpoint,
+        max_tokens=section.max_tokens + section.longest_thought, temperature=section.temperature,
+    )  # fmt: skip
+
+
+def constraint_of(form: Form) -> dict[str, Any]:
+    """The fields of an OpenAI-compatible request that hold a reply to a form: a function to call, or a response format."""
+    if form.signature is not None:
+        function = {"name": form.name, "description": form.description, "parameters": form.schema}
+        return {
+            "tools": [{"type": "function", "function": function}],
+            "tool_choice": {"type": "function", "function": {"name": form.name}},
+        }
+    schema = {"name": form.name, "schema": form.schema, "strict": form.is_closed}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
 def predictor_identity(section: PredictorSection) -> dict[str, Any]:
@@ -70,7 +104,8 @@ def endpoint_of(section: PredictorSection, recipe: EvaluationRecipe, budget: Spe
 def check_endpoints(recipe: EvaluationRecipe) -> None:
     """Before anything is computed: key, address, model and price of every endpoint. Raises InputError, a line each."""
     mistakes: list[str] = []
-    for section in [*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
+    writers = [writer_section(c) for c in recipe.grid if c.kind == "endpoint"]
+    for section in [*writers, *recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
         if section.kind != "endpoint":
             continue
         try:
@@ -97,7 +132,7 @@ class Replies:
         """The records of the replies, in order, failed ones among them."""
         identity = predictor_identity(section)
         keys = [content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw) for q in questions]
-        missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.done(k)}
+        missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.settled(k)}
         if missing:
             if section.kind == "endpoint":
                 self._over_http(section, identity, missing)
@@ -115,9 +150,17 @@ class Replies:
             row: Row = {"key": keys[index], "kind": "reply", "predictor": identity, "usage": asdict(answer.usage),
                         "usd": answer.usd, "seconds": answer.seconds}  # fmt: skip
             if isinstance(answer, Failure):
-                row |= {"status": "failed", "cause": answer.cause, "error": answer.error}
+                # a thought that took all the room would take it, and the money, again
+                row |= {
+                    "status": "failed",
+                    "cause": answer.cause,
+                    "error": answer.error,
+                    "final": answer.cause == UNFINISHED,
+                }
             else:
                 row |= {"status": "ok", "text": answer.text, "finish": answer.finish, "answered_by": answer.model}
+                told = {"thinking": answer.thinking, "thinking_tokens": answer.thinking_tokens}
+                row |= {name: value for name, value in told.items() if value is not None}
             self.records.append(row)
 
         self._endpoints[name].ask([missing[k].chat for k in keys], keep)

@@ -44,7 +44,8 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 class Reply:
     """A text. `usage` and `usd` hold all that was paid for it, with earlier replies that were of no use; `seconds`
     count from the first request to the reply, with the waits between retries. `model` is who answered, as the server
-    names it, else who was asked; `finish` the server's finish_reason, or "unknown"."""
+    names it, else who was asked; `finish` the server's finish_reason, or "unknown". `thinking` is a thought that the
+    server gave apart from the text, and `thinking_tokens` its count, which `usage` holds too; None where it said none."""
 
     text: str
     usage: Usage
@@ -52,12 +53,14 @@ class Reply:
     usd: float
     finish: str
     model: str
+    thinking: str | None = None
+    thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, spending limit,
-    cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
+    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, unfinished
+    thinking, spending limit, cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
 
     cause: str
     error: str
@@ -208,7 +211,8 @@ class Endpoint:
                 return bill.failure("spending limit", self._limit_reached(upper_usd))
             outcome = await self._request(client, body, key, upper, upper_usd, bill)
             if isinstance(outcome, Answer):
-                return Reply(outcome.text, bill.usage, bill.seconds, bill.usd, outcome.finish, outcome.model)
+                said = outcome.finish, outcome.model, outcome.thinking, outcome.thinking_tokens
+                return Reply(outcome.text, bill.usage, bill.seconds, bill.usd, *said)
             useless += outcome.cause in ("not JSON", "no choices", "empty completion")
             if not outcome.again or bill.usage.retries >= self.settings.retries or useless > USELESS_RETRIES:
                 return bill.failure(outcome.cause, outcome.error)

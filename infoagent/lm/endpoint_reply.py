@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS
+from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.spending import NOTHING, Usage
 
 BYTES_PER_TOKEN = 3
@@ -27,11 +28,14 @@ SHOWN = 300
 
 @dataclass(frozen=True)
 class Answer:
-    """A text, with what the server says about it."""
+    """A text, with what the server says about it. `thinking` is the thought that the server gave apart from it, and
+    `thinking_tokens` its own count of that; None: it said nothing of the kind."""
 
     text: str
     finish: str
     model: str
+    thinking: str | None = None
+    thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,14 +98,13 @@ def read_response(
     written, finish = _text_of(message), str(choice.get("finish_reason") or "unknown")
     paid = _counted(data) or _estimate(written, upper)
     if written.strip():
-        return paid, Answer(written, finish, str(data.get("model") or asked_model))
+        model = str(data.get("model") or asked_model)
+        return paid, Answer(written, finish, model, _thought_of(message), _thinking_tokens(data))
     error = f"the model wrote nothing (finish_reason {one_line(finish, key)})"
     if message.get("refusal"):
         error += f": {one_line(str(message['refusal']), key)}"
     if finish == "length":  # it would think as long again, and want money again
-        return paid, Refusal(
-            "empty completion", f"{error}: all of max_tokens went into thinking; raise it", again=False
-        )
+        return paid, Refusal(UNFINISHED, f"{error}: all of max_tokens went into thinking; raise it", again=False)
     return paid, Refusal("empty completion", error, again=True)
 
 
@@ -119,11 +122,31 @@ def _first_choice(data: Any) -> dict[str, Any] | None:
 
 
 def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message; some servers give it in parts, with parts of thinking between them."""
+    """The text of a message, or the arguments of the function that it calls; some servers give the text in parts, with
+    parts of thinking between them."""
     content = message.get("content")
     parts: Sequence[Any] = content if isinstance(content, list) else [{"text": content}]
     text = "".join(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str))
+    if not text.strip() and isinstance(calls := message.get("tool_calls"), list):
+        functions = [call.get("function") for call in calls if isinstance(call, dict)]
+        text = "\n".join(str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments"))
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()  # half a surrogate pair is valid JSON, and no file takes it
+
+
+def _thought_of(message: Mapping[str, Any]) -> str | None:
+    """The thought, where the server parses it out of the text: servers differ in what they call it."""
+    found = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    return next((_storable(text) for text in found if isinstance(text, str) and text), None)
+
+
+def _thinking_tokens(data: Any) -> int | None:
+    usage = data.get("usage") if isinstance(data, dict) else None
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    return _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
 
 
 def _counted(data: Any) -> Usage | None:

@@ -42,6 +42,8 @@ class LoadedModel:
     tokenizer: Any
     dtype: str
     adapter: str | None = None
+    grammar_tokenizer: Any = None
+    """What constrained decoding knows of the tokenizer, once it was needed."""
 
     @property
     def label(self) -> str:

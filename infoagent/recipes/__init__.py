@@ -1,8 +1,9 @@
 """The schema of each recipe: a file per kind of script, `sections` for what they share."""
 
 from infoagent.config import Section
+from infoagent.recipes.compressors import CompressorSection
 from infoagent.recipes.dpo import DPORecipe
-from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe
+from infoagent.recipes.evaluation import EvaluationRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection

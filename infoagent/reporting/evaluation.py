@@ -26,7 +26,7 @@ def data_parts(
     parts = []
     for name, summaries in by_data.items():
         laid, mistakes = _laid(below, name, summaries[0]["data"]["revision"])
-        models = [s for s in summaries if s["compressor"]["kind"] == "lm"]
+        models = [s for s in summaries if s["compressor"]["kind"] in ("lm", "endpoint")]
         predictors = list(dict.fromkeys(p for s in summaries for p in s["predictors"]))
         costs = [pareto.cost_pareto(summaries, p, styles) for p in predictors]
         parts.append(
@@ -41,6 +41,7 @@ def data_parts(
                 "warnings": _warnings(summaries),
                 "rate_distortion": panels_svg(summaries, [s for _, s in laid], evaluation["analysis"], styles),
                 "adherence": tables.adherence_rows(summaries),
+                "without_z": tables.without_z_rows(summaries),
                 "costs": evaluation_tables.cost_rows(summaries),
                 "paretos": [svg for svg, _ in costs if svg],
                 "not_drawn": [sentence for _, sentence in costs if sentence],

@@ -72,7 +72,7 @@ def _error(value: float, low: float, high: float) -> list[list[float]] | None:
 def styles_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
     """Colour and marker of each rate-distortion curve, the same in all plots of a page; language models come first."""
     points = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
-    ordered = sorted(points, key=lambda s: s["compressor"]["kind"] != "lm")
+    ordered = sorted(points, key=lambda s: s["compressor"]["kind"] not in ("lm", "endpoint"))
     curves = dict.fromkeys(curve_of(s) for s in ordered)
     return {
         curve: Style(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], "-" if i < len(PALETTE) else "-.")

@@ -79,8 +79,8 @@ def test_no_compressor_sees_the_options(tmp_path):
     unseen = [choice for choice in problem.choices if choice not in problem.document]
     assert unseen == ["zinc", "tin", "lead"]
     for template, text in COMPRESSOR_TEMPLATES.items():
-        sentences = 3 if "{sentences}" in text else None
-        [message] = compressor_messages(problem.document, problem.query, template, sentences=sentences)
+        asked = {"sentences": 3} if "{sentences}" in text else {"form": "a form"} if "{form}" in text else {}
+        [message] = compressor_messages(problem.document, problem.query, template, **asked)
         assert problem.document in message["content"]
         without = message["content"].replace(problem.document, "")
         assert not any(f" {choice} " in f" {without} " for choice in problem.choices)

@@ -1,0 +1,191 @@
+"""The form of a structured z: a JSON schema, checked before anything runs, and what a reply says under it.
+
+A form asks with its properties in canonical order, so that two schemas that differ in key order are one form, with one
+prompt, one grammar and one z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import validator_for
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+from infoagent.structured.canonical import NotJson, canonical, parse, plain, read_value
+from infoagent.types import InputError
+
+SHOWN = 200
+"""Characters of a reason."""
+TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+
+class Unfit(ValueError):
+    """A reply that holds no z of the form: `cause` in a few words that can be counted, and a message of one line."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        self.cause = cause
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What z looks like: an object that fits `schema`, whose keys are sorted.
+
+    `signature` is set where the form is the call of a function of that name: z are its arguments.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    signature: str | None = None
+    description: str = ""
+
+    @property
+    def request(self) -> str:
+        """What a prompt says of the form."""
+        if self.signature is None:
+            return f"Reply with one JSON object that fits this JSON schema, and nothing else:\n{canonical(self.schema)}"
+        about = f"  # {self.description}" if self.description else ""
+        return (
+            "Reply with the arguments of one call of this function, as one JSON object and nothing else:\n"
+            f"{self.signature}{about}"
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the draws beside the prompt; the key order of a file is no part of it."""
+        return {"name": self.name, "schema": self.schema, "signature": self.signature, "description": self.description}
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether every object in it lists all its keys and needs all: what servers call strict."""
+        return all(
+            node.get("additionalProperties") is False and set(node.get("required", ())) == set(node["properties"])
+            for node in _nodes(self.schema)
+            if isinstance(node.get("properties"), dict)
+        )
+
+    @cached_property
+    def _validator(self) -> Any:
+        found = validator_for(self.schema, default=Draft202012Validator)
+        return found(self.schema, registry=Registry())  # no reference is fetched from anywhere
+
+    def read(self, reply: str) -> str:
+        """The canonical z of a reply: its one JSON object, whatever words or code fence stand around it.
+
+        Raises Unfit: "no JSON" without an object, "broken JSON" for one that does not parse, "two objects", "off the
+        schema" with all that does not fit.
+        """
+        at = reply.find("{")
+        if at < 0:
+            raise Unfit("no JSON", f"the reply holds no JSON object: {_short(reply) or 'an empty reply'}")
+        try:
+            value, end = read_value(reply, at)
+        except NotJson as error:
+            raise Unfit("broken JSON", f"{error}: {_short(reply[at:])}") from error
+        if "{" in reply[end:]:
+            raise Unfit("two objects", f"the reply holds more than one object: {_short(reply[at:])}")
+        errors = sorted(self._validator.iter_errors(plain(value)), key=lambda e: [str(part) for part in e.path])
+        if errors:
+            raise Unfit("off the schema", _short("; ".join(_where(e) + e.message for e in errors)))
+        return canonical(value)
+
+
+def load_form(schema: str | Mapping[str, Any], name: str = "extraction", setting: str = "form.json_schema") -> Form:
+    """A form from a schema file, or from the schema itself. Raises InputError, a line for each mistake."""
+    if not isinstance(schema, str):
+        return schema_form(schema, name, setting)
+    path = Path(schema)
+    if not path.is_file():
+        raise InputError(f"{setting} = {schema!r}: no such file; give a JSON schema file, or the schema in its place")
+    try:
+        found = parse(path.read_text(encoding="utf-8"))
+    except (NotJson, UnicodeDecodeError) as error:
+        raise InputError(f"{setting} = {schema!r}: not JSON: {error}") from error
+    return schema_form(plain(found), path.stem, f"{setting} = {schema!r}")
+
+
+def schema_form(schema: Any, name: str, setting: str = "form.json_schema") -> Form:
+    """A form from a JSON schema (draft 2020-12, or the one that its $schema names) of an object.
+
+    Raises InputError, a line for each mistake: no schema, a schema that every text fits or none can, and references
+    that leave the schema, which nobody here would fetch.
+    """
+    if not isinstance(schema, Mapping):
+        raise InputError(f"{setting}: a JSON schema is an object, this is a {type(schema).__name__}")
+    mistakes = [f"{setting}: {line}" for line in _mistakes(_sorted(schema))]
+    if mistakes:
+        raise InputError(mistakes)
+    title = schema.get("title")
+    safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in title or name)[:64]
+    return Form(safe or name, _sorted(schema), description=str(schema.get("description", "")))
+
+
+def _mistakes(schema: dict[str, Any]) -> list[str]:
+    kind = validator_for(schema, default=Draft202012Validator)
+    meta = kind(kind.META_SCHEMA, format_checker=kind.FORMAT_CHECKER)
+    found = []
+    for error in meta.iter_errors(schema):
+        inner = best_match([error]) or error  # of "not valid under any", the branch that comes closest
+        hint = f"; allowed: {', '.join(TYPES)}" if inner.absolute_path and inner.absolute_path[-1] == "type" else ""
+        found.append(f"no JSON schema: {_where(inner)}{inner.message}{hint}")
+    if found:
+        return [_short(line) for line in dict.fromkeys(found)]
+    if schema.get("type") != "object":
+        found.append(
+            f"type = {schema.get('type')!r}: must be object at the top, with its properties; without a type this is no "
+            "schema, and every text fits it"
+        )
+    elif not schema.get("properties"):
+        found.append("properties: must name at least one; without any the form asks for nothing")
+    elif schema.get("additionalProperties") is False:
+        absent = sorted(set(schema.get("required", ())) - set(schema["properties"]))
+        found += [f"required: {name!r} is no property, and no others are allowed; no text fits" for name in absent]
+    return found + _lost_references(schema)
+
+
+def _lost_references(schema: dict[str, Any]) -> list[str]:
+    resolver = Registry().with_resource("", Resource.from_contents(schema, DRAFT202012)).resolver()
+    found = []
+    for node in _nodes(schema):
+        reference = node.get("$ref")
+        if not isinstance(reference, str):  # a property may bear that name
+            continue
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            found.append(f"$ref {reference!r}: leads nowhere; references must stay within the schema, as #/$defs/NAME")
+    return list(dict.fromkeys(found))
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        for item in value.values():
+            yield from _nodes(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _nodes(item)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _sorted(value[key]) for key in sorted(value, key=str)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _where(error: ValidationError) -> str:
+    path = ".".join(str(part) for part in error.absolute_path)
+    return f"{path}: " if path else ""
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
