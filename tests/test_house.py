@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
     "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
     "doctor": {"lm", "mirror", "types"},
+    "load": {"information", "lm", "types"},
 }
 PURE = (
     "types",
@@ -45,6 +46,7 @@ PURE = (
     "store",
     "baselines",
     "logs",
+    "load",
     "progress",
 )
 
