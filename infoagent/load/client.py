@@ -105,7 +105,9 @@ class StreamClient:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             return Lost("refused", one_line(said(error), self.key))
         except _Stalled:
-            return Lost("stalled", f"nothing for {self.stall_seconds:g} s, after {len(stream.parts)} pieces of the reply")
+            return Lost(
+                "stalled", f"nothing for {self.stall_seconds:g} s, after {len(stream.parts)} pieces of the reply"
+            )
         except TimeoutError:
             came = f"{len(stream.parts)} pieces" if stream.parts else "nothing"
             return Lost("timeout", f"no complete reply within {self.settings.timeout_seconds:g} s, {came} came")

@@ -22,7 +22,12 @@ def test_a_small_load_by_hand():
         "in_flight": 7 / 9, "in_flight_at_last_arrival": 1, "completion_tokens_per_second": 9 / 9,
     }  # fmt: skip
     for name, value in by_hand.items():
-        assert found[name] == {"value": pytest.approx(value), "low": None, "high": None, "reason": "one run: no interval"}
+        assert found[name] == {
+            "value": pytest.approx(value),
+            "low": None,
+            "high": None,
+            "reason": "one run: no interval",
+        }
     assert found["most_in_flight"] == 2
     assert found["latency_seconds"]["mean_of_served"]["value"] == pytest.approx(2.0)
     assert found["latency_seconds"]["p50"] == {"refused": "needs 6 jobs, there are 4"}
