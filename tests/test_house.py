@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
+    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "load", "mirror", "tracking"}
+    | BASE,
     "doctor": {"lm", "mirror", "types"},
     "load": {"information", "lm", "types"},
 }
