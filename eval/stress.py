@@ -31,18 +31,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     recipe = load_recipe(LoadRecipe, path, overrides)
-    from infoagent.evaluation.stress.describe import describe_load
     from infoagent.evaluation.stress.load import plan_load, run_load
-    from infoagent.evaluation.stress.load_summary import summarise_load
-    from infoagent.reporting.load import load_text, save_load
     from infoagent.store import check_output_dir, provenance, write_json
 
+    check_output_dir(recipe.output_dir, "load")
     plan = plan_load(recipe)  # everything that can be wrong is found before anything is sent
     if dry_run:
+        from infoagent.evaluation.stress.describe import describe_load
+
         print(recipe_yaml(recipe))
         print(describe_load(plan))
         return 0
-    check_output_dir(recipe.output_dir, "load")
+    from infoagent.evaluation.stress.load_summary import summarise_load
+    from infoagent.reporting.load import load_text, save_load
+
     out = Path(recipe.output_dir)
     run = {
         "kind": "load",
@@ -62,7 +64,31 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
 
 def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     recipe = load_recipe(HardInputsRecipe, path, overrides)
-    print(recipe)
+    from infoagent.evaluation.stress.inputs import plan_inputs, run_inputs
+    from infoagent.store import check_output_dir, finite, provenance, write_json
+
+    check_output_dir(recipe.output_dir, "stress")
+    plan = plan_inputs(recipe)  # everything that can be wrong is found before a model loads
+    if dry_run:
+        from infoagent.evaluation.stress.describe import describe_inputs
+
+        print(recipe_yaml(recipe))
+        print(describe_inputs(plan))
+        return 0
+    from infoagent.evaluation.stress.rates import summarise_inputs
+    from infoagent.reporting.hard_inputs import hard_inputs_text, save_hard_inputs
+
+    out = Path(recipe.output_dir)
+    run = {"kind": "stress", "recipe": recipe.model_dump(mode="json"), "revisions": plan.revisions, **provenance()}
+    write_json(out / "run.json", run)
+    found = summarise_inputs(plan, *run_inputs(plan, quiet))
+    write_json(out / "stress.json", finite({**run, **found}))
+    for name in ("stress.svg", "stress.png"):
+        save_hard_inputs(found, out / name)
+    print(hard_inputs_text(found))
+    print(
+        f"\n{out / 'stress.json'}, {out / 'stress.svg'}; cases in {out / 'cases.jsonl'}, texts in {out / 'records.jsonl'}"
+    )
     return 0
 
 

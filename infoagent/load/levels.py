@@ -16,14 +16,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
-from infoagent.information import mean_interval
+from infoagent.information import mean_interval, wilson_interval
 
 Array = NDArray[np.float64]
 PERCENTILES = (0.5, 0.9, 0.95, 0.99)
@@ -67,7 +66,7 @@ def describe_level(runs: Sequence[Run], wanted_per_second: float) -> dict[str, A
         "jobs": len(jobs),
         "served": len(served),
         "failed": dict(sorted(Counter(job.cause for job in jobs if job.cause is not None).items())),
-        "failed_share": wilson(len(jobs) - len(served), len(jobs)),
+        "failed_share": asdict(wilson_interval(len(jobs) - len(served), len(jobs))),
         "wanted_per_second": wanted_per_second,
         "arrived_per_second": over_runs(runs, lambda run: len(run) / run[-1].planned),
         "served_per_second": over_runs(runs, lambda run: _served(run) / _span(run)),
@@ -136,14 +135,6 @@ def fewest_for(share: float) -> int:
     The largest (smallest) of n is beyond it with probability 1 − share^n (1 − (1 − share)^n), which must be 0.975.
     """
     return math.ceil(math.log(0.025) / math.log(max(share, 1 - share)))
-
-
-def wilson(count: int, number: int) -> dict[str, Any]:
-    """A share with Wilson's 95 % interval, which never has width 0. Raises ValueError for a share of nothing."""
-    if number < 1:
-        raise ValueError("a share of nothing")
-    found = binomtest(count, number).proportion_ci(method="wilson")
-    return {"count": count, "n": number, "value": count / number, "low": float(found.low), "high": float(found.high)}
 
 
 # ---- one run, its jobs in the order of their planned arrivals ------------------------------------------------------

@@ -7,6 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
+from infoagent.recipes.evaluation import (
+    CompressorSection,
+    EvaluationRecipe,
+    PredictorSection,
+    VariantSection,
+)
 from infoagent.recipes.sections import (
     CostSection,
     DataSection,
@@ -74,12 +80,6 @@ class ConditionSection(Section):
     its own switch."""
 
 
-class HardInputsRecipe(Section):
-    """eval/stress.py inputs."""
-
-    output_dir: Name
-
-
 class LoadRecipe(Section):
     """eval/stress.py load: jobs that arrive by a Poisson process, whether or not the earlier ones are done."""
 
@@ -144,3 +144,60 @@ class LoadRecipe(Section):
                 f"conditions {switched[0]!r}: prefix_cache is the local server's; no stage is served by it, drop it"
             )
         return self
+
+
+class HardInputsRecipe(Section):
+    """eval/stress.py inputs: seeded cases of each kind, and how often each compressor fails in which way."""
+
+    output_dir: Name
+    seed: Seed = 0
+    """Draws the cases, and the compressions."""
+    kinds: list[Name] | None = None
+    """Kinds of `infoagent.data.hard_cases`; None takes all."""
+    cases: PositiveInt = 24
+    """Of each kind."""
+    min_words: PositiveInt = 80
+    max_words: PositiveInt = 100
+    """Of the records that cases are made of."""
+    compressors: list[CompressorSection] = Field(min_length=1)
+    variants: list[VariantSection] = Field(default_factory=list)
+    """Prompts; each lm compressor is tried with each of them, in place of its own."""
+    checkpoint: str | None = None
+    """An adapter that takes the place of the first `lm` compressor and is paired with it, case by case."""
+    predictor: PredictorSection | None = PredictorSection(mode="generation", max_tokens=16)
+    """Who answers from the compression; None: nobody."""
+    counterfactuals: NonNegativeInt = 4
+    """Versions of a document with the asked value changed, for the information about it; 0 scores nothing."""
+    context_tokens: PositiveInt | None = None
+    """Treat every model as if it held no more than this, so that enormous documents stay affordable; None: its own."""
+    long: Literal["parts", "error"] = "parts"
+    """A document beyond the context is compressed part by part, or refused."""
+    batch_size: PositiveInt = 16
+    memory_mib: PositiveInt = 1024
+    """Memory of a scoring pass in MiB, beside the weights and the cache of one document."""
+    spending_limit_usd: NonNegativeFloat = 5.0
+    """An endpoint is asked until this much was spent in output_dir, earlier runs included; then no request is sent."""
+    cost: CostSection = CostSection()
+
+    @model_validator(mode="after")
+    def _possible(self) -> HardInputsRecipe:
+        if any(c.kind == "closed-book" for c in self.compressors):
+            raise ValueError("compressors: closed-book compresses nothing, so no input is hard for it; drop it")
+        if any(c.model.adapter for c in self.compressors):
+            raise ValueError("compressors: name the adapter as checkpoint, so that it is paired with its frozen self")
+        if self.checkpoint is not None and not any(c.kind == "lm" for c in self.compressors):
+            raise ValueError("compressors: none is of kind lm, whose place the checkpoint could take")
+        if self.predictor is not None and self.predictor.how != "generation":
+            raise ValueError("predictor: replies are looked at, so its mode must be generation")
+        if self.min_words > self.max_words:
+            raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
+        self.as_evaluation()  # its labels must differ as those of any grid
+        return self
+
+    def as_evaluation(self) -> EvaluationRecipe:
+        """The grid's own recipe: what its compressors and its replies are made by."""
+        return EvaluationRecipe(
+            output_dir=self.output_dir, compressors=self.compressors, variants=self.variants,
+            predictors=[] if self.predictor is None else [self.predictor], batch_size=self.batch_size,
+            memory_mib=self.memory_mib, spending_limit_usd=self.spending_limit_usd, cost=self.cost,
+        )  # fmt: skip

@@ -60,9 +60,9 @@ def number(found: Mapping[str, Any], digits: int) -> str:
 
 
 def _failed(level: Mapping[str, Any]) -> str:
-    share = level["failed_share"]
+    failed, jobs = sum(level["failed"].values()), level["jobs"]
     causes = ", ".join(f"{count} {cause}" for cause, count in level["failed"].items())
-    return f"{share['count']} of {share['n']}" + (f" ({causes})" if causes else "")
+    return f"{failed} of {jobs}" + (f" ({causes})" if causes else "")
 
 
 def notes(conditions: Sequence[Condition]) -> list[str]:

@@ -1,12 +1,10 @@
 """The numbers of a load, by hand and by simulation."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy.stats import binom
 
-from infoagent.load.levels import JobTimes, busy_seconds, describe_level, fewest_for, in_flight_curve, wilson
+from infoagent.load.levels import JobTimes, busy_seconds, describe_level, fewest_for, in_flight_curve
 
 
 def job(planned, ended, cause=None, first=None, prompt=10, cached=4, completion=3):
@@ -76,18 +74,6 @@ def test_fewest_jobs_of_a_percentile_are_those_with_an_order_statistic_on_both_s
         n = fewest_for(share)
         assert binom.pmf(n, n, share) <= 0.025 < binom.pmf(n - 1, n - 1, share)
     assert [fewest_for(s) for s in (0.5, 0.9, 0.95, 0.99)] == [6, 36, 72, 368]
-
-
-def test_wilson_by_its_formula():
-    z2 = 1.959964**2
-    for count, n in ((0, 25), (25, 25), (7, 25)):
-        p = count / n
-        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = math.sqrt(z2) / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        found = wilson(count, n)
-        assert (found["low"], found["high"]) == pytest.approx((max(0, middle - half), min(1, middle + half)), abs=1e-6)
-    with pytest.raises(ValueError, match="nothing"):
-        wilson(0, 0)
 
 
 def queue_latencies(runs, n, utilisation, seed):

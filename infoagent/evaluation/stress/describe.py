@@ -1,8 +1,9 @@
-"""What a stress run will take, as text: for --dry-run. Imports neither torch nor a model."""
+"""What a stress run will take, as text: for --dry-run. Loads no weights."""
 
 from __future__ import annotations
 
-from infoagent.costs import generation_flops
+from infoagent.costs import generation_flops, price_of
+from infoagent.evaluation.stress.inputs import InputsPlan
 from infoagent.evaluation.stress.load import LoadPlan
 from infoagent.lm.endpoint_reply import text_tokens
 from infoagent.lm.sizes import architecture_of
@@ -39,4 +40,45 @@ def describe_load(plan: LoadPlan) -> str:
         guessed = f" at {recipe.cost.gflops_per_second:,.0f} GFLOP/s, where decoding is slower the more so"
     seconds = len(recipe.conditions) * len(recipe.seeds) * sum(recipe.jobs / rate for rate in per_second)
     lines.append(f"time: arrivals take {seconds / 60:,.0f} minutes{guessed}; overloads end later")
+    return "\n".join(lines)
+
+
+def describe_inputs(plan: InputsPlan) -> str:
+    """Cases, compressions, tokens, seconds, and money at most."""
+    recipe = plan.recipe
+    asked = [case for case in plan.cases if case.refusal is None]
+    lines = [
+        f"plan: {len(plan.cases)} cases × {len(plan.compressors)} compressors = {len(plan.cases) * len(plan.compressors)}"
+    ]
+    read = sum(text_tokens(case.document) + ASIDE_TOKENS for case in asked)
+    scored = sum(
+        text_tokens(document) + ASIDE_TOKENS for case in asked for document in (case.document, *case.counterfactuals)
+        if case.counterfactuals
+    )  # fmt: skip
+    gflop = usd = 0.0
+    for section in plan.compressors:
+        architecture = architecture_of(section.model.name, section.model.revision)
+        if architecture is None:
+            lines.append(f"  {section.label}: the configuration of {section.model.name} is not on this machine")
+            continue
+        if section.kind == "lm":
+            each = generation_flops(architecture, read // max(1, len(asked)), section.max_tokens).total / 1e9
+            gflop += len(asked) * each
+        if recipe.counterfactuals:
+            gflop += architecture.flops(scored / len(plan.compressors), scored / max(1, len(asked))) / 1e9
+        lines.append(
+            f"  {section.label}: at most {read:,} tokens to read, {len(asked) * section.max_tokens:,} to write"
+        )
+    if recipe.predictor is not None:
+        notes = max(section.max_tokens for section in plan.compressors) + ASIDE_TOKENS
+        answers = len(asked) * len(plan.compressors)
+        lines.append(f"  {recipe.predictor.title}: {answers} answers, about {answers * notes:,} tokens to read")
+        if recipe.predictor.kind == "endpoint":
+            price = price_of(recipe.predictor.name, recipe.predictor.provider, recipe.cost.prices)
+            usd = answers * price.usd(notes, 0, recipe.predictor.max_tokens)
+    seconds = gflop / recipe.cost.gflops_per_second
+    lines.append(
+        f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s"
+        + (f"; money: about {usd:.4g} $ for the endpoint, limit {recipe.spending_limit_usd:.2f} $" if usd else "")
+    )
     return "\n".join(lines)
