@@ -24,15 +24,17 @@ LEAST_HITS = 2
 def language_of(text: str) -> str | None:
     """A code such as en or ru; None where the text does not tell.
 
-    A script that belongs to one language here decides if most letters are of it. Latin letters are told apart by
-    function words: at least two, and more than in any other language.
+    A script that belongs to one language here decides if at least half of the words are written in it (where words are
+    not set apart, each character is one). Latin words are told apart by function words: at least two, and more than of
+    any other language.
     """
-    letters = Counter(script(c) for c in text if c.isalpha())
-    if not letters:
+    own = [word for word in words(text) if not word.isdigit()]
+    scripts = Counter(script(word[0]) for word in own)
+    if not scripts:
         return None
-    most, count = letters.most_common(1)[0]
-    if most in SCRIPTS and 2 * count > letters.total():
+    most, count = scripts.most_common(1)[0]
+    if most in SCRIPTS and 2 * count >= scripts.total():
         return SCRIPTS[most]
-    found = Counter({language: sum(word in known for word in words(text)) for language, known in _WORDS.items()})
+    found = Counter({language: sum(word in known for word in own) for language, known in _WORDS.items()})
     (first, hits), (_, second) = found.most_common(2)
     return first if hits >= LEAST_HITS and hits > second else None

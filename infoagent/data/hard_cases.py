@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from infoagent.data.hard_languages import LANGUAGES, foreign_document
 from infoagent.data.hard_texts import BREAKS, EMPTY_DOCUMENTS, WRAPPERS, Command, break_text, canary_of, give_order
 from infoagent.data.record_templates import KINDS, Fact
 from infoagent.data.records import Record, make_known_problem, other_values
-from infoagent.types import InputError
+from infoagent.types import InputError, Problem
 
 HardKind = Literal[
     "plain", "unanswerable", "off topic", "ambiguous", "contradictory", "foreign", "cross-language", "empty", "enormous",
@@ -30,6 +31,8 @@ EMPTY, NOT_TEXT = "empty document", "not text"
 FACTS_OF_TWO = 4
 """Each of the two records of an ambiguous document states so many facts."""
 TOKENS_PER_WORD = 1.5
+FAR = 10_000
+"""Records from this number on fill enormous documents: cases are made of the first ones."""
 ENORMOUS = 3
 """An enormous document takes so many times the context."""
 GENERAL = (
@@ -101,8 +104,14 @@ class _Start:
     rng: np.random.Generator
 
 
+@lru_cache(maxsize=1024)
+def _known(index: int, settings: Settings) -> tuple[Problem, Record, Fact]:
+    """The record number `index`, which cases of all kinds with this index begin with."""
+    return make_known_problem(settings.seed, "test", index, settings.min_words, settings.max_words)
+
+
 def _start(kind: HardKind, index: int, settings: Settings) -> _Start:
-    problem, record, fact = make_known_problem(settings.seed, "test", index, settings.min_words, settings.max_words)
+    problem, record, fact = _known(index, settings)
     identity = int.from_bytes(hashlib.sha256(kind.encode()).digest()[:4], "little")
     rng = np.random.default_rng([settings.seed, identity, index])
     assert problem.answer is not None
@@ -221,9 +230,9 @@ def _enormous(index: int, settings: Settings) -> HardCase:
     start = _start("enormous", index, settings)
     words = ENORMOUS * settings.context_tokens / TOKENS_PER_WORD
     others: list[str] = []
-    number = 10_000 + 1000 * index  # far from the records that cases are made of
+    number = FAR + index
     while sum(len(text.split()) for text in others) < words:
-        _, record, _ = make_known_problem(settings.seed, "test", number, settings.min_words, settings.max_words)
+        _, record, _ = _known(number, settings)
         number += 1
         if record.kind != start.record.kind:
             others.append(record.text())
