@@ -142,7 +142,7 @@ def plan():
     sections = [{"label": "frozen"}, {"label": "trained"}]
     recipe = HardInputsRecipe(output_dir="x", compressors=sections, predictor=None)
     cases = make_cases(("plain", "contradictory"), 10, Settings(0, 80, 100, 600, 2))
-    labels = dict.fromkeys(("frozen", "trained"), {"revision": "r", "adapter_revision": None})
+    labels = {key: {"revision": "r", "adapter_revision": None} for key in ("frozen", "trained")}
     return InputsPlan(recipe, cases, recipe.compressors, ("trained", "frozen"), labels, dict.fromkeys(labels, 600))
 
 

@@ -63,18 +63,18 @@ def test_waits_are_those_of_the_recursion_job_by_job(exponential):
 
 @pytest.mark.parametrize(("exponential", "variation"), [(False, 0.0), (True, 1.0)])
 def test_mean_wait_is_pollaczek_and_khinchines(exponential, variation):
-    services, done = load(0.6, 12000, seed=11, exponential=exponential)
+    services, done = load(0.6, 8000, seed=11, exponential=exponential)
     waits = latencies(done) - services
     expected = pollaczek_khinchine_wait(0.6 / SERVICE, SERVICE, variation)
     assert expected == pytest.approx(SERVICE * 0.6 / 0.4 * (1 if exponential else 0.5))  # M/M/1 by heart; M/D/1 is half
-    batches = waits.reshape(60, 200).mean(axis=1)  # 200 jobs forget the ones before
-    error = batches.std(ddof=1) / math.sqrt(60)
+    batches = waits.reshape(40, 200).mean(axis=1)  # 200 jobs forget the ones before
+    error = batches.std(ddof=1) / math.sqrt(40)
     assert error < 0.1 * expected
     assert waits.mean() == pytest.approx(expected, abs=3.5 * error)
 
 
 def test_percentiles_of_an_mm1_queue_are_the_closed_form():
-    _, done = load(0.5, 12000, seed=5, exponential=True)
+    _, done = load(0.5, 8000, seed=5, exponential=True)
     found = describe_level([jobs_of(done)], 1.0)
     for share, name in ((0.5, "p50"), (0.9, "p90"), (0.95, "p95"), (0.99, "p99")):
         truth = mm1_latency_quantile(0.5 / SERVICE, SERVICE, share)
