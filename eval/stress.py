@@ -64,7 +64,7 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
 
 def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     recipe = load_recipe(HardInputsRecipe, path, overrides)
-    from infoagent.evaluation.stress.inputs import plan_inputs, run_inputs
+    from infoagent.evaluation.stress.inputs_plan import plan_inputs
     from infoagent.store import check_output_dir, finite, provenance, write_json
 
     check_output_dir(recipe.output_dir, "stress")
@@ -75,6 +75,7 @@ def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
         print(recipe_yaml(recipe))
         print(describe_inputs(plan))
         return 0
+    from infoagent.evaluation.stress.inputs import run_inputs
     from infoagent.evaluation.stress.rates import summarise_inputs
     from infoagent.reporting.hard_inputs import hard_inputs_text, save_hard_inputs
 

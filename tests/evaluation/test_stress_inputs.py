@@ -8,7 +8,7 @@ from scipy.stats import binom
 from infoagent.data.hard_cases import HARD_KINDS, HardCase, Settings, make_cases
 from infoagent.evaluation.stress.admission import Admitted, Refusal, admit
 from infoagent.evaluation.stress.failures import FAILURES, failures_of, obeys, states
-from infoagent.evaluation.stress.inputs import InputsPlan
+from infoagent.evaluation.stress.inputs_plan import InputsPlan
 from infoagent.evaluation.stress.rates import summarise_inputs
 from infoagent.grading import denies
 from infoagent.recipes import HardInputsRecipe

@@ -1,9 +1,9 @@
-"""What a stress run will take, as text: for --dry-run. Loads no weights."""
+"""What a stress run will take, as text: for --dry-run. Imports neither torch nor a model."""
 
 from __future__ import annotations
 
 from infoagent.costs import generation_flops, price_of
-from infoagent.evaluation.stress.inputs import InputsPlan
+from infoagent.evaluation.stress.inputs_plan import InputsPlan
 from infoagent.evaluation.stress.load import LoadPlan
 from infoagent.lm.endpoint_reply import text_tokens
 from infoagent.lm.sizes import architecture_of

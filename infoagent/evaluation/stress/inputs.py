@@ -12,36 +12,28 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from infoagent.baselines import check_extractive, compress_extractive
-from infoagent.data.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
+from infoagent.baselines import compress_extractive
+from infoagent.data.hard_cases import HardCase
 from infoagent.evaluation.cells import frozen_base
 from infoagent.evaluation.models import ModelPool
-from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key, only_writer
+from infoagent.evaluation.records import RecordFile, Row, Shard, batches, only_writer
 from infoagent.evaluation.replies import Question, Replies, check_endpoints
 from infoagent.evaluation.stress.admission import Admitted, Refusal, admit
+from infoagent.evaluation.stress.inputs_plan import InputsPlan, identity_of, problem_of, row_key
 from infoagent.grading import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
-from infoagent.lm.models import (
-    adapter_prompt,
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load_config,
-    load_tokenizer,
-    resolve,
-)
-from infoagent.lm.prompts import check_template, compressor_ids, end_of_turn_id, predictor_messages, text_ids
+from infoagent.lm.models import load_tokenizer, resolve
+from infoagent.lm.prompts import compressor_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring import continuation_ids
 from infoagent.progress import Progress
 from infoagent.recipes.evaluation import EXTRACTIVE, CompressorSection
-from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.stress import HardInputsRecipe
-from infoagent.types import Compression, InputError, Problem
+from infoagent.types import Compression, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -50,84 +42,10 @@ CRASHES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError
 CASES_FILE = "cases.jsonl"
 
 
-@dataclass(frozen=True)
-class InputsPlan:
-    """Everything that is decided before a model loads. `pair`: labels of the trained compressor and its frozen self."""
-
-    recipe: HardInputsRecipe
-    cases: list[HardCase]
-    compressors: list[CompressorSection]
-    pair: tuple[str, str] | None
-    revisions: dict[str, dict[str, str | None]]
-    """By label: of the base and of the adapter."""
-    contexts: dict[str, int]
-    """By label: tokens that its model holds."""
-
-
-def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
-    """Draw the cases, check names, adapter, prompts and context. Raises InputError with all mistakes; loads no weights."""
-    mistakes: list[str] = []
-    kinds: list[HardKind] = list(HARD_KINDS)
-    if recipe.kinds is not None:
-        check_kinds(recipe.kinds)
-        kinds = [kind for kind in HARD_KINDS if kind in recipe.kinds]
-    compressors, pair = _with_checkpoint(recipe)
-    revisions, contexts = {}, {}
-    for section in compressors:
-        try:
-            check_template(section.prompt.template)
-            if section.model.adapter is not None:
-                check_adapter(section.model.adapter, section.model.name)
-            reference = resolve(section.model.name, section.model.revision)
-            own = context_tokens(load_config(reference))
-            contexts[section.label] = min(own, recipe.context_tokens or own)
-            adapter = None if section.model.adapter is None else adapter_revision(section.model.adapter)
-            revisions[section.label] = {"revision": reference.revision, "adapter_revision": adapter}
-            if section.kind == "lm" and recipe.long == "parts":
-                room_of(
-                    load_tokenizer(reference),
-                    contexts[section.label],
-                    _task(recipe, section, "a question of ten words?"),
-                )
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if recipe.predictor is not None and recipe.predictor.kind == "lm":
-        try:
-            resolve(recipe.predictor.name, recipe.predictor.revision)
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
-    settings = Settings(recipe.seed, recipe.min_words, recipe.max_words, max(contexts.values()), recipe.counterfactuals)
-    cases = make_cases(kinds, recipe.cases, settings)
-    for section in compressors:
-        if section.kind in EXTRACTIVE:
-            check_extractive(section.kind, [_problem(c) for c in cases if c.refusal is None and c.values])
-    return InputsPlan(recipe, cases, compressors, pair, revisions, contexts)
-
-
-def _with_checkpoint(recipe: HardInputsRecipe) -> tuple[list[CompressorSection], tuple[str, str] | None]:
-    """The grid, the trained compressor added; (its label, that of its frozen self)."""
-    grid = recipe.as_evaluation().grid
-    if recipe.checkpoint is None:
-        return grid, None
-    frozen = next(section for section in grid if section.kind == "lm")
-    check_adapter(recipe.checkpoint, frozen.model.name)
-    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
-    if adapter_prompt(recipe.checkpoint) and prompt != frozen.prompt:
-        raise InputError(
-            f"checkpoint: was trained with the prompt {prompt.model_dump()}; give compressor {frozen.label!r} the same prompt"
-        )
-    label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
-    if label in [section.label for section in grid]:
-        raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
-    model = frozen.model.model_copy(update={"adapter": recipe.checkpoint})
-    return [*grid, frozen.model_copy(update={"label": label, "curve": label, "model": model})], (label, frozen.label)
-
-
 def run_inputs(plan: InputsPlan, quiet: bool) -> tuple[list[Row], dict[str, Row]]:
     """Compute what output_dir does not hold yet. Returns (the rows of this plan, {row's key: the reader's reply})."""
     recipe = plan.recipe
+    _check_room(plan)
     check_endpoints(recipe.as_evaluation())
     with only_writer(recipe.output_dir, Shard()):
         records = RecordFile(recipe.output_dir)
@@ -149,15 +67,13 @@ def run_inputs(plan: InputsPlan, quiet: bool) -> tuple[list[Row], dict[str, Row]
         return rows, _read(plan, rows, records, pool, quiet)
 
 
-def row_key(plan: InputsPlan, section: CompressorSection, case: HardCase) -> str:
-    return content_key(
-        kind="stress", case=case.key, compressor=_identity(plan, section), seed=plan.recipe.seed,
-        context_tokens=plan.contexts[section.label], long=plan.recipe.long,
-    )  # fmt: skip
-
-
-def _identity(plan: InputsPlan, section: CompressorSection) -> dict[str, Any]:
-    return {**section.model_dump(exclude={"label", "curve"}), **plan.revisions[section.label]}
+def _check_room(plan: InputsPlan) -> None:
+    """Raise InputError where a context leaves no room for a part of a document beside the longest question."""
+    longest = max((case.query for case in plan.cases), key=len)
+    for section in plan.compressors:
+        if section.kind == "lm" and plan.recipe.long == "parts":
+            tokenizer = load_tokenizer(resolve(section.model.name, section.model.revision))
+            room_of(tokenizer, plan.contexts[section.label], _task(plan.recipe, section, longest))
 
 
 def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, pool: ModelPool, bar: Progress) -> None:
@@ -191,7 +107,7 @@ def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, 
 
 def _written(plan: InputsPlan, section: CompressorSection, cases: Sequence[HardCase], pool: ModelPool) -> list[Row]:
     """A row for each case. A batch that crashes is taken apart, so that a case crashes alone."""
-    about = {"kind": "stress", "compressor": {"label": section.label, **_identity(plan, section)}}
+    about = {"kind": "stress", "compressor": {"label": section.label, **identity_of(plan, section)}}
     rows: list[Row] = []
     for case in cases:
         row: Row = {**about, "case": {"id": case.id, "kind": case.kind, "variant": case.variant}, "case_key": case.key}
@@ -259,7 +175,7 @@ def _texts(
             start, text = time.perf_counter(), case.document
             if section.kind in EXTRACTIVE:
                 text = compress_extractive(
-                    section.kind, _problem(case), sentences=section.sentences, tokens=section.tokens,
+                    section.kind, problem_of(case), sentences=section.sentences, tokens=section.tokens,
                     count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=plan.recipe.seed,
                 )  # fmt: skip
             ids = tuple(text_ids(tokenizer, text))
@@ -293,10 +209,6 @@ def _task(recipe: HardInputsRecipe, section: CompressorSection, query: str) -> C
         query, section.prompt.model_dump(), section.max_tokens, section.temperature, recipe.seed,
         batch_size=recipe.batch_size,
     )  # fmt: skip
-
-
-def _problem(case: HardCase) -> Problem:
-    return Problem(case.id, case.document, case.query, case.id, answer=case.values[0] if case.values else None)
 
 
 def _score(case: HardCase, pack: Sequence[tuple[CompressorSection, Row]], pool: ModelPool) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from infoagent.data.hard_cases import HARD_KINDS, revision
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.stress.failures import FAILURES, failures_of
-from infoagent.evaluation.stress.inputs import InputsPlan
+from infoagent.evaluation.stress.inputs_plan import InputsPlan
 from infoagent.evaluation.verdict import LEVEL, detectable_share, holm, mcnemar
 from infoagent.information import infonce_terms, mean_interval, paired_difference, wilson_interval
 
