@@ -13,6 +13,8 @@ COLUMNS = (
     "condition", "jobs/s", "of capacity", "served/s", "p50 (s)", "p90 (s)", "p95 (s)", "p99 (s)", "first token p50 (s)",
     "in flight", "at the end", "busy", "cached", "failed",
 )  # fmt: skip
+LATE_SECONDS = 0.1
+"""A job that is sent so long after its planned arrival says that this machine, not the server, was slow."""
 Condition = Mapping[str, Any]
 
 
@@ -73,6 +75,11 @@ def notes(conditions: Sequence[Condition]) -> list[str]:
             for name, value in level["latency_seconds"].items():
                 if "refused" in value:
                     found[f"{name}: {value['refused']}"] = None
+            if level["latest_send_seconds"] > LATE_SECONDS:
+                found[
+                    f"{condition['condition']['label']} at {level['wanted_per_second']:.3f} jobs a second: the generator itself "
+                    f"was late by up to {level['latest_send_seconds']:.2f} s, which the latencies hold"
+                ] = None
             growth = level["latency_growth"]
             if level["above_capacity"] == "yes" and growth["measured"] is not None:
                 found[

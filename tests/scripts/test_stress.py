@@ -177,7 +177,7 @@ def test_a_server_that_dies_in_mid_run_keeps_what_was_measured(here, tmp_path):
     ("changed", "messages"),
     [
         ({"documents": 30}, ["documents = 30: records has 10 different ones"]),
-        ({"cost.prices": "{}"}, ["fake"]),
+        ({"compressor.name": "no-such-model-x"}, ["model 'no-such-model-x'"]),
         ({"cost.prices": "{fake: {input: 90000, output: 1}}"}, ["spending_limit_usd = 5: this plan may cost"]),
         ({"compressor.api_key_env": "NO_SUCH_KEY", "documents": 30}, ["documents = 30", "NO_SUCH_KEY: is not set"]),
         ({"conditions": "[{label: a, prefix_cache: 0}]"}, ["prefix_cache is the local server's"]),
