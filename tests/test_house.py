@@ -30,19 +30,11 @@ MAY_IMPORT = {
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {
-        "audit",
-        "baselines",
-        "lm",
-        "data",
-        "information",
-        "rate_distortion",
-        "mirror",
-        "structured",
-        "tracking",
-    }
+    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "load", "mirror", "structured",
+                   "tracking"}  # fmt: skip
     | BASE,
     "doctor": {"lm", "mirror", "types"},
+    "load": {"information", "lm", "types"},
 }
 PURE = (
     "types",
@@ -57,6 +49,7 @@ PURE = (
     "store",
     "baselines",
     "logs",
+    "load",
     "progress",
     "structured",
 )

@@ -29,6 +29,16 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
+_DENIAL = re.compile(
+    r"\b(?:(?:is|are|was|were|has|have|been|be)(?: not|n't) (?:been )?(?:stated|mentioned|given|provided|specified|available|known"
+    r"|found|contained|included|disclosed|described|recorded|listed|indicated|reported|in the \w+)"
+    r"|(?:do|does|did)(?: not|n't) (?:say|state|mention|give|provide|specify|contain|include|tell|indicate|list|answer|report)"
+    r"|not (?:stated|mentioned|given|provided|specified|available|known|found|recorded|listed|indicated)"
+    r"|no (?:information|mention|answer|data|record|details?|indication)\b|can ?not be (?:determined|answered|known|inferred|found)"
+    r"|unknown|unanswerable|unspecified|n/a)\b",
+    re.IGNORECASE,
+)
+
 
 class Unreadable(Exception):
     """The reply gives no answer, or more than one; the message says which."""
@@ -72,6 +82,11 @@ def gives_up(text: str) -> bool:
     """Whether `text` begins by saying that there is no answer."""
     plain = " ".join(text.replace("’", "'").strip(" .!\"'*_()[]").split())
     return _NO_ANSWER.match(plain) is not None
+
+
+def denies(text: str) -> bool:
+    """Whether `text` says anywhere that something is not stated, known or to be found, in English."""
+    return _DENIAL.search(" ".join(text.replace("’", "'").split())) is not None
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

@@ -6,7 +6,13 @@ est = estimate_mi(log_probs, source)        # (C, K) nats, (C,) ints
 from infoagent.information.calibration import Calibration, fit_beta, require_held_out
 from infoagent.information.chain import Chain, Term, estimate_chain
 from infoagent.information.estimators import MIEstimate, estimate_mi, infonce_terms
-from infoagent.information.intervals import detectable_difference, documents_needed, mean_interval, paired_difference
+from infoagent.information.intervals import (
+    detectable_difference,
+    documents_needed,
+    mean_interval,
+    paired_difference,
+    wilson_interval,
+)
 from infoagent.information.jackknife import jackknife_interval
 from infoagent.information.stratified import Strata, StratifiedEstimate, draw_strata, estimate_stratified
 from infoagent.information.tokens import TokenInformation, TokenSummary, summarize_tokens, token_information
@@ -34,4 +40,5 @@ __all__ = [
     "require_held_out",
     "summarize_tokens",
     "token_information",
+    "wilson_interval",
 ]

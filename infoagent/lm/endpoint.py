@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -37,7 +36,6 @@ USELESS_RETRIES = 2
 """Of replies that are paid for and hold no text, however many retries are allowed for the rest."""
 CONNECT_SECONDS = 10.0
 POLL_SECONDS = 0.02
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
@@ -275,14 +273,13 @@ class Endpoint:
         settings = self.settings
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         connect = min(CONNECT_SECONDS, 0.9 * settings.timeout_seconds)  # sooner than the deadline, to be told from it
-        parts = urlsplit(settings.url)
         return httpx.AsyncClient(
             headers=headers,
-            verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
+            verify=settings.is_encrypted,  # reading the certificates takes longer than many a request without them
             timeout=httpx.Timeout(settings.timeout_seconds, connect=connect),
             limits=httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
             transport=self.transport,
-            trust_env=parts.hostname not in LOOPBACK,
+            trust_env=not settings.is_local,
         )
 
 

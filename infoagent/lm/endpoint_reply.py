@@ -92,11 +92,11 @@ def read_response(
         return upper, Refusal("not JSON", f"the reply is no JSON: {one_line(text, key) or 'an empty body'}", again=True)
     choice = _first_choice(data)
     if choice is None:
-        paid = _counted(data) or upper
+        paid = counted(data) or upper
         return paid, Refusal("no choices", f"the reply holds no choices: {one_line(text, key)}", again=True)
     message = choice["message"]
     written, finish = _text_of(message), str(choice.get("finish_reason") or "unknown")
-    paid = _counted(data) or _estimate(written, upper)
+    paid = counted(data) or _estimate(written, upper)
     if written.strip():
         model = str(data.get("model") or asked_model)
         return paid, Answer(written, finish, model, _thought_of(message), _thinking_tokens(data))
@@ -149,7 +149,7 @@ def _thinking_tokens(data: Any) -> int | None:
     return _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
 
 
-def _counted(data: Any) -> Usage | None:
+def counted(data: Any) -> Usage | None:
     """The server's own count; None where it gives none that can be read."""
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):

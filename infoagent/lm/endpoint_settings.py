@@ -13,6 +13,7 @@ Chat = list[dict[str, str]]
 
 LENGTH_LIMITS = ("max_tokens", "max_completion_tokens")
 RESERVED = ("model", "messages", "stream", "n")
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,15 @@ class EndpointSettings:
     @property
     def url(self) -> str:
         return self.base_url.rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, where no proxy is asked."""
+        return urlsplit(self.base_url).hostname in LOOPBACK
+
+    @property
+    def is_encrypted(self) -> bool:
+        return urlsplit(self.base_url).scheme == "https"
 
     def body(self, chat: Chat, seed: int | None) -> dict[str, Any]:
         """The request's body; `seed` None takes the settings'."""

@@ -9,17 +9,20 @@ from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.shannon import ShannonRecipe
+from infoagent.recipes.stress import HardInputsRecipe, LoadRecipe
 from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
-    "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
-    "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe", "SweepFile", "recipe_schema",
+    "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe",
+    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe",
+    "SweepFile", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
     "train/grpo.py": GRPORecipe, "train/sft.py": SFTRecipe, "train/dpo.py": DPORecipe,
     "train/shannon.py": ShannonRecipe,
     "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
+    "eval/stress.py load": LoadRecipe, "eval/stress.py inputs": HardInputsRecipe,
     "infoagent sweep": SweepFile,
 }  # fmt: skip
 
