@@ -24,12 +24,14 @@ MAY_IMPORT = {
     "data": {"types", "config"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
+    "search": {"types", "data", "baselines", "lm", "store"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
+    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking", "search"}
+    | BASE,
     "doctor": {"lm", "mirror", "types"},
 }
 PURE = (
@@ -44,6 +46,7 @@ PURE = (
     "data",
     "store",
     "baselines",
+    "search",
     "logs",
     "progress",
 )

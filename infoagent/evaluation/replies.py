@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from infoagent.costs import price_of
 from infoagent.evaluation.compressing import flops_fields
@@ -21,9 +21,20 @@ from infoagent.lm.prompts import chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.evaluation import PredictorSection
+from infoagent.recipes.sections import CostSection
 from infoagent.types import InputError
 
 Chat = list[dict[str, str]]
+
+
+class Paying(Protocol):
+    """A recipe with endpoints: what they cost, and how much may be spent."""
+
+    @property
+    def cost(self) -> CostSection: ...
+
+    @property
+    def spending_limit_usd(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ def predictor_identity(section: PredictorSection) -> dict[str, Any]:
     return {"kind": section.kind, **who, "mode": section.how, "template": section.template, **how}
 
 
-def endpoint_of(section: PredictorSection, recipe: EvaluationRecipe, budget: SpendingLimit | None) -> Endpoint:
+def endpoint_of(section: PredictorSection, recipe: Paying, budget: SpendingLimit | None) -> Endpoint:
     """The client of a predictor. Raises InputError for a model without a price."""
     assert section.endpoint is not None
     price = price_of(section.name, section.provider, recipe.cost.prices)
@@ -68,9 +79,14 @@ def endpoint_of(section: PredictorSection, recipe: EvaluationRecipe, budget: Spe
 
 
 def check_endpoints(recipe: EvaluationRecipe) -> None:
+    """As `check_asked`, for the predictors and the judge of a grid."""
+    check_asked([*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])], recipe)
+
+
+def check_asked(sections: Sequence[PredictorSection], recipe: Paying) -> None:
     """Before anything is computed: key, address, model and price of every endpoint. Raises InputError, a line each."""
     mistakes: list[str] = []
-    for section in [*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
+    for section in sections:
         if section.kind != "endpoint":
             continue
         try:
@@ -84,7 +100,7 @@ def check_endpoints(recipe: EvaluationRecipe) -> None:
 class Replies:
     """Asks what was not asked before, and keeps every reply as it comes."""
 
-    def __init__(self, recipe: EvaluationRecipe, records: RecordFile, pool: ModelPool, processes: int = 1) -> None:
+    def __init__(self, recipe: Paying, records: RecordFile, pool: ModelPool, processes: int = 1) -> None:
         self.recipe = recipe
         self.records = records
         self.pool = pool
