@@ -15,11 +15,11 @@ import numpy as np
 
 from infoagent.data.record_templates import Fact
 from infoagent.data.records import Record, make_known_problem
-from infoagent.data.schema import TEXT, ListOf, Maybe, Mistakes
+from infoagent.data.schema import TEXT, ListOf, Maybe, Mistakes, Schema
 from infoagent.types import InputError
 
 FIELDS = ("id", "task", "reference", "facts")
-ROW = {"id": TEXT, "task": TEXT, "reference": Maybe(TEXT), "facts": Maybe(ListOf(TEXT, least=1))}
+ROW: dict[str, Schema] = {"id": TEXT, "task": TEXT, "reference": Maybe(TEXT), "facts": Maybe(ListOf(TEXT, least=1))}
 
 
 @dataclass(frozen=True)

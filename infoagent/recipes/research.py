@@ -22,6 +22,8 @@ from infoagent.recipes.sections import (
     plain_address,
 )
 
+JUDGE_TOKENS = 120
+"""Of the JSON object that a judge in mode generation replies."""
 Dimension = Literal["comprehensiveness", "depth", "instruction following", "readability"]
 
 
@@ -127,11 +129,11 @@ class SystemSection(CompressorSection):
     @property
     def writer(self) -> PredictorSection:
         """Of an `lm`: who writes the compressions."""
-        where = "endpoint" if self.endpoint is not None else "vllm" if self.engine == "vllm" else "lm"
+        kind: Literal["lm", "vllm", "endpoint"] = "vllm" if self.engine == "vllm" else "lm"
         return PredictorSection(
-            **self.model.model_dump(), kind=where, mode="generation", max_tokens=self.max_tokens,
-            temperature=self.temperature, endpoint=self.endpoint, provider=self.provider,
-        )  # type: ignore[arg-type]  # fmt: skip
+            **self.model.model_dump(), kind="endpoint" if self.endpoint is not None else kind, mode="generation",
+            max_tokens=self.max_tokens, temperature=self.temperature, endpoint=self.endpoint, provider=self.provider,
+        )  # fmt: skip
 
 
 class JudgeSection(Section):
@@ -148,7 +150,11 @@ class JudgeSection(Section):
     """Whether a cited source says the sentence: by its words, numbers and names, or asked of the judge."""
 
     @model_validator(mode="after")
-    def _weights(self) -> JudgeSection:
+    def _possible(self) -> JudgeSection:
+        if self.model.how == "generation" and self.model.max_tokens < JUDGE_TOKENS:
+            raise ValueError(
+                f"model.max_tokens {self.model.max_tokens}: the scores of both reports take up to {JUDGE_TOKENS} tokens; raise it"
+            )
         if not sum(self.weights.values()) > 0:
             raise ValueError("weights: at least one must be above 0")
         return self
@@ -187,7 +193,7 @@ class ResearchRecipe(Section):
     """Endpoints and web APIs are asked until this much was spent in output_dir, earlier runs included; then the run
     stops, and goes on where it was when it is called again with a higher limit."""
     seed: Seed = 0
-    """Draws the built tasks and the replies."""
+    """Of the replies that are drawn; the corpus and built tasks follow search.corpus.data.seed."""
     tracking: TrackingSection = TrackingSection(wandb="disabled")
     cost: CostSection = CostSection()
 

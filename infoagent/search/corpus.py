@@ -11,11 +11,11 @@ from typing import Any
 from infoagent.baselines.ranking import BM25
 from infoagent.data.own import read_texts
 from infoagent.data.registry import load_data
-from infoagent.data.schema import STRING, TEXT, Maybe, Mistakes
+from infoagent.data.schema import STRING, TEXT, Maybe, Mistakes, Schema
 from infoagent.search.sources import SearchFailed, Source
 from infoagent.types import InputError
 
-ROW = {"id": TEXT, "text": TEXT, "title": Maybe(TEXT), "address": Maybe(STRING)}
+ROW: dict[str, Schema] = {"id": TEXT, "text": TEXT, "title": Maybe(TEXT), "address": Maybe(STRING)}
 TITLE_CHARACTERS = 80
 SHORTEST_PASSAGE_WORDS = 5
 """Of a folder's passages: a rest of a file below that is left out."""
@@ -91,6 +91,7 @@ def corpus_of_file(path: str) -> Corpus:
         try:
             row = json.loads(line)
         except ValueError as error:
+            mistakes.rows += 1
             mistakes.add(where, [f"not valid JSON: {error}"])
             continue
         if mistakes.fit(where, row, ROW) and mistakes.unique(where, "id", row["id"]):

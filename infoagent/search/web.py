@@ -71,7 +71,8 @@ class Web:
     def search(self, query: str, count: int) -> list[Source]:
         url, key = self.settings.search_url, self._key(self.settings.search_key_env, self.settings.search_url)
         headers = {"Accept": "application/json"} | ({} if key is None else {"X-Subscription-Token": key})
-        usd, asked = self.usd_per_search, {"q": query, "count": min(count, MOST_RESULTS)}
+        usd = self.usd_per_search
+        asked: dict[str, str | int] = {"q": query, "count": min(count, MOST_RESULTS)}
         body = _json(self.wire.get(url, asked, headers, key, usd), usd)
         web = body.get("web") if isinstance(body, dict) else None
         results = web.get("results") if isinstance(web, dict) else None
@@ -79,7 +80,7 @@ class Web:
             return []
         if not isinstance(results, list):
             raise SearchFailed("not a search", f"{url}: the response holds no web.results", usd)
-        found = {}
+        found: dict[str, Source] = {}
         for result in results:
             if isinstance(result, dict) and isinstance(result.get("url"), str) and result["url"].startswith("http"):
                 address = result["url"]

@@ -8,7 +8,7 @@ nearly all. What it cannot see is a wrong relation between right words, and a ne
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from infoagent.audit.measures import unknown_words
@@ -37,8 +37,8 @@ class CitedSentence:
         return len(self.numbers) - len(self.valid)
 
 
-def cited_sentences(report: str, sources: int) -> list[CitedSentence]:
-    """All sentences of a report with words in them, in order; `sources` is how many there were to cite."""
+def cited_sentences(report: str, shown: Collection[int]) -> list[CitedSentence]:
+    """All sentences of a report with words in them, in order; `shown` are the numbers of the sources it was written from."""
     found = []
     for line in report.splitlines():
         # a mark behind the full stop belongs to the sentence before it
@@ -47,7 +47,7 @@ def cited_sentences(report: str, sources: int) -> list[CitedSentence]:
             if not any(c.isalpha() for c in text):
                 continue
             numbers = tuple(dict.fromkeys(n for mark in _MARK.findall(sentence) for n in _numbers(mark)))
-            found.append(CitedSentence(text, numbers, tuple(n for n in numbers if 1 <= n <= sources)))
+            found.append(CitedSentence(text, numbers, tuple(n for n in numbers if n in shown)))
     return found
 
 
