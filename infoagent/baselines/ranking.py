@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -48,6 +49,7 @@ class BM25:
         # imported late: a third of a second that only this order needs
         import bm25s
 
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import shows everything
         self._texts = len(texts)
         words = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
         self._index = bm25s.BM25() if any(words) else None

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, generation_flops, price_of
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, Architecture, generation_flops, price_of
+from infoagent.costs.known import known_architecture
 from infoagent.data.research import ResearchTask
 from infoagent.evaluation.research.preparing import open_search, tasks_of
 from infoagent.lm.research_prompts import SCORES
@@ -30,7 +31,7 @@ FREE_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Stage:
-    """A line of the plan; `gflop` None: the configuration of its model is not on this machine."""
+    """A line of the plan; `seconds` None: nobody knows the sizes of its model."""
 
     name: str
     who: str
@@ -54,11 +55,11 @@ def describe_research(recipe: ResearchRecipe, systems: Sequence[SystemSection]) 
         lines.append(
             f"{s.name:<10}{s.who[:32]:<34}{s.calls:>10,.0f}{s.tokens_in:>14,.0f}{s.tokens_out:>12,.0f}{s.usd:>10.2f}{seconds:>11}"
         )
-    seconds = sum(s.seconds or 0.0 for s in stages)
+    total = sum(s.seconds or 0.0 for s in stages)
     usd = sum(s.usd for s in stages)
     lines.append(
-        f"in all: {usd:.2f} $ for others, limit {recipe.spending_limit_usd:.2f} $; {seconds:,.0f} s; this machine "
-        f"{seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
+        f"in all: {usd:.2f} $ for others, limit {recipe.spending_limit_usd:.2f} $; {total:,.0f} s; this machine "
+        f"{total / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
     )
     lines.append(
         f"assumed: {recipe.cost.gflops_per_second:,.0f} GFLOP/s here (cost.gflops_per_second); endpoints begin after "
@@ -139,10 +140,14 @@ def _written(
         # one call at a time: a price may rise with the length of a prompt
         usd = calls * price_of(section.name, section.provider, recipe.cost.prices).usd(int(read), 0, int(written))
         seconds = calls * (ENDPOINT_SECONDS + written / ENDPOINT_TOKENS_PER_SECOND) / section.endpoint.concurrency
-    elif (architecture := architecture_of(section.name, section.revision)) is not None:
+    elif (architecture := _sizes(section)) is not None:
         gflop = calls * generation_flops(architecture, int(read), int(written)).total / 1e9
         seconds = gflop / recipe.cost.gflops_per_second
     return Stage(name, who, calls, calls * read, calls * written, usd, seconds)
+
+
+def _sizes(section: PredictorSection) -> Architecture | None:
+    return architecture_of(section.name, section.revision) or known_architecture(section.name)
 
 
 def _tasks(recipe: ResearchRecipe) -> tuple[int, float]:

@@ -52,7 +52,7 @@ def prepare(recipe: ResearchRecipe) -> Prepared:
         lambda: tasks.extend(tasks_of(recipe)),
         search,
         lambda: systems.extend(systems_of(recipe)),
-        *(lambda s=section: _check_model(s) for section in recipe.asked),  # type: ignore[misc]
+        *(lambda s=section: _check_model(s) for section in recipe.asked),
     ]
     for step in steps:
         try:

@@ -82,7 +82,8 @@ def _system(label: str, rows: Sequence[Row]) -> dict[str, Any]:
     for name, value in QUANTITIES.items():
         known = [(found, row["task_id"]) for row in good if (found := value(row)) is not None]
         if known:
-            values[name] = {**vars(mean_interval(*zip(*known, strict=True))), "reports": len(known)}
+            numbers, tasks = zip(*known, strict=True)
+            values[name] = {**vars(mean_interval(numbers, tasks)), "reports": len(known)}
     judged = [row["rubric"] for row in good if "rubric" in row]
     return {
         "label": label,
