@@ -44,7 +44,7 @@ TEMPLATES = {
     ),
 }
 
-_LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.):]\s*|[qQ]uery\s*\d*\s*:\s*)+")
+_LIST_MARK = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.):](?!\d)\s*|[qQ]uery\s*\d*\s*:\s*)+")
 _FRAME = " \t\"'“”‘’`*"
 
 

@@ -96,7 +96,9 @@ class LiveWire:
             verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
             trust_env=parts.hostname not in LOOPBACK,
         )
-        with client, client.stream("GET", url, params=dict(parameters), headers=dict(headers)) as response:
+        # no parameters at all: an empty set would take the query out of an address that has one
+        asked = dict(parameters) or None
+        with client, client.stream("GET", url, params=asked, headers=dict(headers)) as response:
             parts_read = []
             for part in response.iter_bytes():
                 parts_read.append(part)
