@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.evaluation.research.preparing import prepare
     from infoagent.evaluation.research.session import run_research
+    from infoagent.evaluation.research.summary import metrics
     from infoagent.reporting import research as shown
     from infoagent.reporting.tables import as_text
     from infoagent.tracking import Tracker, wandb_mode
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
     tracker = Tracker.of(recipe, "eval")
     for step, system in enumerate(found["systems"]):
-        tracker.log(step, {f"research/{name}": finding["value"] for name, finding in system["values"].items()})
+        tracker.log(step, metrics(system))
     tracker.finish()
 
     print(f"{found['tasks']} tasks × {found['runs']} runs; means over tasks ± half of the 95 % interval")

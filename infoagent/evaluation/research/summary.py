@@ -125,5 +125,20 @@ def _comparison(one: str, other: str, by_system: Mapping[str, Sequence[Row]]) ->
     return {"system": one, "against": other, "pairs": len(both), "values": values, "cost_share": shares}
 
 
+def metrics(system: Mapping[str, Any]) -> dict[str, float]:
+    """One system's summary under the house's names, for tracking."""
+    names = {
+        "rubric/final": "rubric",
+        "facts/report": "facts",
+        "facts/notes": "facts_in_notes",
+        "citations/supported": "supported",
+    }
+    line = {
+        f"research/{name}": system["values"][key]["value"] for key, name in names.items() if key in system["values"]
+    }
+    total = system["cost"].get("total", {})
+    return line | {f"research/{key}": total[key] for key in ("usd", "gflops") if key in total}
+
+
 def _good(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["status"] == "ok"]
