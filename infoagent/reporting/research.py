@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, MARKERS, PALETTE, new_figure, scale_tokens, shown
+from infoagent.reporting.plots import MARKERS, PALETTE, legend_below, new_grid, scale_tokens, shown
 
 Found = Mapping[str, Any]
 
 QUALITIES = (
     ("facts/report", "asked facts in the report (%)", 100.0),
-    ("rubric/final", "score against the reference (0.5: as good)", 1.0),
+    ("rubric/final", "score, report / (report + reference)", 1.0),
 )
 COSTS = (("gflops", "GFLOP a report on this machine"), ("usd", "USD a report to others"))
 
@@ -104,44 +104,51 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def save_quality_cost(found: Found, path: str | Path) -> bool:
-    """Each quality against each cost that was spent, with 95 % intervals over tasks, to .svg or .png. False, and no file,
-    where there is nothing to draw."""
-    panels = [
-        (quality, cost)
-        for quality in QUALITIES
-        for cost in COSTS
-        if any(quality[0] in s["values"] and s["cost"].get("total", {}).get(cost[0], 0.0) > 0 for s in found["systems"])
-    ]
-    if not panels:
+    """A panel for each quality (rows) and each cost that was spent (columns), with 95 % intervals over tasks, to .svg or
+    .png. False, and no file, where there is nothing to draw."""
+    rows = [q for q in QUALITIES if any(q[0] in s["values"] for s in found["systems"])]
+    columns = [c for c in COSTS if any(_total(s, c[0]) for s in found["systems"])]
+    if not rows or not columns:
         return False
     from matplotlib import pyplot as plt
 
-    figure, axes = new_figure(5.6 * len(panels), 4.2, panels=len(panels))
-    for axis, ((quality, title, factor), (unit, cost_title)) in zip(axes, panels, strict=True):
-        spent = []
-        for place, system in enumerate(found["systems"]):
-            cost = system["cost"].get("total", {}).get(unit)
-            if quality not in system["values"] or cost is None:
-                continue
-            value = {k: factor * system["values"][quality][k] for k in ("value", "low", "high")}
-            error = (
-                None
-                if math.isnan(value["low"])
-                else [[value["value"] - value["low"]], [value["high"] - value["value"]]]
-            )
-            colour = PALETTE[place % len(PALETTE)]
-            axis.errorbar(cost, value["value"], yerr=error, fmt=MARKERS[place % len(MARKERS)], color=colour, markersize=6,
-                          elinewidth=0.8, capsize=3)  # fmt: skip
-            axis.annotate(shown(system["label"]), (cost, value["value"]), (6, 5), textcoords="offset points", fontsize=8,
-                          color=INK)  # fmt: skip
-            spent.append(cost)
-        scale_tokens(axis, spent)
-        axis.margins(x=0.18)
-        axis.set_xlabel(cost_title)
-        axis.set_ylabel(title)
+    figure, grid = new_grid(5.4 * len(columns), 3.4 * len(rows), len(rows), len(columns))
+    for axes, (quality, title, factor) in zip(grid, rows, strict=True):
+        for axis, (unit, cost_title) in zip(axes, columns, strict=True):
+            _panel(axis, found["systems"], quality, unit, factor)
+            axis.set_xlabel(cost_title)
+            axis.set_ylabel(title)
+    legend_below(figure, [axis for axes in grid for axis in axes])
     figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
     plt.close(figure)
     return True
+
+
+def _panel(axis: Any, systems: Sequence[Mapping[str, Any]], quality: str, unit: str, factor: float) -> None:
+    spent = []
+    for place, system in enumerate(systems):
+        cost = _total(system, unit)
+        if quality not in system["values"] or cost is None:
+            continue
+        value, low, high = (factor * system["values"][quality][key] for key in ("value", "low", "high"))
+        error = None if math.isnan(low) else [[value - low], [high - value]]
+        axis.errorbar(
+            cost, value, yerr=error, fmt=MARKERS[place % len(MARKERS)], color=PALETTE[place % len(PALETTE)], markersize=6,
+            elinewidth=0.8, capsize=3, label=shown(system["label"]),
+        )  # fmt: skip
+        spent.append(cost)
+    if spent and max(spent) > 0:
+        scale_tokens(axis, spent)
+        if min(spent) == 0:
+            axis.set_xlim(left=-0.04 * max(spent))
+        elif axis.get_xscale() == "linear":
+            axis.locator_params(axis="x", nbins=5)
+
+
+def _total(system: Mapping[str, Any], unit: str) -> float | None:
+    """Mean of a report, judge aside; None where it is not known."""
+    found: float | None = system["cost"].get("total", {}).get(unit)
+    return found
 
 
 def _cell(values: Mapping[str, Any], name: str, factor: float, digits: int) -> str:
