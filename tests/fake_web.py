@@ -5,6 +5,7 @@ with FakeWeb({"http://a.example/": "text of a"}, faults={"/search": [429, 200]})
 """
 
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -66,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self.send(fault, "as told")
         if is_search:
             query = parse_qs(parts.query)
-            words = set(query["q"][0].lower().split())
+            words = set(re.findall(r"[\w-]+", query["q"][0].lower()))
             found = [a for a, text in web.pages.items() if words & set(text.lower().split())][: int(query["count"][0])]
             body = {"web": {"results": [{"title": f"title of {a}", "url": a, "description": ""} for a in found]}}
             if not found:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from fake_server import FakeServer, hang, ok, status
+from fake_web import FakeWeb
 
 from infoagent.data.research import ResearchTask
 from infoagent.evaluation.records import RecordFile
@@ -332,6 +333,40 @@ def test_a_local_model_judges_by_likelihood_and_a_prompt_beyond_its_context_is_a
     row = reports(tmp_path / "long")["t9", "whole"]
     assert (row["status"], row["rubric"]["cause"]) == ("ok", "context")
     assert "holds 4096 tokens" in row["rubric"]["error"]
+
+
+def test_a_recorded_web_run_is_repeated_without_network_and_key(tmp_path, monkeypatch):
+    pages = {f"http://{name}.example/?q={name}": text for name, text in PAGES.items() if name in ("ants", "bees")}
+    tasks = tmp_path / "tasks.jsonl"
+    tasks.write_text(json.dumps({"id": "t1", "task": "Write on ants and bees."}))
+    monkeypatch.setenv("FAKE_WEB_KEY", "a-secret")
+
+    def web(**more):
+        keys = {"search_key_env": "FAKE_WEB_KEY", "reader_key_env": "FAKE_WEB_KEY"}
+        return {"web": {**keys, "responses": str(tmp_path / "web.jsonl"), "usd_per_search": 1.0, "retries": 0, **more}}
+
+    def go(server, out, search):
+        made = recipe(server, tmp_path / out, search=search, tasks={"path": str(tasks)})
+        return run_research(made, prepare(made), quiet=True), reports(tmp_path / out)
+
+    with FakeServer(model) as server:
+        with FakeWeb(pages, key="a-secret", faults={"http://bees.example/?q=bees": [404]}) as fake:
+            addresses = {"search_url": fake.search_url, "reader_url": fake.reader_url}
+            live, first = go(server, "live", web(**addresses))
+            asked = len(fake.asked)
+        monkeypatch.delenv("FAKE_WEB_KEY")
+        replayed, second = go(server, "again", web(**addresses, replay=True))
+    assert asked == len(fake.asked) == 4  # two searches, two pages, and nothing after the server was gone
+    assert "a-secret" not in (tmp_path / "web.jsonl").read_text()
+    for rows in (first, second):
+        row = rows["t1", "compressed"]
+        assert [s["address"] for s in row["sources"]] == ["http://ants.example/?q=ants"]
+        assert [(p["address"], p["cause"]) for p in row["failed_pages"]] == [
+            ("http://bees.example/?q=bees", "http 404")
+        ]
+        assert row["notes"] == {"1": "Ants have 11 eyes."}
+    assert first["t1", "whole"]["report"] == second["t1", "whole"]["report"]
+    assert live["paid_usd"] - replayed["paid_usd"] == pytest.approx(2.0)
 
 
 def test_everything_wrong_is_said_before_anything_is_asked(tmp_path, monkeypatch):

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from conftest import ROOT, run_script
 from fake_server import FakeServer, ok
-from fake_web import FakeWeb
 from tiny import save_adapter
 
 from infoagent.store import read_jsonl
@@ -51,13 +50,13 @@ def recipe(tiny_dir, tmp_path):
                 "name": "fake", "kind": "endpoint", "max_tokens": 2000, "temperature": 0.7,
                 "endpoint": {"base_url": url, "api_key_env": "FAKE_KEY", "retries": 1, "backoff_seconds": 0.01},
             },
-            "queries": 4, "sources": 2, "source_characters": 400, "runs": 2,
+            "queries": 4, "sources": 2, "source_characters": 300, "runs": 2,
             "systems": [
                 {"label": "whole", "kind": "full-document", "model": model},
                 {"label": "lead", "kind": "lead", "sentences": 1, "model": model},
                 {"label": "frozen", "model": model, "max_tokens": 8},
             ],
-            "judge": {"model": model, "weights": {"depth": 1.0, "readability": 1.0}},
+            "judge": {"model": model, "weights": {"depth": 1.0}},
             "cost": {"prices": {"fake": {"input": 1.0, "output": 2.0}}},
             **more,
         }  # fmt: skip
@@ -93,11 +92,6 @@ def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_pa
         assert done.returncode == 0, done.stderr
         # a plan, and a report of each of 4 systems, for 3 tasks and 2 runs; what was under way at the kill is asked again
         assert 6 * 5 <= len(server.requests) <= 6 * 5 + 4
-        asked = len(server.requests)
-        again = run(made, f"checkpoint={adapter}")
-        assert again.returncode == 0, again.stderr
-        assert len(server.requests) == asked
-        assert again.stdout == done.stdout
     found = json.loads((out / "deep_research.json").read_text())
     systems = {s["label"]: s for s in found["systems"]}
     trained = f"trained {tmp_path.name}/adapter"
@@ -121,41 +115,6 @@ def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_pa
     assert "| whole | 6 |" in (out / "tables.md").read_text()
     assert "whole" in done.stdout
     assert KEY not in "".join(f.read_text() for f in out.iterdir() if f.is_file())
-
-
-def test_a_recorded_web_run_is_repeated_without_network_and_key(recipe, tmp_path):
-    pages = {f"http://{n}.example/": f"ants eat {n} 00{n} leaves a day in May" for n in range(3)}
-    tasks = tmp_path / "tasks.jsonl"
-    tasks.write_text(
-        json.dumps({"id": "a", "task": "Write on leaves.\nants: How many leaves?", "facts": ["000 leaves"]})
-    )
-    more = {"tasks": {"path": str(tasks)}, "runs": 1}
-    web = {"search_key_env": "FAKE_KEY", "reader_key_env": "FAKE_KEY", "responses": str(tmp_path / "responses.jsonl")}
-    with FakeServer(planner_and_reporter) as server:
-        with FakeWeb(pages, key=KEY, faults={"http://1.example/": [404]}) as fake:
-            addresses = {"search_url": fake.search_url, "reader_url": fake.reader_url}
-            made = recipe(server.url, **more, search={"web": {**web, **addresses}})
-            done = run(made)
-            assert done.returncode == 0, done.stderr
-        first = read_jsonl(tmp_path / "out" / "reports.jsonl")
-        assert KEY not in (tmp_path / "responses.jsonl").read_text()
-        made = recipe(
-            server.url, **more, output_dir=str(tmp_path / "again"),
-            search={"web": {**web, **addresses, "search_key_env": "NO_SUCH_KEY", "replay": True}},
-        )  # fmt: skip
-        done = run(made)
-        assert done.returncode == 0, done.stderr
-    second = read_jsonl(tmp_path / "again" / "reports.jsonl")
-    assert len(first) == 3
-    for one, other in zip(first, second, strict=True):
-        for row in (one, other):
-            assert [s["address"] for s in row["sources"]] == ["http://0.example/"]
-            assert [(p["address"], p["cause"]) for p in row["failed_pages"]] == [("http://1.example/", "http 404")]
-        assert (one["queries"], one["report"], one.get("notes")) == (
-            other["queries"],
-            other["report"],
-            other.get("notes"),
-        )
 
 
 def test_a_dry_run_prices_every_stage_without_torch_network_and_keys(tmp_path):
