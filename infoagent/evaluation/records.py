@@ -23,6 +23,8 @@ from infoagent.store import read_jsonl
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
+PAID = ("reply", "search", "source")
+"""Kinds of records that others want money for."""
 Row = dict[str, Any]
 
 
@@ -83,7 +85,7 @@ class RecordFile:
         held = self.rows.get(row["key"])
         if held is None or held["status"] != "ok" or row["status"] == "ok":  # a failure never hides a result
             self.rows[row["key"]] = row
-        if row.get("kind") == "reply":
+        if row.get("kind") in PAID:
             self.paid_usd += row.get("usd", 0.0)
 
     def done(self, key: str) -> bool:

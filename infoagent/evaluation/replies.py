@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from infoagent.costs import price_of
 from infoagent.evaluation.costing import flops_fields
@@ -23,9 +23,20 @@ from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
+from infoagent.recipes.sections import CostSection
 from infoagent.types import InputError
 
 Chat = list[dict[str, str]]
+
+
+class Paying(Protocol):
+    """A recipe with endpoints: what they cost, and how much may be spent."""
+
+    @property
+    def cost(self) -> CostSection: ...
+
+    @property
+    def spending_limit_usd(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ def predictor_identity(section: PredictorSection) -> dict[str, Any]:
     return {"kind": section.kind, **who, "mode": section.how, "template": section.template, **how}
 
 
-def endpoint_of(section: PredictorSection, recipe: EvaluationRecipe, budget: SpendingLimit | None) -> Endpoint:
+def endpoint_of(section: PredictorSection, recipe: Paying, budget: SpendingLimit | None) -> Endpoint:
     """The client of a predictor. Raises InputError for a model without a price."""
     assert section.endpoint is not None
     price = price_of(section.name, section.provider, recipe.cost.prices)
@@ -102,10 +113,15 @@ def endpoint_of(section: PredictorSection, recipe: EvaluationRecipe, budget: Spe
 
 
 def check_endpoints(recipe: EvaluationRecipe) -> None:
+    """As `check_asked`, for the compressors, the predictors and the judge of a grid."""
+    writers = [writer_section(c) for c in recipe.grid if c.kind == "endpoint"]
+    check_asked([*writers, *recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])], recipe)
+
+
+def check_asked(sections: Sequence[PredictorSection], recipe: Paying) -> None:
     """Before anything is computed: key, address, model and price of every endpoint. Raises InputError, a line each."""
     mistakes: list[str] = []
-    writers = [writer_section(c) for c in recipe.grid if c.kind == "endpoint"]
-    for section in [*writers, *recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
+    for section in sections:
         if section.kind != "endpoint":
             continue
         try:
@@ -119,7 +135,7 @@ def check_endpoints(recipe: EvaluationRecipe) -> None:
 class Replies:
     """Asks what was not asked before, and keeps every reply as it comes."""
 
-    def __init__(self, recipe: EvaluationRecipe, records: RecordFile, pool: ModelPool, processes: int = 1) -> None:
+    def __init__(self, recipe: Paying, records: RecordFile, pool: ModelPool, processes: int = 1) -> None:
         self.recipe = recipe
         self.records = records
         self.pool = pool

@@ -84,16 +84,20 @@ class EndpointSettings:
 
 
 def read_key(settings: EndpointSettings) -> str | None:
-    """The key, None for a server without. Raises InputError where there is none, or none that a header can hold; never
-    shows it."""
-    name = settings.api_key_env
+    """The key of an endpoint, None for a server without. Raises InputError as `key_from` does."""
+    return key_from(settings.api_key_env, settings.url)
+
+
+def key_from(name: str | None, url: str) -> str | None:
+    """The key of `url` from the environment variable `name`, None for a server without. Raises InputError where there is
+    none, or none that a header can hold; never shows it."""
     if name is None:
         return None
     key = os.environ.get(name, "").strip()
     if not key:
         raise InputError(
-            f"{name}: is not set; the key of {settings.url} is read from this environment variable: export it, or set "
-            "api_key_env to null for a server without keys"
+            f"{name}: is not set; the key of {url} is read from this environment variable: export it, or set "
+            "the setting that names it to null for a server without keys"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(f"{name}: holds blanks or signs that no key has; export the key alone")

@@ -6,6 +6,7 @@ from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import EvaluationRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
+from infoagent.recipes.research import ResearchRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.shannon import ShannonRecipe
@@ -14,8 +15,8 @@ from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
     "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe",
-    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "SFTRecipe", "ShannonRecipe",
-    "SweepFile", "recipe_schema",
+    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "ResearchRecipe", "SFTRecipe",
+    "ShannonRecipe", "SweepFile", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
@@ -23,6 +24,7 @@ RECIPES: dict[str, type[Section]] = {
     "train/shannon.py": ShannonRecipe,
     "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
     "eval/stress.py load": LoadRecipe, "eval/stress.py inputs": HardInputsRecipe,
+    "eval/deep_research.py": ResearchRecipe,
     "infoagent sweep": SweepFile,
 }  # fmt: skip
 
