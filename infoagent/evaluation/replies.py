@@ -22,8 +22,8 @@ from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.evaluation import PredictorSection
-from infoagent.structured import Form
 from infoagent.recipes.sections import CostSection
+from infoagent.structured import Form
 from infoagent.types import InputError
 
 Chat = list[dict[str, str]]

@@ -20,7 +20,7 @@ from infoagent.evaluation.research.reading import Reading
 from infoagent.evaluation.research.stage_costs import stage_cost
 from infoagent.lm.prompts import compressor_messages, text_ids
 from infoagent.lm.research_prompts import plan_messages, queries_of, report_messages
-from infoagent.recipes.evaluation import EXTRACTIVE
+from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.research import ResearchRecipe, SystemSection
 from infoagent.types import Problem
 

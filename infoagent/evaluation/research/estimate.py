@@ -13,7 +13,8 @@ from infoagent.evaluation.research.preparing import open_search, tasks_of
 from infoagent.lm.research_prompts import SCORES
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import ResearchRecipe
-from infoagent.recipes.evaluation import EXTRACTIVE, PredictorSection
+from infoagent.recipes.compressors import EXTRACTIVE
+from infoagent.recipes.evaluation import PredictorSection
 from infoagent.recipes.research import JUDGE_TOKENS, SystemSection
 from infoagent.search import Corpus
 

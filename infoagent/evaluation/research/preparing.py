@@ -11,7 +11,8 @@ from infoagent.lm.models import adapter_prompt, check_adapter, load_tokenizer, r
 from infoagent.lm.prompts import chat_ids, check_template
 from infoagent.lm.vllm_engine import check_served
 from infoagent.recipes import PromptSection, ResearchRecipe
-from infoagent.recipes.evaluation import EXTRACTIVE, PredictorSection
+from infoagent.recipes.compressors import EXTRACTIVE
+from infoagent.recipes.evaluation import PredictorSection
 from infoagent.recipes.research import SearchSection, SystemSection
 from infoagent.search import (
     LiveWire,

@@ -31,7 +31,7 @@ from infoagent.lm.models import load_tokenizer, resolve
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring import continuation_ids
 from infoagent.progress import Progress
-from infoagent.recipes.evaluation import EXTRACTIVE, CompressorSection
+from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
 from infoagent.recipes.stress import HardInputsRecipe
 from infoagent.types import Compression, InputError
 

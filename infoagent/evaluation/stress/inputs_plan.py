@@ -11,7 +11,7 @@ from infoagent.data.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, 
 from infoagent.evaluation.records import content_key
 from infoagent.lm.models import adapter_prompt, adapter_revision, check_adapter, context_tokens, load_config, resolve
 from infoagent.lm.prompts import check_template
-from infoagent.recipes.evaluation import EXTRACTIVE, CompressorSection
+from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
 from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.stress import HardInputsRecipe
 from infoagent.types import InputError, Problem
