@@ -176,7 +176,8 @@ def _cells_of(
             marks_of(tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
     if compressor.kind in EXTRACTIVE:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
-    asked = {**compressor.prompt.model_dump(), **({} if form is None else {"form": form.request})}
+    asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
+    asked["thinking"] = None if compressor.thinking is None else compressor.thinks
     cells = []
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in EXTRACTIVE:

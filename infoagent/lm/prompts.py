@@ -217,9 +217,17 @@ def compressor_ids(
     form: str | None = None,
     thinking: bool | None = None,
 ) -> list[int]:
-    """The prompt of the compressor, and with another document in its place the prefix of the scorer."""
+    """The prompt of the compressor, and with another document in its place the prefix of the scorer.
+
+    `thinking` as in `chat_ids`; a model without a thinking mode that is asked for a thought in words finds it opened.
+    """
     messages = compressor_messages(document, query, template, budget_words, budget_tokens, sentences, form)
-    return chat_ids(tokenizer, messages, thinking)
+    ids = chat_ids(tokenizer, messages, thinking)
+    if thinking and template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
+        ids += text_ids(
+            tokenizer, f"{MARKS[0][0]}\n"
+        )  # without a thinking mode few models open a thought by themselves
+    return ids
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:

@@ -154,6 +154,15 @@ def test_a_mark_that_shares_a_token_with_z_loses_nothing_of_it():
     assert text_of(made, split_ids(made, THINK, ids, False)) == "She weighs"
 
 
+def test_a_thought_that_is_asked_for_in_words_is_opened_for_the_model():
+    plain, always = tokenizer(), tokenizer(ALWAYS)
+    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", "think-v1", thinking=True)).endswith(
+        "assistant\n<think>\n"
+    )
+    assert text_of(always, compressor_ids(always, "DOC", "Q?", "think-v1", thinking=True)).count("<think>\n") == 1
+    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", thinking=True)).endswith("assistant\n")
+
+
 def test_z_is_scored_under_the_prompt_without_a_thought():
     made = tokenizer(SWITCH)
     asked = compressor_ids(made, "DOC", "Q?", thinking=True)
