@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "rate_distortion": {"types"},
     "config": {"types", "logs"},
     "recipes": {"types", "config"},
-    "data": {"types", "config"},
+    "data": {"types", "config", "grading"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
     "mirror": {"types"},

@@ -148,8 +148,8 @@ def _record(cell: Cell, index: int, compression: Compression, seed: int, pool: M
         row["prompt_tokens"] = len(prompt)
         row |= flops_fields(pool.architecture(section.model), len(prompt), compression.rate_tokens)
     if cell.scored:
-        if problem.answer is not None:
-            row["fact_kept"] = states_fact(compression.text, problem.answer)
+        if problem.facts:
+            row["fact_kept"] = all(states_fact(compression.text, fact) for fact in problem.facts)
         row["unsupported"] = unsupported_spans(compression.text, problem.document, problem.query)
         row["audit"] = measure(compression.text, problem)
     return row
