@@ -12,7 +12,14 @@ from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.evaluation.measurement import draw_pool
 from infoagent.recipes import (
-    PRESETS, EvaluationRecipe, GRPORecipe, HardInputsRecipe, InformationRecipe, LoadRecipe, ResearchRecipe, recipe_schema,
+    PRESETS,
+    EvaluationRecipe,
+    GRPORecipe,
+    HardInputsRecipe,
+    InformationRecipe,
+    LoadRecipe,
+    ResearchRecipe,
+    recipe_schema,
 )  # fmt: skip
 from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
 from infoagent.recipes.training import TrainingRecipe

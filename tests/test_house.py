@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "config": {"types", "logs"},
     "recipes": {"types", "config"},
     "structured": {"types"},
-    "data": {"types", "config"},
+    "data": {"types", "config", "grading"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
     "search": {"types", "data", "baselines", "lm", "store"},

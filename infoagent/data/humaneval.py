@@ -1,7 +1,8 @@
 """`humaneval`: compressing code. For evaluation only.
 
 The document is a function that works: signature, docstring and body. A reader of the compression is to write the body
-again, and the body as published is the reference that its likelihood is measured on. The tests are not run.
+again: the body as published is the reference that its likelihood is measured on, and the published tests tell whether
+another one does the same, where a recipe has them run (grading.method: code).
 Source: Chen et al. 2021, arXiv 2107.03374; `openai/openai_humaneval`, 164 functions.
 """
 
@@ -9,14 +10,20 @@ from __future__ import annotations
 
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import TEXT, Mistakes, Schema
-from infoagent.types import Problem, ProblemSet
+from infoagent.types import Problem, ProblemSet, Trial
 
 HUB = Hub(
     "openai/openai_humaneval",
     {split: ("test",) for split in ("validation", "test", "all")},
     revision="7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
 )
-_ROW: dict[str, Schema] = {"task_id": TEXT, "prompt": TEXT, "canonical_solution": TEXT, "entry_point": TEXT}
+_ROW: dict[str, Schema] = {
+    "task_id": TEXT,
+    "prompt": TEXT,
+    "canonical_solution": TEXT,
+    "test": TEXT,
+    "entry_point": TEXT,
+}
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
@@ -28,11 +35,12 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
         identity, body = row.content["task_id"], row.content["canonical_solution"]
+        name, head = row.content["entry_point"], row.content["prompt"]
         if mistakes.unique(row.where, "task_id", identity):
             problems.append(
                 Problem(
-                    identity, row.content["prompt"] + body,
-                    f"Write the body of the Python function {row.content['entry_point']}.", identity, answer=body,
+                    identity, head + body, f"Write the body of the Python function {name}.", identity, answer=body, needs=(),
+                    trial=Trial(name, f"{row.content['test']}\ncheck({name})", head),
                 )
             )  # fmt: skip
     mistakes.settle()

@@ -144,6 +144,7 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
         except InputError as error:
             mistakes += error.problems
+    mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:
         try:
             cells += _cells_of(compressor, recipe, sets, counts)
@@ -188,6 +189,17 @@ def _cells_of(
         engine = recipe.engine
         cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives, engine, form))
     return cells
+
+
+def _grading_mistakes(recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:
+    """Has every problem the tests that grading by code runs?"""
+    if recipe.grading.method != "code":
+        return []
+    without = [(data.name, p.id) for data in sets for p in data.problems[:1] if p.trial is None]
+    return [
+        f"grading.method = 'code': data {name!r} has no tests (problem {problem!r}); python-functions and humaneval have"
+        for name, problem in without
+    ]
 
 
 def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:

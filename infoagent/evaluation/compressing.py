@@ -111,8 +111,8 @@ def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, po
         return {**row, "status": "failed", "cause": written.cause, "error": written.error, "final": written.is_final}
     row |= {"text": z.text, "finish": z.finish, "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes}
     if cell.scored:
-        if problem.answer is not None:
-            row["fact_kept"] = states_fact(z.text, problem.answer)
+        if problem.facts:
+            row["fact_kept"] = all(states_fact(z.text, fact) for fact in problem.facts)
         row["unsupported"] = unsupported_spans(z.text, problem.document, problem.query)
         row["audit"] = measure(z.text, problem)
     return row

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
-from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe
+from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe, ProxyRecipe
 from infoagent.recipes.compressors import UNBOUNDED, WRITERS
 
 WORDS_OF_A_SENTENCE = 30
@@ -125,4 +128,38 @@ def describe_measurement(recipe: InformationRecipe) -> str:
         f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
         f"money: {seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
     )
+    return "\n".join(lines)
+
+
+def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> str:
+    """GFLOP and seconds of each scorer over all grids, every text at its longest; prefixes under one prompt are read once."""
+    columns = prompts = texts = 0.0
+    for grid in grids:
+        for section in grid.data:
+            data = load_data(**section.model_dump(exclude={"truncate"}))
+            draws = len(data) * len(grid.seeds) * grid.samples
+            document = sum(len(p.document.split()) for p in data.problems) / len(data) * TOKENS_PER_WORD
+            written = [c for c in grid.grid if c.kind not in UNBOUNDED]
+            candidates = 1 + grid.negatives.total
+            prompts += (
+                len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)
+            )
+            columns += draws * candidates * sum(_longest(c, document) for c in written)
+            texts += draws * len(written)
+    lines = [f"scorers: {len(recipe.scorers)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
+    total = 0.0
+    for scorer in recipe.scorers:
+        architecture = architecture_of(scorer.model.name, scorer.model.revision) if scorer.kind == "lm" else None
+        if architecture is None:
+            lines.append(
+                f"  {scorer.label}: "
+                + ("no model" if scorer.kind != "lm" else "its configuration is not on this machine")
+            )
+            continue
+        if scorer.layers is not None:
+            architecture = replace(architecture, layers=min(scorer.layers, architecture.layers))
+        gflop = architecture.flops(prompts + columns, prompts / max(1.0, texts)) / 1e9
+        total += gflop
+        lines.append(f"  {scorer.label}: {gflop:,.0f} GFLOP, {gflop / recipe.cost.gflops_per_second:,.0f} s")
+    lines.append(f"all scorers: {total:,.0f} GFLOP, {total / recipe.cost.gflops_per_second:,.0f} s")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from infoagent.costs import price_of
 from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
+from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.models import adapter_revision, resolve
 from infoagent.lm.prompts import UNFINISHED, chat_ids
@@ -24,7 +25,7 @@ from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.recipes.sections import CostSection
 from infoagent.structured import Form
-from infoagent.types import InputError
+from infoagent.types import InputError, RunFailed
 
 Chat = list[dict[str, str]]
 
@@ -130,6 +131,15 @@ def check_asked(sections: Sequence[PredictorSection], recipe: Paying) -> None:
             mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:
         raise InputError(mistakes)
+
+
+def check_sandbox(recipe: EvaluationRecipe) -> None:
+    """Can a reply's code be run here at all? Raises RunFailed, before a model loads."""
+    if recipe.grading.execute:
+        try:
+            execute("pass")
+        except SandboxFailed as error:
+            raise RunFailed(f"grading.execute: no code can be run here: {error}") from error
 
 
 class Replies:

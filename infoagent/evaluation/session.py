@@ -16,7 +16,7 @@ from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
 from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.records import RecordFile, Row, Shard, only_writer
-from infoagent.evaluation.replies import check_endpoints
+from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.lm.cells import Processes, current_processes
@@ -71,6 +71,7 @@ def run_evaluation(
     """
     check_output_dir(recipe.output_dir, "evaluate")
     check_endpoints(recipe)
+    check_sandbox(recipe)
     times = PhaseTimes()
     with only_writer(recipe.output_dir, shard):
         records = evaluate(recipe, cells, quiet, shard, times)

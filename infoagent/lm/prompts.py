@@ -63,6 +63,11 @@ PREDICTOR_TEMPLATES = {
         "Notes: {compression}\n\nTask: {query}\n\n"
         "Do the task. What it is about stands in the notes alone. Reply with the finished text and nothing else."
     ),
+    "math-v1": (
+        "Notes: {compression}\n\nProblem: {query}\n\n"
+        "Solve the problem with the numbers of the notes. End with the final answer as \\boxed{}."
+    ),
+    "code-v1": "Notes: {compression}\n\nTask: {query}\n\nReply with the Python code of the function and nothing else.",
 }
 JUDGE_TEMPLATES = {
     "judge-v1": (

@@ -6,6 +6,7 @@ from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import EvaluationRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
+from infoagent.recipes.proxies import ProxyRecipe
 from infoagent.recipes.research import ResearchRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
@@ -15,14 +16,14 @@ from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
     "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe",
-    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "ResearchRecipe", "SFTRecipe",
-    "ShannonRecipe", "SweepFile", "recipe_schema",
+    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "ProxyRecipe", "ResearchRecipe",
+    "SFTRecipe", "ShannonRecipe", "SweepFile", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
     "train/grpo.py": GRPORecipe, "train/sft.py": SFTRecipe, "train/dpo.py": DPORecipe,
     "train/shannon.py": ShannonRecipe,
-    "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe,
+    "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe, "eval/proxies.py": ProxyRecipe,
     "eval/stress.py load": LoadRecipe, "eval/stress.py inputs": HardInputsRecipe,
     "eval/deep_research.py": ResearchRecipe,
     "infoagent sweep": SweepFile,

@@ -82,18 +82,34 @@ class PredictorSection(ModelSection):
 class GradingSection(Section):
     """How a written reply is judged."""
 
-    method: Literal["auto", "choice", "exact", "numeric", "judge"] = "auto"
+    method: Literal["auto", "choice", "exact", "numeric", "math", "code", "judge"] = "auto"
     """auto: the letter or text of a choice where there are choices, a number with its unit where the answer is one,
-    else normalised exact match. judge: a model decides, and its agreement with the former is reported."""
+    else normalised exact match. math: the final answer is the same number or expression. code: it passes the problem's
+    tests. judge: a model decides, and its agreement with the former is reported."""
     relative_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Of numbers."""
     judge: PredictorSection | None = None
     """With method judge: who decides."""
+    execute: bool = False
+    """With method code: run what predictors write, in a process with limits and without network. That is no security
+    boundary (`infoagent/grading/sandbox.py`), so it must be said."""
+    trial_seconds: PositiveFloat = 10.0
+    """With method code: longest run of one reply with its tests."""
+    trial_memory_mib: Annotated[int, Field(ge=64)] = 512
+    """With method code: address space of one."""
 
     @model_validator(mode="after")
     def _judge(self) -> GradingSection:
         if (self.method == "judge") != (self.judge is not None):
             raise ValueError("method judge and the section judge (a model) belong together")
+        if self.method == "code" and not self.execute:
+            raise ValueError(
+                "method code runs what a model wrote on this machine; set execute to true if you want that"
+            )
+        if self.execute and self.method != "code":
+            raise ValueError(
+                f"execute runs code, and method {self.method} has none to run; set method to code, or drop it"
+            )
         return self
 
 

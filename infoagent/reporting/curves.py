@@ -97,6 +97,7 @@ def _draw(
 
 
 FIT_COLUMNS = ("data", "predictor", "curve", "best law", "floor of the error", "b (1/tokens)")
+CONTROLLED_COLUMNS = ("data", "predictor", "score", "MI among", "reading", "plain", "length held constant")
 BD_COLUMNS = ("data", "predictor", "curve", "over", "tokens at equal value", "value at equal tokens")
 
 
@@ -129,13 +130,20 @@ def bd_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
 
 
 def controlled_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
-    """MI against correctness, with and without length: a line for each reading that could be computed, or the reason."""
+    """MI against the score of the answers, with and without length: a line for each reading that could be computed, or the
+    reason."""
     rows = []
     for part in analysis["sets"]:
-        for among, found in part.get("mi_accuracy", {}).items():
+        scores = [
+            (score, among, found)
+            for key, score in (("mi_accuracy", "correct"), ("mi_likelihood", "likelihood"))
+            for among, found in part.get(key, {}).items()
+        ]
+        for score, among, found in scores:
             who = [
                 part["data"],
                 part["predictor"] or "–",
+                "fact kept" if part["predictor"] is None else score,
                 {"hard": "changed facts", "all": "all negatives"}.get(among, among),
             ]
             if "refused" in found:

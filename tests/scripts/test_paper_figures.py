@@ -148,4 +148,4 @@ def test_a_proxy_that_is_the_scorer_finds_what_the_scorer_found(tiny_dir, tmp_pa
 def test_scorers_that_cannot_be():
     with pytest.raises(InputError, match="NAME:DTYPE"):
         parse_scorer("model:int4")
-    assert parse_scorer("Qwen/Qwen3-8B").name == "Qwen/Qwen3-8B"
+    assert parse_scorer("Qwen/Qwen3-8B").model.name == "Qwen/Qwen3-8B"

@@ -1,0 +1,69 @@
+"""The other side of infoagent.grading.sandbox: run as a file of its own by a bare interpreter, it imports nothing of the
+package. It limits itself, runs the program that stands on its standard input, and says on a pipe what came of it."""
+
+import json
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+DETAIL = 300
+"""Characters of an error that are told."""
+FILE_BYTES = 2**20
+OPEN_FILES = 64
+
+
+class OutOfTime(BaseException):
+    """The processor's time is used up. No Exception, so that `except Exception` does not swallow it."""
+
+
+def limit_itself(cpu_seconds: int, memory_bytes: int) -> None:
+    def stop(*_: Any) -> None:
+        raise OutOfTime
+
+    signal.signal(signal.SIGXCPU, stop)
+    limits = {
+        resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),  # the second one kills what sits in C code
+        resource.RLIMIT_AS: (memory_bytes, memory_bytes),
+        resource.RLIMIT_FSIZE: (FILE_BYTES, FILE_BYTES),
+        resource.RLIMIT_NOFILE: (OPEN_FILES, OPEN_FILES),
+        resource.RLIMIT_CORE: (0, 0),
+        resource.RLIMIT_NPROC: (0, 0),  # no children; the kernel does not hold root to it
+    }
+    for name, limit in limits.items():
+        resource.setrlimit(name, limit)
+
+
+def run(program: str) -> tuple[str, str]:
+    """(reason, detail): `passed` where the program came to its end without an error."""
+    try:
+        exec(compile(program, "<reply>", "exec"), {"__name__": "__trial__"})
+    except OutOfTime:
+        return "timeout", "the processor's time is used up"
+    except MemoryError:
+        return "memory", "more than it may take"
+    except AssertionError as error:
+        return "wrong", str(error)
+    except BaseException as error:
+        return "raised", f"{type(error).__name__}: {error}"
+    return "passed", ""
+
+
+def main() -> None:
+    said = int(sys.argv[1])
+    request = json.loads(sys.stdin.buffer.read())
+    if request["block_sockets"]:
+        for name in ("socket", "_socket"):
+            sys.modules[name] = None  # type: ignore[assignment]
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115
+    limit_itself(request["cpu_seconds"], request["memory_bytes"])
+    os.write(said, b"started\n")
+    reason, detail = run(request["program"])
+    # without the word that only the two sides know an early end could pass for a good one
+    os.write(said, json.dumps([request["word"], reason, detail[:DETAIL]]).encode())
+    os._exit(0)  # whatever threads and exit handlers the program left
+
+
+if __name__ == "__main__":
+    main()
