@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.compressors import WRITERS, CompressorSection, EndpointSection, VariantSection
