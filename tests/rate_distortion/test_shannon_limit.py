@@ -126,6 +126,13 @@ def test_the_curve_falls_and_is_convex(facts):
     assert all(point.rate_nats <= entropy + 1e-9 for point in curve)
 
 
+def test_an_output_that_underflows_leaves_the_rate_finite():
+    p = np.array([0.59375, 0.984375, 0.25])
+    assert np.isfinite(
+        [blahut_arimoto(p / p.sum(), hamming(3), slope).rate_nats for slope in np.linspace(0.1, 3, 60)]
+    ).all()
+
+
 def test_string_capacity_is_the_entropy_of_a_geometric_length_and_uniform_tokens():
     mean, alphabet = 1.7, 5
     stop = 1 / (1 + mean)
