@@ -75,11 +75,11 @@ def blahut_arimoto(
         gap = float(np.log(c_Y.max()) - xlogy(q_Y, c_Y).sum())
         if gap < tolerance:
             break
-    joint_XY = weight_XY * q_Y
-    joint_XY *= (p_X / joint_XY.sum(1))[:, None]
-    out_Y = joint_XY.sum(0)
-    independent_XY = p_X[:, None] * out_Y
-    rate = float(np.sum(xlogy(joint_XY, joint_XY) - xlogy(joint_XY, independent_XY)))
+    channel_XY = weight_XY * q_Y
+    channel_XY /= channel_XY.sum(1, keepdims=True)
+    joint_XY = p_X[:, None] * channel_XY
+    # against the output alone: p(x) q(y) can underflow to 0 where the joint does not
+    rate = float(np.sum(xlogy(joint_XY, channel_XY) - xlogy(joint_XY, joint_XY.sum(0))))
     return RatePoint(max(rate, 0.0), float((joint_XY * d_XY).sum()), max(gap, 0.0))
 
 

@@ -126,6 +126,11 @@ def test_the_curve_falls_and_is_convex(facts):
     assert all(point.rate_nats <= entropy + 1e-9 for point in curve)
 
 
+def test_an_output_that_underflows_leaves_the_rate_finite():
+    weights = np.array([0.59375, 0.984375, 0.25])
+    assert blahut_arimoto(list(weights / sum(weights)), hamming(3), 0.5).rate_nats < 0.1
+
+
 def test_string_capacity_is_the_entropy_of_a_geometric_length_and_uniform_tokens():
     mean, alphabet = 1.7, 5
     stop = 1 / (1 + mean)
