@@ -67,7 +67,7 @@ def test_other_mathematics(answer, reply):
     assert not math(answer, reply).correct
 
 
-@pytest.mark.parametrize("reply", ["", "I cannot know that.", "It is 3, or perhaps 4.", "<think>12"])
+@pytest.mark.parametrize("reply", ["", "I cannot know that.", "It is 3, or perhaps 4.", "<think>12", "Let us see"])
 def test_no_answer_or_two_are_wrong_and_counted(reply):
     found = math("12", reply)
     assert (found.correct, found.unparseable, found.parsed) == (False, True, None)
