@@ -114,7 +114,7 @@ FUNCTIONS = (
     ),
     Function(
         "pad_code", "pad_code(text)",
-        {"width": tuple(range(6, 19)), "sign": ("0", "x", "#", "_", "*")},
+        {"width": tuple(range(6, 19)), "sign": ("0", "x", "#", "*", "%", "+")},
         "`pad_code(text)` brings a code to its printed form. Codes of fewer than {width} characters are filled up on the "
         "left with the sign '{sign}'; longer ones stay as they are.",
         "def pad_code(text):\n    return text.rjust({width}, {sign})",

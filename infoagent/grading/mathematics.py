@@ -72,6 +72,8 @@ def same_mathematics(answer: str, found: str) -> bool:
             raise Unreadable(f"several numbers: {', '.join(f'{q.value:g}' for q in read)}")
         if read:
             return same_quantity(read[0], right, 0.0)
+        if not any(c.isdigit() for c in found):
+            raise Unreadable("holds no number")
     return _same_expression(answer, found)
 
 

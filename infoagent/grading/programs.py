@@ -68,6 +68,7 @@ def _defines(code: str, name: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a reply is nobody's warning here
             tree = ast.parse(code)
+            compile(tree, "<reply>", "exec")  # a return outside of a function is told here only
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in tree.body)

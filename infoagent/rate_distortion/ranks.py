@@ -5,19 +5,22 @@ Shape legend: N rows (a compression each), D documents, B resamples, P points (c
   rows     Spearman's ρ and Kendall's τ-b over all compressions as they are
   points   the same over the means of compressors; few points, and their choice is no sample
 
-Documents are drawn with all their rows, ranks and means are taken anew in each resample.
+Documents are drawn with all their rows, ranks and means are taken anew in each resample. With s_ij = sign(x_i − x_j) and
+row i drawn w_i times, the centred midrank is r_i = ½ Σ_j w_j s_ij, and
+
+    ρ = Σ w r_x r_y / √(Σ w r_x² · Σ w r_y²),   τ-b = Σ_ij w_i w_j s_x s_y / √(Σ_ij w_i w_j |s_x| · Σ_ij w_i w_j |s_y|).
+
 Source: Spearman 1904; Kendall 1945 (ties).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import kendalltau, rankdata
 
 from infoagent.rate_distortion.resampling import (
     FEWEST_CLUSTERS,
@@ -26,6 +29,7 @@ from infoagent.rate_distortion.resampling import (
     bootstrap_interval,
     check_resamples,
     cluster_index,
+    draw_counts,
 )
 
 Array = NDArray[np.float64]
@@ -59,7 +63,7 @@ def rank_agreement(
 
     Raises ValueError for columns of different length, and for numbers that are not finite.
     """
-    first_N, second_N = check_columns(one, other, documents, points)
+    first_N, second_N = _checked([one, other], [documents, points])
     check_resamples(resamples)
     document_N, point_N = cluster_index(documents), cluster_index(points)
     D, P = int(document_N.max()) + 1, int(point_N.max()) + 1
@@ -68,26 +72,18 @@ def rank_agreement(
     for name, column_N in (("first", first_N), ("second", second_N)):
         if np.ptp(column_N) == 0:
             return Refused(f"the {name} measure is {column_N[0]:g} in every row: it has no order")
-    draws = resampled_rows(document_N, rng, resamples)
-
-    def interval(value: Callable[[NDArray[np.intp]], float], what: str) -> Found:
-        whole = value(np.arange(len(first_N)))
-        return bootstrap_interval(whole, np.array([value(rows) for rows in draws]), D, what)
-
-    def means(rows: NDArray[np.intp]) -> tuple[Array, Array]:
-        number_P = np.bincount(point_N[rows], minlength=P)
-        kept = number_P > 0  # a resample may lack a point
-        sums = (np.bincount(point_N[rows], column[rows], minlength=P) for column in (first_N, second_N))
-        one_P, other_P = (column_P[kept] / number_P[kept] for column_P in sums)
-        return one_P, other_P
-
-    few = Refused(f"{P} points: their order says little below {FEWEST_POINTS}")
-    return RankAgreement(
-        spearman=interval(lambda rows: spearman(first_N[rows], second_N[rows]), "rank correlation over compressions"),
-        kendall=interval(lambda rows: kendall(first_N[rows], second_N[rows]), "rank correlation over compressions"),
-        points_spearman=few if P < FEWEST_POINTS else interval(lambda r: spearman(*means(r)), "order of compressors"),
-        points_kendall=few if P < FEWEST_POINTS else interval(lambda r: kendall(*means(r)), "order of compressors"),
-    )
+    weight_BN = _weights(rng, resamples, document_N)
+    rows = _correlations(_signs(first_N), _signs(second_N), weight_BN)
+    rho, tau = (_interval(values_B, D, "rank correlation over compressions") for values_B in rows)
+    if P < FEWEST_POINTS:
+        few = Refused(f"{P} points: their order says little below {FEWEST_POINTS}")
+        return RankAgreement(rho, tau, few, few)
+    member_NP = (point_N[:, None] == np.arange(P)).astype(np.float64)
+    number_BP = weight_BN @ member_NP
+    means = [(weight_BN * c) @ member_NP / np.maximum(number_BP, 1) for c in (first_N, second_N)]
+    there_BP = (number_BP > 0).astype(np.float64)  # a resample may lack a point
+    over = _correlations(_signs(means[0]), _signs(means[1]), there_BP)
+    return RankAgreement(rho, tau, *(_interval(values_B, D, "rank correlation over compressors") for values_B in over))
 
 
 def difference_in_agreement(
@@ -96,45 +92,57 @@ def difference_in_agreement(
 ) -> Found:  # fmt: skip
     """ρ(one, target) − ρ(other, target) over the same rows, with its interval: which of two measures tells the target's
     order better? Raises ValueError as `rank_agreement` does."""
-    first_N, second_N = check_columns(one, other, documents, documents)
-    target_N, _ = check_columns(target, other, documents, documents)
+    columns = _checked([one, other, target], [documents])
     document_N = cluster_index(documents)
     D = int(document_N.max()) + 1
     if D < FEWEST_CLUSTERS:
         return Refused(f"{D} documents: intervals over documents need at least {FEWEST_CLUSTERS}")
-
-    def value(rows: NDArray[np.intp]) -> float:
-        return spearman(first_N[rows], target_N[rows]) - spearman(second_N[rows], target_N[rows])
-
-    sample_B = np.array([value(rows) for rows in resampled_rows(document_N, rng, resamples)])
-    return bootstrap_interval(value(np.arange(len(first_N))), sample_B, D, "difference of two rank correlations")
+    weight_BN = _weights(rng, resamples, document_N)
+    first, second, aim = (_signs(column_N) for column_N in columns)
+    difference_B = _correlations(first, aim, weight_BN)[0] - _correlations(second, aim, weight_BN)[0]
+    return _interval(difference_B, D, "difference of two rank correlations")
 
 
-def check_columns(one: ArrayLike, other: ArrayLike, *labels: Sequence[Hashable]) -> tuple[Array, Array]:
-    columns = [np.asarray(c, dtype=np.float64) for c in (one, other)]
+def _checked(values: Sequence[ArrayLike], labels: Sequence[Sequence[Hashable]]) -> list[Array]:
+    columns = [np.asarray(c, dtype=np.float64) for c in values]
     if not len(columns[0]) or {len(c) for c in (*columns, *labels)} != {len(columns[0])}:
         raise ValueError(f"columns of {[len(c) for c in (*columns, *labels)]} rows: must be the same, and not empty")
     if not all(np.isfinite(c).all() for c in columns):
         raise ValueError("a number is not finite: leave failed rows out")
-    return columns[0], columns[1]
+    return columns
 
 
-def resampled_rows(document_N: NDArray[np.intp], rng: np.random.Generator, resamples: int) -> list[NDArray[np.intp]]:
-    """For each resample the rows of D documents, drawn with replacement."""
+def _weights(rng: np.random.Generator, resamples: int, document_N: NDArray[np.intp]) -> Array:
+    """(1 + B, N) how often each row is drawn: with its document. The sample itself stands first."""
     D = int(document_N.max()) + 1
-    members = [np.flatnonzero(document_N == d) for d in range(D)]
-    return [np.concatenate([members[d] for d in rng.integers(D, size=D)]) for _ in range(resamples)]
+    return np.vstack([np.ones(D), draw_counts(rng, resamples, D)])[:, document_N]
 
 
-def spearman(one_N: Array, other_N: Array) -> float:
-    """ρ of midranks; NaN where one side has no order."""
-    if len(one_N) < 2 or np.ptp(one_N) == 0 or np.ptp(other_N) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(one_N), rankdata(other_N))[0, 1])
+def _signs(values: Array) -> Array:
+    """(…, N) → (…, N, N) sign(x_i − x_j)."""
+    return np.sign(values[..., :, None] - values[..., None, :])
 
 
-def kendall(one_N: Array, other_N: Array) -> float:
-    """τ-b; NaN where one side has no order."""
-    if len(one_N) < 2 or np.ptp(one_N) == 0 or np.ptp(other_N) == 0:
-        return float("nan")
-    return float(kendalltau(one_N, other_N, method="asymptotic").statistic)
+def _correlations(one: Array, other: Array, weight_BN: Array) -> tuple[Array, Array]:
+    """(B,) Spearman's ρ and Kendall's τ-b from signs (N, N) or (B, N, N); NaN where one side has no order."""
+
+    def against(signs: Array) -> Array:
+        return np.matmul(signs, weight_BN[..., None])[..., 0] if signs.ndim == 3 else weight_BN @ signs.T
+
+    def total(values_BN: Array) -> Array:
+        return (weight_BN * values_BN).sum(axis=1)
+
+    rank_one, rank_other = against(one), against(other)
+    rho_B = _safe(total(rank_one * rank_other), total(rank_one**2) * total(rank_other**2))
+    tau_B = _safe(total(against(one * other)), total(against(abs(one))) * total(against(abs(other))))
+    return rho_B, tau_B
+
+
+def _safe(top_B: Array, square_B: Array) -> Array:
+    return np.asarray(top_B / np.sqrt(np.where(square_B > 0, square_B, np.nan)))
+
+
+def _interval(values_B: Array, documents: int, what: str) -> Found:
+    # the order of few points takes few values: equal ones must not differ by their rounding
+    values_B = values_B.round(12)
+    return bootstrap_interval(float(values_B[0]), values_B[1:], documents, what)
