@@ -34,6 +34,11 @@ COMPRESSOR_TEMPLATES = {
         "this user comes back: who the user is and what they like, what they asked for and why, the names, numbers and "
         "dates in it, what was settled and what is still open."
     ),
+    "compact-v1": (
+        "{document}\n\n"
+        "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary{budget} "
+        "that takes its place: every fact of the earlier summary and every new one, each with its name, number or date."
+    ),
     "plain-v1": "{document} {query}",  # for models trained from scratch, which know no instruction
 }
 PREDICTOR_TEMPLATES = {
