@@ -52,7 +52,8 @@ from infoagent.information.intervals import mean_interval
 from infoagent.information.matrix import SATURATED, check_matrix, group_by_document, plain_values, scale
 from infoagent.types import Finding
 
-FOLDS = 2
+FOLDS = 5
+"""Of the critic's scale; one for each document where there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,9 @@ def estimate_survival(
 ) -> Survival:
     """InfoNCE of a critic whose scale is fitted on other documents.
 
-    Documents go into two folds by turns, in the order of their labels; the rows of each are scaled by the β in
-    [0, beta_max] that is best for the rows of the other, so that the value is a lower bound for each fold. `beta_max` = 1: a
-    critic may be trusted less than it is sure, never more, or a few rows that are all right would make it wholly sure.
+    Documents go into folds by turns, in the order of their labels; the rows of each are scaled by the β in [0, beta_max]
+    that is best for the rows of all others, so that the value is a lower bound in each fold. `beta_max` = 1: a critic may
+    be trusted less than it is sure, never more, or a few rows that are all right would make it wholly sure.
 
     Args:
         log_probs: (C, K) the critic's values under the candidates, nats.
@@ -152,11 +153,12 @@ def estimate_survival(
     """
     log_probs_CK, source_C = check_matrix(log_probs, source)
     documents = group_by_document(source_C if document is None else document)
-    if len(documents) < FOLDS:
-        raise ValueError(f"{len(documents)} document: the critic's scale is fitted on others, so {FOLDS} are needed")
-    fold_C = documents.member_C % FOLDS
+    if len(documents) < 2:
+        raise ValueError(f"{len(documents)} document: the critic's scale is fitted on others, so 2 are needed")
+    folds = min(FOLDS, len(documents))
+    fold_C = documents.member_C % folds
     terms_C, betas = np.zeros(len(source_C)), []
-    for fold in range(FOLDS):
+    for fold in range(folds):
         here_C = fold_C == fold
         fit = fit_beta(
             log_probs_CK[~here_C], source_C[~here_C], document=documents.member_C[~here_C], beta_max=beta_max
