@@ -181,3 +181,14 @@ def _let_judge(
                 "cause": "judge: unparseable",
                 "error": f"judge replied {answer['text'][:200]!r}",
             }
+
+
+def answer_texts(
+    recipe: EvaluationRecipe, predictor: PredictorSection, texts: Sequence[str], problems: Sequence[Problem],
+    replies: Replies, pool: ModelPool, draw: tuple[int, int],
+) -> list[Row]:  # fmt: skip
+    """What the predictor makes of each text and the question of its problem, as the fields of a record: those of an answer,
+    or status failed with cause and error."""
+    if predictor.how == "likelihood":
+        return [_likelihood(pool, predictor, text, p) for text, p in zip(texts, problems, strict=True)]
+    return _generation(recipe, predictor, texts, problems, replies, draw)

@@ -14,6 +14,14 @@ from infoagent.information.intervals import (
     wilson_interval,
 )
 from infoagent.information.jackknife import jackknife_interval
+from infoagent.information.rounds import (
+    RoundInformation,
+    Survival,
+    deterministic_nats,
+    estimate_rounds,
+    estimate_survival,
+    saturated_after,
+)
 from infoagent.information.stratified import Strata, StratifiedEstimate, draw_strata, estimate_stratified
 from infoagent.information.tokens import TokenInformation, TokenSummary, summarize_tokens, token_information
 
@@ -21,23 +29,29 @@ __all__ = [
     "Calibration",
     "Chain",
     "MIEstimate",
+    "RoundInformation",
     "Strata",
     "StratifiedEstimate",
+    "Survival",
     "Term",
     "TokenInformation",
     "TokenSummary",
     "detectable_difference",
+    "deterministic_nats",
     "documents_needed",
     "draw_strata",
     "estimate_chain",
     "estimate_mi",
+    "estimate_rounds",
     "estimate_stratified",
+    "estimate_survival",
     "fit_beta",
     "infonce_terms",
     "jackknife_interval",
     "mean_interval",
     "paired_difference",
     "require_held_out",
+    "saturated_after",
     "summarize_tokens",
     "token_information",
     "wilson_interval",

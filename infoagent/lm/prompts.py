@@ -44,6 +44,11 @@ COMPRESSOR_TEMPLATES = {
         "Question: {query}\n{form}"
     ),
     "agnostic-form-v1": ("{document}\n\nTake from the text above its facts{budget}: numbers, names, dates.\n{form}"),
+    "compact-v1": (
+        "{document}\n\n"
+        "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary{budget} "
+        "that takes its place: every fact of the earlier summary and every new one, each with its name, number or date."
+    ),
     "plain-v1": "{document} {query}",  # for models trained from scratch, which know no instruction
 }
 WITHOUT_THOUGHT = {"think-v1": "query-v1"}

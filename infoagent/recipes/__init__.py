@@ -8,6 +8,7 @@ from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.proxies import ProxyRecipe
 from infoagent.recipes.research import ResearchRecipe
+from infoagent.recipes.rounds import CompactionRecipe, RoundsRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
 from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.shannon import ShannonRecipe
@@ -15,17 +16,17 @@ from infoagent.recipes.stress import HardInputsRecipe, LoadRecipe
 from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
-    "PRESETS", "RECIPES", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe",
-    "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "ProxyRecipe", "ResearchRecipe",
-    "SFTRecipe", "ShannonRecipe", "SweepFile", "recipe_schema",
+    "PRESETS", "RECIPES", "CompactionRecipe", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe",
+    "GRPORecipe", "HardInputsRecipe", "InformationRecipe", "LoadRecipe", "ModelSection", "PromptSection", "ProxyRecipe",
+    "ResearchRecipe", "RoundsRecipe", "SFTRecipe", "ShannonRecipe", "SweepFile", "recipe_schema",
 ]  # fmt: skip
 
 RECIPES: dict[str, type[Section]] = {
     "train/grpo.py": GRPORecipe, "train/sft.py": SFTRecipe, "train/dpo.py": DPORecipe,
     "train/shannon.py": ShannonRecipe,
     "eval/frozen.py": EvaluationRecipe, "eval/information.py": InformationRecipe, "eval/proxies.py": ProxyRecipe,
+    "eval/rounds.py": RoundsRecipe, "eval/compaction.py": CompactionRecipe, "eval/deep_research.py": ResearchRecipe,
     "eval/stress.py load": LoadRecipe, "eval/stress.py inputs": HardInputsRecipe,
-    "eval/deep_research.py": ResearchRecipe,
     "infoagent sweep": SweepFile,
 }  # fmt: skip
 
