@@ -13,6 +13,7 @@ from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.evaluation.measurement import draw_pool
 from infoagent.recipes import (
     PRESETS,
+    CompactionRecipe,
     EvaluationRecipe,
     GRPORecipe,
     HardInputsRecipe,
