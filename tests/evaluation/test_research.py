@@ -145,6 +145,7 @@ def test_the_whole_path_counts_what_the_books_say_and_asks_nothing_twice(tmp_pat
     assert len(set(finals.values())) == 1
     assert {r["rubric"]["final"] for r in rows.values()} <= {0.4, 0.6}
     assert by_label["compressed"]["cost"]["compress"]["calls"] == 2
+    assert "plan" not in by_label["nothing"]["cost"]  # who reads nothing needs no plan
     # what a stage costs is what its own requests were charged
     said = [(r.body["messages"][-1]["content"], r.tokens / 1000) for r in server.requests]
     plan = [usd for text, usd in said if "search queries" in text and "ants" in text]

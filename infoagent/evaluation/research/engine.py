@@ -91,11 +91,12 @@ class Research:
             done()
         reports = self._report(task, notes, draw)
         done()
-        rows = [
-            head | self._row(task, number, queries, sources, shared, noted, report)
-            for head, noted, report in zip(heads, notes, reports, strict=True)
-        ]
-        done()
+        rows = []
+        for system, head, noted, report in zip(self.systems, heads, notes, reports, strict=True):
+            # who reads no sources needs no plan and no search either
+            spent = {} if system.kind == "closed-book" else shared
+            rows.append(head | self._row(task, number, queries, sources, spent, noted, report))
+            done()
         return rows
 
     def _head(self, task: ResearchTask, number: int, system: SystemSection) -> Row:

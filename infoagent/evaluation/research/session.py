@@ -25,8 +25,8 @@ from infoagent.store import SCHEMA_VERSION, check_output_dir, finite, provenance
 from infoagent.types import RunFailed
 
 REPORTS_FILE, SUMMARY_FILE = "reports.jsonl", "deep_research.json"
-SHARED_STAGES = 4
-"""Of one task and run, beside a compression for each system: plan, search, report, judge."""
+SHARED_STAGES = 3
+"""Of one task and run: plan, search, reports. Compressing and judging come once for each system."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _all_reports(
         Reading(prepared.provider, records, replies.budget, recipe.search.concurrency),
     )
     draws = [(task, run) for run in range(recipe.runs) for task in prepared.tasks]
-    stages = SHARED_STAGES + len(prepared.systems)
+    stages = SHARED_STAGES + 2 * len(prepared.systems)
     rows: list[Row] = []
     with Progress(len(draws) * stages, "deep research", "stage", quiet) as bar:
         try:
