@@ -13,6 +13,9 @@ from infoagent.evaluation.records import read_records
 from infoagent.evaluation.session import run_evaluation
 from infoagent.grading import sandbox, states_fact
 from infoagent.recipes import EvaluationRecipe
+from infoagent.reporting.curve_panels import panels_svg
+from infoagent.reporting.curves import likelihood
+from infoagent.reporting.plots import styles_of
 from infoagent.types import InputError, RunFailed
 
 DOCUMENTS = 9
@@ -155,7 +158,7 @@ def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_
             for kind in ("lead", "tail") for n in (1, 2)
         ],
     )  # fmt: skip
-    records, _ = run(recipe)
+    records, summaries = run(recipe)
     answers = [r for r in records if r["kind"] == "prediction"]
     assert not any("correct" in r or "fact_kept" in r for r in records)
     [part] = json.loads((tmp_path / "out" / "analysis.json").read_text())["sets"]
@@ -165,3 +168,7 @@ def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_
     [point] = [p for curve in part["curves"] for p in curve["points"] if p["label"] == "lead 1"]
     assert point["distortion"]["value"] == pytest.approx(sum(own) / len(own))
     assert part["mi_likelihood"]["all"]["rows"] == 4 * DOCUMENTS
+    assert likelihood(summaries[0])[0] == pytest.approx(-sum(own) / len(own))
+    page = panels_svg(summaries, [], {}, styles_of(summaries))
+    assert "log p (nats a token)" in page
+    assert "facts kept" not in page
