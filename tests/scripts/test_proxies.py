@@ -53,11 +53,11 @@ def study(tiny_dir, tmp_path_factory):
         "negatives": {"random": 1, "counterfactual": 1},
         "resamples": 60,
         "calibration_documents": 3,
+        "checkpoint": str(save_adapter(tiny_dir, directory / "adapter")),
         "scorers": [
             {"label": "again", "model": model},
             {"label": "one layer", "model": model, "layers": 1},
             {"label": "two bits", "model": model, "weight_bits": 2},
-            {"label": "adapter", "model": {**model, "adapter": str(save_adapter(tiny_dir, directory / "adapter"))}},
             {"label": "unigram", "kind": "unigram"},
             {"label": "zlib", "kind": "zlib"},
         ],
@@ -86,14 +86,14 @@ def test_the_study(study):
         ("records", "hard", 45, 9), ("records", "all", 45, 9),
     ]  # fmt: skip
     rows = {r["scorer"]: r for r in found["parts"][0]["scorers"]}
-    assert list(rows) == ["self", "again", "one layer", "two bits", "adapter", "unigram", "zlib"]
+    assert list(rows) == ["self", "again", "one layer", "two bits", "unigram", "zlib", "trained adapter"]
     # the sampled bytes of a random model need not be its tokens again; picked texts score alike to rounding
     own = {r["key"]: r for r in read_records(out) if r["kind"] == "compression" and r["compressor"]["kind"] != "lm"}
     again = [r for r in read_records(out / "proxies")[:45] if r["compression_key"] in own]
     assert len(again) == 36
     for row in again:
         assert row["log_probs"] == pytest.approx(own[row["compression_key"]]["log_probs"], abs=1e-3)
-    assert rows["adapter"]["plain"]["mi_nats"] != rows["again"]["plain"]["mi_nats"]
+    assert rows["trained adapter"]["plain"]["mi_nats"] != rows["again"]["plain"]["mi_nats"]
     assert rows["one layer"]["weight_mib"] < rows["again"]["weight_mib"]
     assert rows["two bits"]["weight_mib"] < rows["again"]["weight_mib"]
     assert rows["one layer"]["gflop"] < rows["again"]["gflop"]
@@ -135,11 +135,11 @@ def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
         (["scorers.1.layers=3"], ["scorer one layer: layers = 3: ", "has 2"]),
         (["scorers.0.model.name=/nowhere/model"], ["scorer again: model '/nowhere/model'", "no such directory"]),
         (
-            ["scorers.3.model.adapter=/nowhere/adapter"],
-            ["scorer adapter: adapter '/nowhere/adapter'", "no such directory"],
+            ["checkpoint=/nowhere/adapter"],
+            ["scorer trained adapter: adapter '/nowhere/adapter'", "no such directory"],
         ),
         (["scorers.0.url=http://127.0.0.1:9"], ["scorer again: scorer.url = 'http://127.0.0.1:9'", "infoagent serve"]),
-        (["scorers.4.layers=2"], ["layers belongs to kind lm, not to unigram"]),
+        (["scorers.3.layers=2"], ["layers belongs to kind lm, not to unigram"]),
         (["trusted_correlation=1.5"], ["trusted_correlation = 1.5"]),
         (["scorers=[]"], ["scorers = []"]),
     ],
