@@ -164,7 +164,9 @@ def controlled_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
                     ranks = "spearman" in values and "partial_spearman" in values
                     plain, partial = ("spearman", "partial_spearman") if ranks else ("plain", "partial")
                     name = f"{reading} ({'ranks' if ranks else 'linear'})"
-                    rows.append([*who, name, _found(values[plain]), _found(values[partial])])
+                    both = [values[plain], values[partial]]
+                    refused = "refused" in both[0] and "refused" in both[1]  # one reason is enough
+                    rows.append([*who, name, _found(both[0]), "–" if refused else _found(both[1])])
     return rows
 
 
