@@ -1,6 +1,7 @@
 """Can another scorer stand in for the compressor's own model? The same compressions under several, with and without a scale.
 
     python eval/proxies.py configs/eval/proxies.yaml [key=value ...] [--dry-run]
+    python eval/proxies.py configs/eval/proxies.yaml checkpoint=runs/records-grpo/checkpoint-100
 
 A grid of compressions as eval/frozen.py makes it, with its self-scores and a reader's answers, and the same on other
 documents, where each scorer's critic scale is fitted. Then every scorer of the recipe scores all of them: rank
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.store import finite, provenance, write_json
 
     cells = {name: plan_cells(grid) for name, grid in grids.items()}
-    check_scorers(recipe.scorers, [cell for planned in cells.values() for cell in planned])
+    check_scorers(recipe.studied, [cell for planned in cells.values() for cell in planned])
     if "calibration" in cells:
         check_apart(cells["evaluation"], cells["calibration"])
     scored: dict[str, dict[str, list]] = {}
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         predictions += [r for r in records if r["kind"] == "prediction"]
         own = [r for r in records if r["kind"] == "compression" and ("log_probs" in r or r["status"] != "ok")]
         scored[name] = {SELF: own}
-    for section in recipe.scorers:
+    for section in recipe.studied:
         for name, grid in grids.items():
             scored[name][section.label] = proxy_rows(grid, cells[name], scored[name][SELF], section, arguments.quiet)
     names = {cell.data.name for cell in cells["evaluation"]}

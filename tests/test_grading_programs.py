@@ -117,6 +117,13 @@ def test_a_sandbox_that_cannot_start_is_no_verdict(apart, monkeypatch, interpret
         code_grade("def double(x):\n    return 2 * x", DOUBLE)
 
 
+def test_a_verdict_does_not_wait_for_what_the_program_started(apart):
+    program = "import os, time\ntry:\n    child = os.fork()\nexcept OSError:\n    child = 1\nif child == 0:\n    time.sleep(60)"
+    started = time.monotonic()
+    assert execute(program, LONG).passed
+    assert time.monotonic() - started < 15
+
+
 HEAD = 'from math import tau\n\n\ndef turn(share: float) -> float:\n    """A share of a full turn."""\n'
 
 

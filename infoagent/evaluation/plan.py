@@ -146,9 +146,9 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             )
             columns += draws * candidates * sum(_longest(c, document) for c in written)
             texts += draws * len(written)
-    lines = [f"scorers: {len(recipe.scorers)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
+    lines = [f"scorers: {len(recipe.studied)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
     total = 0.0
-    for scorer in recipe.scorers:
+    for scorer in recipe.studied:
         architecture = architecture_of(scorer.model.name, scorer.model.revision) if scorer.kind == "lm" else None
         if architecture is None:
             lines.append(

@@ -114,7 +114,7 @@ def execute(program: str, limits: Limits = Limits()) -> Execution:
             os.close(write_end)
         try:
             said, seconds, in_time = _listen(read_end, limits)
-            if in_time:  # it has closed its end of the pipe: how it ends is worth a moment
+            if in_time:  # how it ends is worth a moment
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(1.0)
         finally:
@@ -135,7 +135,7 @@ def execute(program: str, limits: Limits = Limits()) -> Execution:
 
 
 def _listen(pipe: int, limits: Limits) -> tuple[bytes, float, bool]:
-    """(what the child said, seconds since it said that it had started, whether it closed the pipe in time)."""
+    """(what the child said, seconds since it said that it had started, whether it ended in time)."""
     said = b""
     started = time.monotonic()
     deadline = started + START_SECONDS
@@ -147,6 +147,8 @@ def _listen(pipe: int, limits: Limits) -> tuple[bytes, float, bool]:
             return said, time.monotonic() - started, True
         fresh = not said.startswith(STARTED)
         said = (said + part)[:MOST_SAID]
+        if said.count(b"\n") > 1:  # its verdict; what it started may hold the pipe open
+            return said, time.monotonic() - started, True
         if fresh and said.startswith(STARTED):
             started = time.monotonic()
             deadline = started + limits.seconds

@@ -61,7 +61,7 @@ def main() -> None:
     os.write(said, b"started\n")
     reason, detail = run(request["program"])
     # without the word that only the two sides know an early end could pass for a good one
-    os.write(said, json.dumps([request["word"], reason, detail[:DETAIL]]).encode())
+    os.write(said, json.dumps([request["word"], reason, detail[:DETAIL]]).encode() + b"\n")
     os._exit(0)  # whatever threads and exit handlers the program left
 
 

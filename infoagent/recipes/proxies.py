@@ -10,6 +10,8 @@ from infoagent.config import Section
 from infoagent.recipes.evaluation import EvaluationRecipe
 from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveInt, plain_address
 
+TRAINED = "trained adapter"
+
 
 class ProxySection(Section):
     """One scorer of the compressions."""
@@ -56,7 +58,8 @@ class ProxySection(Section):
 
 
 class ProxyRecipe(EvaluationRecipe):
-    """eval/proxies.py: the same compressions under several scorers; the rest is as for eval/frozen.py."""
+    """eval/proxies.py: the same compressions under several scorers; the rest is as for eval/frozen.py. `checkpoint`: an
+    adapter on the first lm compressor's model that scores as well."""
 
     scorers: list[ProxySection] = Field(min_length=1)
     """Held against the self-score: that of the compressor's own frozen model, which the grid computes anyway."""
@@ -72,8 +75,9 @@ class ProxyRecipe(EvaluationRecipe):
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"scorers: the label {twice[0]!r} stands twice; each needs its own")
-        if "self" in labels:
-            raise ValueError("scorers: the label 'self' is the compressor's own score; name yours otherwise")
+        for taken, what in (("self", "the compressor's own score"), (TRAINED, "the checkpoint")):
+            if taken in labels:
+                raise ValueError(f"scorers: the label {taken!r} is {what}; name yours otherwise")
         if self.calibration_documents and any(d.split == "validation" for d in self.data):
             raise ValueError(
                 "calibration_documents are taken from the validation split, which data evaluates; set data.N.split to test, or "
@@ -82,6 +86,15 @@ class ProxyRecipe(EvaluationRecipe):
         if self.engine != "hf":
             raise ValueError("engine vllm: scorers that are changed or compared need transformers; set engine to hf")
         return self
+
+    @property
+    def studied(self) -> list[ProxySection]:
+        """The scorers, and the trained one where a checkpoint is named."""
+        if self.checkpoint is None:
+            return self.scorers
+        base = next((c.model for c in self.compressors if c.kind == "lm"), self.compressors[0].model)
+        trained = ProxySection(label=TRAINED, model=base.model_copy(update={"adapter": self.checkpoint}))
+        return [*self.scorers, trained]
 
     def calibration(self) -> EvaluationRecipe:
         """The grid of other documents on which critic scales are fitted: the same compressors, nobody answers."""

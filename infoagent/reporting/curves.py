@@ -28,16 +28,19 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
     figure, axes = new_grid(4.6 * len(names), 7.2, rows=2, columns=len(names))
     styles = styles_of([*summaries, *baselines])
     for column, name in enumerate(names):
-        for row, measure in enumerate((information, answered)):
+        own = [s for s in summaries if s["data"]["name"] == name]
+        score = answered if any(answered(s) is not None for s in own) else likelihood
+        for row, measure in enumerate((information, score)):
             axis = axes[row][column]
             for curve, style in styles.items():
                 for group, hollow in ((summaries, False), (baselines, True)):
                     points = [s for s in group if curve_of(s) == curve and s["data"]["name"] == name and is_point(s)]
                     label = f"{shown(curve)} (baseline)" if hollow else shown(curve)
                     _draw(axis, points, measure, style.colour, style.marker, label, hollow)
-            if measure is answered:
-                for summary in (s for s in summaries if s["data"]["name"] == name and not is_point(s)):
-                    if (level := answered(summary)) is not None:
+            if measure is score:
+                axis.set_ylabel("questions answered" if score is answered else "log p of the reference (nats a token)")
+                for summary in (s for s in own if not is_point(s)):
+                    if (level := score(summary)) is not None:
                         axis.axhline(level[0], color=INK, linestyle=":", linewidth=0.9)
                         axis.annotate(shown(summary["label"]), (0.99, level[0]), xycoords=("axes fraction", "data"),
                                       ha="right", va="bottom", fontsize=7, color=INK)  # fmt: skip
@@ -51,7 +54,6 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
                     fontsize=10,
                 )
     axes[0][0].set_ylabel("MI among counterfactuals (nats)")
-    axes[1][0].set_ylabel("questions answered")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False
@@ -78,6 +80,14 @@ def answered(summary: Summary) -> Measured | None:
             return 1 - error["value"], 1 - error["high"], 1 - error["low"]
     missing = summary["values"].get("distortion/fact_missing")
     return None if missing is None else (1 - missing["value"], 1 - missing["high"], 1 - missing["low"])
+
+
+def likelihood(summary: Summary) -> Measured | None:
+    """Of the reference answer under the first predictor that tells it: log p per token, in nats."""
+    for predictor in summary["predictors"].values():
+        if (nll := predictor.get("distortion/nll_per_token")) is not None:
+            return -nll["value"], -nll["high"], -nll["low"]
+    return None
 
 
 def _draw(
@@ -154,7 +164,9 @@ def controlled_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
                     ranks = "spearman" in values and "partial_spearman" in values
                     plain, partial = ("spearman", "partial_spearman") if ranks else ("plain", "partial")
                     name = f"{reading} ({'ranks' if ranks else 'linear'})"
-                    rows.append([*who, name, _found(values[plain]), _found(values[partial])])
+                    both = [values[plain], values[partial]]
+                    refused = "refused" in both[0] and "refused" in both[1]  # one reason is enough
+                    rows.append([*who, name, _found(both[0]), "–" if refused else _found(both[1])])
     return rows
 
 

@@ -13,10 +13,8 @@ from infoagent.recipes import DataSection
 from infoagent.types import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FUNCTION = {
-    "task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "    pass\n", "entry_point": "f",
-    "test": "def check(f):\n    f()\n",
-}  # fmt: skip
+FUNCTION = {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "    pass\n", "entry_point": "f",
+            "test": "def check(candidate):\n    candidate()\n"}  # fmt: skip
 SOLVED = {"problem": "?", "level": "Level 1", "type": "Algebra", "solution": r"\boxed{2}"}
 
 
