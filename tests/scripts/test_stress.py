@@ -213,7 +213,7 @@ def mistakes_are(result, messages):
 
 def input_settings(tiny_dir, out, **changed):
     content = {
-        "output_dir": out, "cases": 5, "context_tokens": 500, "counterfactuals": 2, "batch_size": 4, "min_words": 40,
+        "output_dir": out, "cases": 5, "context_tokens": 700, "counterfactuals": 2, "batch_size": 16, "min_words": 40,
         "max_words": 60, "predictor.name": tiny_dir, "predictor.dtype": "float32", "predictor.max_tokens": 4,
         "variants": "[]", **changed,
     }  # fmt: skip
