@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -41,6 +42,7 @@ def bm25_scores(sentences: Sequence[str], query: str) -> NDArray[np.float64]:
     # imported late: a third of a second that only this order needs
     import bm25s
 
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG, and every index would print lines
     corpus = bm25s.tokenize(list(sentences), stopwords="en", return_ids=False, show_progress=False)
     wanted = bm25s.tokenize(query, stopwords="en", return_ids=False, show_progress=False)[0]
     if not any(corpus) or not wanted:
