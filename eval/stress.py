@@ -55,8 +55,7 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     write_json(out / "run.json", run)
     conditions = summarise_load(recipe, run_load(plan, quiet))
     write_json(out / "load.json", {**run, "conditions": conditions})
-    for name in ("load.svg", "load.png"):
-        save_load(conditions, out / name)
+    save_load(conditions, out / "load.svg", out / "load.png")
     print(load_text(conditions))
     print(f"\n{out / 'load.json'}, {out / 'load.svg'}; every job stands in {out / 'records.jsonl'}")
     return 0
@@ -84,8 +83,7 @@ def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     write_json(out / "run.json", run)
     found = summarise_inputs(plan, *run_inputs(plan, quiet))
     write_json(out / "stress.json", finite({**run, **found}))
-    for name in ("stress.svg", "stress.png"):
-        save_hard_inputs(found, out / name)
+    save_hard_inputs(found, out / "stress.svg", out / "stress.png")
     print(hard_inputs_text(found))
     print(
         f"\n{out / 'stress.json'}, {out / 'stress.svg'}; cases in {out / 'cases.jsonl'}, texts in {out / 'records.jsonl'}"

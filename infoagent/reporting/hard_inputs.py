@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import PALETTE, new_figure, shown
+from infoagent.reporting.plots import PALETTE, new_figure, save_figure, shown
 from infoagent.reporting.tables import as_text
 
 QUIET = ("crashed", "refused", "empty", "looping", "cut", "reader failed")
@@ -68,29 +68,28 @@ def _interval(value: Mapping[str, Any] | None, sign: str = "") -> str:
     return f"{value['value']:{sign}.2f} [{value['low']:{sign}.2f}, {value['high']:{sign}.2f}]"
 
 
-def save_hard_inputs(found: Mapping[str, Any], path: str | Path) -> None:
+def save_hard_inputs(found: Mapping[str, Any], *paths: str | Path) -> None:
     """A line for each kind × failure, a point with Wilson's interval for each compressor; filled where the pair differs."""
-    from matplotlib import pyplot as plt
-
     lines = [
         line for line in found["rates"]
         if line["failure"] not in QUIET or any(share["count"] for share in line["shares"].values())
     ]  # fmt: skip
-    compared = {(line["kind"], line["failure"]): line for line in found["comparisons"]}
+    differ = {(c["kind"], c["failure"]) for c in found["comparisons"] if c["verdict"] != "no difference shown"}
     figure, [axis] = new_figure(7.6, 1.4 + 0.24 * len(lines))
     labels: Sequence[str] = found["compressors"]
     for place, label in enumerate(labels):
+        shift, style = 0.22 * (place - (len(labels) - 1) / 2), {"color": PALETTE[place % len(PALETTE)], "ls": "none"}
+        points: dict[bool, list[tuple[float, Mapping[str, Any]]]] = {True: [], False: []}
         for y, line in enumerate(lines):
-            share = line["shares"].get(label)
-            if share is None:
-                continue
-            pair = compared.get((line["kind"], line["failure"]))
-            differs = pair is not None and pair["verdict"] != "no difference shown" and label in found["pair"]
+            if label in line["shares"]:
+                filled = label in (found["pair"] or ()) and (line["kind"], line["failure"]) in differ
+                points[filled].append((y + shift, line["shares"][label]))
+        for filled, own in points.items():
             axis.errorbar(
-                [100 * share["value"]], [y + 0.22 * (place - (len(labels) - 1) / 2)],
-                xerr=[[100 * (share["value"] - share["low"])], [100 * (share["high"] - share["value"])]],
-                fmt="osD^v"[place % 5], color=PALETTE[place % len(PALETTE)], ms=4, lw=1, capsize=1.5,
-                mfc=None if differs else "white", label=shown(label) if y == 0 else None,
+                [100 * share["value"] for _, share in own], [y for y, _ in own],
+                xerr=[[100 * (s["value"] - s["low"]) for _, s in own], [100 * (s["high"] - s["value"]) for _, s in own]],
+                marker="osD^v"[place % 5], ms=4, lw=1, capsize=1.5, mfc=None if filled else "white",
+                label=None if filled else shown(label), **style,
             )  # fmt: skip
     for y in range(1, len(lines)):
         if lines[y]["kind"] != lines[y - 1]["kind"]:
@@ -98,8 +97,7 @@ def save_hard_inputs(found: Mapping[str, Any], path: str | Path) -> None:
     axis.set_yticks(range(len(lines)), [f"{line['kind']}: {line['failure']}" for line in lines], fontsize=8)
     axis.set_ylim(len(lines) - 0.5, -0.5)
     axis.set_xlim(-2, 102)
-    axis.set_xlabel("cases (%); filled: the pair differs (McNemar, Holm)")
+    axis.set_xlabel("cases (%); filled: trained and frozen differ (McNemar, Holm)")
     handles, names = axis.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)), fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, *paths)

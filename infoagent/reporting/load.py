@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, new_figure, shown
+from infoagent.reporting.plots import INK, PALETTE, new_figure, save_figure, shown
 from infoagent.reporting.tables import as_text
 
 COLUMNS = (
@@ -90,11 +90,9 @@ def notes(conditions: Sequence[Condition]) -> list[str]:
     return list(found)
 
 
-def save_load(conditions: Sequence[Condition], path: str | Path) -> None:
+def save_load(conditions: Sequence[Condition], *paths: str | Path) -> None:
     """Left: median and 90th percentile of the latency against offered jobs a second, each condition's capacity dotted;
     right: jobs served against jobs offered. 95 % intervals over runs."""
-    from matplotlib import pyplot as plt
-
     figure, (latency, served) = new_figure(10.4, 4.2, panels=2)
     highest = 0.0
     for place, found in enumerate(conditions):
@@ -116,8 +114,7 @@ def save_load(conditions: Sequence[Condition], path: str | Path) -> None:
         axis.legend(fontsize=7)
     latency.set_ylabel("latency from the planned arrival (s)")
     served.set_ylabel("served jobs a second")
-    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, *paths)
 
 
 def _line(

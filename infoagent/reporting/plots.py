@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from infoagent.reporting.information import known
@@ -47,6 +48,16 @@ def new_grid(width: float, height: float, rows: int, columns: int) -> tuple[Any,
         axis.grid(alpha=0.25, linewidth=0.6)
         axis.tick_params(colors=INK, labelsize=9)
     return figure, [list(row) for row in axes]
+
+
+def save_figure(figure: Any, *paths: str | Path) -> None:
+    """Write a figure to each of the files, by their endings, and close it. An SVG carries no date: the same figure gives
+    the same file."""
+    from matplotlib import pyplot as plt
+
+    for path in paths:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    plt.close(figure)
 
 
 def as_svg(figure: Any) -> str:
