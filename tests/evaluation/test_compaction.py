@@ -183,7 +183,7 @@ def test_mistakes_are_found_before_a_model_loads(tiny_dir, tmp_path, monkeypatch
         {"label": "d", "kind": "full-document", "model": model},
     ]
     with pytest.raises(InputError) as error:
-        plan_compaction(recipe(tiny_dir, tmp_path, compactors=compactors, compactions=9))
+        plan_compaction(recipe(tiny_dir, tmp_path, compactors=compactors, compactions=12))
     first, second, third, last = error.value.problems
     assert first.startswith("prompt.template: 'compact-v7' is unknown")
     assert second.startswith("adapter 'runs/none': no such directory")
