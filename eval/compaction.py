@@ -1,6 +1,6 @@
 """Compact a growing conversation again and again: what survives of what was said first?
 
-    python eval/compaction.py configs/eval/compaction.yaml [key=value ...]
+    python eval/compaction.py configs/eval/compaction.yaml [checkpoint=runs/records-grpo/checkpoint-100] [key=value ...]
     python eval/compaction.py configs/eval/compaction.yaml data.name=conversations data.path=mine.jsonl --dry-run
 
 Every few turns the context is compacted to [summary, newest turns], the summary being made from the one before it. After
@@ -19,7 +19,9 @@ from infoagent.recipes import CompactionRecipe
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides)
+    from infoagent.evaluation.rounds.trained import with_checkpoint
+
+    recipe = with_checkpoint(load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides))
     if arguments.dry_run:
         from infoagent.evaluation.rounds.estimate import describe_compaction
 

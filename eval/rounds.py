@@ -1,6 +1,6 @@
 """Ask again: how much do several rounds of question and summary tell, what does each add, and where does it saturate?
 
-    python eval/rounds.py configs/eval/rounds.yaml [key=value ...]
+    python eval/rounds.py configs/eval/rounds.yaml [checkpoint=runs/records-grpo/checkpoint-100] [key=value ...]
     python eval/rounds.py configs/eval/rounds.yaml --dry-run
 
 The predictor reads a summary, writes the next question, and the compressor answers it from the document, round after
@@ -18,7 +18,9 @@ from infoagent.recipes import RoundsRecipe
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(RoundsRecipe, arguments.recipe, arguments.overrides)
+    from infoagent.evaluation.rounds.trained import with_checkpoint
+
+    recipe = with_checkpoint(load_recipe(RoundsRecipe, arguments.recipe, arguments.overrides))
     if arguments.dry_run:
         from infoagent.evaluation.rounds.estimate import describe_rounds
 

@@ -103,7 +103,8 @@ def load_histories(
     if name == "records":
         if path is not None or revision is not None:
             raise InputError("data.path, data.revision: data.name=records is built in; drop them")
-        words = (min_words or RECORD_WORDS[0], max_words or max(RECORD_WORDS[1], min_words or 0))
+        low = min_words or min(RECORD_WORDS[0], max_words or RECORD_WORDS[0])
+        words = (low, max_words or max(RECORD_WORDS[1], low))
         return HistorySet(name, _revision(), tuple(_of_records(i, seed, wanted, words) for i in range(limit)), {})
     if min_words is not None or max_words is not None:
         raise InputError(f"data.min_words, data.max_words: they are the length of a record; data.name={name} has none")
@@ -146,15 +147,18 @@ def _of_records(index: int, seed: int, wanted: Wanted, words: tuple[int, int]) -
 
 def _subjects(rng: np.random.Generator, number: int, words: tuple[int, int]) -> list[records.Record]:
     found: dict[str, records.Record] = {}
-    for _ in range(ATTEMPTS * number):
+    misses = 0
+    while misses < ATTEMPTS:
         record = replace(records.draw_record(rng, *words), style="prose")
-        if record.facts and words[0] <= len(record.text().split()) <= words[1]:
-            found.setdefault(record.name, record)
+        if record.name in found or not record.facts or not words[0] <= len(record.text().split()) <= words[1]:
+            misses += 1
+            continue
+        misses, found[record.name] = 0, record
         if len(found) == number:
             return list(found.values())
     raise InputError(
         f"data.min_words = {words[0]}, data.max_words = {words[1]}: {len(found)} records of such a length came out, "
-        f"needed are {number} different ones; widen the limits"
+        f"needed are {number} different ones; records have 30 to 450 words, and need some room between the two"
     )
 
 
@@ -291,6 +295,5 @@ def _with_versions(
         if not any(span_pattern(change.new).search(elsewhere) for change in negative.changes):
             found.append(negative.document)
         if len(found) == versions:
-            choices = tuple(c for c in problem.choices if c == problem.answer or c not in elsewhere)
-            return Probe(turn, problem.query, problem.answer, choices if len(choices) > 1 else (), tuple(found))
+            return Probe(turn, problem.query, problem.answer, problem.choices, tuple(found))
     return None

@@ -143,7 +143,8 @@ def estimate_survival(
 
     Documents go into folds by turns, in the order of their labels; the rows of each are scaled by the β in [0, beta_max]
     that is best for the rows of all others, so that the value is a lower bound in each fold. `beta_max` = 1: a critic may
-    be trusted less than it is sure, never more, or a few rows that are all right would make it wholly sure.
+    be trusted less than it is sure, never more, or a few rows that are all right would make it wholly sure. For texts
+    drawn at a temperature τ below 1 it may be 1/τ, since they were drawn from about p^(1/τ).
 
     Args:
         log_probs: (C, K) the critic's values under the candidates, nats.

@@ -36,6 +36,9 @@ class StepsRecipe(Section):
     output_dir: Name
     seed: Seed = 0
     """Of all draws."""
+    checkpoint: str | None = None
+    """An adapter to stand beside the frozen ones: a copy of the first language model with it, and with the prompt that it
+    was trained with."""
     predictor: PredictorSection = PredictorSection()
     """Who reads and answers. Kinds lm and endpoint."""
     grading: GradingSection = GradingSection()

@@ -70,6 +70,16 @@ def round_notes(found: Found) -> list[str]:
                     f"[{gain['low']:+.2f}, {gain['high']:+.2f}] of {rounds[after]['room_nats']:.2f} nats left"
                 )
             lines.append(f"{system['label']}, {name} candidates: {told}; {ceiling}")
+        later = [a for a in system["after"] if "question/ends_as_one" in a]
+        if later and system["questions"] == "rewritten":
+            ends, same = (
+                sum(a[name]["value"] for a in later) / len(later)
+                for name in ("question/ends_as_one", "question/repeated")
+            )
+            lines.append(
+                f"{system['label']}: {ends:.0%} of the predictor's questions end in a question mark, {same:.0%} are the "
+                "first question word for word"
+            )
         lines += _failures(system["label"], "talks", system) + _failures(system["label"], "answers", system["answers"])
     return lines
 

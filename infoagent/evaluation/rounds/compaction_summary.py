@@ -42,7 +42,10 @@ def _compactor(
         if len({c.history.id for c in scored}) > 1:
             log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
             histories = [c.history.id for c in scored]
-            survivals[r] = estimate_survival(log_probs, np.zeros(len(scored), dtype=int), document=histories)
+            sharpest = max(1.0, 1.0 / section.temperature) if section.kind == "lm" else 1.0
+            survivals[r] = estimate_survival(
+                log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest
+            )
             details = survivals[r].to_dict()
             del details["per_document_nats"]
             row["mi"] = details

@@ -89,7 +89,9 @@ def _after(place: Workplace, talk: Talk, rounds: int) -> dict[str, float]:
         "cost/seconds": sum(row["seconds"] for row in rows) + sum(row["seconds"] for row in asking),
     }
     if rounds > 1:
-        values["question/repeated"] = float(rows[-1]["question"].casefold() == talk.problem.query.casefold())
+        asked = rows[-1]["question"]
+        values["question/repeated"] = float(asked.casefold() == talk.problem.query.casefold())
+        values["question/ends_as_one"] = float(asked.endswith("?"))
     # a reader over HTTP has a price and no known FLOPs, one that runs here has FLOPs and no price
     flops = [row.get("gflops_prefill", np.nan) + row.get("gflops_decode", np.nan) for row in (*rows, *asking)]
     if not np.isnan(flops).any():
