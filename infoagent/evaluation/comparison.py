@@ -34,14 +34,10 @@ def compare(trained: Sequence[Record], frozen: Sequence[Record], price: float) -
 
     Pairs in which one side failed are left out and counted under "unpaired".
     """
-    tokens = (
-        {_draw(r): float(r["rate_tokens"]) for r in trained if r["kind"] == "compression"},
-        {_draw(r): float(r["rate_tokens"]) for r in frozen if r["kind"] == "compression"},
-    )
+    texts = _good(trained, "compression"), _good(frozen, "compression")
+    tokens = ({_draw(r): float(r["rate_tokens"]) for r in texts[0]}, {_draw(r): float(r["rate_tokens"]) for r in texts[1]})
     result: dict[str, dict[str, Any]] = {}
-    _compare_kind(
-        result, _good(trained, "compression"), _good(frozen, "compression"), compression_quantities(price), tokens, ""
-    )
+    _compare_kind(result, *texts, compression_quantities(price), tokens, "")
     predictors = list(dict.fromkeys(predictor_title(r) for r in (*trained, *frozen) if r["kind"] == "prediction"))
     for title in predictors:
         new, old = ([r for r in _good(side, "prediction") if predictor_title(r) == title] for side in (trained, frozen))

@@ -156,7 +156,7 @@ def test_drawn_under_a_grammar_and_held_against_text(tiny_dir, tmp_path):
     pytest.importorskip("llguidance")
     signature = "def note(value: Literal['kg', 'm'], year: int | None = None)"
     made = recipe(
-        tiny_dir, tmp_path, compare=[["call", "text"]],
+        tiny_dir, tmp_path, compare=[["call", "text"], ["free call", "text"]],
         compressors=[
             {"label": "text", "max_tokens": 20},
             {"label": "call", "form": {"signature": signature, "constrained": True}},
@@ -171,10 +171,11 @@ def test_drawn_under_a_grammar_and_held_against_text(tiny_dir, tmp_path):
     for row in compressions(rows):
         if row["compressor"]["label"] == "call" and row["status"] == "ok":
             assert json.loads(row["text"])["value"] in ("kg", "m")
-    [pair] = compare_pairs(rows, made.compare, made.price)
+    pair, without = compare_pairs(rows, made.compare, made.price)
     both = by_label["call"]["n_compressions"] - by_label["call"]["failed"]
     assert pair["values"]["rate/tokens"]["pairs"] == both
     assert "call against text on records (test), paired" in comparison_text(pair)
+    assert without["values"] == {}  # nothing of the free call can be paired
 
 
 @pytest.fixture(scope="module")
