@@ -116,12 +116,14 @@ def test_it_saturates_where_a_round_repeats_what_was_said():
 
 
 def test_small_gains_that_are_shown_together_are_no_saturation():
+    """Eight independent looks at one of four documents, each of them noisy: the truth is a gain in every round."""
     rng = np.random.default_rng(3)
     source = np.arange(40) % 4
-    steps = rng.normal(scale=1.0, size=(8, 40, 4)) - 20
-    steps[:, np.arange(40), source] += 0.35
-    gains = estimate_rounds(steps, source, document=np.arange(40))
-    first_alone = next(i for i, g in enumerate(gains) if not g.gain.low > 0)
+    channel_KZ = 0.18 + 0.28 * np.eye(4)  # p(text | document)
+    said_RC = np.array([[rng.choice(4, p=channel_KZ[s]) for s in source] for _ in range(8)])
+    gains = estimate_rounds(np.log(channel_KZ.T[said_RC]), source, document=np.arange(40))
+    first_alone = next(g.round - 1 for g in gains if not g.gain.low > 0)
+    assert first_alone < 7
     assert rest_after(gains, first_alone).low > 0
     ended = saturated_after(gains)
     assert ended is None or ended > first_alone
