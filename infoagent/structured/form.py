@@ -14,7 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft3Validator, Draft202012Validator
+from jsonschema import (
+    Draft4Validator,
+    Draft6Validator,
+    Draft7Validator,
+    Draft201909Validator,
+    Draft202012Validator,
+)
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
@@ -26,6 +32,11 @@ from infoagent.types import InputError
 SHOWN = 200
 """Characters of a reason."""
 TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
+
+DRAFTS = tuple(
+    kind.META_SCHEMA["$schema"].rstrip("#")
+    for kind in (Draft202012Validator, Draft201909Validator, Draft7Validator, Draft6Validator, Draft4Validator)
+)
 
 
 class Unfit(ValueError):
@@ -144,7 +155,7 @@ def schema_form(schema: Any, name: str, setting: str = "form.json_schema") -> Fo
 
 
 def _foreign(value: Any, path: str = "") -> Iterator[str]:
-    """What YAML and Python can hold and JSON cannot, a line each: dates, infinities, keys that are no text."""
+    """What YAML and Python can hold and JSON cannot: dates, infinities, keys that are no text."""
     where = f"{path}: " if path else ""
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -158,13 +169,16 @@ def _foreign(value: Any, path: str = "") -> Iterator[str]:
     else:
         try:
             parse(canonical(value))
-        except (TypeError, NotJson) as error:
-            yield _short(f"{where}{value!r} is no JSON value: {error}; a text needs quotes")
+        except TypeError as error:  # YAML takes 2020-01-01 for a date
+            yield _short(f"{where}{value!r}: {error}; put a text in quotes")
+        except NotJson as error:
+            yield _short(f"{where}{value!r}: {error}")
 
 
 def _mistakes(schema: dict[str, Any]) -> list[str]:
-    if validator_for(schema, default=Draft202012Validator) is Draft3Validator:
-        return ["$schema: draft 3 is too old; write the schema in draft 2020-12, and leave $schema out"]
+    draft = schema.get("$schema", DRAFTS[0])
+    if not isinstance(draft, str) or draft.rstrip("#") not in DRAFTS:
+        return [f"$schema = {draft!r}: no draft that is known here; leave it out, or name one of {', '.join(DRAFTS)}"]
     found = _flaws(schema, schema)
     if found:
         return found

@@ -21,6 +21,7 @@ def reference_mistakes(schema: dict[str, Any], flaws: Callable[[dict[str, Any]],
     A tree whose nodes hold nodes is no circle: each round goes a level down in the reply.
     """
     root = Resource.from_contents(schema, DRAFT202012)
+    draft = schema.get("$schema", "https://json-schema.org/draft/2020-12/schema")
     left = [(root, Registry().resolver_with_root(root))]
     found: list[str] = []
     beside: dict[int, list[int]] = {}  # a schema, and those that are asked of the same value
@@ -31,7 +32,12 @@ def reference_mistakes(schema: dict[str, Any], flaws: Callable[[dict[str, Any]],
         if not isinstance(node, dict) or id(node) in beside:
             continue
         beside[id(node)] = [id(inner) for inner in _in_place(node)]
-        left += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]
+        if node.get("$schema", draft) != draft:
+            found.append(f"$schema {node['$schema']!r}: another draft than at the top; write all in one")
+        try:
+            left += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]
+        except ValueError as error:
+            found.append(f"$id: no address: {error}")
         for keyword in (keyword for keyword in REFERENCES if keyword in node):
             named = f"{keyword} {node[keyword]!r}"
             try:

@@ -116,13 +116,16 @@ CIRCLE = {"b": {"$ref": "#/$defs/c"}, "c": {"anyOf": [{"type": "null"}, {"$ref":
             ["'#/mine/b': no JSON schema: type: 'strng'"],
         ),
         (of_a(**{"$dynamicRef": "#nope"}), ["$dynamicRef '#nope': leads nowhere"]),
-        (of_a(enum=[date(2020, 1, 1)]), ["properties.a.enum.0: datetime.date(2020, 1, 1) is no JSON value"]),
-        (of_a(maximum=float("inf")), ["properties.a.maximum: inf is no JSON value"]),
+        (of_a(enum=[date(2020, 1, 1)]), ["properties.a.enum.0: datetime.date(2020, 1, 1): date is no JSON"]),
+        (of_a(maximum=float("inf")), ["properties.a.maximum: inf: a number out of range"]),
         (
             {**FACT, "properties": {False: {}, "b": {True: 1}}},
             ["properties: the key False", "properties.b: the key True"],
         ),
-        ({**of_a(), "$schema": "http://json-schema.org/draft-03/schema#", "required": True}, ["too old"]),
+        ({**of_a(), "$schema": "http://json-schema.org/draft-03/schema#", "required": True}, ["draft-03", "draft-07"]),
+        ({**of_a(), "$schema": 5}, ["$schema = 5: no draft"]),
+        (of_a(**{"$schema": "http://["}), ["another draft"]),
+        (of_a(items={"$id": "http://["}), ["$id: no address"]),
     ],
 )
 def test_a_schema_by_which_no_reply_could_be_checked_is_refused(schema, words):
