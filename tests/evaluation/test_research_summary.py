@@ -42,7 +42,9 @@ def test_means_are_over_tasks_and_differences_over_pairs():
     # three task means 0.5, 0.5, 0: s = 0.2887, t(2) = 4.3027
     facts = short["values"]["facts/report"]
     assert (facts["value"], facts["n"], facts["reports"]) == (pytest.approx(1 / 3), 3, 5)
-    assert facts["high"] - facts["value"] == pytest.approx(4.30265 * 0.288675 / math.sqrt(3), rel=1e-4)
+    assert (facts["low"], facts["high"]) == (0.0, 1.0)  # ± 0.717 leaves what a share can be
+    low = whole["values"]["facts/report"]["low"]  # task means 1, 0.75, 1: s = 0.1443
+    assert 11 / 12 - low == pytest.approx(4.30265 * 0.144338 / math.sqrt(3), rel=1e-4)
     # rubric of the task means 0.5 (one run is left), 0.45, 0.45
     assert short["values"]["rubric/final"]["value"] == pytest.approx((0.5 + 0.45 + 0.45) / 3)
     assert short["values"]["citations/supported"]["value"] == 0.5

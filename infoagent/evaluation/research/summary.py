@@ -63,6 +63,7 @@ facts/…: share of the asked facts that stand in the report, in the notes that 
 citations/supported: of the cited sentences, those that a cited source says; citations/cited: of all sentences, those with a
 mark; citations/invalid: of the marks, those that name no source; report/cut: ended at the length limit.
 """
+SHARES = ("facts/", "citations/", "report/cut")
 COSTS = ("calls", "tokens_in", "tokens_out", "usd", "gflops", "seconds")
 
 
@@ -83,7 +84,10 @@ def _system(label: str, rows: Sequence[Row]) -> dict[str, Any]:
         known = [(found, row["task_id"]) for row in good if (found := value(row)) is not None]
         if known:
             numbers, tasks = zip(*known, strict=True)
-            values[name] = {**vars(mean_interval(numbers, tasks)), "reports": len(known)}
+            mean = vars(mean_interval(numbers, tasks))
+            if name.startswith(SHARES):  # few tasks give a t interval that leaves what a share can be; NaN stays
+                mean = {**mean, "low": max(mean["low"], 0.0), "high": min(mean["high"], 1.0)}
+            values[name] = {**mean, "reports": len(known)}
     judged = [row["rubric"] for row in good if "rubric" in row]
     return {
         "label": label,
