@@ -26,7 +26,8 @@ COMPARISON_COLUMNS = ("difference", "rubric", "facts in notes (%)", "facts in re
 
 
 def system_rows(found: Found) -> list[list[str]]:
-    """A line for each system: means over tasks ± half of the 95 % interval; `–` for what it does not have."""
+    """A line for each system: means over tasks ± half of the 95 % interval, or [the interval] where it ends at 0 or 100 %;
+    `–` for what it does not have."""
     rows = []
     for system in found["systems"]:
         values = system["values"]
@@ -155,8 +156,12 @@ def _cell(values: Mapping[str, Any], name: str, factor: float, digits: int) -> s
     if name not in values:
         return "–"
     v = values[name]
-    middle = f"{factor * v['value']:.{digits}f}"
-    return middle if math.isnan(v["low"]) else f"{middle} ± {factor * (v['high'] - v['low']) / 2:.{digits}f}"
+    value, low, high = (factor * v[key] for key in ("value", "low", "high"))
+    if math.isnan(low):
+        return f"{value:.{digits}f}"
+    if not math.isclose(high - value, value - low, abs_tol=1e-9):  # it ends where a share does
+        return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
 def _difference(values: Mapping[str, Any], name: str, factor: float, digits: int) -> str:

@@ -55,17 +55,14 @@ def round_notes(found: Found) -> list[str]:
     """Where each system saturates, whether the ceiling is to blame, and what failed."""
     lines = []
     for system in found["systems"]:
-        for name, after in system["saturated_after"].items():
-            rounds = system["information"][name]
+        for name, rounds in system["information"].items():
             total = rounds[-1]["total"]
             ceiling = f"ceiling {total['ceiling_nats']:.2f} nats, {total['saturation']:.0%} of talks at it in the end"
-            if after is None:
+            if name not in system["saturated_after"]:
                 told = f"the last of {len(rounds)} rounds still gains"
             else:
-                rest, left = (
-                    system["rest"][name],
-                    rounds[after - 1]["total"]["headroom_nats"] if after else total["ceiling_nats"],
-                )
+                after, rest = system["saturated_after"][name], system["rest"][name]
+                left = rounds[after - 1]["total"]["headroom_nats"] if after else total["ceiling_nats"]
                 told = (
                     f"no gain is shown after round {after}: what follows adds {rest['value']:+.2f} "
                     f"[{rest['low']:+.2f}, {rest['high']:+.2f}] of {left:.2f} nats left"

@@ -17,6 +17,7 @@ from infoagent.evaluation.rounds.trained import with_checkpoint
 from infoagent.lm.models import load
 from infoagent.lm.round_prompts import next_question
 from infoagent.recipes import RoundsRecipe
+from infoagent.reporting.rounds import round_notes
 from infoagent.types import InputError, RunFailed
 
 
@@ -239,3 +240,18 @@ def test_a_checkpoint_stands_beside_the_first_with_its_own_prompt(tiny_dir, tmp_
     assert trained.model.adapter == str(adapter)
     with pytest.raises(InputError, match="no such directory"):
         with_checkpoint(recipe(tiny_dir, tmp_path / "out", checkpoint="runs/none"))
+
+
+def test_the_notes_say_where_no_gain_is_shown_and_where_the_last_round_gains():
+    def total(left):
+        return {"total": {"ceiling_nats": 1.5, "headroom_nats": left, "saturation": 0.25}}
+
+    silent = {"failed": 0, "failed_causes": {}, "n": 0}
+    ended = {
+        "label": "s", "questions": "same", "after": [], "answers": silent, **silent,
+        "information": {"hard": [total(1.0), total(0.5), total(0.4)], "easy": [total(0.9)]},
+        "saturated_after": {"hard": 2}, "rest": {"hard": {"value": 0.1, "low": -0.2, "high": 0.4}},
+    }  # fmt: skip
+    hard, easy = round_notes({"systems": [ended]})
+    assert "no gain is shown after round 2: what follows adds +0.10 [-0.20, +0.40] of 0.50 nats left" in hard
+    assert "easy candidates: the last of 1 rounds still gains; ceiling 1.50 nats, 25% of talks" in easy

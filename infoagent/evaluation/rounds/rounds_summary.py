@@ -60,8 +60,8 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
         steps_RCK = np.array([row["log_probs"] for row in scores])[:, :, chosen].transpose(1, 0, 2)
         rounds = estimate_rounds(steps_RCK, np.zeros(len(whole), dtype=int), document=documents, sampler=sampler)
         summary["information"][name] = [_without_rows(r.to_dict()) for r in rounds]
-        summary["saturated_after"][name] = ended = saturated_after(rounds)
-        if ended is not None:
+        if (ended := saturated_after(rounds)) is not None:
+            summary["saturated_after"][name] = ended
             summary["rest"][name] = vars(rest_after(rounds, ended))
         last = rounds[-1].total.per_document_nats
         measure = "mi/nats" if name == "all" else f"mi/{name}_nats"
