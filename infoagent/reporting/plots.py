@@ -159,9 +159,10 @@ def legend_below(figure: Any, axes: Sequence[Any]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
+        inches = 0.5 + 0.065 * max(map(len, entries))  # of a column, in letters of 8 points
+        columns = max(1, min(5, len(entries), int(figure.get_figwidth() / inches)))
         figure.legend(
-            list(entries.values()), list(entries), loc="outside lower center", ncols=min(5, len(entries)), fontsize=8,
-            frameon=False,
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize=8, frameon=False,
         )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from infoagent.reporting.plots import MARKERS, PALETTE, legend_below, new_grid, 
 Found = Mapping[str, Any]
 
 QUALITIES = (
+    ("facts/notes", "asked facts in the notes (%)", 100.0),
     ("facts/report", "asked facts in the report (%)", 100.0),
     ("rubric/final", "score, report / (report + reference)", 1.0),
 )
@@ -113,7 +114,7 @@ def save_quality_cost(found: Found, path: str | Path) -> bool:
         return False
     from matplotlib import pyplot as plt
 
-    figure, grid = new_grid(5.4 * len(columns), 3.4 * len(rows), len(rows), len(columns))
+    figure, grid = new_grid(5.4 * len(columns), 3.0 * len(rows), len(rows), len(columns))
     for axes, (quality, title, factor) in zip(grid, rows, strict=True):
         for axis, (unit, cost_title) in zip(axes, columns, strict=True):
             _panel(axis, found["systems"], quality, unit, factor)
