@@ -267,9 +267,9 @@ class _Handler(BaseHTTPRequestHandler):
         message: dict[str, Any] = {"role": "assistant", "content": text}
         if fake.thought is not None:
             message["reasoning_content"] = fake.thought
-        if "tools" in received.body:  # as servers do that are told to call one
+        if "tools" in received.body:  # as servers do that are told to call one, some with words beside it
             call = {"name": received.body["tools"][0]["function"]["name"], "arguments": text}
-            message |= {"content": None, "tool_calls": [{"id": "call-1", "type": "function", "function": call}]}
+            message |= {"content": "I call it.", "tool_calls": [{"id": "call-1", "type": "function", "function": call}]}
         answer: dict[str, Any] = {
             "id": "chat-1",
             "model": f"{received.body['model']}-2026-11-01",

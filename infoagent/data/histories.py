@@ -242,6 +242,9 @@ def _chosen(name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, lim
         identity, turns, _ = cut[int(number)]
         probes = [_with_versions(turns, t, p, lexicon, wanted.versions, seed) for t, p in questions[int(number)]]
         usable = tuple(p for p in probes if p is not None)
+        left_out[f"questions without {wanted.versions} versions, or told in another turn too"] += len(probes) - len(
+            usable
+        )
         if not usable:
             left_out[f"no fact of the first {wanted.asked} turns with {wanted.versions} versions"] += 1
         elif len(histories) < limit:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,8 +122,8 @@ def _attempt(rng: np.random.Generator, identity: str, low: int, high: int) -> Pr
         return one * other if operation == "total" else one + other if operation == "both" else one - other
 
     layout = draw_layout(rng, kind.opening.format(place=place), statements(numbers), FEWEST, low, high)
-    if layout is None:
-        return None
+    if layout is None or str(answer(numbers)) in re.findall(r"\d+", layout.text(statements(numbers))):
+        return None  # an answer that stands there could be copied
     negatives: dict[int, Negative] = {}  # by answer, since each has another one
     for turn in range(2 * len(spare[0])):  # the two numbers by turns
         at = asked[turn % 2]

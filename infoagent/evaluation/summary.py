@@ -84,6 +84,23 @@ def compression_quantities(price: float) -> dict[str, Quantity]:
     }
 
 
+def of_all_quantities(records: Sequence[Record]) -> dict[str, Quantity]:
+    """MI of all draws, for negatives that `records` have: a draw without a z is a symbol that the critic finds equally likely
+    under every candidate, so its InfoNCE term is 0.
+
+    With this symbol the mean stays a lower bound. Over the draws with a z alone it is none: the sources of these are the
+    documents for which one came about, the negatives are not.
+    """
+    good = [r for r in records if r["status"] == "ok"]
+    return {
+        name: Quantity(lambda r, kinds=kinds: mi_term_nats(r, kinds) if r["status"] == "ok" else 0.0, "status")  # type: ignore[misc]
+        for name, kinds in (
+            ("mi/of_all_nats", EASY + HARD), ("mi/easy_of_all_nats", EASY), ("mi/hard_of_all_nats", HARD),
+        )
+        if good and all("log_probs" in r and len(columns(r, kinds)) > 1 for r in good)
+    }  # fmt: skip
+
+
 PREDICTION_QUANTITIES = {
     "distortion/error": Quantity(lambda r: float(not r["correct"]), "correct"),
     "distortion/f1_missing": Quantity(lambda r: 1 - float(r["f1"]), "f1"),
@@ -142,6 +159,8 @@ def _summary(
     if any("reply" in r for r in drawn):  # a form or a thought: not every draw holds a z
         lost = [r["status"] != "ok" for r in drawn]
         result["without_z"] = {**_share(lost, [r["document_id"] for r in drawn]), "causes": result["failed_causes"]}
+        for name, quantity in of_all_quantities(drawn).items():
+            result["values"][name] = vars(finding(drawn, quantity))
     scored = [r for r in good if "log_probs" in r]
     asked = rows[0]["compressor"].get("prompt", {}).get("budget_tokens")
     if asked is not None and scored:

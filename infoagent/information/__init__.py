@@ -20,6 +20,7 @@ from infoagent.information.rounds import (
     deterministic_nats,
     estimate_rounds,
     estimate_survival,
+    rest_after,
     saturated_after,
 )
 from infoagent.information.stratified import Strata, StratifiedEstimate, draw_strata, estimate_stratified
@@ -51,6 +52,7 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "require_held_out",
+    "rest_after",
     "saturated_after",
     "summarize_tokens",
     "token_information",

@@ -40,6 +40,7 @@ Source: the chain rule and the data-processing inequality (Cover & Thomas 2006, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,12 +109,25 @@ def estimate_rounds(
     return found
 
 
-def saturated_after(rounds: list[RoundInformation]) -> int | None:
-    """The last round before the first one whose gain's interval touches 0; None where every round gains.
+def rest_after(rounds: Sequence[RoundInformation], number: int) -> Finding:
+    """Nats that all rounds after round `number` (0: all of them) add together, paired by document, 95 % t interval.
 
-    0 where even the first round's does. An interval that is not known (one document) counts as touching 0.
+    Raises ValueError for a number without a later round.
     """
-    return next((r.round - 1 for r in rounds if not r.gain.low > 0), None)
+    if not 0 <= number < len(rounds):
+        raise ValueError(f"number must lie between 0 and {len(rounds) - 1}, got {number}")
+    last_D = rounds[-1].total.per_document_nats
+    return mean_interval(last_D - rounds[number - 1].total.per_document_nats if number else last_D)
+
+
+def saturated_after(rounds: Sequence[RoundInformation]) -> int | None:
+    """The first round after which all later ones together show no gain (their interval touches 0); None where even the
+    last round gains, 0 where nothing is told at all.
+
+    Rounds are taken together because each by itself may gain too little to be shown. No gain shown is not no gain: more
+    documents may show one. An interval that is not known (one document) counts as touching 0.
+    """
+    return next((t for t in range(len(rounds)) if not rest_after(rounds, t).low > 0), None)
 
 
 @dataclass(frozen=True)

@@ -249,8 +249,9 @@ class Endpoint:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 response = await client.post(f"{self.settings.url}/chat/completions", content=json.dumps(body).encode())
             paid, outcome = read_response(
-                response.status_code, response.headers, response.text, upper, key, self.settings.model
-            )
+                response.status_code, response.headers, response.text, upper, key, self.settings.model,
+                tools="tools" in body,
+            )  # fmt: skip
             return outcome
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             paid = NOTHING  # it never reached the server

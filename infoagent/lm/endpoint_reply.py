@@ -76,9 +76,16 @@ def said(error: Exception) -> str:
 
 
 def read_response(
-    status: int, headers: Mapping[str, str], text: str, upper: Usage, key: str | None, asked_model: str
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    upper: Usage,
+    key: str | None,
+    asked_model: str,
+    *,
+    tools: bool = False,
 ) -> tuple[Usage, Answer | Refusal]:
-    """(what is to be paid, the answer or why there is none).
+    """(what is to be paid, the answer or why there is none). `tools`: the request named functions to call.
 
     An error is free, but for a gateway's timeout. A reply is paid for, useful or not: by the server's count where it
     can be read, else by an estimate, which is the worst case (`upper`) where the text cannot be read either.
@@ -95,7 +102,7 @@ def read_response(
         paid = counted(data) or upper
         return paid, Refusal("no choices", f"the reply holds no choices: {one_line(text, key)}", again=True)
     message = choice["message"]
-    written, finish = _text_of(message), str(choice.get("finish_reason") or "unknown")
+    written, finish = _text_of(message, tools), str(choice.get("finish_reason") or "unknown")
     paid = counted(data) or _estimate(written, upper)
     if written.strip():
         model = str(data.get("model") or asked_model)
@@ -121,15 +128,16 @@ def _first_choice(data: Any) -> dict[str, Any] | None:
     return choices[0] if isinstance(choices[0].get("message"), dict) else None
 
 
-def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message, or the arguments of the function that it calls; some servers give the text in parts, with
-    parts of thinking between them."""
+def _text_of(message: Mapping[str, Any], tools: bool) -> str:
+    """The text of a message, or the arguments of the function that it calls where it has no text or `tools` were named:
+    some models talk beside a call. Some servers give the text in parts, with parts of thinking between them."""
     content = message.get("content")
     parts: Sequence[Any] = content if isinstance(content, list) else [{"text": content}]
     text = "".join(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str))
-    if not text.strip() and isinstance(calls := message.get("tool_calls"), list):
+    if (tools or not text.strip()) and isinstance(calls := message.get("tool_calls"), list):
         functions = [call.get("function") for call in calls if isinstance(call, dict)]
-        text = "\n".join(str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments"))
+        arguments = [str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments")]
+        text = "\n".join(arguments) or text
     return _storable(text)
 
 

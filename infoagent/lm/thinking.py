@@ -22,8 +22,8 @@ Marks = tuple[str, str]
 
 @dataclass(frozen=True)
 class Thinking:
-    """How long a thought may be. `forced`: one that is not over by then is ended, and z is written from what there is;
-    otherwise there is no z."""
+    """How long a thought may be. `forced`: one that is not over by then, or that its author broke off, is ended, and z is
+    written from what there is; otherwise there is no z."""
 
     most_tokens: int
     forced: bool
@@ -80,12 +80,13 @@ def _ended(
     write: Writer, tokenizer: Any, marks: Marks, prompts: Sequence[Sequence[int]], opened: Sequence[bool],
     drawn: Sequence[Compression], max_tokens: int, temperature: float, seed: int, sample: int,
 ) -> list[Compression]:  # fmt: skip
-    """What was cut at the budget, gone on with: behind a closing mark where the thought was not over."""
+    """What was cut at the budget, gone on with: behind a closing mark where the thought was not over. So is a thought whose
+    author ended the turn in its middle."""
     closing = tuple(text_ids(tokenizer, f"\n{marks[1]}\n\n"))
     begun = {}
     for i, found in enumerate(drawn):
-        if found.finish == "length":
-            split = split_ids(tokenizer, marks, found.token_ids, opened[i])
+        split = split_ids(tokenizer, marks, found.token_ids, opened[i])
+        if split is None or found.finish == "length":
             begun[i] = found.token_ids + (closing if split is None else ())
     rest = []
     if begun:

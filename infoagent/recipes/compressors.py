@@ -96,9 +96,9 @@ class CompressorSection(Section):
     form: FormSection | None = None
     """A structured compression, in place of a text; the template is then form-v1 unless another one is named."""
     thinking: bool | PositiveInt | None = None
-    """true and false turn the model's thinking on and off; a number ends it after so many tokens (a server is given that
-    room and no more). The thought is no part of z, and its tokens are cost; z is scored as if written without one, which
-    is a lower bound. None: the chat template is left alone, and all that is written is z."""
+    """true and false turn the model's thinking on and off; a number ends it after so many tokens, or where the model breaks
+    it off (a server is given that room and no more). The thought is no part of z, and its tokens are cost; z is scored as
+    if written without one, which is a lower bound. None: the chat template is left alone, and all that is written is z."""
     thinking_tokens: PositiveInt = 2048
     """Longest thought where thinking is true; one without an end by then is a failure, and no empty z."""
     max_tokens: PositiveInt = 40

@@ -60,14 +60,15 @@ def round_notes(found: Found) -> list[str]:
             total = rounds[-1]["total"]
             ceiling = f"ceiling {total['ceiling_nats']:.2f} nats, {total['saturation']:.0%} of talks at it in the end"
             if after is None:
-                told = f"every one of {len(rounds)} rounds gains"
-            elif after == 0:
-                told = "no gain is shown in the first round"
+                told = f"the last of {len(rounds)} rounds still gains"
             else:
-                gain = rounds[after]["gain"]
+                rest, left = (
+                    system["rest"][name],
+                    rounds[after - 1]["total"]["headroom_nats"] if after else total["ceiling_nats"],
+                )
                 told = (
-                    f"saturates after round {after}: the next one gains {gain['value']:+.2f} "
-                    f"[{gain['low']:+.2f}, {gain['high']:+.2f}] of {rounds[after]['room_nats']:.2f} nats left"
+                    f"no gain is shown after round {after}: what follows adds {rest['value']:+.2f} "
+                    f"[{rest['low']:+.2f}, {rest['high']:+.2f}] of {left:.2f} nats left"
                 )
             lines.append(f"{system['label']}, {name} candidates: {told}; {ceiling}")
         later = [a for a in system["after"] if "question/ends_as_one" in a]

@@ -17,6 +17,8 @@ COMPARED = {
     "mi/nats": ("MI, all negatives (nats)", 1.0, +1),
     "mi/easy_nats": ("MI, easy negatives (nats)", 1.0, +1),
     "mi/hard_nats": ("MI, hard negatives (nats)", 1.0, +1),
+    "mi/of_all_nats": ("MI, all negatives, no z counting 0 (nats)", 1.0, +1),
+    "mi/hard_of_all_nats": ("MI, hard negatives, no z counting 0 (nats)", 1.0, +1),
     "rate/tokens": ("length (tokens)", 1.0, -1),
     "rate/bytes": ("length (bytes)", 1.0, -1),
     "distortion/fact_missing": ("asked fact missing (%)", 100.0, -1),
@@ -141,7 +143,7 @@ def as_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 WITHOUT_Z_COLUMNS = (
-    "compressor", "draws", "without a z", "why", "right of all asked", "z (tokens)", "written (tokens)",
+    "compressor", "draws", "without a z", "why", "MI hard of all", "right of all asked", "z (tokens)", "written (tokens)",
     "thought (tokens)", "GFLOP", "seconds",
 )  # fmt: skip
 
@@ -152,13 +154,15 @@ def without_z_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     for summary in (s for s in summaries if "without_z" in s):
         lost, cost = summary["without_z"], summary["cost"]
         predictor: Mapping[str, Any] = next(iter(summary["predictors"].values()), {})
-        of_all, length = predictor.get("right_of_all"), summary["values"].get("rate/tokens")
+        of_all, values = predictor.get("right_of_all"), summary["values"]
+        hard, length = values.get("mi/hard_of_all_nats"), values.get("rate/tokens")
         why = ", ".join(f"{number} {cause}" for cause, number in lost["causes"].items())
         numbers = ("written_tokens", 1), ("thinking_tokens", 1), ("compressor_gflops_total", 1), ("seconds", 2)
         rows.append(
             [
-                summary["label"], str(lost["n"]), _percent(lost), why or "–", "–" if of_all is None else _percent(of_all),
-                "–" if length is None else f"{length['value']:.1f}",
+                summary["label"], str(lost["n"]), _percent(lost), why or "–",
+                "–" if hard is None else with_interval(hard["value"], hard["low"], hard["high"]),
+                "–" if of_all is None else _percent(of_all), "–" if length is None else f"{length['value']:.1f}",
                 *(f"{cost[name]:.{digits}f}" if name in cost else "–" for name, digits in numbers),
             ]
         )  # fmt: skip

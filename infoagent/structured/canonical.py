@@ -3,9 +3,9 @@
     canonical(parse('{"b": 1.50, "a": [1e2]}')) == '{"a":[100],"b":1.5}'
 
 Keys are sorted by code point, nothing stands between tokens, strings hold their characters themselves, and a number is
-an integer or a decimal without a zero too many. This is the order and the white space of RFC 8785; its numbers are
-doubles, these are exact, since the digits of a long number may be what a text tells. Strings and the order of lists are
-information and stay as they are.
+an integer or a decimal without a zero too many. This is near RFC 8785, which sorts keys by UTF-16 units (another order
+only beyond U+FFFF), and whose numbers are doubles: these are exact, since the digits of a long number may be what a text
+tells. Strings and the order of lists are information and stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from typing import Any
 
 MOST_DIGITS = 400
 """Of a number, written out: beyond the range of a double, and of any fact."""
+
+
+class Exact(Decimal):
+    """A decimal that messages show as JSON writes it."""
+
+    __repr__ = Decimal.__str__
 
 
 class NotJson(ValueError):
@@ -38,13 +44,13 @@ def read_value(text: str, at: int) -> tuple[Any, int]:
     )
     try:
         value, end = decoder.raw_decode(text, at)
+        halves = any("\ud800" <= sign <= "\udfff" for string in _strings(value) for sign in string)
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos}") from error
     except RecursionError as error:
         raise NotJson("nested too deep") from error
-    for string in _strings(value):
-        if any("\ud800" <= sign <= "\udfff" for sign in string):
-            raise NotJson("a string holds half a surrogate pair")
+    if halves:
+        raise NotJson("a string holds half a surrogate pair")
     return value, end
 
 
@@ -90,7 +96,7 @@ def _integer(literal: str) -> int:
 def _decimal(literal: str) -> int | Decimal:
     """Whole numbers become int: 1.0 is 1, in JSON and in JSON Schema."""
     try:
-        value = Decimal(literal)
+        value = Exact(literal)
     except ArithmeticError as error:
         raise NotJson(f"a number out of range: {literal[:40]}") from error
     if not value.is_finite() or len(literal) > MOST_DIGITS or abs(value.adjusted()) > MOST_DIGITS:

@@ -9,6 +9,7 @@ from infoagent.information import (
     estimate_rounds,
     estimate_survival,
     infonce_terms,
+    rest_after,
     saturated_after,
 )
 
@@ -104,9 +105,28 @@ def test_it_saturates_where_a_round_repeats_what_was_said():
     said = said + rng.normal(scale=0.05, size=said.shape) - 0.5
     gains = estimate_rounds(np.stack([said, said, noise, said]), source, document=np.arange(60))
     assert [g.gain.low > 0 for g in gains] == [True, True, False, True]
-    assert saturated_after(gains) == 2
+    assert saturated_after(gains) is None  # the third tells nothing, and the fourth gains
     assert saturated_after(gains[:2]) is None
+    assert saturated_after(gains[:3]) == 2
+    rest = rest_after(gains, 1)
+    assert rest.value == pytest.approx(sum(g.gain.value for g in gains[1:]), abs=1e-12)
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        rest_after(gains, 4)
     assert gains[2].gain.value == pytest.approx(0, abs=1e-12)
+
+
+def test_small_gains_that_are_shown_together_are_no_saturation():
+    """Eight independent looks at one of four documents, each of them noisy: the truth is a gain in every round."""
+    rng = np.random.default_rng(3)
+    source = np.arange(40) % 4
+    channel_KZ = 0.18 + 0.28 * np.eye(4)  # p(text | document)
+    said_RC = np.array([[rng.choice(4, p=channel_KZ[s]) for s in source] for _ in range(8)])
+    gains = estimate_rounds(np.log(channel_KZ.T[said_RC]), source, document=np.arange(40))
+    first_alone = next(g.round - 1 for g in gains if not g.gain.low > 0)
+    assert first_alone < 7
+    assert rest_after(gains, first_alone).low > 0
+    ended = saturated_after(gains)
+    assert ended is None or ended > first_alone
 
 
 def test_what_is_no_round_is_refused():

@@ -164,6 +164,16 @@ def test_a_budget_ends_a_thought_and_goes_on_from_it():
     assert (three.z.text, three.z.finish, three.seconds) == ("", "stop", 1.0)  # it chose to say nothing
 
 
+def test_a_thought_that_is_broken_off_is_ended_too_where_there_is_a_budget():
+    made = tokenizer(special=True)
+    script = Script(made, ["<think>hm"], ["said"])
+    [thought] = ask(made, script, Thinking(20, forced=True))
+    assert [made.decode(p[2:]) for p in script.asked[1][0]] == ["<think>hm\n</think>\n\n"]
+    assert (thought.z.text, thought.thinking_tokens, thought.tokens) == ("said", 7, 11)
+    [broken] = ask(made, Script(made, ["<think>hm"]), Thinking(20, forced=False))
+    assert broken.z is None
+
+
 def test_a_mark_that_shares_a_token_with_z_loses_nothing_of_it():
     made = tokenizer()
     made.add_tokens(["ink>She"])

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from datetime import date
 from typing import Literal
 
 import pytest
@@ -27,6 +28,7 @@ def form():
         '{"value": "12 kg", "about": "MS Sirius", "year": 2025}',
         '{"year": 2025.0, "about": "MS Sirius",\n  "value": "12 kg"}',
         'Here it is:\n```json\n{"about": "MS Sirius", "value": "12 kg", "year": 2.025e3}\n```\nI hope this helps.',
+        'As in [1] and [the rest: {"about": "MS Sirius", "value": "12 kg", "year": 2025}',
     ],
 )
 def test_one_z_whatever_the_order_the_spelling_and_the_words_around(form, reply):
@@ -49,6 +51,8 @@ def test_one_z_whatever_the_order_the_spelling_and_the_words_around(form, reply)
             "year: '2025' is not of type 'integer'",
         ),
         ("{}", "off the schema", "required"),
+        ('[{"about": "x", "value": "y"}]', "no object", "a list"),
+        ('As in [1], all of it:\n```json\n[[2], {"about": "x", "value": "y"}]\n```', "no object", "a list"),
     ],
 )
 def test_what_does_not_fit_has_a_reason_and_no_z(form, reply, cause, words):
@@ -87,6 +91,109 @@ def test_a_schema_that_is_none_is_refused_with_all_its_mistakes(schema, words):
     text = "\n".join(caught.value.problems)
     assert all(word in text for word in words)
     assert all(line.startswith("form.json_schema: ") for line in caught.value.problems)
+
+
+def of_a(**schema):
+    return {"type": "object", "required": ["a"], "properties": {"a": schema}}
+
+
+CIRCLE = {"b": {"$ref": "#/$defs/c"}, "c": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/b"}]}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        (of_a(**{"$ref": "#/properties/a"}), ["back to itself"]),
+        ({**of_a(**{"$ref": "#/$defs/b"}), "$defs": CIRCLE}, ["'#/$defs/b'", "'#/$defs/c'", "back to itself"]),
+        ({**of_a(type="string"), "allOf": [{"$ref": "#"}]}, ["$ref '#': leads back to itself"]),
+        (of_a(minimum=3, items={"$ref": "#/properties/a/minimum"}), ["leads to 3, which is no schema"]),
+        (of_a(**{"$ref": "#/required"}), ["leads to ['a'], which is no schema"]),
+        (of_a(**{"$ref": "#/type/0"}), ["leads to 'o', which is no schema"]),
+        (of_a(**{"$ref": "#/type/x"}), ["leads nowhere"]),
+        (of_a(minimum=3, items={"$ref": "#/properties/a/minimum/b"}), ["leads nowhere"]),
+        (
+            {**of_a(**{"$ref": "#/mine/b"}), "mine": {"b": {"type": "strng"}}},
+            ["'#/mine/b': no JSON schema: type: 'strng'"],
+        ),
+        (of_a(**{"$dynamicRef": "#nope"}), ["$dynamicRef '#nope': leads nowhere"]),
+        (of_a(enum=[date(2020, 1, 1)]), ["properties.a.enum.0: datetime.date(2020, 1, 1): date is no JSON"]),
+        (of_a(maximum=float("inf")), ["properties.a.maximum: inf: a number out of range"]),
+        (
+            {**FACT, "properties": {False: {}, "b": {True: 1}}},
+            ["properties: the key False", "properties.b: the key True"],
+        ),
+        ({**of_a(), "$schema": "http://json-schema.org/draft-03/schema#", "required": True}, ["draft-03", "draft-07"]),
+        ({**of_a(), "$schema": 5}, ["$schema = 5: no draft"]),
+        (of_a(**{"$schema": "http://["}), ["another draft"]),
+        ({**of_a(items={"$id": "http://["}), "$id": "https://example.org/x"}, ["$id: no address"]),
+    ],
+)
+def test_a_schema_by_which_no_reply_could_be_checked_is_refused(schema, words):
+    with pytest.raises(InputError) as caught:
+        schema_form(schema, "x")
+    assert all(word in "\n".join(caught.value.problems) for word in words)
+
+
+def test_a_schema_nested_without_end_is_refused():
+    schema = of_a()
+    schema["properties"]["a"] = schema  # as a YAML alias can
+    with pytest.raises(InputError, match="nested too deep"):
+        schema_form(schema, "x")
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"$ref": "#"},
+        {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#"}}, {"$ref": "#"}]},
+        {"$dynamicRef": "#tree"},
+        {"$ref": "https://example.org/tree"},
+    ],
+)
+def test_a_tree_of_nodes_is_no_circle(node):
+    tree = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.org/tree",
+        "$dynamicAnchor": "tree", "type": "object", "required": ["size"],
+        "properties": {
+            "size": {"type": "number", "multipleOf": 0.01}, "inner": node, "$ref": {"const": {"$ref": "#/nowhere"}},
+        },
+    }  # fmt: skip
+    form = schema_form(tree, "tree")
+    assert form.read('{"size": 1, "inner": {"inner": {"size": 2}, "size": 19.99}}').startswith('{"inner":{"inner"')
+    with pytest.raises(Unfit, match=r"^inner.*size"):
+        form.read('{"size": 1, "inner": {"inner": {}, "size": 3}}')
+
+
+@pytest.mark.parametrize(
+    ("schema", "fit", "unfit"),
+    [
+        ({"multipleOf": 0.01}, ["19.99", "4.35", "1.15", "1e350", "-0.01", "3"], ["19.995", "1e-9"]),
+        ({"type": "number", "multipleOf": 0.5}, ["1e350", "1.5"], ["0.25", '"1"']),
+        ({"exclusiveMaximum": 1}, ["0.99999999999999999999999"], ["1", "1.0"]),
+        ({"maximum": 0.1}, ["0.1", "0.10"], ["0.10000000000000000000001"]),
+        ({"enum": [0.1, 2.0]}, ["0.1", "2", "2.0"], ["0.10000000000000000000001", "0.2"]),
+        ({"type": "integer"}, ["1.0", "1e2", "12345678901234567890123"], ["1.5", "true"]),
+        ({"uniqueItems": True}, ["[0.1, 0.10000000000000000000001]"], ["[0.1, 0.10]"]),
+    ],
+)
+def test_numbers_are_checked_as_they_are_written(schema, fit, unfit):
+    form = schema_form(of_a(**schema), "x")
+    for text in fit:
+        form.read(f'{{"a": {text}}}')
+    for text in unfit:
+        with pytest.raises(Unfit) as caught:
+            form.read(f'{{"a": {text}}}')
+        assert caught.value.cause == "off the schema"
+        assert "Decimal" not in str(caught.value)
+
+
+@pytest.mark.parametrize("levels", [900, 5000, 200_000])
+def test_a_reply_nested_too_deep_is_one_that_does_not_fit(levels):
+    tree = schema_form(of_a(anyOf=[{"type": "null"}, {"$ref": "#"}]), "x")
+    assert tree.read('{"a":' * 20 + "null" + "}" * 20)
+    for form, opening, closing in ((tree, '{"a":', "}"), (schema_form(of_a(), "x"), "[", "]")):
+        with pytest.raises(Unfit, match="nested too deep"):
+            form.read('{"a":' + opening * levels + "null" + closing * levels + "}")
 
 
 def test_schema_files(tmp_path):

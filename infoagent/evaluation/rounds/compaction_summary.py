@@ -10,7 +10,7 @@ import numpy as np
 from infoagent.evaluation.rounds.compaction import Course, context_of, is_stated
 from infoagent.evaluation.rounds.means import answer_values, failures, means
 from infoagent.evaluation.rounds.steps import Workplace, answer_key
-from infoagent.information import Survival, deterministic_nats, estimate_survival, mean_interval, paired_difference
+from infoagent.information import deterministic_nats, estimate_survival, mean_interval, paired_difference
 from infoagent.lm.prompts import text_ids
 from infoagent.recipes import CompactionRecipe
 from infoagent.recipes.rounds import CompactorSection
@@ -35,7 +35,7 @@ def _compactor(
         **section.model_dump(mode="json"), "told_the_question": section.asks, "histories": len({c.history.id for c in courses}),
         "questions": len(courses), "scores": failures([row for c in courses for row in c.scores]), "answers": failures(asked), "after": [],
     }  # fmt: skip
-    survivals: dict[int, Survival] = {}
+    survivals: dict[int, dict[str, float]] = {}
     for r in range(recipe.compactions + 1):
         row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}
         scored = [c for c in courses if c.scores and r and c.scores[r - 1]["status"] == "ok"]
@@ -43,30 +43,32 @@ def _compactor(
             log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
             histories = [c.history.id for c in scored]
             sharpest = max(1.0, 1.0 / section.temperature) if section.kind == "lm" else 1.0
-            survivals[r] = estimate_survival(
+            survival = estimate_survival(
                 log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest
             )
-            details = survivals[r].to_dict()
+            survivals[r] = dict(zip(sorted(set(histories)), survival.per_document_nats.tolist(), strict=True))
+            details = survival.to_dict()
             del details["per_document_nats"]
             row["mi"] = details
         if r and all(c.alike for c in courses):
             exact = deterministic_nats([c.alike[r - 1] for c in courses], recipe.versions + 1)
             row["exact_nats"] = vars(mean_interval(exact, [c.history.id for c in courses]))
         summary["after"].append(row)
-    summary["changes"] = _changes(survivals, courses, recipe.compactions)
+    summary["changes"] = _changes(survivals, recipe.compactions)
     return summary
 
 
-def _changes(survivals: Mapping[int, Survival], courses: Sequence[Course], last: int) -> list[dict[str, Any]]:
-    """Paired differences of what the contexts tell: from each compaction to the next, and from the first to the last. A
-    rise is the critic's: information cannot come back."""
+def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[dict[str, Any]]:
+    """Differences of what the contexts tell, paired by history: from each compaction to the next, and from the first to the
+    last. A rise is the critic's: information cannot come back."""
     found = []
     pairs = [(r, r + 1) for r in range(1, last)] + ([(1, last)] if last > 2 else [])
     for before, after in pairs:
-        if before in survivals and after in survivals:
-            one, other = survivals[before].per_document_nats, survivals[after].per_document_nats
-            if len(one) == len(other):  # otherwise a score failed, and they are not of the same histories
-                found.append({"from": before, "to": after, **vars(paired_difference(other, one))})
+        one, other = survivals.get(before, {}), survivals.get(after, {})
+        both = [history for history in one if history in other]  # a score that failed leaves its history out
+        if both:
+            difference = paired_difference([other[h] for h in both], [one[h] for h in both])
+            found.append({"from": before, "to": after, **vars(difference)})
     return found
 
 

@@ -14,7 +14,7 @@ from infoagent.evaluation.rounds.rounds import Talk, answer_of
 from infoagent.evaluation.rounds.steps import Workplace
 from infoagent.evaluation.summary import EASY, HARD
 from infoagent.grading import states_fact
-from infoagent.information import estimate_rounds, paired_difference, saturated_after
+from infoagent.information import estimate_rounds, paired_difference, rest_after, saturated_after
 from infoagent.recipes import RoundsRecipe
 from infoagent.recipes.rounds import SystemSection
 
@@ -44,7 +44,7 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
     lost = [row for t in talks if t not in whole and (row := t.failed or t.scores) is not None]
     summary: dict[str, Any] = {
         **section.model_dump(mode="json"), "talks": len(talks), "failed": len(talks) - len(whole),
-        "failed_causes": dict(Counter(row["cause"] for row in lost)), "information": {}, "saturated_after": {},
+        "failed_causes": dict(Counter(row["cause"] for row in lost)), "information": {}, "saturated_after": {}, "rest": {},
         "after": [], "answers": failures([answer_of(place, t, n) for t in talks for n in range(1, len(t.rounds) + 1)]),
     }  # fmt: skip
     if not whole:
@@ -60,7 +60,9 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
         steps_RCK = np.array([row["log_probs"] for row in scores])[:, :, chosen].transpose(1, 0, 2)
         rounds = estimate_rounds(steps_RCK, np.zeros(len(whole), dtype=int), document=documents, sampler=sampler)
         summary["information"][name] = [_without_rows(r.to_dict()) for r in rounds]
-        summary["saturated_after"][name] = saturated_after(rounds)
+        summary["saturated_after"][name] = ended = saturated_after(rounds)
+        if ended is not None:
+            summary["rest"][name] = vars(rest_after(rounds, ended))
         last = rounds[-1].total.per_document_nats
         measure = "mi/nats" if name == "all" else f"mi/{name}_nats"
         ends[measure] = dict(zip(sorted(set(documents)), last.tolist(), strict=True))

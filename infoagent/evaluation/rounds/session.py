@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,26 @@ from infoagent.evaluation.rounds.rounds_summary import summarise_rounds
 from infoagent.evaluation.rounds.steps import Workplace
 from infoagent.recipes.rounds import StepsRecipe
 from infoagent.store import SCHEMA_VERSION, check_output_dir, finite, provenance, write_json
+from infoagent.types import RunFailed
 
 ROUNDS_FILE, COMPACTION_FILE = "rounds.json", "compaction.json"
 
 
 def measure_rounds(plan: RoundsPlan, quiet: bool) -> dict[str, Any]:
-    """Run what is missing, write rounds.json, and return its content."""
+    """Run what is missing, write rounds.json, and return its content. Raises RunFailed where no talk came to its end."""
     place = _open(plan.recipe, "rounds")
     with only_writer(plan.recipe.output_dir, Shard()):
         talks = run_rounds(plan, place, quiet)
         about = {"data": {"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
                  "problems": len(plan.problems)}  # fmt: skip
-        return _write(plan.recipe, ROUNDS_FILE, {**about, **summarise_rounds(plan.recipe, place, talks)})
+        found = _write(plan.recipe, ROUNDS_FILE, {**about, **summarise_rounds(plan.recipe, place, talks)})
+    if not any(system["after"] for system in found["systems"]):
+        causes = Counter(cause for system in found["systems"] for cause in system["failed_causes"])
+        raise RunFailed(
+            f"no talk came to its end ({', '.join(causes)}); {plan.recipe.output_dir}/records.jsonl tells why; the same "
+            "command tries again what failed"
+        )
+    return found
 
 
 def measure_compaction(plan: CompactionPlan, quiet: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from infoagent.evaluation.rounds.trained import with_checkpoint
 from infoagent.lm.models import load
 from infoagent.lm.round_prompts import next_question
 from infoagent.recipes import RoundsRecipe
-from infoagent.types import InputError
+from infoagent.types import InputError, RunFailed
 
 
 def recipe(tiny_dir, out, **more):
@@ -198,7 +198,9 @@ def test_a_spending_limit_keeps_what_was_done(tiny_dir, tmp_path):
     with FakeServer(lambda chat: "What else?") as server:
         made = served(tiny_dir, tmp_path, server)
         poor = made.model_copy(update={"spending_limit_usd": 0.0})
-        found = measure_rounds(plan_rounds(poor), quiet=True)["systems"][0]
+        with pytest.raises(RunFailed, match="no talk came to its end \\(question: spending limit\\)"):
+            measure_rounds(plan_rounds(poor), quiet=True)
+        found = json.loads((tmp_path / "rounds.json").read_text())["systems"][0]
         assert (found["failed"], len(server.requests)) == (5, 0)
         assert [cause for cause in found["failed_causes"]] == ["question: spending limit"]
         assert len([r for r in read_records(tmp_path) if r["kind"] == "round"]) == 5
