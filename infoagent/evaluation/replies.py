@@ -18,7 +18,7 @@ from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.models import adapter_revision, resolve
-from infoagent.lm.prompts import UNFINISHED, chat_ids, template_marks, thinking_switch
+from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
@@ -175,9 +175,7 @@ class Replies:
         """The thinking mode where it decides anything, so that other records keep their keys."""
         if section.kind == "endpoint" or question.thinking is None:
             return {}
-        tokenizer = self.pool.tokenizer(section.model)
-        has_mode = thinking_switch(tokenizer) is not None or template_marks(tokenizer) is not None
-        return {"thinking": question.thinking} if has_mode else {}
+        return {"thinking": question.thinking} if can_think(self.pool.tokenizer(section.model)) else {}
 
     def _over_http(self, section: PredictorSection, identity: dict[str, Any], missing: dict[str, Question]) -> None:
         keys = list(missing)

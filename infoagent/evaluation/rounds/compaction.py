@@ -27,6 +27,7 @@ from infoagent.evaluation.rounds.steps import (
     frozen,
     score_units,
     scored_ids,
+    scored_mode,
     text_fields,
     writer_identity,
 )
@@ -142,8 +143,8 @@ def _whole(label: str, courses: Sequence[Course]) -> list[Course]:
     whole = [course for course in courses if course.failed is None]
     if len(whole) == len(courses):
         return whole
-    errors = dict.fromkeys(course.failed["error"] for course in courses if course.failed is not None)
-    lost = f"{label}: {len(courses) - len(whole)} of {len(courses)} questions have no summaries to the end: {next(iter(errors))}"
+    error = next(course.failed["error"] for course in courses if course.failed is not None)
+    lost = f"{label}: {len(courses) - len(whole)} of {len(courses)} questions have no summaries to the end: {error}"
     if not whole:
         raise RunFailed(lost)
     logger.warning("%s; they are left out", lost)
@@ -297,7 +298,7 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
         if section.kind not in ANCHORS:
             by_base.setdefault(content_key(base=frozen(section).model_dump()), []).append((section, course))
     for group in by_base.values():
-        keys = [[_score_key(recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
+        keys = [[_score_key(place, recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
         missing = {
             key: (section, course, r)
             for (section, course), row in zip(group, keys, strict=True)
@@ -320,12 +321,13 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
             course.scores = [place.records.rows[key] for key in row]
 
 
-def _score_key(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> str:
+def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> str:
     versions = [_summarised(recipe, course.history.version(course.probe, v), r) for v in range(recipe.versions + 1)]
     summary = course.summaries[r - 1]
     return content_key(
         kind="survival", base=frozen(section).model_dump(), prompt=section.prompt.model_dump(), query=course.probe.query,
         versions=versions, text=summary["token_ids"], end=[summary["finish"], summary["stop_id"]],
+        **scored_mode(place, section),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from infoagent.evaluation.rounds.steps import (
     frozen,
     score_units,
     scored_ids,
+    scored_mode,
     text_fields,
     writer_identity,
 )
@@ -209,8 +210,11 @@ def _questions(
             continue
         why = row
         if row["status"] == "ok":
-            error = f"the predictor's reply holds no question: {row['text'][:60]!r}"
-            why = {"cause": UNFINISHED if question is None else "empty", "error": error}
+            shown = repr(row["text"][:60])
+            why = {"cause": "empty", "error": f"the predictor's reply holds no text: {shown}"}
+            if question is None:
+                hint = "turn it off (of a server: predictor.endpoint.extra), or raise question_tokens"
+                why = {"cause": UNFINISHED, "error": f"the predictor's thought has no end: {shown}; {hint}"}
         talk.failed = {"status": "failed", "round": number, "cause": f"question: {why['cause']}", "error": why["error"]}
         logger.warning("%s, %s, round %d: %s", system.label, talk.problem.id, number, why["error"])
     return found
@@ -225,7 +229,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
         missing: dict[str, tuple[SystemSection, Talk]] = {}
         keys = []
         for system, talk in group:
-            key = _scores_key(system, talk)
+            key = _scores_key(place, system, talk)
             keys.append(key)
             if talk.rounds and not place.records.done(key):
                 missing[key] = (system, talk)
@@ -238,11 +242,12 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
             talk.scores = place.records.rows.get(key)
 
 
-def _scores_key(system: SystemSection, talk: Talk) -> str:
+def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
     return content_key(
         kind="round scores", base=frozen(system).model_dump(), prompt=system.prompt.model_dump(),
         remembers=system.remembers, questions=talk.questions, texts=[row["token_ids"] for row in talk.rounds],
         ends=[row["stop_id"] for row in talk.rounds], documents=_documents(talk),
+        **scored_mode(place, system),
     )  # fmt: skip
 
 

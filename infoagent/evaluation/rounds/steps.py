@@ -27,7 +27,14 @@ from infoagent.lm.models import (
     load_tokenizer,
     resolve,
 )
-from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, check_template, end_of_turn_id, predictor_messages
+from infoagent.lm.prompts import (
+    PREDICTOR_TEMPLATES,
+    can_think,
+    chat_ids,
+    check_template,
+    end_of_turn_id,
+    predictor_messages,
+)
 from infoagent.lm.scoring import continuation_ids
 from infoagent.lm.thinking import behind_any_thought
 from infoagent.recipes import ModelSection, PromptSection
@@ -149,6 +156,11 @@ def scored_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
 def frozen(section: Writer) -> ModelSection:
     """Who scores: the base of the model that writes, without its adapter."""
     return section.model.model_copy(update={"adapter": None})
+
+
+def scored_mode(place: Workplace, section: Writer) -> Row:
+    """Of the key of a score: the thinking mode of a critic that has one."""
+    return {"thinking": False} if can_think(place.pool.tokenizer(section.model)) else {}
 
 
 def score_pairs(judge: Judge, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:
