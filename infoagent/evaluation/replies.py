@@ -18,7 +18,7 @@ from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.models import adapter_revision, resolve
-from infoagent.lm.prompts import UNFINISHED, chat_ids
+from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
@@ -46,6 +46,8 @@ class Question:
 
     chat: Chat
     draw: tuple[int, ...] = field(default=())
+    thinking: bool | None = None
+    """Whether a local model is told to think, as in `chat_ids`; a server is told by the `extra` of its section."""
 
 
 THINKING_FIELDS = ("chat_template_kwargs", "reasoning_effort", "reasoning", "thinking", "enable_thinking")
@@ -157,7 +159,10 @@ class Replies:
     def ask(self, section: PredictorSection, questions: Sequence[Question]) -> list[Row]:
         """The records of the replies, in order, failed ones among them."""
         identity = predictor_identity(section)
-        keys = [content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw) for q in questions]
+        keys = [
+            content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw, **self._mode(section, q))
+            for q in questions
+        ]
         missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.settled(k)}
         if missing:
             if section.kind == "endpoint":
@@ -165,6 +170,12 @@ class Replies:
             else:  # a batch is drawn again as a whole: the draw depends on the batch
                 self._here(section, identity, dict(zip(keys, questions, strict=True)))
         return [self.records.rows[k] for k in keys]
+
+    def _mode(self, section: PredictorSection, question: Question) -> Row:
+        """The thinking mode where it decides anything, so that other records keep their keys."""
+        if section.kind == "endpoint" or question.thinking is None:
+            return {}
+        return {"thinking": question.thinking} if can_think(self.pool.tokenizer(section.model)) else {}
 
     def _over_http(self, section: PredictorSection, identity: dict[str, Any], missing: dict[str, Question]) -> None:
         keys = list(missing)
@@ -194,7 +205,7 @@ class Replies:
     def _here(self, section: PredictorSection, identity: dict[str, Any], questions: dict[str, Question]) -> None:
         tokenizer = self.pool.tokenizer(section.model)
         keys = list(questions)
-        prompts = [chat_ids(tokenizer, questions[k].chat) for k in keys]
+        prompts = [chat_ids(tokenizer, questions[k].chat, questions[k].thinking) for k in keys]
         seed = int.from_bytes(hashlib.sha256(keys[0].encode()).digest()[:4], "little")
         write = self.pool.writer(section.model, section.engine)
         written = write(prompts, keys, section.max_tokens, section.temperature, seed)

@@ -18,8 +18,8 @@ from infoagent.evaluation.cells import Cell, frozen_base
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
-from infoagent.lm.prompts import MARKS, UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
-from infoagent.lm.thinking import Thinking, behind_thought, generate_thinking, marks_of
+from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
+from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
 from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.structured import Unfit
 from infoagent.types import Compression, Problem
@@ -103,27 +103,49 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
         "usd": row["usd"],
         "generation_seconds": row["seconds"],
     }
+    written = None if row["usage"]["estimated"] else row["usage"]["completion_tokens"]
     if row["status"] != "ok":
-        return Written(None, None, cost, row["cause"], row["error"], is_final=row.get("final", False))
-    text, thought = row["text"], row.get("thinking")
-    if cell.thinking is not None and thought is None:  # the server leaves the thought in the text
-        behind = behind_thought(text, MARKS[0])
+        is_final = row.get("final", False)
+        if is_final and written is not None:  # a thought took all of it
+            cost |= {"written_tokens": written, "thinking_tokens": written}
+        return Written(None, None, cost, row["cause"], row["error"], is_final=is_final)
+    if written is not None:
+        cost["written_tokens"] = written
+    text, thought, spent = row["text"], row.get("thinking"), row.get("thinking_tokens")
+    if cell.thinking is not None and thought is None:  # the server leaves the thought in the text, or tells none of it
+        behind = behind_any_thought(text)
+        if behind == text and cell.thinking and row["finish"] == "length" and not spent:
+            behind = (
+                None  # some servers open the thought in the prompt: what is cut before a closing mark is all thought
+            )
         if behind is None:
-            cost |= {"written_tokens": row["usage"]["completion_tokens"]}
-            return Written(None, text, cost, UNFINISHED, f"no {MARKS[0][1]} in the reply: {_tail(text)}")
+            cost |= _thought_cost(text, written, tokenizer)
+            return Written(None, text, cost, UNFINISHED, f"no end of the thought in the reply: {_tail(text)}")
         thought, text = text[: len(text) - len(behind)], behind
+        if not thought and spent is None:
+            spent = 0
+    if thought and not spent:
+        cost |= _thought_cost(thought, None, tokenizer)
+    elif spent is not None:
+        cost["thinking_tokens"] = spent
     z = Compression(
         problem.id, text, tuple(text_ids(tokenizer, text)), "length" if row["finish"] == "length" else "stop", sample,
         row["seconds"],
     )  # fmt: skip
-    if not row["usage"]["estimated"]:
-        cost["written_tokens"] = row["usage"]["completion_tokens"]
-    spent = row.get("thinking_tokens")
-    if spent is None and thought:  # nobody has counted it: the scorer's tokenizer does
-        spent, cost["thinking_estimated"] = len(text_ids(tokenizer, thought)), True
-    if spent is not None:
-        cost["thinking_tokens"] = spent
-    return Written(z, f"{thought}{text}" if thought else None, cost)
+    if (
+        cell.compressor.thinks and len(z.token_ids) > cell.compressor.max_tokens
+    ):  # the server had room for a thought too
+        ids = z.token_ids[: cell.compressor.max_tokens]
+        z = replace(z, text=str(tokenizer.decode(list(ids), skip_special_tokens=True)), token_ids=ids, finish="length")
+    reply = f"{thought or ''}{text}"
+    return Written(z, None if reply == z.text else reply, cost)
+
+
+def _thought_cost(thought: str, counted: int | None, tokenizer: Any) -> Row:
+    """The tokens of a thought; where nobody has counted them, the scorer's tokenizer does."""
+    if counted is not None:
+        return {"thinking_tokens": counted}
+    return {"thinking_tokens": len(text_ids(tokenizer, thought)), "thinking_estimated": True}
 
 
 def _picked(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool) -> list[Compression]:

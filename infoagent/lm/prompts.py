@@ -211,6 +211,11 @@ def thinking_switch(tokenizer: Any) -> str | None:
     return next((name for name in SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", names)), None)
 
 
+def can_think(tokenizer: Any) -> bool:
+    """Whether `thinking` decides anything in `chat_ids`."""
+    return thinking_switch(tokenizer) is not None or template_marks(tokenizer) is not None
+
+
 def opens_thought(tokenizer: Any, prompt: Sequence[int], marks: tuple[str, str]) -> bool:
     """Whether a prompt ends in an open thought, so that the reply begins inside it."""
     return str(tokenizer.decode(list(prompt[-8:]))).rstrip().endswith(marks[0])

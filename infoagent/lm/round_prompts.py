@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.lm.prompts import NO_NOTES, chat_ids, compressor_messages, fill
+from infoagent.lm.thinking import behind_any_thought
 
 ASK_TEMPLATES = {
     "ask-v1": (
@@ -28,9 +29,13 @@ def ask_messages(query: str, notes: str, template: str = "ask-v1") -> list[dict[
     return [{"role": "user", "content": fill(ASK_TEMPLATES[template], values)}]
 
 
-def next_question(reply: str) -> str:
-    """The question in a reply: its first line with text, without quotation marks. Empty where there is none."""
-    lines = [line.strip().strip("\"'“”").strip() for line in reply.splitlines()]
+def next_question(reply: str) -> str | None:
+    """The question in a reply: its first line with text behind a thought, without quotation marks. Empty where there is
+    none, None for a thought without an end."""
+    said = behind_any_thought(reply)
+    if said is None:
+        return None
+    lines = [line.strip().strip("\"'“”").strip() for line in said.splitlines()]
     return next((line for line in lines if line), "")
 
 
@@ -57,8 +62,9 @@ def round_messages(
 def round_ids(
     tokenizer: Any, document: str, questions: Sequence[str], texts: Sequence[str], prompt: Mapping[str, Any]
 ) -> list[int]:
-    """`round_messages` as the compressor's token ids, and with another document in its place the scorer's prefix."""
-    return chat_ids(tokenizer, round_messages(document, questions, texts, prompt))
+    """`round_messages` as the compressor's token ids, and with another document in its place the scorer's prefix. A model
+    that can think is told not to: its thought would be z."""
+    return chat_ids(tokenizer, round_messages(document, questions, texts, prompt), thinking=False)
 
 
 def context_text(summary: str, turns: Sequence[str]) -> str:

@@ -147,7 +147,16 @@ def split_ids(tokenizer: Any, marks: Marks, ids: Sequence[int], opened: bool) ->
 def behind_thought(text: str, marks: Marks, opened: bool = False) -> str | None:
     """What stands behind the last closing mark; all of a text that does not think; None for a thought without an end."""
     _, mark, rest = text.rpartition(marks[1])
-    begins = opened and not mark
-    if begins or rest.lstrip().startswith(marks[0]) or (mark and marks[0] in rest):
+    if (opened and not mark) or marks[0] in rest:
         return None
     return rest.lstrip() if mark else text
+
+
+def behind_any_thought(text: str) -> str | None:
+    """As `behind_thought`, where nobody says which marks the writer has: any of MARKS."""
+    # the last mark of all counts: one kind may be named in a thought of the other
+    end = max((text.rfind(closing) + len(closing) for _, closing in MARKS if closing in text), default=0)
+    rest = text[end:]
+    if any(opening in rest for opening, _ in MARKS):
+        return None
+    return rest.lstrip() if end else text

@@ -102,7 +102,8 @@ class CompressorSection(Section):
     thinking_tokens: PositiveInt = 2048
     """Longest thought where thinking is true; one without an end by then is a failure, and no empty z."""
     max_tokens: PositiveInt = 40
-    """Longest compression of an lm, behind its thought; a text that is cut there counts as truncated."""
+    """Longest compression of an lm, behind its thought; a text that is cut there counts as truncated. That of a server that
+    thinks is cut in the tokens of the scorer."""
     temperature: PositiveFloat = 1.0
     """1 where the scorer is the sampler; otherwise the value is read as a bound."""
     sentences: PositiveInt | None = None

@@ -30,6 +30,18 @@ PICKERS: tuple[str, ...] = ("lead", "tail", "bm25", "random-sentences", "textran
 ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
 
 
+def _refuse_template(label: str, template: str) -> None:
+    """Thoughts and forms are no z of these recipes."""
+    if template.startswith("think-"):
+        raise ValueError(
+            f"{label!r}: prompt.template {template!r} asks for a thought, which is not offered here; take query-v1"
+        )
+    if "form-" in template:
+        raise ValueError(
+            f"{label!r}: prompt.template {template!r} names a form, which is not offered here; take query-v1"
+        )
+
+
 class StepsRecipe(Section):
     """What both recipes have."""
 
@@ -85,6 +97,22 @@ class SystemSection(Section):
     questions: Literal["rewritten", "same"] = "rewritten"
     """Of later rounds: written by the predictor from the question and the texts so far; or the first one again, which tells
     what asking on adds beyond writing more."""
+
+    @model_validator(mode="after")
+    def _template(self) -> SystemSection:
+        template = self.prompt.template
+        _refuse_template(self.label, template)
+        if self.asks_on and template.startswith(WITHOUT_QUESTION):
+            raise ValueError(
+                f"{self.label!r}: prompt.template {template!r} names no question, so that what the predictor asks would "
+                "reach nobody; take query-v1, or questions same"
+            )
+        return self
+
+    @property
+    def asks_on(self) -> bool:
+        """Whether the predictor writes questions."""
+        return self.rounds > 1 and self.questions == "rewritten"
 
 
 class RoundsRecipe(StepsRecipe):
@@ -153,6 +181,11 @@ class CompactorSection(Section):
     max_tokens: PositiveInt = 96
     """Longest summary."""
     temperature: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _template(self) -> CompactorSection:
+        _refuse_template(self.label, self.prompt.template)
+        return self
 
     @property
     def asks(self) -> bool:

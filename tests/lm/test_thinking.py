@@ -4,7 +4,7 @@ import pytest
 from tiny import tiny_tokenizer
 
 from infoagent.lm.prompts import MARKS, chat_ids, compressor_ids, template_marks, text_ids, thinking_switch
-from infoagent.lm.thinking import Thinking, behind_thought, generate_thinking, marks_of, split_ids
+from infoagent.lm.thinking import Thinking, behind_any_thought, behind_thought, generate_thinking, marks_of, split_ids
 from infoagent.types import Compression, InputError
 
 THINK = MARKS[0]
@@ -67,6 +67,7 @@ def test_only_a_model_that_is_asked_in_words_may_lack_a_thinking_mode():
         ("<think>\nhm, no end", None),
         ("<think>a</think>z <think>and again", None),
         ("  \n<think>x", None),
+        ("<think>a</think>Sure. <think>and again", None),
     ],
 )
 def test_z_is_what_stands_behind_the_last_closed_thought(special, opened, reply, expected):
@@ -84,6 +85,22 @@ def test_a_reply_that_does_not_think_is_z_as_it_is():
     made = tokenizer()
     assert text_of(made, split_ids(made, THINK, text_ids(made, " She weighs."), False)) == " She weighs."
     assert split_ids(made, THINK, text_ids(made, "She weighs."), True) is None  # it was inside a thought
+    assert split_ids(made, THINK, text_ids(made, "Sure. <think>She"), False) is None  # words before it change nothing
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("She weighs.", "She weighs."),
+        ("[THINK]a[/THINK] She", "She"),
+        ("a</thinking>She", "She"),
+        ("[THINK]or <think>?[/THINK]She", "She"),
+        ("<think>a</think>[THINK]She", None),
+        ("Sure. <thought>She", None),
+    ],
+)
+def test_marks_of_a_writer_that_nobody_knows_are_all_looked_for(reply, expected):
+    assert behind_any_thought(reply) == expected
 
 
 class Script:

@@ -9,6 +9,7 @@ compacted too, and those that end in the same context cannot be told apart.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from infoagent.evaluation.rounds.steps import (
     frozen,
     score_units,
     scored_ids,
+    scored_mode,
     text_fields,
     writer_identity,
 )
@@ -35,7 +37,9 @@ from infoagent.lm.round_prompts import context_text
 from infoagent.progress import Progress
 from infoagent.recipes import CompactionRecipe
 from infoagent.recipes.rounds import ANCHORS, PICKERS, CompactorSection
-from infoagent.types import Compression, InputError, Problem
+from infoagent.types import Compression, InputError, Problem, RunFailed
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class Course:
     """Of the probe."""
     summaries: list[Row] = field(default_factory=list)
     """After compaction 1, 2, …; empty for anchors, which have none."""
+    failed: Row | None = None
+    """The record of what ended it too soon: a thought in place of a summary."""
     scores: list[Row] = field(default_factory=list)
     alike: list[int] = field(default_factory=list)
     """Of a picker, after each compaction: the versions, the true one among them, that end in the same text."""
@@ -88,7 +94,7 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
             _, tokenizer, context = check_writer(section)
             if section.kind in ANCHORS:
                 continue
-            tokens = len(compressor_ids(tokenizer, longest, query, **section.prompt.model_dump())) + section.max_tokens
+            tokens = len(_prompt(tokenizer, section, longest, query)) + section.max_tokens
             if tokens > context:
                 raise InputError(
                     f"compactors: {section.label!r}: {section.model.name!r} holds {context} tokens, and as a critic it reads "
@@ -108,8 +114,10 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
 
 
 def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[str, list[Course]]:
-    """Compact, score and answer whatever the records do not hold yet. Returns the courses of each compactor, by label."""
-    recipe, found = plan.recipe, {}
+    """Compact, score and answer whatever the records do not hold yet. Returns the courses of each compactor that came to
+    their end, by label. Raises RunFailed where a compactor has none."""
+    recipe = plan.recipe
+    found: dict[str, list[Course]] = {}
     for section in recipe.compactors:
         courses = [Course(h, n) for h in plan.data.histories for n in range(len(h.probes))]
         with Progress(len(courses) * recipe.compactions, f"{section.label}: compact", "text", quiet) as bar:
@@ -118,8 +126,10 @@ def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[
     probes = len(found[recipe.compactors[0].label])
     with Progress(probes, "score", "question", quiet) as bar:
         for index in range(probes):
-            _score(place, recipe, [(section, found[section.label][index]) for section in recipe.compactors])
+            there = [(section, found[section.label][index]) for section in recipe.compactors]
+            _score(place, recipe, [(section, course) for section, course in there if course.failed is None])
             bar.update()
+    found = {label: _whole(label, courses) for label, courses in found.items()}
     asked = [
         (course.problem, context_of(recipe, section, course, r))
         for section in recipe.compactors for course in found[section.label] for r in range(recipe.compactions + 1)
@@ -127,6 +137,18 @@ def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[
     with Progress(len(asked), f"{recipe.predictor.title} answers", "text", quiet) as bar:
         answer(place, asked, bar)
     return found
+
+
+def _whole(label: str, courses: Sequence[Course]) -> list[Course]:
+    whole = [course for course in courses if course.failed is None]
+    if len(whole) == len(courses):
+        return whole
+    error = next(course.failed["error"] for course in courses if course.failed is not None)
+    lost = f"{label}: {len(courses) - len(whole)} of {len(courses)} questions have no summaries to the end: {error}"
+    if not whole:
+        raise RunFailed(lost)
+    logger.warning("%s; they are left out", lost)
+    return whole
 
 
 def context_of(recipe: CompactionRecipe, section: CompactorSection, course: Course, compactions: int) -> str:
@@ -180,10 +202,12 @@ def _compact(
     first = list(chains.values())
     for _, batch in batches(len(first), recipe.batch_size):
         for r in range(1, recipe.compactions + 1):
-            _write(place, recipe, section, [first[i] for i in batch], r)
+            if going := [first[i] for i in batch if first[i].failed is None]:
+                _write(place, recipe, section, going, r)
             bar.update(len(batch))
     for course in courses:
-        course.summaries = chains[_chain(section, course)].summaries
+        chain = chains[_chain(section, course)]
+        course.summaries, course.failed = chain.summaries, chain.failed
     bar.update((len(courses) - len(first)) * recipe.compactions)
 
 
@@ -200,23 +224,33 @@ def _write(
     for course in courses:
         before = course.summaries[-1]["text"] if course.summaries else ""
         document = _input(recipe, course.history.turns, before, r, plain=False)
-        prompts.append(compressor_ids(tokenizer, document, course.probe.query, **section.prompt.model_dump()))
+        prompts.append(_prompt(tokenizer, section, document, course.probe.query))
         keys.append(content_key(kind="summary", writer=identity, prompt=prompts[-1], seed=recipe.seed))
-    if not all(place.records.done(key) for key in keys):
+    if not all(place.records.settled(key) for key in keys):
         ids = [course.id for course in courses]
         texts = draw(place, section, prompts, ids, f"{recipe.seed} {r} {ids[0]}")
         place.records.append(
             *(
                 {
-                    "key": key, "kind": "summary", "status": "ok", "compaction": r, "history_id": course.history.id,
-                    "writer": identity, "seed": recipe.seed, **text_fields(place, section, len(prompt), text),
+                    "key": key, "kind": "summary", "compaction": r,
+                    "history_id": course.history.id, "writer": identity, "seed": recipe.seed,
+                    **text_fields(place, section, len(prompt), text),
                 }
                 for key, course, prompt, text in zip(keys, courses, prompts, texts, strict=True)
-                if not place.records.done(key)
+                if not place.records.settled(key)
             )
         )  # fmt: skip
     for course, key in zip(courses, keys, strict=True):
-        course.summaries.append(place.records.rows[key])
+        row = place.records.rows[key]
+        if row["status"] == "ok":
+            course.summaries.append(row)
+        else:
+            course.failed = row
+
+
+def _prompt(tokenizer: Any, section: CompactorSection, document: str, query: str) -> list[int]:
+    """What the compactor reads, and the critic's prefix. A model that can think is told not to: its thought would be z."""
+    return compressor_ids(tokenizer, document, query, **section.prompt.model_dump(), thinking=False)
 
 
 def _pick(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course) -> None:
@@ -264,7 +298,7 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
         if section.kind not in ANCHORS:
             by_base.setdefault(content_key(base=frozen(section).model_dump()), []).append((section, course))
     for group in by_base.values():
-        keys = [[_score_key(recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
+        keys = [[_score_key(place, recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
         missing = {
             key: (section, course, r)
             for (section, course), row in zip(group, keys, strict=True)
@@ -287,12 +321,13 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
             course.scores = [place.records.rows[key] for key in row]
 
 
-def _score_key(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> str:
+def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> str:
     versions = [_summarised(recipe, course.history.version(course.probe, v), r) for v in range(recipe.versions + 1)]
     summary = course.summaries[r - 1]
     return content_key(
         kind="survival", base=frozen(section).model_dump(), prompt=section.prompt.model_dump(), query=course.probe.query,
         versions=versions, text=summary["token_ids"], end=[summary["finish"], summary["stop_id"]],
+        **scored_mode(place, section),
     )  # fmt: skip
 
 
@@ -304,6 +339,5 @@ def _pairs(
     found = []
     for v in range(recipe.versions + 1):
         document = context_text("", _summarised(recipe, course.history.version(course.probe, v), r))
-        ids = compressor_ids(tokenizer, document, course.probe.query, **section.prompt.model_dump())
-        found.append((tuple(ids), text))
+        found.append((tuple(_prompt(tokenizer, section, document, course.probe.query)), text))
     return found

@@ -27,10 +27,12 @@ from infoagent.evaluation.rounds.steps import (
     frozen,
     score_units,
     scored_ids,
+    scored_mode,
     text_fields,
     writer_identity,
 )
 from infoagent.lm.context import fit_to_context
+from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.round_prompts import ask_messages, next_question, round_ids
 from infoagent.progress import Progress
 from infoagent.recipes import RoundsRecipe
@@ -62,7 +64,7 @@ class Talk:
     negatives: tuple[Negative, ...]
     rounds: list[Row] = field(default_factory=list)
     failed: Row | None = None
-    """The record of what ended it too soon: a question that was not written."""
+    """The record of what ended it too soon: a question that was not written, a thought in place of a text."""
     scores: Row | None = None
     """The record of its scores, or of why it has none."""
 
@@ -91,7 +93,7 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
                 problems, tokenizer, context, system.rounds * turn + system.max_tokens, recipe.data.truncate,
-                **system.prompt.model_dump(),
+                **system.prompt.model_dump(), thinking=False,
             )  # fmt: skip
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
         except InputError as error:
@@ -157,21 +159,26 @@ def _talk(place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: 
             i: content_key(kind="round", writer=identity, prompt=ids, number=number, seed=recipe.seed)
             for i, ids in prompts.items()
         }
-        if not all(place.records.done(key) for key in keys.values()):
+        if not all(place.records.settled(key) for key in keys.values()):
             ids = list(prompts)
             texts = draw(place, system, [prompts[i] for i in ids], ids, f"{recipe.seed} {number} {ids[0]}")
             rows = [
                 {
-                    "key": keys[i], "kind": "round", "status": "ok", "round": number, "problem_id": i,
-                    "writer": identity, "seed": recipe.seed, **text_fields(place, system, len(prompts[i]), text),
+                    "key": keys[i], "kind": "round", "round": number, "problem_id": i, "writer": identity,
+                    "seed": recipe.seed, **text_fields(place, system, len(prompts[i]), text),
                 }
                 for i, text in zip(ids, texts, strict=True)
-                if not place.records.done(keys[i])
+                if not place.records.settled(keys[i])
             ]  # fmt: skip
             place.records.append(*rows)
         for talk in going:
             name = talk.problem.id
-            talk.rounds.append({**place.records.rows[keys[name]], **asked[name]})
+            row = place.records.rows[keys[name]]
+            if row["status"] == "ok":
+                talk.rounds.append({**row, **asked[name]})
+            else:
+                talk.failed = {**row, "cause": f"text: {row['cause']}"}
+                logger.warning("%s, %s, round %d: %s", system.label, name, number, row["error"])
         bar.update(len(going))
 
 
@@ -188,11 +195,12 @@ def _questions(
     place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: Sequence[Talk], number: int
 ) -> dict[str, Row]:
     """By problem: the question of this round, and what it took to write it. A talk without one ends as failed."""
-    if number == 1 or system.questions == "same" or not talks:
+    if number == 1 or not system.asks_on or not talks:
         return {talk.problem.id: {"question": talk.problem.query} for talk in talks}
     chats = [ask_messages(talk.problem.query, talk.notes(number - 1)) for talk in talks]
     drawn = recipe.question_temperature > 0
-    rows = place.replies.ask(asker(recipe), [Question(chat, (recipe.seed, number) if drawn else ()) for chat in chats])
+    draw_of = (recipe.seed, number) if drawn else ()
+    rows = place.replies.ask(asker(recipe), [Question(chat, draw_of, thinking=False) for chat in chats])
     found = {}
     for talk, row in zip(talks, rows, strict=True):
         cost = {name: row[name] for name in COSTS if name in row}
@@ -200,8 +208,13 @@ def _questions(
         if question:
             found[talk.problem.id] = {"question": question, "reply_key": row["key"], "asking": cost}
             continue
-        why = {"cause": row["cause"], "error": row["error"]} if row["status"] != "ok" else {
-            "cause": "empty", "error": f"the predictor's reply holds no text: {row['text'][:60]!r}"}  # fmt: skip
+        why = row
+        if row["status"] == "ok":
+            shown = repr(row["text"][:60])
+            why = {"cause": "empty", "error": f"the predictor's reply holds no text: {shown}"}
+            if question is None:
+                hint = "turn it off (of a server: predictor.endpoint.extra), or raise question_tokens"
+                why = {"cause": UNFINISHED, "error": f"the predictor's thought has no end: {shown}; {hint}"}
         talk.failed = {"status": "failed", "round": number, "cause": f"question: {why['cause']}", "error": why["error"]}
         logger.warning("%s, %s, round %d: %s", system.label, talk.problem.id, number, why["error"])
     return found
@@ -216,7 +229,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
         missing: dict[str, tuple[SystemSection, Talk]] = {}
         keys = []
         for system, talk in group:
-            key = _scores_key(system, talk)
+            key = _scores_key(place, system, talk)
             keys.append(key)
             if talk.rounds and not place.records.done(key):
                 missing[key] = (system, talk)
@@ -229,11 +242,12 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
             talk.scores = place.records.rows.get(key)
 
 
-def _scores_key(system: SystemSection, talk: Talk) -> str:
+def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
     return content_key(
         kind="round scores", base=frozen(system).model_dump(), prompt=system.prompt.model_dump(),
         remembers=system.remembers, questions=talk.questions, texts=[row["token_ids"] for row in talk.rounds],
         ends=[row["stop_id"] for row in talk.rounds], documents=_documents(talk),
+        **scored_mode(place, system),
     )  # fmt: skip
 
 

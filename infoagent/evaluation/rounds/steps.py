@@ -27,8 +27,16 @@ from infoagent.lm.models import (
     load_tokenizer,
     resolve,
 )
-from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, check_template, end_of_turn_id, predictor_messages
+from infoagent.lm.prompts import (
+    PREDICTOR_TEMPLATES,
+    can_think,
+    chat_ids,
+    check_template,
+    end_of_turn_id,
+    predictor_messages,
+)
 from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.thinking import behind_any_thought
 from infoagent.recipes import ModelSection, PromptSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.recipes.rounds import StepsRecipe
@@ -120,11 +128,22 @@ def draw(
 
 
 def text_fields(place: Workplace, section: Writer, prompt_tokens: int, text: Compression) -> Row:
-    """A text in its record: itself, its length and what it took. The prompt is counted as read anew each time."""
+    """A text in its record: its status, itself, its length and what it took. The prompt is counted as read anew each time.
+
+    A thought is no text, and what stands behind one is not what would be scored: both are failures.
+    """
+    cost = {
+        "prompt_tokens": prompt_tokens, "seconds": text.seconds,
+        **flops_fields(place.pool.architecture(section.model), prompt_tokens, text.rate_tokens),
+    }  # fmt: skip
+    # with special tokens, which may be the marks
+    said = str(place.pool.tokenizer(section.model).decode(list(text.token_ids)))
+    if behind_any_thought(said) != said:
+        error = f"a thought, though it was told to write none: {said[:60]!r}"
+        return {"status": "failed", "cause": "thinking", "error": error, "final": True, "reply": said, **cost}
     return {
-        "text": text.text, "token_ids": list(text.token_ids), "finish": text.finish, "stop_id": text.stop_id,
-        "rate_tokens": text.rate_tokens, "rate_bytes": text.rate_bytes, "prompt_tokens": prompt_tokens,
-        "seconds": text.seconds, **flops_fields(place.pool.architecture(section.model), prompt_tokens, text.rate_tokens),
+        "status": "ok", "text": text.text, "token_ids": list(text.token_ids), "finish": text.finish,
+        "stop_id": text.stop_id, "rate_tokens": text.rate_tokens, "rate_bytes": text.rate_bytes, **cost,
     }  # fmt: skip
 
 
@@ -137,6 +156,11 @@ def scored_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
 def frozen(section: Writer) -> ModelSection:
     """Who scores: the base of the model that writes, without its adapter."""
     return section.model.model_copy(update={"adapter": None})
+
+
+def scored_mode(place: Workplace, section: Writer) -> Row:
+    """Of the key of a score: the thinking mode of a critic that has one."""
+    return {"thinking": False} if can_think(place.pool.tokenizer(section.model)) else {}
 
 
 def score_pairs(judge: Judge, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:

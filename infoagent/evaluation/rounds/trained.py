@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from infoagent.lm.models import adapter_prompt, check_adapter
 from infoagent.recipes import CompactionRecipe, RoundsRecipe
 from infoagent.types import InputError
@@ -15,7 +17,7 @@ def with_checkpoint(recipe: RecipeT) -> RecipeT:
     """The recipe with `checkpoint` as one more system (or compactor): a copy of the first that is a language model, with
     the adapter, and with the prompt that it was trained with where that is recorded.
 
-    Raises InputError where it is no checkpoint of that model.
+    Raises InputError where it is no checkpoint of that model, or was trained with a prompt that is not offered here.
     """
     if recipe.checkpoint is None:
         return recipe
@@ -31,4 +33,10 @@ def with_checkpoint(recipe: RecipeT) -> RecipeT:
         "model": first.model.model_copy(update={"adapter": recipe.checkpoint}),
         "prompt": type(first.prompt).model_validate(prompt) if prompt else first.prompt,
     }
-    return recipe.model_copy(update={name: [*sections, first.model_copy(update=changed)]})
+    copied = first.model_copy(update=changed)
+    try:
+        type(first).model_validate(copied.model_dump())
+    except ValidationError as error:
+        messages = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+        raise InputError([f"checkpoint = {recipe.checkpoint!r}: {message}" for message in messages]) from None
+    return recipe.model_copy(update={name: [*sections, copied]})
