@@ -7,6 +7,29 @@ utilisation ρ = λ E[S] < 1.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEWEST_ROUNDS = 4
+
+
+def work_by_rounds(ends: Sequence[float], clients: int) -> NDArray[np.float64]:
+    """(R,) seconds of work a job took, round by round of a closed loop: `clients` of them send their next job as soon as one
+    has ended, so that the server is never idle. `ends`: seconds at which jobs ended.
+
+    The time between two single ends says little: with two stages a job, clients go in step and their ends come in pairs.
+    Over whole rounds of `clients` ends this evens out. The first round is left out, since it finds nothing in the caches.
+    Raises ValueError for fewer than FEWEST_ROUNDS + 2 rounds.
+    """
+    marks = np.sort(np.asarray(ends, dtype=np.float64))[clients - 1 :: clients]
+    rounds_R = np.diff(marks)[1:] / clients
+    if len(rounds_R) < FEWEST_ROUNDS:
+        raise ValueError(
+            f"{len(ends)} jobs of {clients} clients are too few: {(FEWEST_ROUNDS + 2) * clients} are needed"
+        )
+    return np.asarray(rounds_R)
 
 
 def pollaczek_khinchine_wait(rate_per_second: float, service_seconds: float, squared_variation: float) -> float:

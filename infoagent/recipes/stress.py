@@ -99,7 +99,8 @@ class LoadRecipe(Section):
     probe_jobs: Annotated[int, Field(ge=4)] = 16
     """Jobs of the closed loop that finds a condition's capacity and warms it up."""
     probe_clients: PositiveInt = 2
-    """Its clients: 2 keep one worker busy; as many as the server batches otherwise."""
+    """Its clients: 2 keep one worker busy; as many as the server batches otherwise. Six rounds of them are the fewest
+    jobs."""
     data: DataSection = DataSection()
     documents: PositiveInt = 8
     """So many of the data's documents are asked about, drawn at random for each job."""
@@ -118,6 +119,15 @@ class LoadRecipe(Section):
     spending_limit_usd: NonNegativeFloat = 5.0
     """A plan whose worst case is above it is not begun."""
     cost: CostSection = CostSection()
+
+    @model_validator(mode="after")
+    def _rounds(self) -> LoadRecipe:
+        if self.probe_jobs < 6 * self.probe_clients:
+            raise ValueError(
+                f"probe_jobs = {self.probe_jobs}: {self.probe_clients} clients need at least {6 * self.probe_clients} to find "
+                "the capacity"
+            )
+        return self
 
     @property
     def stages(self) -> list[tuple[str, StageSection]]:

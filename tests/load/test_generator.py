@@ -8,7 +8,7 @@ import pytest
 from virtual_time import run_virtually
 
 from infoagent.load import JobTimes, closed_loop, describe_level, open_loop, poisson_arrivals
-from infoagent.load.queueing import mm1_latency_quantile, overload_growth, pollaczek_khinchine_wait
+from infoagent.load.queueing import mm1_latency_quantile, overload_growth, pollaczek_khinchine_wait, work_by_rounds
 
 SERVICE = 0.5
 
@@ -140,3 +140,26 @@ def test_arrivals_are_poisson_and_one_pattern_for_all_rates():
     assert counts.var() / counts.mean() == pytest.approx(1, abs=0.1)  # a regular train would have 0
     with pytest.raises(ValueError, match="above 0"):
         poisson_arrivals(0, 3, 0)
+
+
+@pytest.mark.parametrize("stages", [(0.9, 0.1), (0.8, 0.2), (0.5, 0.5), (1.0,)])
+@pytest.mark.parametrize(("number", "clients"), [(16, 2), (17, 2), (24, 3), (9, 1)])
+def test_the_work_of_a_job_is_found_whatever_its_stages(stages, number, clients):
+    async def main():
+        lock = asyncio.Lock()
+
+        async def send(number):
+            for seconds in stages:  # the clients go in step: their ends come in pairs
+                async with lock:
+                    await asyncio.sleep(seconds)
+
+        return await closed_loop(number, clients, send)
+
+    ends = [d.ended for d in run_virtually(main())]
+    assert work_by_rounds(ends, clients) == pytest.approx(np.ones(number // clients - 2), abs=1e-9)
+
+
+def test_too_few_rounds_tell_no_work():
+    with pytest.raises(ValueError, match="11 jobs of 2 clients are too few: 12 are needed"):
+        work_by_rounds(range(11), 2)
+    assert len(work_by_rounds(range(12), 2)) == 4

@@ -29,7 +29,7 @@ LOAD, INPUTS = "configs/eval/stress_load.yaml", "configs/eval/stress.yaml"
 
 def load_settings(out, url=None, **changed):
     content = {
-        "output_dir": out, "seeds": "[0, 1]", "jobs": 6, "loads": "[0.5, 1.5]", "probe_jobs": 5, "documents": 3,
+        "output_dir": out, "seeds": "[0, 1]", "jobs": 6, "loads": "[0.5, 1.5]", "probe_jobs": 6, "probe_clients": 1, "documents": 3,
         "data.min_words": 40, "data.max_words": 60, "data.limit": 10,
     }  # fmt: skip
     if url is not None:
@@ -74,7 +74,7 @@ def test_load_on_a_server_of_ones_own_counts_every_job_once_and_repeats_nothing(
         code, printed, errors = here("load", LOAD, *load_settings(out, server.url, loads="[0.2, 0.5]"))
         assert (code, errors) == (0, [])
         asked = len(server.requests)
-        assert asked == 2 * (2 * (5 + 2 * 2 * 6))  # conditions × stages × (probe + loads × seeds × jobs)
+        assert asked == 2 * (2 * (6 + 2 * 2 * 6))  # conditions × stages × (probe + loads × seeds × jobs)
         more = load_settings(out, server.url, loads="[0.2, 0.5]", seeds="[0, 1, 2]")
         assert here("load", LOAD, *more)[0] == 0
         assert len(server.requests) == asked + 2 * 2 * 2 * 6  # of what is there nothing is sent again
@@ -166,12 +166,12 @@ def test_an_endpoint_that_stalls_ends_the_run_in_one_line(here, tmp_path):
     with FakeServer(lambda chat: "A", script=hanging) as server:
         result = here("load", LOAD, *load_settings(tmp_path / "b", server.url, timeout_seconds=0.5))
         one_line(
-            result, 1, "as it is: 5 of the 5 jobs of the probe were not served (timeout: compress: no complete reply"
+            result, 1, "as it is: 6 of the 6 jobs of the probe were not served (timeout: compress: no complete reply"
         )
 
 
 def test_a_server_that_dies_in_mid_run_keeps_what_was_measured(here, tmp_path):
-    out, probe = tmp_path / "load", 2 * 5
+    out, probe = tmp_path / "load", 2 * 6
 
     def dies(body, before):
         return ok(0.01) if len(server.requests) < probe + 2 * 6 else status(503)

@@ -25,6 +25,7 @@ from infoagent.lm.endpoint_reply import worst_case
 from infoagent.lm.endpoint_settings import read_key
 from infoagent.lm.prompts import check_template
 from infoagent.load import JobTimes, StreamClient, Timed, closed_loop, open_loop, poisson_arrivals
+from infoagent.load.queueing import work_by_rounds
 from infoagent.progress import Progress
 from infoagent.recipes.stress import ConditionSection, LoadRecipe, StageSection
 from infoagent.types import InputError, Problem, RunFailed
@@ -167,25 +168,26 @@ def _check(recipe: LoadRecipe, addresses: Mapping[str, str]) -> None:
 
 
 def _probe(plan: LoadPlan, condition: ConditionSection, addresses: Mapping[str, str], quiet: bool) -> Row:
-    """A closed loop whose clients always have a job under way: the gaps between two ends are the work of a job."""
+    """A closed loop whose clients always have a job under way. Jobs that were not served count for nothing."""
     recipe = plan.recipe
     jobs = draw_jobs(plan.problems, recipe.probe_jobs, 2**31, condition.prefixes)
     with Progress(len(jobs), f"{condition.label}: capacity", "job", quiet) as bar:
         done = asyncio.run(_loop(recipe, addresses, jobs, None, bar))
     # a model that wrote nothing has worked for it all the same
     lost = [d for d in done if d.result.cause not in (None, "empty completion")]
-    if lost:
+    try:
+        rounds = work_by_rounds([d.ended for d in done if d not in lost], recipe.probe_clients)
+    except ValueError as error:
+        reason = f" ({lost[0].result.cause}: {lost[0].result.error})" if lost else ""
         raise RunFailed(
-            f"{condition.label}: {len(lost)} of the {len(done)} jobs of the probe were not served ("
-            f"{lost[0].result.cause}: {lost[0].result.error}); is the server in order?"
-        )
-    ends = sorted(d.ended for d in done)
-    gaps = np.diff(ends)[min(recipe.probe_clients, len(ends) - 3) :]  # the first ones find nothing in the caches
-    work = mean_interval(gaps)
+            f"{condition.label}: {len(lost)} of the {len(done)} jobs of the probe were not served{reason}, and of the "
+            f"others {error}; is the server in order?"
+        ) from error
+    work = mean_interval(rounds)
     return {
-        "kind": "probe", "status": "ok", "condition": condition.model_dump(),
+        "kind": "probe", "status": "ok", "condition": condition.model_dump(), "lost": len(lost),
         "work_seconds": {"value": work.value, "low": max(0.0, work.low), "high": work.high, "n": work.n},
-        "work_squared_variation": float(gaps.var(ddof=1) / gaps.mean() ** 2),
+        "work_squared_variation": float(recipe.probe_clients * rounds.var(ddof=1) / rounds.mean() ** 2),
         "capacity_per_second": {
             "value": 1 / work.value, "low": 1 / work.high, "high": 1 / work.low if work.low > 0 else None,
         },

@@ -24,7 +24,7 @@ def summarise_load(recipe: LoadRecipe, rows: Sequence[Row]) -> list[dict[str, An
         for load in recipe.rates_per_second or recipe.loads:
             runs = [row for row in own if row["kind"] == "load" and row["load"] == load]
             levels.append(_level(recipe, probe, runs))
-        kept = {k: probe[k] for k in ("capacity_per_second", "work_seconds", "work_squared_variation")}
+        kept = {k: probe[k] for k in ("capacity_per_second", "work_seconds", "work_squared_variation", "lost")}
         found.append({"condition": condition.model_dump(), **kept, "levels": levels})
     return found
 
