@@ -99,17 +99,17 @@ def test_nothing_is_inherited_and_nothing_is_left(apart, monkeypatch, tmp_path):
     assert {p.name for p in Path(os.environ.get("TMPDIR", "/tmp")).glob("infoagent-trial-*")} <= before
 
 
-@pytest.mark.skipif(isolation() != "namespaces", reason="no namespaces for this user")
-def test_a_child_that_leaves_the_group_does_not_outlive_its_program(tmp_path):
+@pytest.mark.parametrize("end", ["", "while True: pass", "os._exit(3)"])
+def test_a_child_that_leaves_the_group_does_not_outlive_its_program(apart, tmp_path, end):
     late = tmp_path / "late"
     program = (
-        "import os, time\n"
-        f"if os.fork() == 0:\n    os.setsid()\n    time.sleep(1.0)\n    open({str(late)!r}, 'w').write('here')\n    os._exit(0)\n"
+        "import os, subprocess\n"
+        f"try:\n    subprocess.Popen(['sh', '-c', 'sleep 1; echo here > {late}'], start_new_session=True)\n"
+        f"except OSError:\n    pass\n{end}"
     )
-    found = execute(program, LONG)
-    time.sleep(1.5)
-    # either it could not be made, or it ended with its program
-    assert found.reason in ("passed", "raised"), found
+    found = execute(program, Limits(seconds=0.5 if "while" in end else 20))
+    time.sleep(1.2)
+    assert found.reason == {"": "passed", "while True: pass": "timeout", "os._exit(3)": "crashed"}[end], found
     assert not late.exists()
 
 
