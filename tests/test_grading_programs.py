@@ -45,6 +45,11 @@ def apart(request, monkeypatch):
         ("while True: print('x' * 10**5)", "timeout", ""),  # what is printed is kept nowhere
         ("import sys; sys.setrecursionlimit(50)\ndef f(): f()\nf()", "raised", "RecursionError"),
         ("input()", "raised", "EOFError"),
+        # what looks a class up in its module
+        ("from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'\nassert P(1).x == 1", "passed", ""),
+        ("import pickle\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A", "passed", ""),
+        # more than a file may hold, straight to the other output
+        ("import os\nfor i in range(300): os.write(2, b'x' * 10**4)", "passed", ""),
     ],
 )
 def test_what_comes_of_a_program(program, reason, detail):
@@ -94,17 +99,17 @@ def test_nothing_is_inherited_and_nothing_is_left(apart, monkeypatch, tmp_path):
     assert {p.name for p in Path(os.environ.get("TMPDIR", "/tmp")).glob("infoagent-trial-*")} <= before
 
 
-@pytest.mark.skipif(isolation() != "namespaces", reason="no namespaces for this user")
-def test_a_child_that_leaves_the_group_does_not_outlive_its_program(tmp_path):
+@pytest.mark.parametrize("end", ["", "while True: pass", "os._exit(3)"])
+def test_a_child_that_leaves_the_group_does_not_outlive_its_program(apart, tmp_path, end):
     late = tmp_path / "late"
     program = (
-        "import os, time\n"
-        f"if os.fork() == 0:\n    os.setsid()\n    time.sleep(1.0)\n    open({str(late)!r}, 'w').write('here')\n    os._exit(0)\n"
+        "import os, subprocess\n"
+        f"try:\n    subprocess.Popen(['sh', '-c', 'sleep 1; echo here > {late}'], start_new_session=True)\n"
+        f"except OSError:\n    pass\n{end}"
     )
-    found = execute(program, LONG)
-    time.sleep(1.5)
-    # either it could not be made, or it ended with its program
-    assert found.reason in ("passed", "raised"), found
+    found = execute(program, Limits(seconds=0.5 if "while" in end else 20))
+    time.sleep(1.2)
+    assert found.reason == {"": "passed", "while True: pass": "timeout", "os._exit(3)": "crashed"}[end], found
     assert not late.exists()
 
 
@@ -122,6 +127,15 @@ def test_a_verdict_does_not_wait_for_what_the_program_started(apart):
     started = time.monotonic()
     assert execute(program, LONG).passed
     assert time.monotonic() - started < 15
+
+
+def test_a_fork_gives_no_verdict(apart):
+    program = (
+        "import os, time\ntry:\n    child = os.fork()\nexcept OSError:\n    child = 1\n"
+        "if child:\n    time.sleep(0.5)\n    assert False, 'the program itself'"
+    )
+    found = execute(program, LONG)
+    assert (found.reason, found.detail) == ("wrong", "the program itself")
 
 
 HEAD = 'from math import tau\n\n\ndef turn(share: float) -> float:\n    """A share of a full turn."""\n'
@@ -180,6 +194,18 @@ def test_a_bare_body_is_put_under_the_head(reply):
     trial = Trial("turn", "assert abs(turn(0.5) - 3.14159) < 1e-4", HEAD)
     assert code_grade(reply, trial, LONG).detail == "passed"
     assert code_grade(reply.replace("share", "2"), trial, LONG).detail.startswith("wrong")
+
+
+@pytest.mark.parametrize("head", ["", HEAD, "from __future__ import annotations\n" + HEAD])
+def test_what_code_has_from_the_future_stands_before_the_head(head):
+    body = (
+        "class A:\n    def turn(self) -> A:\n        return self\n\ndef turn(share):\n    # whole\n    return 7 * share"
+    )
+    trial = Trial("turn", "assert turn(1) > 6\nassert A().turn()", head)
+    for first in ("from __future__ import annotations\n", "from __future__ import annotations; import math\n\n"):
+        assert code_grade(f"```python\n{first}{body}\n```", trial, LONG).detail == "passed"
+    if head:
+        assert code_grade("    return 7 * share", Trial("turn", "assert turn(1) > 6", head), LONG).detail == "passed"
 
 
 def test_what_stands_in_the_head_is_there_for_a_whole_function():

@@ -8,6 +8,10 @@ Source: Chen et al. 2021, arXiv 2107.03374; `openai/openai_humaneval`, 164 funct
 
 from __future__ import annotations
 
+import ast
+import warnings
+from collections.abc import Iterator
+
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import TEXT, Mistakes, Schema
 from infoagent.types import Problem, ProblemSet, Trial
@@ -27,13 +31,14 @@ _ROW: dict[str, Schema] = {
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
-    """Every function. Raises InputError for rows that are not of the schema."""
+    """Every function. Raises InputError for rows that are not of the schema, or that no answer could pass."""
     source = open_source("humaneval", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
     problems: list[Problem] = []
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
+        mistakes.add(row.where, _broken(row.content))
         identity, body = row.content["task_id"], row.content["canonical_solution"]
         name, head = row.content["entry_point"], row.content["prompt"]
         if mistakes.unique(row.where, "task_id", identity):
@@ -45,3 +50,20 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
             )  # fmt: skip
     mistakes.settle()
     return ProblemSet("humaneval", source.revision, split, tuple(problems))
+
+
+def _broken(row: dict[str, str]) -> Iterator[str]:
+    """What would make every answer wrong: code that is no Python, or that does not define what is called."""
+    for field, what, code, name in (
+        ("canonical_solution", "with the prompt it", row["prompt"] + row["canonical_solution"], row["entry_point"]),
+        ("test", "it", row["test"], "check"),
+    ):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an odd escape of the published code
+                tree = ast.parse(code, filename=field)
+        except (SyntaxError, ValueError) as error:
+            yield f"field {field!r}: {what} is no Python: {error}"
+            continue
+        if not any(isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name for n in tree.body):
+            yield f"field {field!r}: {what} defines no function {name!r}, which is called"

@@ -26,9 +26,20 @@ def code_grade(reply: str, trial: Trial, limits: Limits = Limits()) -> Grade:  #
         code = function_of(reply, trial)
     except Unreadable as error:
         return Grade("code", False, 0.0, None, True, detail=str(error))
-    found = execute(f"{trial.head}\n{code}\n\n{trial.tests}\n", limits)
+    found = execute(_program(code, trial), limits)
     detail = found.reason if not found.detail else f"{found.reason}: {found.detail}"
     return Grade("code", found.passed, float(found.passed), code, False, detail=detail)
+
+
+def _program(code: str, trial: Trial) -> str:
+    """Head, code and tests, with what the code has from `__future__` in front: Python takes it nowhere else."""
+    first = ""
+    if "__future__" in code:
+        tree = ast.parse(code)
+        future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+        tree.body = [node for node in tree.body if node not in future]
+        first, code = "".join(f"{ast.unparse(node)}\n" for node in future), ast.unparse(tree)
+    return f"{first}{trial.head}\n{code}\n\n{trial.tests}\n"
 
 
 def function_of(reply: str, trial: Trial) -> str:

@@ -4,7 +4,8 @@ What holds: wall time and processor time, address space, size of files, number o
 thrown away; an empty directory that is removed afterwards; no environment, no site packages (the standard library
 alone); the whole process group is killed in any case. Where the kernel lets an ordinary user make namespaces (`unshare`),
 the program has a network of its own with nothing in it, and a process namespace, so that nothing it started outlives it.
-Elsewhere the socket modules cannot be imported, which keeps an honest program off the network and no other.
+Elsewhere the socket modules cannot be imported, which keeps an honest program off the network and no other; and a keeper
+above the program, whom it could kill, ends what it started, also what left the group.
 
 **This is no security boundary.** The program runs as the user who runs the evaluation and may read and write that
 user's files. It protects an evaluation from programs that hang, swell or crash. Run code of a model that you do not trust
@@ -37,6 +38,8 @@ Reason = Literal["passed", "wrong", "raised", "timeout", "memory", "crashed"]
 CHILD = Path(__file__).with_name("sandbox_child.py")
 START_SECONDS = 30.0
 """For the interpreter to come up, on a machine at work on something else."""
+KEEPER_SECONDS = 5.0
+"""For what a program left to be ended."""
 MOST_SAID = 4096
 STARTED = b"started\n"
 NAMESPACES = ("--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child")
@@ -119,6 +122,10 @@ def execute(program: str, limits: Limits = Limits()) -> Execution:
                     process.wait(1.0)
         finally:
             os.close(read_end)
+            if apart != "namespaces" and process.poll() is None:
+                process.terminate()  # its keeper ends what left the group
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(KEEPER_SECONDS)
             _kill_group(process)
         if not said.startswith(STARTED):
             complaints.seek(0)

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm, t
 
 from infoagent.rate_distortion.resampling import (
     FEWEST_CLUSTERS,
@@ -101,6 +102,33 @@ def difference_in_agreement(
     first, second, aim = (_signs(column_N) for column_N in columns)
     difference_B = _correlations(first, aim, weight_BN)[0] - _correlations(second, aim, weight_BN)[0]
     return _interval(difference_B, D, "difference of two rank correlations")
+
+
+def spearman_low(
+    one: ArrayLike, other: ArrayLike, documents: Sequence[Hashable], rng: np.random.Generator, level: float,
+    resamples: int = 1000,
+) -> float | Refused:  # fmt: skip
+    """Lower end of the interval of ρ over compressions at a `level` of one's own, by the formula of `bootstrap_interval`.
+
+    Of k measures that are tried, level = 1 − 0.05 / k holds for all at once (Bonferroni). Refused and ValueError as
+    for `rank_agreement`.
+    """
+    first_N, second_N = _checked([one, other], [documents])
+    check_resamples(resamples)
+    document_N = cluster_index(documents)
+    D = int(document_N.max()) + 1
+    if D < FEWEST_CLUSTERS:
+        return Refused(f"{D} documents: intervals over documents need at least {FEWEST_CLUSTERS}")
+    weight_BN = _weights(rng, resamples, document_N)
+    rho_B = _correlations(_signs(first_N), _signs(second_N), weight_BN)[0].round(12)
+    found = _interval(rho_B, D, "rank correlation over compressions")
+    if isinstance(found, Refused):
+        return found
+    good_B = rho_B[1:][np.isfinite(rho_B[1:])]
+    end = 1 / (2 * len(good_B))
+    below = ((good_B < found.value).mean() + (good_B <= found.value).mean()) / 2
+    half = np.sqrt(D / (D - 1)) * t.ppf(0.5 + level / 2, D - 1)
+    return float(np.quantile(good_B, norm.cdf(2 * norm.ppf(np.clip(below, end, 1 - end)) - half)))
 
 
 def _checked(values: Sequence[ArrayLike], labels: Sequence[Sequence[Hashable]]) -> list[Array]:

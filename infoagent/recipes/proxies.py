@@ -67,7 +67,8 @@ class ProxyRecipe(EvaluationRecipe):
     """Problems of each data set's validation split on which each scorer's critic scale is fitted; 0: no calibration."""
     trusted_correlation: Annotated[float, Field(gt=0, lt=1)] = 0.8
     """A scorer is trusted where the lower end of the interval of its rank correlation with the self-score, over
-    compressions, is at least this, and no difference between two compressors that the self-score shows is turned round."""
+    compressions, is at least this (at level 1 − 0.05 / k for k scorers), and no difference between two compressors that
+    the self-score shows is turned round."""
 
     @model_validator(mode="after")
     def _scorers(self) -> ProxyRecipe:

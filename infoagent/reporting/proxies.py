@@ -9,8 +9,8 @@ from typing import Any
 from infoagent.reporting.plots import INK, PALETTE, new_grid, shown
 
 Part = Mapping[str, Any]
-COLUMNS = ("scorer", "MiB", "GFLOP", "s", "β", "MI (nats)", "calibrated", "ρ with self", "over compressors", "verdicts lost, turned",
-           "ρ with accuracy", "trusted")  # fmt: skip
+COLUMNS = ("scorer", "left out", "MiB", "GFLOP", "s", "β", "MI (nats)", "calibrated", "ρ with self", "over compressors",
+           "verdicts lost, turned", "ρ with accuracy", "trusted")  # fmt: skip
 AMONG = {"hard": "versions with the fact changed", "all": "all negatives"}
 
 
@@ -25,13 +25,19 @@ def rows(part: Part) -> list[list[str]]:
     """One line a scorer, at its scores as they are (a scale moves them little: `calibrated`)."""
     lines = []
     for row in part["scorers"]:
+        if "refused" in row:
+            lines.append(
+                [row["scorer"], str(row["left_out"]), *["–"] * (len(COLUMNS) - 3), f"refused: {row['refused']}"]
+            )
+            continue
         own, scale = row["plain"], row.get("calibration")
         calibrated = row.get("calibrated")
         ranks, verdicts = own.get("self", {}), own.get("verdicts")
         accuracy: Mapping[str, Any] = next(iter(own["accuracy"].values()), {})
         lines.append(
             [
-                row["scorer"], _number(row.get("weight_mib"), 0), _number(row.get("gflop"), 1), _number(row["seconds"], 2),
+                row["scorer"], str(row["left_out"]),
+                _number(row.get("weight_mib"), 0), _number(row.get("gflop"), 1), _number(row["seconds"], 2),
                 _number(scale and scale["beta"], 2), _interval(own["mi_nats"]),
                 "–" if calibrated is None else _interval(calibrated["mi_nats"]),
                 _interval(ranks.get("spearman", ranks)), _interval(ranks.get("points_spearman", {})),
@@ -52,13 +58,19 @@ def _trusted(row: Mapping[str, Any]) -> str:
 
 def smallest_line(part: Part) -> str:
     """The smallest scorer that can be trusted, or that there is none."""
-    found = {name: part["smallest_trusted"][name] for name in ("plain", "calibrated")}
-    words = {
-        name: f["scorer"] + f" ({f['weight_mib']:.0f} MiB, {f['gflop']:.1f} GFLOP a text)" if "scorer" in f else "none"
-        for name, f in found.items()
-    }
-    line = f"smallest scorer that can be trusted: {words['plain']}"
-    return line if words["plain"] == words["calibrated"] else f"{line}; calibrated: {words['calibrated']}"
+    words = {name: _smallest(found) for name, found in part["smallest_trusted"].items()}
+    tried = sum(row["scorer"] != "self" for row in part["scorers"])
+    line = f"smallest scorer that can be trusted ({100 * part['level']:.4g} % intervals, for the best of {tried}): "
+    line += words["plain"]
+    same = words.get("calibrated", words["plain"]) == words["plain"]
+    return line if same else f"{line}; calibrated: {words['calibrated']}"
+
+
+def _smallest(found: Mapping[str, Any]) -> str:
+    if "scorer" not in found:
+        return f"none ({found['refused']})"
+    unknown = f"; also trusted, costs not known: {', '.join(found['costs_unknown'])}" if found["costs_unknown"] else ""
+    return f"{found['scorer']} ({found['weight_mib']:.0f} MiB, {found['gflop']:.1f} GFLOP a text){unknown}"
 
 
 def _number(value: float | None, digits: int) -> str:

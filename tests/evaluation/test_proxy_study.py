@@ -1,101 +1,15 @@
-"""Floors in closed form, and the study on compressions whose scorers are known."""
+"""The study on compressions whose scorers are known, and recipes that cannot be."""
 
 import json
 import math
-import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from infoagent.evaluation.critics import SMOOTHING_WORDS, UnigramCritic, ZlibCritic, load_critic
-from infoagent.evaluation.proxies import check_scorers
 from infoagent.evaluation.proxy_study import SELF, fit_scales, study
-from infoagent.lm import models
-from infoagent.lm.prompts import compressor_ids, text_ids
-from infoagent.lm.scorer_protocol import identity_of, vocabulary_hash
-from infoagent.lm.scorer_server import ScorerServer
-from infoagent.lm.scoring import Scorer
-from infoagent.recipes import CompressorSection
 from infoagent.recipes.proxies import ProxyRecipe, ProxySection
 from infoagent.reporting.proxies import COLUMNS, rows, save_study, smallest_line, title
-from infoagent.types import InputError, Negative, Problem
-
-SOURCE, OTHER = "The red house is small.", "The blue house is large and old."
-
-
-def cell():
-    problem = Problem("p", SOURCE, "What colour?", "d")
-    return SimpleNamespace(problems=[problem], negatives=[(Negative("random", OTHER),)])
-
-
-def test_unigram_is_the_smoothed_query_likelihood():
-    [[own, other]] = UnigramCritic([SOURCE, OTHER]).log_probs(cell(), 0, [{"text": "red house, then"}])
-    collection = {"the": 2, "red": 1, "house": 2, "is": 2, "small": 1, "blue": 1, "large": 1, "and": 1, "old": 1}
-    total = sum(collection.values()) + len(collection) + 1
-
-    def expected(words, document):
-        found = 0.0
-        for w in words:
-            background = (collection.get(w, 0) + 1) / total
-            found += math.log((document.count(w) + SMOOTHING_WORDS * background) / (len(document) + SMOOTHING_WORDS))
-        return found
-
-    text = ["red", "house", "then"]
-    assert own == pytest.approx(expected(text, ["the", "red", "house", "is", "small"]))
-    assert other == pytest.approx(expected(text, ["the", "blue", "house", "is", "large", "and", "old"]))
-    assert own > other
-    # over all words that there are, and one that nobody has: a distribution
-    every = [*collection, "unseen"]
-    critic = UnigramCritic([SOURCE, OTHER])
-    mass = sum(math.exp(critic.log_probs(cell(), 0, [{"text": w}])[0][0]) for w in every)
-    assert mass == pytest.approx(1)
-
-
-def test_zlib_counts_added_bytes():
-    [[own, other]] = ZlibCritic().log_probs(cell(), 0, [{"text": SOURCE}])
-    added = len(zlib.compress(f"{OTHER}\n{SOURCE}".encode(), 9)) - len(zlib.compress(OTHER.encode(), 9))
-    assert other == pytest.approx(-8 * math.log(2) * added)
-    assert 0 >= own > other
-
-
-def test_a_served_scorer_is_the_model_that_is_served(tiny_dir):
-    model = {"name": str(tiny_dir), "dtype": "float32"}
-    lm = models.load(**model)
-    vocabulary = vocabulary_hash(lm.tokenizer)
-    about = {
-        "model": "tiny", "revision": lm.reference.revision, "dtype": "float32", "vocabulary": vocabulary,
-        "identity": identity_of(lm.reference.revision, "float32", vocabulary), "context_tokens": 4096,
-    }  # fmt: skip
-    server = ScorerServer("127.0.0.1", 0, None)
-    server.open(Scorer(lm.model), about, len(lm.tokenizer), 4096)
-    compressor = CompressorSection.model_validate({"label": "c", "model": model})
-    where = SimpleNamespace(**vars(cell()), compressor=compressor)
-    served = ProxySection.model_validate({"label": "served", "model": model, "url": server.url})
-    texts = [
-        {"text": "The house is red.", "problem_id": "p", "finish": "stop"},
-        {"text": "blue", "problem_id": "p", "finish": "length"},
-    ]
-    try:
-        check_scorers([served], [where])
-        over_http = load_critic(served, 256, [])
-        found = over_http.log_probs(where, 0, texts)
-        other = {"label": "s", "model": {**model, "dtype": "bfloat16"}, "url": server.url}
-        with pytest.raises(InputError, match="computes in float32, wanted is bfloat16"):
-            check_scorers([ProxySection.model_validate(other)], [where])
-    finally:
-        server.close()
-    here = load_critic(served.model_copy(update={"url": None}), 256, [])
-    assert found == here.log_probs(where, 0, texts)
-    assert over_http.gflop == here.gflop > 0
-    # and by hand: each text under each prompt in one plain pass
-    prompts = [compressor_ids(lm.tokenizer, d, "What colour?") for d in (SOURCE, OTHER)]
-    end = lm.tokenizer.eos_token_id
-    strings = [[*text_ids(lm.tokenizer, "The house is red."), end], text_ids(lm.tokenizer, "blue")]
-    assert np.allclose(found, Scorer(lm.model).score_one_by_one(prompts, strings), atol=1e-3)
-
-
-# ---- the study --------------------------------------------------------------------------------------------------
+from infoagent.types import RunFailed
 
 COMPRESSORS, DOCUMENTS = ("a", "b", "c", "d", "e"), 24
 
@@ -185,13 +99,88 @@ def test_agreement_with_answers_is_highest_where_the_answers_come_from(found):
     assert abs(accuracy["twin"]["over_self"]["value"]) < 0.03
 
 
-def test_a_row_that_one_scorer_failed_on_is_left_out_for_all_and_counted():
+def failed(row):
+    return {**{k: v for k, v in row.items() if k != "log_probs"}, "status": "failed", "cause": "scoring"}
+
+
+def test_what_one_scorer_failed_on_is_left_out_for_it_alone_and_counted():
     own, other = compressions(0.0), compressions(0.1)
-    other[3] = {**{k: v for k, v in other[3].items() if k != "log_probs"}, "status": "failed", "cause": "scoring"}
-    found = study({SELF: own, "x": other}, [], {}, 0.8, 0, 60)
-    assert [(p["compressions"], p["left_out"]) for p in found["parts"]] == [(119, 1), (119, 1)]
+    other[3] = failed(other[3])
+    alone = study({SELF: own, "y": compressions(0.02)}, [], {}, 0.8, 0, 60)
+    found = study({SELF: own, "x": other, "y": compressions(0.02)}, [], {}, 0.8, 0, 60)
+    for part, before in zip(found["parts"], alone["parts"], strict=True):
+        assert (part["compressions"], part["left_out"]) == (120, 0)
+        assert {r["scorer"]: r["left_out"] for r in part["scorers"]} == {SELF: 0, "x": 1, "y": 0}
+        same = ("mi_nats", "shift_nats", "self", "verdicts")
+        assert [part["scorers"][2]["plain"][k] for k in same] == [before["scorers"][1]["plain"][k] for k in same]
     assert found["parts"][0]["scorers"][1]["plain"]["accuracy"] == {}
     assert "calibrated" not in found["parts"][0]["scorers"][1]
+
+
+def test_a_scorer_that_failed_takes_no_other_along(tmp_path):
+    own, good = compressions(0.0), compressions(0.02)
+    dead = [failed(r) for r in good]
+    half = [r if int(r["document_id"].split()[1]) < 3 else failed(r) for r in good]
+    found = study({SELF: own, "good": good, "dead": dead, "half": half}, [], {}, 0.8, 0, 60)
+    part, by_name = part_of(found, "hard")
+    assert by_name["good"]["plain"]["trusted"]
+    assert by_name["dead"] == {
+        "scorer": "dead", "left_out": 120, "refused": "0 of 24 documents scored, 8 are needed"
+    }  # fmt: skip
+    assert (by_name["half"]["left_out"], by_name["half"]["refused"][:16]) == (105, "3 of 24 document")
+    table = {line[0]: dict(zip(COLUMNS, line, strict=True)) for line in rows(part)}
+    assert (table["good"]["trusted"], table["good"]["left out"]) == ("yes", "0")
+    assert (table["half"]["trusted"][:8], table["half"]["left out"]) == ("refused:", "105")
+    assert all(file.stat().st_size > 5000 for file in save_study(found, tmp_path))
+    with pytest.raises(RunFailed, match="no compression has a self-score"):
+        study({SELF: [failed(r) for r in own], "dead": []}, [], {}, 0.8, 0, 60)
+
+
+def test_a_copy_of_the_self_score_has_no_shift_calibrated_or_not():
+    own = compressions(0.0, scale=6.0)
+    scale = fit_scales({SELF: compressions(0.0, seed=5, scale=6.0, split="fit")}, "set")[SELF]
+    assert scale.beta < 0.5
+    found = study(
+        {SELF: own, "copy": compressions(0.0, scale=6.0)}, [], {"set": {SELF: scale, "copy": scale}}, 0.8, 0, 60
+    )
+    for part in found["parts"]:
+        copy = part["scorers"][1]
+        for side in ("plain", "calibrated"):
+            assert copy[side]["shift_nats"]["value"] == 0
+            assert copy[side]["self"]["spearman"]["value"] == 1
+            assert copy[side]["verdicts"]["lost"] == copy[side]["verdicts"]["new"] == 0
+        assert list(part["smallest_trusted"]) == ["plain", "calibrated"]
+    uncalibrated = study({SELF: own, "copy": own}, [], {}, 0.8, 0, 60)["parts"][0]
+    assert list(uncalibrated["smallest_trusted"]) == ["plain"]
+    assert "calibrated" not in smallest_line(uncalibrated)
+
+
+def test_the_more_scorers_are_tried_the_lower_an_end_must_hold():
+    own, others = compressions(0.0), {f"n{i}": compressions(0.4) for i in range(5)}
+    one = study({SELF: own, "n0": others["n0"]}, [], {}, 0.8, 0, 400)["parts"][0]
+    five = study({SELF: own, **others}, [], {}, 0.8, 0, 400)["parts"][0]
+    assert (one["level"], five["level"]) == (0.95, pytest.approx(0.99))
+    alone, among = one["scorers"][1]["plain"], five["scorers"][1]["plain"]
+    assert alone["self"] == among["self"]
+    assert among["criterion"]["low"] < alone["criterion"]["low"] == alone["self"]["spearman"]["low"]
+    between = (among["criterion"]["low"] + alone["criterion"]["low"]) / 2
+    assert study({SELF: own, "n0": others["n0"]}, [], {}, between, 0, 400)["parts"][0]["scorers"][1]["plain"]["trusted"]
+    assert not study({SELF: own, **others}, [], {}, between, 0, 400)["parts"][0]["scorers"][1]["plain"]["trusted"]
+    assert "99 % intervals, for the best of 5" in smallest_line(five)
+
+
+def test_a_scorer_whose_costs_are_not_known_is_never_the_smallest():
+    own, small, remote = compressions(0.0), compressions(0.02), compressions(0.02)
+    for row in remote:
+        row |= {"weight_mib": None, "gflop": None}
+    part = study({SELF: own, "small": small, "remote": remote}, [], {}, 0.8, 0, 60)["parts"][0]
+    assert (part["smallest_trusted"]["plain"]["scorer"], part["smallest_trusted"]["plain"]["costs_unknown"]) == (
+        "small", ["remote"],
+    )  # fmt: skip
+    assert "costs not known: remote" in smallest_line(part)
+    alone = study({SELF: own, "remote": remote}, [], {}, 0.8, 0, 60)["parts"][0]
+    assert alone["smallest_trusted"]["plain"] == {"refused": "what remote costs is not known"}
+    assert "none (what remote costs" in smallest_line(alone)
 
 
 def test_table_and_picture_tell_the_same(found, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, spearmanr
 
-from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement
+from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement, spearman_low
 from infoagent.rate_distortion.resampling import Refused, bootstrap_interval, draw_counts
 
 
@@ -26,6 +26,19 @@ def test_values_are_scipys_and_intervals_hold_them():
     assert found.points_kendall.value == pytest.approx(kendalltau(*means).statistic)
     assert found.spearman.low < found.spearman.value < found.spearman.high
     assert found.spearman.n == 40
+
+
+def test_a_lower_end_at_another_level_is_that_of_the_interval_and_falls_with_it():
+    one, other, document, point = simulated(0)
+    low = {
+        level: spearman_low(one, other, document, np.random.default_rng(1), level, 300) for level in (0.95, 0.99, 0.5)
+    }
+    assert low[0.95] == rank_agreement(one, other, document, point, np.random.default_rng(1), 300).spearman.low
+    assert low[0.99] < low[0.95] < low[0.5] < spearmanr(one, other).statistic
+    few = spearman_low(one[:6], other[:6], range(6), np.random.default_rng(1), 0.99, 60)
+    assert "6 documents" in few.reason
+    flat = spearman_low(one, np.zeros(len(one)), document, np.random.default_rng(1), 0.99, 60)
+    assert isinstance(flat, Refused)
 
 
 def test_ties_are_midranks():
