@@ -43,7 +43,15 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.reporting.tables import as_text
     from infoagent.store import finite, provenance, write_json
 
-    cells = {name: plan_cells(grid) for name, grid in grids.items()}
+    cells = {"evaluation": plan_cells(recipe)}
+    if "calibration" in grids:
+        try:
+            cells["calibration"] = plan_cells(grids["calibration"])
+        except InputError as error:  # of a set that nobody wrote down: data with their validation split, and fewer
+            setting = f"calibration_documents = {recipe.calibration_documents}"
+            raise InputError(
+                [f"{setting}, taken from the validation split: {line}" for line in error.problems]
+            ) from error
     check_scorers(recipe.studied, [cell for planned in cells.values() for cell in planned])
     if "calibration" in cells:
         check_apart(cells["evaluation"], cells["calibration"])

@@ -16,7 +16,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,10 +41,10 @@ _WORD = re.compile(r"\w+")
 class Critic(Protocol):
     """Scores the texts of one problem under all its candidates."""
 
-    weight_mib: float
-    """What its weights take in memory; 0 for none."""
-    gflop: float
-    """Spent so far."""
+    weight_mib: float | None
+    """What its weights take in memory; 0 for none, None where that is not known."""
+    gflop: float | None
+    """Spent so far; None where that is not known."""
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
         """log p(text | candidate) in nats for each row, the source first; not finite where that failed."""
@@ -64,10 +64,9 @@ def load_critic(section: ProxySection, memory_mib: int, documents: Iterable[str]
     architecture = architecture_of(section.model.name, section.model.revision)
     if section.url is not None:
         tokenizer = models.load_tokenizer(models.resolve(section.model.name, section.model.revision))
-        weights = (
-            0.0 if architecture is None else architecture.parameters * (4 if section.model.dtype == "float32" else 2)
-        )
-        return LmCritic(HttpScorer(section.url), tokenizer, architecture, weights / 2**20)
+        each = 4 if section.model.dtype == "float32" else 2
+        weights = None if architecture is None else architecture.parameters * each / 2**20
+        return LmCritic(HttpScorer(section.url), tokenizer, architecture, weights)
     lm = models.load(section.model.name, section.model.revision, section.model.dtype, section.model.adapter)
     if section.layers is not None:
         keep_layers(lm.model, section.layers)
@@ -84,8 +83,11 @@ class LmCritic:
     scorer: ColumnScorer
     tokenizer: Any
     architecture: Any
-    weight_mib: float
-    gflop: float = 0.0
+    weight_mib: float | None
+    gflop: float | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.gflop = None if self.architecture is None else 0.0
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
         problem, tokenizer = cell.problems[index], self.tokenizer
@@ -102,7 +104,7 @@ class LmCritic:
         for k, columns in self.scorer.score_tokens(distinct, strings):
             for string, column in zip(strings, columns, strict=True):
                 sums[distinct[k], string] = float(column.sum(dtype=np.float64))
-        if self.architecture is not None:
+        if self.gflop is not None:
             tokens = self.scorer.prefix_tokens + self.scorer.continuation_tokens - before
             self.gflop += self.architecture.flops(tokens, len(prefixes[0])) / 1e9
         return [[sums[prefix, string] for prefix in prefixes] for string in texts]
@@ -111,8 +113,8 @@ class LmCritic:
 class UnigramCritic:
     """See the module. A word that no document has counts as once seen in the collection."""
 
-    weight_mib = 0.0
-    gflop = 0.0
+    weight_mib: float | None = 0.0
+    gflop: float | None = 0.0
 
     def __init__(self, documents: Iterable[str]) -> None:
         self.collection = Counter(word for text in dict.fromkeys(documents) for word in _words(text))
@@ -132,8 +134,8 @@ class UnigramCritic:
 class ZlibCritic:
     """See the module."""
 
-    weight_mib = 0.0
-    gflop = 0.0
+    weight_mib: float | None = 0.0
+    gflop: float | None = 0.0
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
         documents = candidates(cell, index)

@@ -29,6 +29,7 @@ from infoagent.lm.models import (
     load_tokenizer,
     resolve,
 )
+from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.recipes.proxies import ProxySection
@@ -54,8 +55,8 @@ def _plain(model: ModelSection) -> ProxySection:
 
 
 def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> None:
-    """Is each scorer there, has it the layers, and does it hold the longest prompt? Raises InputError, before a model is
-    loaded."""
+    """Is each scorer there, are its costs known, has it the layers, and does it hold the longest prompt? Raises
+    InputError, before a model is loaded."""
     mistakes: list[str] = []
     for section in scorers:
         if section.kind != "lm":
@@ -76,6 +77,7 @@ def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
     if model.adapter is not None:
         check_adapter(model.adapter, model.name)
     tokenizer, config = load_tokenizer(reference), load_config(reference)
+    architecture_of(model.name, model.revision)
     held = getattr(config.get_text_config(), "num_hidden_layers", None)
     if section.layers is not None and held is not None and section.layers > held:
         raise InputError(f"layers = {section.layers}: {model.name} has {held}; name fewer, or leave it out")
@@ -162,9 +164,10 @@ def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[Row]) -> list[
             return [{"status": "failed", "cause": "scoring", "error": str(error)}]
         return [part for row in rows for part in _score(critic, cell, index, [row])]
     spent = {
-        "scoring_seconds": (time.perf_counter() - start) / len(rows), "gflop": (critic.gflop - before) / len(rows),
+        "scoring_seconds": (time.perf_counter() - start) / len(rows),
+        "gflop": None if critic.gflop is None or before is None else (critic.gflop - before) / len(rows),
         "weight_mib": critic.weight_mib,
-    }  # fmt: skip
+    }
     found: list[Row] = []
     for log_probs in scored:
         if np.isfinite(log_probs).all():

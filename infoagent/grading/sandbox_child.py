@@ -35,10 +35,9 @@ def keep_watch(said: int) -> None:
     def end(*_: Any) -> None:
         raise ToldToEnd
 
-    if sys.platform == "linux":
-        import ctypes  # here, since most programs run in namespaces
+    import ctypes  # here, since most programs run in namespaces
 
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     signal.signal(signal.SIGTERM, end)
     code = 1
     with contextlib.suppress(ToldToEnd):
@@ -105,7 +104,8 @@ def main() -> None:
     said = int(sys.argv[1])
     request = json.loads(sys.stdin.buffer.read())
     if request["block_sockets"]:
-        keep_watch(said)
+        if sys.platform == "linux":
+            keep_watch(said)
         for name in ("socket", "_socket"):
             sys.modules[name] = None  # type: ignore[assignment]
     nothing = os.open(os.devnull, os.O_RDWR)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infoagent.evaluation.critics import SMOOTHING_WORDS, UnigramCritic, ZlibCritic, load_critic
-from infoagent.evaluation.proxies import check_scorers
+from infoagent.evaluation.proxies import _score, check_scorers
 from infoagent.lm import models
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.scorer_protocol import identity_of, vocabulary_hash
@@ -90,3 +90,19 @@ def test_a_served_scorer_is_the_model_that_is_served(tiny_dir):
     end = lm.tokenizer.eos_token_id
     strings = [[*text_ids(lm.tokenizer, "The house is red."), end], text_ids(lm.tokenizer, "blue")]
     assert np.allclose(found, Scorer(lm.model).score_one_by_one(prompts, strings), atol=1e-3)
+
+
+def test_what_an_unknown_model_costs_is_not_nothing(tiny_dir, monkeypatch):
+    monkeypatch.setattr("infoagent.evaluation.critics.architecture_of", lambda *_: None)
+    monkeypatch.setattr("infoagent.evaluation.critics.HttpScorer", lambda url: url)  # nobody needs to answer
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    served = load_critic(
+        ProxySection.model_validate({"label": "s", "model": model, "url": "http://127.0.0.1:9"}), 256, []
+    )
+    assert (served.weight_mib, served.gflop) == (None, None)
+    here = load_critic(ProxySection.model_validate({"label": "h", "model": model}), 256, [])
+    compressor = CompressorSection.model_validate({"label": "c", "model": model})
+    where = SimpleNamespace(**vars(cell()), compressor=compressor, scored_as={})
+    texts = [{"text": "blue", "problem_id": "p", "finish": "length"}] * 2
+    for row in _score(here, where, 0, texts):
+        assert (row["status"], row["gflop"], row["weight_mib"] > 0) == ("ok", None, True)

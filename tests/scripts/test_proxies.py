@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,10 @@ def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
         ),
         (["scorers.0.url=http://127.0.0.1:9"], ["scorer again: scorer.url = 'http://127.0.0.1:9'", "infoagent serve"]),
         (["scorers.3.layers=2"], ["layers belongs to kind lm, not to unigram"]),
+        (
+            ["calibration_documents=1"],
+            ["calibration_documents = 1, taken from the validation split: negatives.random = 1: ", "has only 0"],
+        ),
         (["trusted_correlation=1.5"], ["trusted_correlation = 1.5"]),
         (["scorers=[]"], ["scorers = []"]),
     ],
@@ -151,6 +156,20 @@ def test_bad_input_is_one_line_before_a_model_loads(study, capsys, overrides, li
     [line] = errors.strip().splitlines()
     assert line.startswith("error: ")
     assert all(part in line for part in lines), line
+
+
+def test_a_scorer_whose_costs_are_not_known_is_one_line_before_the_grid(study, tiny_dir, tmp_path, capsys):
+    path, _, _ = study
+    other = tmp_path / "gpt2"
+    shutil.copytree(tiny_dir, other)
+    sizes = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 4096}
+    (other / "config.json").write_text(json.dumps(sizes))
+    nowhere = tmp_path / "out"
+    code, _, errors = call(capsys, path, f"scorers.0.model.name={other}", f"output_dir={nowhere}")
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert errors.startswith("error: scorer again: ")
+    assert "model_type 'gpt2': its costs are not known" in errors
+    assert not list(nowhere.glob("*.jsonl"))
 
 
 def test_splits_that_share_documents_calibrate_nothing(tiny_dir, tmp_path, capsys):
