@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
 
 from infoagent.rate_distortion.resampling import (
     FEWEST_CLUSTERS,
@@ -108,7 +107,7 @@ def spearman_low(
     one: ArrayLike, other: ArrayLike, documents: Sequence[Hashable], rng: np.random.Generator, level: float,
     resamples: int = 1000,
 ) -> float | Refused:  # fmt: skip
-    """Lower end of the interval of ρ over compressions at a `level` of one's own, by the formula of `bootstrap_interval`.
+    """Lower end of the interval of ρ over compressions at a `level` of one's own.
 
     Of k measures that are tried, level = 1 − 0.05 / k holds for all at once (Bonferroni). Refused and ValueError as
     for `rank_agreement`.
@@ -120,15 +119,9 @@ def spearman_low(
     if D < FEWEST_CLUSTERS:
         return Refused(f"{D} documents: intervals over documents need at least {FEWEST_CLUSTERS}")
     weight_BN = _weights(rng, resamples, document_N)
-    rho_B = _correlations(_signs(first_N), _signs(second_N), weight_BN)[0].round(12)
-    found = _interval(rho_B, D, "rank correlation over compressions")
-    if isinstance(found, Refused):
-        return found
-    good_B = rho_B[1:][np.isfinite(rho_B[1:])]
-    end = 1 / (2 * len(good_B))
-    below = ((good_B < found.value).mean() + (good_B <= found.value).mean()) / 2
-    half = np.sqrt(D / (D - 1)) * t.ppf(0.5 + level / 2, D - 1)
-    return float(np.quantile(good_B, norm.cdf(2 * norm.ppf(np.clip(below, end, 1 - end)) - half)))
+    rho_B = _correlations(_signs(first_N), _signs(second_N), weight_BN)[0]
+    found = _interval(rho_B, D, "rank correlation over compressions", level)
+    return found if isinstance(found, Refused) else found.low
 
 
 def _checked(values: Sequence[ArrayLike], labels: Sequence[Sequence[Hashable]]) -> list[Array]:
@@ -170,7 +163,7 @@ def _safe(top_B: Array, square_B: Array) -> Array:
     return np.asarray(top_B / np.sqrt(np.where(square_B > 0, square_B, np.nan)))
 
 
-def _interval(values_B: Array, documents: int, what: str) -> Found:
+def _interval(values_B: Array, documents: int, what: str, level: float = 0.95) -> Found:
     # the order of few points takes few values: equal ones must not differ by their rounding
     values_B = values_B.round(12)
-    return bootstrap_interval(float(values_B[0]), values_B[1:], documents, what)
+    return bootstrap_interval(float(values_B[0]), values_B[1:], documents, what, level=level)
