@@ -50,7 +50,10 @@ def read_chat(body: bytes) -> ChatRequest:
             continue
         only = f" other than {NEUTRAL[name]}" if name in NEUTRAL else ""
         raise ValueError(f"{name}: is not supported by this server{only}; leave it out")
-    limit = data.get("max_tokens") or data.get("max_completion_tokens") or DEFAULT_MAX_TOKENS
+    given = [data[name] for name in ("max_tokens", "max_completion_tokens") if data.get(name) is not None]
+    limit, stream = (given or [DEFAULT_MAX_TOKENS])[0], data.get("stream") or False
+    if not isinstance(stream, bool):
+        raise ValueError(f"stream = {stream!r}: must be true or false")
     temperature, seed = data.get("temperature", 1.0), data.get("seed")
     if not _is_whole(limit) or limit < 1:
         raise ValueError(f"max_tokens = {limit!r}: must be a whole number of at least 1")
@@ -63,7 +66,7 @@ def read_chat(body: bytes) -> ChatRequest:
         raise ValueError("stream_options: must be an object")
     return ChatRequest(
         str(data.get("model", "")), _messages(data.get("messages")), limit, float(temperature), seed,
-        bool(data.get("stream")), bool(options.get("include_usage")),
+        stream, bool(options.get("include_usage")),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def describe_level(runs: Sequence[Run], wanted_per_second: float) -> dict[str, A
         "jobs": len(jobs),
         "served": len(served),
         "failed": dict(sorted(Counter(job.cause for job in jobs if job.cause is not None).items())),
-        "failed_share": asdict(wilson_interval(len(jobs) - len(served), len(jobs))),
+        "failed_share": _failed_share(runs),
         "wanted_per_second": wanted_per_second,
         "arrived_per_second": over_runs(runs, lambda run: len(run) / run[-1].planned),
         "served_per_second": over_runs(runs, lambda run: _served(run) / _span(run)),
@@ -92,6 +92,18 @@ def describe_level(runs: Sequence[Run], wanted_per_second: float) -> dict[str, A
     return found
 
 
+def _failed_share(runs: Sequence[Run]) -> dict[str, Any]:
+    """Failures come together, so the interval is over runs, within 0 and 1. Where nothing failed it has no width; then it is
+    Wilson's over all jobs, which says at least that few failures could have been missed."""
+    jobs = sum(map(len, runs))
+    if jobs == sum(map(_served, runs)):
+        return {**asdict(wilson_interval(0, jobs)), "reason": "nothing failed: Wilson's interval over all jobs"}
+    found = over_runs(runs, lambda run: 1 - _served(run) / len(run))
+    if found["low"] is not None:
+        found |= {"low": max(0.0, found["low"]), "high": min(1.0, found["high"])}
+    return found
+
+
 def over_runs(runs: Sequence[Run], value: Callable[[Run], float]) -> dict[str, Any]:
     """Mean of a value over runs with its 95 % t interval; for one run the bounds are unknown."""
     return _interval([value(run) for run in runs])
@@ -110,8 +122,8 @@ def percentiles(values: Sequence[Sequence[float]]) -> dict[str, Any]:
     """{"p50": …} and so on over the runs' values: the mean of the runs' percentiles, with its t interval over runs.
 
     The p-th percentile of a run is the smallest value that at least a share p of its values does not exceed; infinite
-    values are jobs that were never served. Refused where all runs together have too few jobs, and where it is never
-    reached in a run.
+    values are jobs that were never served. Refused where all runs together have too few jobs, where it is the slowest job
+    of a run (a maximum grows with the run, and is no percentile), and where it is never reached in a run.
     """
     found: dict[str, Any] = {}
     number = sum(len(run) for run in values)
@@ -119,6 +131,10 @@ def percentiles(values: Sequence[Sequence[float]]) -> dict[str, Any]:
         name = f"p{100 * share:.0f}"
         if number < fewest_for(share):
             found[name] = {"refused": f"needs {fewest_for(share)} jobs, there are {number}"}
+            continue
+        shortest, fewest = min(map(len, values)), round(1 / (1 - share))
+        if shortest < fewest:
+            found[name] = {"refused": f"needs {fewest} jobs in each run, there are {shortest}"}
             continue
         of_runs = [float(np.quantile(run, share, method="inverted_cdf")) for run in values]
         never = sum(math.isinf(value) for value in of_runs)

@@ -64,7 +64,9 @@ def number(found: Mapping[str, Any], digits: int) -> str:
 def _failed(level: Mapping[str, Any]) -> str:
     failed, jobs = sum(level["failed"].values()), level["jobs"]
     causes = ", ".join(f"{count} {cause}" for cause, count in level["failed"].items())
-    return f"{failed} of {jobs}" + (f" ({causes})" if causes else "")
+    share = level["failed_share"]
+    span = f" [{100 * share['low']:.0f}, {100 * share['high']:.0f} %]" if failed and share["low"] is not None else ""
+    return f"{failed} of {jobs}{span}" + (f" ({causes})" if causes else "")
 
 
 def notes(conditions: Sequence[Condition]) -> list[str]:

@@ -100,3 +100,23 @@ def test_intervals_over_runs_hold_the_truth_and_those_over_jobs_do_not():
         wrong += low <= truth <= high
     assert right / loads > 0.87  # skewed values, four of them: a little below 0.95
     assert wrong / loads < 0.6
+
+
+def test_failures_that_come_together_have_an_interval_over_runs():
+    runs = [[job(i, i + 1, cause="timeout" if i < lost else None) for i in range(10)] for lost in (0, 1, 5)]
+    share = describe_level(runs, 1.0)["failed_share"]
+    half = 4.30265 * 0.264575 / 3**0.5  # of 0, 0.1, 0.5: s = 0.2646
+    assert (share["value"], share["low"]) == (pytest.approx(0.2), 0.0)
+    assert share["high"] == pytest.approx(0.2 + half, rel=1e-4)
+    none = describe_level([runs[0]] * 3, 1.0)["failed_share"]
+    assert (none["value"], none["low"]) == (0.0, 0.0)
+    assert none["high"] == pytest.approx(0.1135, abs=1e-4)  # Wilson 1927: z² / (n + z²)
+
+
+def test_the_slowest_job_of_a_run_is_no_percentile():
+    runs = [[job(i, i + 1 + i / 100) for i in range(10)] for _ in range(8)]  # 80 jobs are enough for p95 …
+    found = describe_level(runs, 1.0)["latency_seconds"]
+    assert found["p95"] == {"refused": "needs 20 jobs in each run, there are 10"}
+    assert found["p90"]["value"] == pytest.approx(1.08)  # the ninth of ten
+    short = describe_level([run[:9] for run in runs], 1.0)["latency_seconds"]
+    assert short["p90"] == {"refused": "needs 10 jobs in each run, there are 9"}

@@ -81,14 +81,14 @@ def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, 
     new: dict[str, dict[str, Row]] = {}
     for section in plan.compressors:
         keys = [row_key(plan, section, case) for case in cases]
-        bar.update(sum(records.done(key) for key in keys))
-        if all(records.done(key) for key in keys):
+        bar.update(sum(_settled(records, key) for key in keys))
+        if all(_settled(records, key) for key in keys):
             continue
         # the whole batch is drawn again even if a part is there: the draw depends on the batch
         rows = _written(plan, section, cases, pool)
         new[section.label] = {
             case.key: {"key": key, **row}
-            for case, key, row in zip(cases, keys, rows, strict=True) if not records.done(key)
+            for case, key, row in zip(cases, keys, rows, strict=True) if not _settled(records, key)
         }  # fmt: skip
     for case in cases:
         found = [(s, new[s.label][case.key]) for s in plan.compressors if case.key in new.get(s.label, {})]
@@ -103,6 +103,11 @@ def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, 
             row.pop("compression", None)
         records.append(*(row for _, row in found))
         bar.update(len(found))
+
+
+def _settled(records: RecordFile, key: str) -> bool:
+    """Whether a case is done. A refusal is what the package does with this input, and will do again."""
+    return records.done(key) or (key in records.rows and records.rows[key]["outcome"] == "refused")
 
 
 def _written(plan: InputsPlan, section: CompressorSection, cases: Sequence[HardCase], pool: ModelPool) -> list[Row]:

@@ -23,6 +23,7 @@ from infoagent.information import mean_interval
 from infoagent.lm.endpoint import Endpoint, EndpointSettings
 from infoagent.lm.endpoint_reply import worst_case
 from infoagent.lm.endpoint_settings import read_key
+from infoagent.lm.models import resolve
 from infoagent.lm.prompts import check_template
 from infoagent.load import JobTimes, StreamClient, Timed, closed_loop, open_loop, poisson_arrivals
 from infoagent.load.queueing import work_by_rounds
@@ -48,14 +49,19 @@ class LoadPlan:
 
 def plan_load(recipe: LoadRecipe) -> LoadPlan:
     """Load data, check keys, prices and the limit. Raises InputError with all mistakes; sends nothing."""
-    check_template(recipe.prompt.template)
+    mistakes: list[str] = []
+    try:
+        check_template(recipe.prompt.template)
+        if recipe.is_local:
+            resolve(recipe.server.model)
+    except InputError as error:
+        mistakes += error.problems
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
     order = np.random.default_rng(recipe.data.seed).permutation(len(data.problems))
     by_document: dict[str, Problem] = {}
     for i in order:
         by_document.setdefault(data.problems[int(i)].document, data.problems[int(i)])
     problems = list(by_document.values())[: recipe.documents]
-    mistakes = []
     if len(problems) < recipe.documents:
         mistakes.append(f"documents = {recipe.documents}: {data.name} has {len(problems)} different ones; lower it")
     worst_usd = 0.0
