@@ -29,7 +29,7 @@ def test_the_list_has_every_figure_of_the_paper_and_what_it_needs():
     assert list(rows) == wanted.split()
     for name in ("fig7", "fig18"):
         assert rows[name][1] == "not here yet"
-        assert "loop" in rows[name][2]
+        assert "eval/rounds.py" in rows[name][2]
     assert rows["fig2"][1] == "records; CPU"
     assert rows["fig3"][2] == (
         "longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path"

@@ -68,7 +68,7 @@ def test_results_and_pages_are_read_and_repeated_from_the_record_without_server_
 )
 def test_a_fault_is_tried_again_or_said_with_what_it_may_cost(tmp_path, key, faults, cause, requests, usd):
     with FakeWeb(PAGES, faults={"/search": faults}) as web:
-        provider = live(web, tmp_path / "r.jsonl", timeout_seconds=0.5)
+        provider = live(web, tmp_path / "r.jsonl", timeout_seconds=0.5 if cause == "timeout" else 20.0)
         start = time.monotonic()
         if cause is None:
             assert len(provider.search("beta", 5)) == 2
