@@ -116,6 +116,7 @@ def compaction_notes(found: Found) -> list[str]:
                     f"{label}: a rise from compaction {change['from']} to {change['to']} ({_signed(change)}) is the critic's, "
                     "or chance: what a summary lost cannot come back"
                 )
+        lines += _failures(label, "courses of summaries", compactor["courses"])
         lines += _failures(label, "scores", compactor["scores"]) + _failures(label, "answers", compactor["answers"])
     return lines
 

@@ -114,14 +114,15 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
 
 
 def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[str, list[Course]]:
-    """Compact, score and answer whatever the records do not hold yet. Returns the courses of each compactor that came to
-    their end, by label. Raises RunFailed where a compactor has none."""
+    """Compact, score and answer whatever the records do not hold yet. Returns the courses of each compactor, by
+    label; those that ended too soon are neither scored nor asked. Raises RunFailed where a compactor has no others."""
     recipe = plan.recipe
     found: dict[str, list[Course]] = {}
     for section in recipe.compactors:
         courses = [Course(h, n) for h in plan.data.histories for n in range(len(h.probes))]
         with Progress(len(courses) * recipe.compactions, f"{section.label}: compact", "text", quiet) as bar:
             _compact(place, recipe, section, courses, bar)
+        _some_whole(section.label, courses)
         found[section.label] = courses
     probes = len(found[recipe.compactors[0].label])
     with Progress(probes, "score", "question", quiet) as bar:
@@ -129,26 +130,25 @@ def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[
             there = [(section, found[section.label][index]) for section in recipe.compactors]
             _score(place, recipe, [(section, course) for section, course in there if course.failed is None])
             bar.update()
-    found = {label: _whole(label, courses) for label, courses in found.items()}
     asked = [
         (course.problem, context_of(recipe, section, course, r))
-        for section in recipe.compactors for course in found[section.label] for r in range(recipe.compactions + 1)
+        for section in recipe.compactors
+        for course in found[section.label] if course.failed is None
+        for r in range(recipe.compactions + 1)
     ]  # fmt: skip
     with Progress(len(asked), f"{recipe.predictor.title} answers", "text", quiet) as bar:
         answer(place, asked, bar)
     return found
 
 
-def _whole(label: str, courses: Sequence[Course]) -> list[Course]:
-    whole = [course for course in courses if course.failed is None]
-    if len(whole) == len(courses):
-        return whole
-    error = next(course.failed["error"] for course in courses if course.failed is not None)
-    lost = f"{label}: {len(courses) - len(whole)} of {len(courses)} questions have no summaries to the end: {error}"
-    if not whole:
+def _some_whole(label: str, courses: Sequence[Course]) -> None:
+    failed = [course.failed for course in courses if course.failed is not None]
+    if not failed:
+        return
+    lost = f"{label}: {len(failed)} of {len(courses)} questions have no summaries to the end: {failed[0]['error']}"
+    if len(failed) == len(courses):
         raise RunFailed(lost)
     logger.warning("%s; they are left out", lost)
-    return whole
 
 
 def context_of(recipe: CompactionRecipe, section: CompactorSection, course: Course, compactions: int) -> str:

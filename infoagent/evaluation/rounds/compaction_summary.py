@@ -24,17 +24,24 @@ def summarise_compaction(
 
 
 def _compactor(
-    recipe: CompactionRecipe, place: Workplace, section: CompactorSection, courses: Sequence[Course]
+    recipe: CompactionRecipe, place: Workplace, section: CompactorSection, begun: Sequence[Course]
 ) -> dict[str, Any]:
+    courses = [course for course in begun if course.failed is None]
     asked = [
         place.records.rows.get(answer_key(recipe, c.problem, context_of(recipe, section, c, r)))
         for c in courses
         for r in range(recipe.compactions + 1)
     ]
     summary: dict[str, Any] = {
-        **section.model_dump(mode="json"), "told_the_question": section.asks, "histories": len({c.history.id for c in courses}),
-        "questions": len(courses), "scores": failures([row for c in courses for row in c.scores]), "answers": failures(asked), "after": [],
-    }  # fmt: skip
+        **section.model_dump(mode="json"),
+        "told_the_question": section.asks,
+        "histories": len({c.history.id for c in courses}),
+        "questions": len(courses),
+        "courses": failures([c.failed for c in begun]),
+        "scores": failures([row for c in courses for row in c.scores]),
+        "answers": failures(asked),
+        "after": [],
+    }
     survivals: dict[int, dict[str, float]] = {}
     for r in range(recipe.compactions + 1):
         row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}

@@ -30,6 +30,6 @@ def answer_values(answered: Row | None) -> dict[str, float]:
 
 
 def failures(rows: Sequence[Row | None]) -> dict[str, Any]:
-    """How many records failed, and of what."""
+    """How many records failed, and of what; None is none."""
     causes = Counter(row["cause"] for row in rows if row is not None and row["status"] != "ok")
     return {"failed": sum(causes.values()), "failed_causes": dict(causes)}
