@@ -29,11 +29,17 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
+# what is not included in the price is a fact; what is not included in the text is none
+_ELSEWHERE = (
+    r"(?! (?:in|at|to|for|on|with|under)\b(?! (?:(?:the|this|that|these|those|any) )?(?:\w+ )?"
+    r"(?:notes?|text|summary|context|document|passage|report|compression|information)\b))"
+)
 _DENIAL = re.compile(
-    r"\b(?:(?:is|are|was|were|has|have|been|be)(?: not|n't) (?:been )?(?:stated|mentioned|given|provided|specified|available|known"
-    r"|found|contained|included|disclosed|described|recorded|listed|indicated|reported|in the \w+)"
+    r"\b(?:(?:is|are|was|were|has|have|been|be)(?: not|n't) (?:been )?(?:stated|mentioned|given|provided|specified|known"
+    rf"|(?:available|found|contained|included){_ELSEWHERE}"
+    r"|disclosed|described|recorded|listed|indicated|reported|in the \w+)"
     r"|(?:do|does|did)(?: not|n't) (?:say|state|mention|give|provide|specify|contain|include|tell|indicate|list|answer|report)"
-    r"|not (?:stated|mentioned|given|provided|specified|available|known|found|recorded|listed|indicated)"
+    rf"|not (?:stated|mentioned|given|provided|specified|known|recorded|listed|indicated|(?:available|found){_ELSEWHERE})"
     r"|no (?:information|mention|answer|data|record|details?|indication)\b|can ?not be (?:determined|answered|known|inferred|found)"
     r"|unknown|unanswerable|unspecified|n/a)\b",
     re.IGNORECASE,

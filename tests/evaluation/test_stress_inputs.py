@@ -142,6 +142,9 @@ def test_nothing_said_is_a_denial(text):
         ("There is no information about a delay.", True), ("It has not been recorded.", True), ("Unknown.", True),
         ("The ship could not dock; the delay is 5 hours.", False), ("No delay was caused by fog.", False),
         ("The note says 20 sailors.", False),
+        ("Breakfast is not included in the price.", False), ("The pilot was not available on Sunday.", False),
+        ("Tugs are not available at night, at 40 euros.", False), ("The name is not included in the notes.", True),
+        ("It was not found in this short report.", True), ("The answer is not found.", True),
     ],
 )  # fmt: skip
 def test_denials_are_read_wherever_they_stand(text, expected):
