@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.comparison import compare_pairs
     from infoagent.evaluation.mirroring import track_evaluation
-    from infoagent.evaluation.session import run_grid
+    from infoagent.evaluation.session import check_compressions, run_grid
     from infoagent.reporting.tables import (
         ADHERENCE_COLUMNS,
         WITHOUT_Z_COLUMNS,
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         print("".join("\n" + comparison_text(comparison) + "\n" for comparison in comparisons))
     track_evaluation(recipe, summaries)
     print(f"\nrecords: {recipe.output_dir}/records.jsonl; infoagent report {recipe.output_dir} --out report.html")
+    check_compressions(summaries)
     return 0
 
 

@@ -11,6 +11,8 @@ NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
 NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
 FinishReason = Literal["stop", "length"]
 NATS_PER_BIT = math.log(2)
+ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
+"""Kinds of compressors that compress nothing: the document itself, and nothing. A scale's ends, and no point of a curve."""
 
 
 class InputError(ValueError):

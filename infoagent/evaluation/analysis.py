@@ -31,8 +31,8 @@ from infoagent.rate_distortion.controlled import control_for_length
 from infoagent.rate_distortion.fits import fit_curve
 from infoagent.rate_distortion.pareto import pareto_front
 from infoagent.rate_distortion.resampling import cluster_index, draw_counts
-from infoagent.recipes.compressors import UNBOUNDED, WRITERS
-from infoagent.types import Finding
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
 MOST_BD_RESAMPLES = 500
@@ -161,7 +161,7 @@ def _series(name: Json, rows: Sequence[tuple[Record, float]], best: float, bound
     for z, value in rows:
         label = z["compressor"]["label"]
         draws[label][z["problem_id"]].append((z, value))
-        if z["compressor"].get("kind") in UNBOUNDED:  # everything and nothing are ends, no curve
+        if z["compressor"].get("kind") in ANCHORS:  # everything and nothing are ends, no curve
             continue
         curve = curves[z["compressor"].get("curve") or label]
         if label not in curve:

@@ -27,7 +27,7 @@ from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
 from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
-from infoagent.types import InputError, Negative, Problem, ProblemSet
+from infoagent.types import ANCHORS, InputError, Negative, Problem, ProblemSet
 
 LATER = ("server", "form", "thinking", "thinking_tokens")
 """Settings that decide only where they are given, so that records from before them keep their keys."""
@@ -96,7 +96,7 @@ class Cell:
     @property
     def scored(self) -> bool:
         """Everything and nothing are no compressions: they have no log-probability."""
-        return self.compressor.kind not in ("full-document", "closed-book")
+        return self.compressor.kind not in ANCHORS
 
     def scored_alike(self, other: Cell) -> bool:
         """Whether the texts of both are scored under the same prefixes, which are then read once for all."""

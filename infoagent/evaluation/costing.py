@@ -7,9 +7,10 @@ from typing import Any
 
 from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
 from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 Record = dict[str, Any]
-FREE = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "full-document", "closed-book")
+FREE = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", *ANCHORS)
 """Compressors that run no language model: their FLOPs are counted as none."""
 
 
@@ -95,7 +96,7 @@ def add_break_even(summaries: Sequence[Record]) -> None:
     whole = {s["data"]["name"]: s for s in summaries if s["compressor"]["kind"] == "full-document"}
     for summary in summaries:
         kind, anchor = summary["compressor"]["kind"], whole.get(summary["data"]["name"])
-        if anchor is None or kind in ("full-document", "closed-book"):
+        if anchor is None or kind in ANCHORS:
             continue
         template = summary["compressor"].get("prompt", {}).get("template", "")
         asks = kind in ASKED or (kind in WRITERS and not template.startswith(WITHOUT_QUESTION))

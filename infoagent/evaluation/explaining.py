@@ -19,10 +19,10 @@ from infoagent.rate_distortion.design import Factor, Number, Term, build_design,
 from infoagent.rate_distortion.regression import fit_mixed_logit
 from infoagent.rate_distortion.resampling import Refused
 from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 Pair = tuple[Record, Record]
 Json = dict[str, Any]
-ANCHORS = ("full-document", "closed-book")
 """They compress nothing, or to nothing: yardsticks, not families."""
 FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")

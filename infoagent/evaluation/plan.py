@@ -11,7 +11,8 @@ from infoagent.evaluation.forms import forms_of
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe, ProxyRecipe
-from infoagent.recipes.compressors import UNBOUNDED, WRITERS
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 WORDS_OF_A_SENTENCE = 30
 CHARACTERS_OF_A_TOKEN = 3
@@ -39,7 +40,7 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
             prompt = plain + (0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN)
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
             architecture = architecture_of(compressor.model.name, compressor.model.revision)
-            if compressor.kind in UNBOUNDED:
+            if compressor.kind in ANCHORS:
                 lines.append(line)
                 continue
             longest = compressor.max_tokens + compressor.longest_thought
@@ -89,7 +90,7 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
 
 def _longest(compressor: CompressorSection, document_tokens: float) -> float:
     """Tokens of a compressor's text at the most."""
-    if compressor.kind in UNBOUNDED:
+    if compressor.kind in ANCHORS:
         return document_tokens if compressor.kind == "full-document" else 0.0
     if compressor.kind in WRITERS:
         return compressor.max_tokens
@@ -139,7 +140,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             data = load_data(**section.model_dump(exclude={"truncate"}))
             draws = len(data) * len(grid.seeds) * grid.samples
             document = sum(len(p.document.split()) for p in data.problems) / len(data) * TOKENS_PER_WORD
-            written = [c for c in grid.grid if c.kind not in UNBOUNDED]
+            written = [c for c in grid.grid if c.kind not in ANCHORS]
             candidates = 1 + grid.negatives.total
             prompts += (
                 len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)

@@ -13,7 +13,6 @@ from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, Posit
 Extractive = Literal["lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2"]
 Kind = Literal["lm", "endpoint", "full-document", "closed-book", Extractive]
 EXTRACTIVE: tuple[str, ...] = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2")
-UNBOUNDED = ("full-document", "closed-book")
 WRITERS = ("lm", "endpoint")
 """Kinds whose compression is written by a language model."""
 

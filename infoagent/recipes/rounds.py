@@ -27,7 +27,6 @@ from infoagent.recipes.sections import (
 WITHOUT_QUESTION = ("agnostic-", "memory-", "compact-")
 """Templates that name no question."""
 PICKERS: tuple[str, ...] = ("lead", "tail", "bm25", "random-sentences", "textrank")
-ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
 
 
 def _refuse_template(label: str, template: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import ANCHORS, INK, curve_of, new_grid, scale_tokens, shown, styles_of
+from infoagent.reporting.plots import INK, curve_of, new_grid, scale_tokens, shown, styles_of
+from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
 

@@ -10,6 +10,7 @@ from infoagent.reporting import curves, evaluation_tables, pareto, plots, tables
 from infoagent.reporting.audit import evaluation_audit
 from infoagent.reporting.curve_panels import panels_svg
 from infoagent.reporting.plots import Style
+from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
 KINDS = {"easy": "other documents", "hard": "changed facts", "all": "all negatives"}
@@ -55,7 +56,7 @@ def data_parts(
 
 def _row(summary: Summary, styles: Mapping[str, Style], label: str | None = None) -> dict[str, Any]:
     """Cells of the first table, and the colour that the compressor's curve has in the plots."""
-    style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in plots.ANCHORS else None
+    style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in ANCHORS else None
     cells = tables.summary_row(summary)
     return {
         "cells": [label or cells[0], *cells[1:]],

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.reporting.information import known
+from infoagent.types import ANCHORS
 
 INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770", "#c2558f", "#2a9aa3", "#8f6b4a", "#7a8f2f")
 MARKERS = "osD^vP*X"
-ANCHORS = ("full-document", "closed-book")
-"""Kinds of compressors that have no length of their own choice."""
 AMONG = (("easy", "among other documents"), ("hard", "among versions with the fact changed"))
 LONGEST_LABEL = 36
 WIDE = 8

@@ -63,6 +63,15 @@ def test_forms_and_thoughts_beside_text(recipe):
     assert pairs["pairs"][0]["values"]["rate/tokens"]["trained"] == 9.0  # {"a":"x"}, a token a byte
 
 
+def test_a_run_without_any_compression_has_failed(recipe):
+    free = yaml.safe_load(recipe.read_text())["compressors"][2]
+    done = run_script("eval/frozen.py", str(recipe), "--quiet", f"compressors=[{json.dumps(free)}]", "compare=[]")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("failed: no compression could be measured (form: no JSON: 6)")
+    [summary] = json.loads((recipe.parent / "out" / "summary.json").read_text())["summaries"]
+    assert summary["failed"] == 6
+
+
 def test_a_schema_that_is_none_is_said_before_anything_is_loaded(recipe):
     command = [
         sys.executable, "-c", WITHOUT_TORCH.replace("assert not end.code, end.code", "assert end.code == 2"), "eval/frozen.py",

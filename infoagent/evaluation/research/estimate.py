@@ -17,6 +17,7 @@ from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.recipes.research import JUDGE_TOKENS, SystemSection
 from infoagent.search import Corpus
+from infoagent.types import ANCHORS
 
 CHARACTERS_PER_TOKEN = 4
 SENTENCE_TOKENS = 40
@@ -108,7 +109,7 @@ def _stages(recipe: ResearchRecipe, systems: Sequence[SystemSection]) -> list[St
 
 def _notes(system: SystemSection, found: float, pairs: float, source: float) -> float:
     """Tokens of the notes of one report, at the most."""
-    if system.kind in ("full-document", "closed-book"):
+    if system.kind in ANCHORS:
         return found * source if system.kind == "full-document" else 0.0
     if system.kind in EXTRACTIVE:
         return found * min(source, system.tokens or SENTENCE_TOKENS * (system.sentences or 1))

@@ -36,8 +36,8 @@ from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.round_prompts import context_text
 from infoagent.progress import Progress
 from infoagent.recipes import CompactionRecipe
-from infoagent.recipes.rounds import ANCHORS, PICKERS, CompactorSection
-from infoagent.types import Compression, InputError, Problem, RunFailed
+from infoagent.recipes.rounds import PICKERS, CompactorSection
+from infoagent.types import ANCHORS, Compression, InputError, Problem, RunFailed
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import CompactionRecipe, ModelSection, RoundsRecipe
-from infoagent.recipes.rounds import ANCHORS, PICKERS, StepsRecipe
+from infoagent.recipes.rounds import PICKERS, StepsRecipe
+from infoagent.types import ANCHORS
 
 
 @dataclass
