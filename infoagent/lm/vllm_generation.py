@@ -33,7 +33,7 @@ def generate_served(
     schema: Mapping[str, Any] | None = None,
 ) -> list[Compression]:
     """One text for each prompt (token ids), as `infoagent.lm.generation.generate` gives them; `schema` goes to vLLM's
-    structured outputs.
+    structured outputs, without white space (`infoagent.lm.vllm_engine`).
 
     `temperature` 0 is greedy; nothing is truncated (no top-k, no top-p). Each draw has a seed of its own, made from
     `seed`, `sample`, its id and its place; the same seed draws other texts than transformers does.
@@ -45,7 +45,7 @@ def generate_served(
     if schema is not None:
         from vllm.sampling_params import StructuredOutputsParams
 
-        constraint["structured_outputs"] = StructuredOutputsParams(json=dict(schema), disable_any_whitespace=True)
+        constraint["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
     plans = [
         SamplingParams(
             max_tokens=max_tokens, temperature=temperature, top_p=1.0, top_k=0, min_p=0.0,

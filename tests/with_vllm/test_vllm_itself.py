@@ -80,6 +80,7 @@ def test_a_form_holds_the_draws_and_a_cut_is_a_cut(engine, tokenizer, prompts):
     lm = ServedModel(engine, tokenizer)
     drawn = [z for seed in range(4) for z in generate_served(lm, prompts, "ab", 60, 1.0, seed, schema=form.schema)]
     texts = {form.read(z.text) for z in drawn}
+    assert not any(character.isspace() for z in drawn for character in z.text)
     assert {z.finish for z in drawn} == {"stop"}
     assert len(texts) > 2  # drawn, not forced
     [cut, _] = generate_served(lm, prompts, "ab", 5, 1.0, 0, schema=form.schema)
