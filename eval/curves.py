@@ -1,4 +1,4 @@
-"""Rate-distortion curves of an evaluation: picture, fits, and every curve against every other.
+"""Rate-distortion curves of an evaluation: picture, fits, every curve against every other, information against the score.
 
     python eval/frozen.py configs/eval/baselines.yaml
     python eval/curves.py runs/baselines --out runs/baselines [--baseline eval/baselines/smollm2-135m.json]
@@ -26,7 +26,15 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.mirroring import draw_curves, report_mirror
-    from infoagent.reporting.curves import BD_COLUMNS, FIT_COLUMNS, bd_rows, fit_rows, save_curves
+    from infoagent.reporting.curves import (
+        BD_COLUMNS,
+        CONTROLLED_COLUMNS,
+        FIT_COLUMNS,
+        bd_rows,
+        controlled_rows,
+        fit_rows,
+        save_curves,
+    )
     from infoagent.reporting.tables import as_text
     from infoagent.store import read_summaries, read_summary_file
 
@@ -41,7 +49,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{directory}: D(R) = C·exp(−b·R) + D0 and its alternatives, 95 % intervals over documents")
         print(as_text(FIT_COLUMNS, fit_rows(analysis)))
         print("\nfirst curve over second, paired by document, 95 %")
-        print(as_text(BD_COLUMNS, bd_rows(analysis)) + "\n")
+        print(as_text(BD_COLUMNS, bd_rows(analysis)))
+        print("\nMI of each compression against the score of the answer from it: correlations, 95 %")
+        print(as_text(CONTROLLED_COLUMNS, controlled_rows(analysis)) + "\n")
     mirror = report_mirror(arguments.directories[0], "curves")
     draw_curves(mirror, summaries)
     mirror.finish()

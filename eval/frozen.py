@@ -11,6 +11,7 @@ that was paid for is never asked for again. Processes of a launcher share the wo
 """
 
 import sys
+from pathlib import Path
 
 from infoagent.config import exit_code, recipe_yaml, script_arguments
 
@@ -28,20 +29,37 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     from infoagent.evaluation.cells import plan_cells
+    from infoagent.evaluation.comparison import compare_pairs
     from infoagent.evaluation.mirroring import track_evaluation
-    from infoagent.evaluation.session import run_grid
-    from infoagent.reporting.tables import ADHERENCE_COLUMNS, adherence_rows, as_text, summary_text
+    from infoagent.evaluation.session import check_compressions, run_grid
+    from infoagent.reporting.tables import (
+        ADHERENCE_COLUMNS,
+        WITHOUT_Z_COLUMNS,
+        adherence_rows,
+        as_text,
+        comparison_text,
+        summary_text,
+        without_z_rows,
+    )
+    from infoagent.store import provenance, write_json
 
     cells = plan_cells(recipe)  # everything that can be wrong is found before a model loads
     found = run_grid(recipe, cells, arguments.quiet, shard)
     if found is None:
         return 0
-    _, summaries = found
+    records, summaries = found
     print(summary_text(summaries))
+    if without_z_rows(summaries):
+        print("\n" + as_text(WITHOUT_Z_COLUMNS, without_z_rows(summaries)))
     if adherence_rows(summaries):
         print("\n" + as_text(ADHERENCE_COLUMNS, adherence_rows(summaries)))
+    if recipe.compare:
+        comparisons = compare_pairs(records, recipe.compare, recipe.price)
+        write_json(Path(recipe.output_dir) / "pairs.json", {"pairs": comparisons, **provenance()})
+        print("".join("\n" + comparison_text(comparison) + "\n" for comparison in comparisons))
     track_evaluation(recipe, summaries)
     print(f"\nrecords: {recipe.output_dir}/records.jsonl; infoagent report {recipe.output_dir} --out report.html")
+    check_compressions(summaries)
     return 0
 
 

@@ -11,6 +11,8 @@ NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
 NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
 FinishReason = Literal["stop", "length"]
 NATS_PER_BIT = math.log(2)
+ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
+"""Kinds of compressors that compress nothing: the document itself, and nothing. A scale's ends, and no point of a curve."""
 
 
 class InputError(ValueError):
@@ -51,6 +53,16 @@ class Negative:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """How a function that a predictor wrote is tried: `tests` is Python that raises where the function `entry_point` is
+    wrong; `head` stands before it (imports, other functions, a signature that a bare body is put under)."""
+
+    entry_point: str
+    tests: str
+    head: str = ""
+
+
+@dataclass(frozen=True)
 class Problem:
     """One document x with one query q. `answer` and `choices` are known for some data only.
 
@@ -71,6 +83,18 @@ class Problem:
     evidence: str | None = None
     references: tuple[str, ...] = ()
     """Other answers that are right as well; a written reply is graded by the best of them."""
+    needs: tuple[str, ...] | None = None
+    """The facts of the document that the answer is made from, as they are written there; None: the answer is such a fact
+    itself. Empty: no fact could be looked for."""
+    trial: Trial | None = None
+    """For code: the answer is a function, and this tells whether another one does the same."""
+
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """What a compression must state for the answer to follow from it; empty where no fact could be looked for."""
+        if self.needs is not None:
+            return self.needs
+        return () if self.answer is None else (self.answer,)
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,8 @@ class FakeServer:
     is_list_public: bool = False
     usage_style: str = "openai"
     cached_tokens: int = 0
+    thought: str | None = None
+    """Given apart from the text, as reasoning_content, and counted in reasoning_tokens."""
     requests: list[Received] = field(default_factory=list)
     looks: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """Path and body of requests that ask for no text."""
@@ -155,11 +157,14 @@ class FakeServer:
         if behaviour.kind in ("ok", "no usage", "drip"):
             received.text = self.handler(body["messages"])
         if behaviour.kind in ("ok", "no usage"):
-            received.completion_tokens = min(count_tokens(received.text), body["max_tokens"])
+            spent = count_tokens(self.thought or "")
+            received.completion_tokens = min(spent + count_tokens(received.text), body["max_tokens"])
         return received
 
     def usage(self, received: Received) -> dict[str, Any]:
         usage = {"prompt_tokens": received.prompt_tokens, "completion_tokens": received.completion_tokens}
+        if self.thought is not None:
+            usage["completion_tokens_details"] = {"reasoning_tokens": count_tokens(self.thought)}
         if self.usage_style == "openai":
             return usage | {"prompt_tokens_details": {"cached_tokens": received.cached_tokens}}
         name = {"deepseek": "prompt_cache_hit_tokens", "anthropic": "cache_read_input_tokens"}[self.usage_style]
@@ -259,10 +264,16 @@ class _Handler(BaseHTTPRequestHandler):
             finish = behaviour.body or "stop"
         elif count_tokens(text) > received.body["max_tokens"]:
             finish, text = "length", text.encode()[: 3 * received.body["max_tokens"]].decode(errors="ignore")
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if fake.thought is not None:
+            message["reasoning_content"] = fake.thought
+        if "tools" in received.body:  # as servers do that are told to call one, some with words beside it
+            call = {"name": received.body["tools"][0]["function"]["name"], "arguments": text}
+            message |= {"content": "I call it.", "tool_calls": [{"id": "call-1", "type": "function", "function": call}]}
         answer: dict[str, Any] = {
             "id": "chat-1",
             "model": f"{received.body['model']}-2026-11-01",
-            "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],
+            "choices": [{"index": 0, "finish_reason": finish, "message": message}],
             "usage": fake.usage(received),
         }
         if behaviour.kind == "no usage":

@@ -29,6 +29,13 @@ class SamplingParams:
     prompt_logprob_token_ids: list | None = None
     prompt_logprob_start: int | None = None
     skip_reading_prefix_cache: bool | None = None
+    structured_outputs: "StructuredOutputsParams | None" = None
+
+
+@dataclass
+class StructuredOutputsParams:
+    json: dict | None = None
+    disable_any_whitespace: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,10 @@ class LoRARequest:
 
 def install(monkeypatch):
     """`import vllm` finds this one."""
-    modules = {name: ModuleType(name) for name in ("vllm", "vllm.lora", "vllm.lora.request")}
+    modules = {name: ModuleType(name) for name in ("vllm", "vllm.lora", "vllm.lora.request", "vllm.sampling_params")}
     modules["vllm"].SamplingParams = SamplingParams
     modules["vllm.lora.request"].LoRARequest = LoRARequest
+    modules["vllm.sampling_params"].StructuredOutputsParams = StructuredOutputsParams
     modules["vllm"].__spec__ = SimpleNamespace(name="vllm")
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)

@@ -8,10 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoagent.config import load_recipe, recipe_keys, recipe_yaml
+from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.evaluation.measurement import draw_pool
-from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, InformationRecipe, recipe_schema
+from infoagent.recipes import (
+    PRESETS,
+    CompactionRecipe,
+    EvaluationRecipe,
+    GRPORecipe,
+    HardInputsRecipe,
+    InformationRecipe,
+    LoadRecipe,
+    ResearchRecipe,
+    recipe_schema,
+)  # fmt: skip
 from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.types import InputError
@@ -131,6 +142,12 @@ def test_a_missing_file_is_named():
 )
 def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
+    if isinstance(recipe, CompactionRecipe):  # its negatives are versions of histories
+        wanted = Wanted(recipe.turns, recipe.asked, recipe.versions)
+        assert len(load_histories(wanted=wanted, **recipe.data.model_dump()).histories) == recipe.data.limit
+        return
+    if isinstance(recipe, ResearchRecipe | LoadRecipe | HardInputsRecipe):
+        return  # no compression is scored among others
     sections = recipe.all_data if isinstance(recipe, TrainingRecipe) else recipe.data
     for section in sections if isinstance(sections, list) else [sections]:
         if section.path is not None or DATA_SETS[section.name].needs_path:

@@ -21,16 +21,32 @@ MAY_IMPORT = {
     "rate_distortion": {"types"},
     "config": {"types", "logs"},
     "recipes": {"types", "config"},
-    "data": {"types", "config"},
+    "structured": {"types"},
+    "data": {"types", "config", "grading"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
+    "search": {"types", "data", "baselines", "lm", "store"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},
     "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
-    "evaluation": {"audit", "baselines", "lm", "data", "information", "rate_distortion", "mirror", "tracking"} | BASE,
+    "evaluation": {
+        "audit",
+        "baselines",
+        "lm",
+        "data",
+        "information",
+        "rate_distortion",
+        "load",
+        "mirror",
+        "search",
+        "structured",
+        "tracking",
+    }
+    | BASE,
     "doctor": {"lm", "mirror", "types"},
+    "load": {"information", "lm", "types"},
 }
 PURE = (
     "types",
@@ -44,8 +60,11 @@ PURE = (
     "data",
     "store",
     "baselines",
+    "search",
     "logs",
+    "load",
     "progress",
+    "structured",
 )
 
 

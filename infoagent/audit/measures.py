@@ -140,7 +140,7 @@ def identifier_only(problem: Problem, text: str) -> bool | None:
 
     1. it has an identifier, and identifiers make up at least half of its content words (the others being words of more
        than 3 letters that are not common);
-    2. where the answer is known, the answer does not stand in it; and
+    2. where the answer is known, no fact that it needs stands in it; and
     3. it shares no content word with the question, endings of 3 letters aside. Names in the question do not count,
        and with a known answer neither does a word right before a name or code ("Patient P-41761" for a
        question on the patient's weight).
@@ -152,7 +152,7 @@ def identifier_only(problem: Problem, text: str) -> bool | None:
     tokens = list(_TOKEN.finditer(text))
     if not read.asked or not tokens:
         return None
-    if problem.answer is not None and states_fact(text, problem.answer):
+    if any(states_fact(text, fact) for fact in problem.facts):
         return False
     named = [read.identifies(t.group()) for t in tokens]
     content = [n or _is_content(t.group()) for n, t in zip(named, tokens, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,26 +31,45 @@ def bm25_order(sentences: Sequence[str], query: str) -> list[int]:
 
 
 def bm25_scores(sentences: Sequence[str], query: str) -> NDArray[np.float64]:
-    """(sentences,) BM25 of each sentence against `query`, as bm25s computes it by default (the Lucene variant):
+    """(sentences,) BM25 of each sentence against `query`, as class `BM25` says."""
+    return BM25(sentences).scores(query)
+
+
+class BM25:
+    """An index of texts. The score of a text is what bm25s computes by default (the Lucene variant):
 
         Σ_w ln(1 + (N − n_w + ½) / (n_w + ½)) · f_w / (f_w + k1 · (1 − b + b · length / mean length))
 
-    over the words w of the query, a repeated one each time; N sentences, n_w of them with w, f_w times in this one,
+    over the words w of the query, a repeated one each time; N texts, n_w of them with w, f_w times in this one,
     k1 = 1.5, b = 0.75. Words are runs of at least two letters, digits or underscores in lower case, without bm25s's
     English stop words; no stemming. Computed in float32. Source: Lù, arXiv 2407.03618; Kamphuis et al., ECIR 2020.
     """
-    # imported late: a third of a second that only this order needs
-    import bm25s
 
-    corpus = bm25s.tokenize(list(sentences), stopwords="en", return_ids=False, show_progress=False)
-    wanted = bm25s.tokenize(query, stopwords="en", return_ids=False, show_progress=False)[0]
-    if not any(corpus) or not wanted:
-        return np.zeros(len(sentences))
-    index = bm25s.BM25()
-    index.index(corpus, show_progress=False)
-    known = index.vocab_dict
-    wanted = [word for word in wanted if word in known]
-    return np.asarray(index.get_scores(wanted), dtype=np.float64) if wanted else np.zeros(len(sentences))
+    def __init__(self, texts: Sequence[str]) -> None:
+        # imported late: a third of a second that only this order needs
+        import bm25s
+
+        logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import shows everything
+        self._texts = len(texts)
+        words = bm25s.tokenize(list(texts), stopwords="en", return_ids=False, show_progress=False)
+        self._index = bm25s.BM25() if any(words) else None
+        if self._index is not None:
+            self._index.index(words, show_progress=False)
+
+    def scores(self, query: str) -> NDArray[np.float64]:
+        """(texts,) the score of each text; 0 where it shares no word with `query`."""
+        import bm25s
+
+        wanted = bm25s.tokenize(query, stopwords="en", return_ids=False, show_progress=False)[0]
+        if self._index is None:
+            return np.zeros(self._texts)
+        wanted = [word for word in wanted if word in self._index.vocab_dict]
+        return np.asarray(self._index.get_scores(wanted), dtype=np.float64) if wanted else np.zeros(self._texts)
+
+    @staticmethod
+    def order(scores: NDArray[np.float64]) -> list[int]:
+        """By falling score; ties in the order of the texts."""
+        return _falling(scores)
 
 
 def textrank_order(sentences: Sequence[str]) -> list[int]:

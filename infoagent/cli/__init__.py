@@ -93,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     add_log_level(score)
     score.set_defaults(run="score")
 
-    serve = commands.add_parser("serve", help="a frozen scorer behind HTTP on a device of its own; for scorer.url")
+    serve = commands.add_parser(
+        "serve", help="a frozen scorer behind HTTP (for scorer.url), or with --generate a chat model"
+    )
     serve.add_argument("model", help="embedded model, hub id or directory")
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
@@ -101,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="as the recipe's")
     serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
     serve.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
+    serve.add_argument("--generate", action="store_true",
+                       help="OpenAI's chat completions under /v1 in place of scores: one reply at a time, streamed")  # fmt: skip
+    serve.add_argument("--prefix-cache", type=int, default=8, metavar="N",
+                       help="with --generate: prompts whose beginnings need not be read again; 0: none (default 8)")  # fmt: skip
     serve.set_defaults(run="serve")
 
     mi = commands.add_parser("mi", help="mutual information from a matrix of scores")

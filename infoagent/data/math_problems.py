@@ -6,10 +6,9 @@ Group = subject (`type`). Source: Hendrycks et al. 2021, arXiv 2103.03874; `Eleu
 
 from __future__ import annotations
 
-import re
-
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import TEXT, Mistakes, Schema
+from infoagent.grading.mathematics import boxed
 from infoagent.types import Problem, ProblemSet
 
 HUB = Hub(
@@ -23,34 +22,6 @@ HUB = Hub(
     ),
 )  # fmt: skip
 _ROW: dict[str, Schema] = {"problem": TEXT, "type": TEXT, "solution": TEXT}
-_BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-
-
-def boxed(solution: str) -> str | None:
-    r"""What stands in the last \boxed{…} (or \fbox{…}), braces balanced; \boxed 7 holds what stands before the next $.
-
-    An escaped brace (\{) is a sign and not a bracket. None where there is no such place or its brace is never closed.
-    """
-    found = list(_BOXED.finditer(solution))
-    if not found:
-        return None
-    start = found[-1].end()
-    if not solution.startswith("{", start):
-        return solution[start:].split("$")[0].strip() or None
-    depth = 0
-    position = start
-    while position < len(solution):
-        character = solution[position]
-        if character == "\\":
-            position += 1
-        elif character == "{":
-            depth += 1
-        elif character == "}":
-            depth -= 1
-            if depth == 0:
-                return solution[start + 1 : position].strip() or None
-        position += 1
-    return None
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:

@@ -9,27 +9,32 @@ from __future__ import annotations
 import hashlib
 import json
 
-from infoagent.data.cloze import make_questions
+from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.passages import cut, split_of, without_repetition
 from infoagent.types import ProblemSet
 
 
-def load(split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
-    """Passages of 120 to 250 words, group = topic; splits by topic."""
+def passages(split: str, low: int, high: int) -> tuple[list[Passage], str]:
+    """(the passages of low to high words of a split, the revision of the text)."""
     from pydoc_data.topics import topics
 
-    low = min_words if min_words is not None else min(120, max_words or 120)
-    high = max_words if max_words is not None else max(250, low)
     texts = {name: str(text) for name, text in topics.items()}
     revision = "sha256:" + hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
-    passages = [
+    found = [
         passage
         for name, paragraphs in without_repetition(texts).items()
         for passage in cut(name, paragraphs, low, high, group=name)
     ]
     sizes: dict[str, int] = {}
-    for passage in passages:
+    for passage in found:
         sizes[passage.group] = sizes.get(passage.group, 0) + 1
     assigned = split_of(sizes)
-    kept = [p for p in passages if split in ("all", assigned[p.group])]
+    return [p for p in found if split in ("all", assigned[p.group])], revision
+
+
+def load(split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
+    """Passages of 120 to 250 words, group = topic; splits by topic."""
+    low = min_words if min_words is not None else min(120, max_words or 120)
+    high = max_words if max_words is not None else max(250, low)
+    kept, revision = passages(split, low, high)
     return ProblemSet("python-reference", revision, split, tuple(make_questions(kept, seed)))

@@ -8,18 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from infoagent.data import (
+    continuations,
     financebench,
     fineweb,
     humaneval,
     longhealth,
     math_problems,
     own,
+    python_functions,
     python_reference,
     qasper,
     records,
     shannon,
     squad,
     wildchat,
+    word_problems,
 )
 from infoagent.data.hub import Hub
 from infoagent.types import InputError, Problem, ProblemSet
@@ -63,6 +66,9 @@ DATA_SETS = {
             False,
             "the Python language reference in passages, cloze questions, group = topic",
         ),
+        DataSet("word-problems", False, "arithmetic over two numbers of a seeded document; exact counterfactuals"),
+        DataSet("python-functions", False, "functions to write from a description, with tests; exact counterfactuals"),
+        DataSet("continuations", False, "the Python language reference, and how each passage goes on; for likelihood"),
         DataSet(
             "jsonl",
             True,
@@ -121,9 +127,14 @@ def load_data(
         return records.load(split, limit, seed, min_words, max_words)
     if name == "shannon":
         return shannon.load(split, limit, seed, min_words, max_words)
+    if name == "word-problems":
+        return word_problems.load(split, limit, seed, min_words, max_words)
+    if name == "python-functions":
+        return python_functions.load(split, limit, seed, min_words, max_words)
     words = (min_words, max_words)
     loaders: dict[str, Callable[[], ProblemSet]] = {
         "python-reference": lambda: python_reference.load(split, seed, *words),
+        "continuations": lambda: continuations.load(split, *words),
         "jsonl": lambda: own.load_jsonl(path, split),
         "text": lambda: own.load_text(path, split, seed, *words, questions=questions),
         "longhealth": lambda: _within(longhealth.load(path, split), *words),

@@ -8,6 +8,7 @@ Source: Zhao et al. 2024, arXiv 2405.01470; `allenai/WildChat-1M`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,9 +44,17 @@ def _moment(value: Any) -> datetime | None:
 
 
 _TIME = Kind("a time, e.g. 2023-04-09T00:02:53+00:00", lambda value: _moment(value) is not None)
-_SPEAKER = Kind(f"one of {', '.join(SPEAKERS)}", lambda value: isinstance(value, str) and value in SPEAKERS)
+SPEAKER = Kind(f"one of {', '.join(SPEAKERS)}", lambda value: isinstance(value, str) and value in SPEAKERS)
 _ROW: dict[str, Schema] = {"conversation_hash": TEXT, "timestamp": _TIME, "turn": WHOLE, "language": STRING}
-_TURNS: dict[str, Schema] = {"conversation": ListOf({"role": _SPEAKER, "content": STRING}, least=1)}
+_TURNS: dict[str, Schema] = {"conversation": ListOf({"role": SPEAKER, "content": STRING}, least=1)}
+
+
+@dataclass(frozen=True)
+class User:
+    """Ten conversations that follow each other: when, and who said what."""
+
+    id: str
+    conversations: tuple[tuple[datetime, Mapping[str, Any]], ...]
 
 
 def load(
@@ -53,9 +62,16 @@ def load(
     min_words: int | None, max_words: int | None, questions: str | None,
 ) -> ProblemSet:  # fmt: skip
     """Users' memories, whole or in passages of min_words to max_words words."""
+    found, users = load_users(path, split, revision)
+    documents = [SourceDocument(user.id, _memory(user), None) for user in users]
+    return problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions)
+
+
+def load_users(path: str | None, split: str, revision: str | None) -> tuple[str, list[User]]:
+    """(revision of the data, users). Raises InputError with a line for every bad row."""
     source = open_source("wildchat", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
-    kept: list[tuple[datetime, str, str]] = []
+    kept: list[tuple[datetime, str, Mapping[str, Any]]] = []
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
@@ -64,7 +80,7 @@ def load(
         if mistakes.fit(row.where, row.content, _TURNS):
             moment = _moment(row.content["timestamp"])
             assert moment is not None
-            kept.append((moment, row.content["conversation_hash"], _conversation(row.content)))
+            kept.append((moment, row.content["conversation_hash"], row.content))
     mistakes.settle()
     kept.sort(key=lambda entry: entry[:2])
     if len(kept) < CONVERSATIONS:
@@ -72,21 +88,21 @@ def load(
             f"{source.name}: holds {len(kept)} English conversations of {TURNS[0]} to {TURNS[1]} turns; a document is made of "
             f"{CONVERSATIONS} of them"
         )
-    memories = [kept[start : start + CONVERSATIONS] for start in range(0, len(kept), CONVERSATIONS)][:USERS]
-    documents = [
-        SourceDocument(f"user-{number:04d}", _memory(memory), None)
-        for number, memory in enumerate(memories)
-        if len(memory) == CONVERSATIONS
+    parts = [kept[start : start + CONVERSATIONS] for start in range(0, len(kept), CONVERSATIONS)][:USERS]
+    users = [
+        User(f"user-{number:04d}", tuple((moment, content) for moment, _, content in part))
+        for number, part in enumerate(parts)
+        if len(part) == CONVERSATIONS
     ]
-    return problem_set("wildchat", source.revision, documents, split, seed, min_words, max_words, questions)
+    return source.revision, users
 
 
 def _conversation(row: Mapping[str, Any]) -> str:
     return "\n".join(f"{SPEAKERS[turn['role']]}: {turn['content'].strip()}" for turn in row["conversation"])
 
 
-def _memory(memory: list[tuple[datetime, str, str]]) -> str:
+def _memory(user: User) -> str:
     return "\n\n".join(
-        f"Conversation {number}, {moment.date().isoformat()}\n{text}"
-        for number, (moment, _, text) in enumerate(memory, 1)
+        f"Conversation {number}, {moment.date().isoformat()}\n{_conversation(row)}"
+        for number, (moment, row) in enumerate(user.conversations, 1)
     )

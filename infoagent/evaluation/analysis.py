@@ -5,7 +5,8 @@ left out is counted. A question's draws (samples, seeds) are averaged first. All
 
 `analyse` gives, ready for JSON and with {"refused": reason} in the place of what cannot be given:
 
-    sets        for each data set and predictor: measure, curves, bd, front, mi_accuracy
+    sets        for each data set and predictor: measure, curves, bd, front, mi_accuracy where answers were graded,
+                mi_likelihood where the reference answer has a likelihood (log p per token, in nats)
     mi          for each data set and kind of negatives: the same of MI, without predictor
     regression  of every answer at once, with MI and (`without_mi`) without
 """
@@ -30,8 +31,8 @@ from infoagent.rate_distortion.controlled import control_for_length
 from infoagent.rate_distortion.fits import fit_curve
 from infoagent.rate_distortion.pareto import pareto_front
 from infoagent.rate_distortion.resampling import cluster_index, draw_counts
-from infoagent.recipes.evaluation import UNBOUNDED
-from infoagent.types import Finding
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
 MOST_BD_RESAMPLES = 500
@@ -71,7 +72,7 @@ def analyse(records: Sequence[Record], seed: int = 0, resamples: int = 1000, qui
     for part, with_mi in each(series, len(series), "analysis", "set", quiet):
         found = {**part.name, **_of_series(part, seed, resamples)}
         if with_mi:
-            sets.append({**found, "mi_accuracy": _mi_accuracy(joined, part.name, seed, resamples)})
+            sets.append({**found, **_mi_scores(joined, part.name, seed, resamples)})
         else:
             mi.append(found)
     return {
@@ -88,12 +89,17 @@ def analyse(records: Sequence[Record], seed: int = 0, resamples: int = 1000, qui
     }
 
 
+Answer = tuple[Record, Record]
+
+
 @dataclass(frozen=True)
 class Joined:
     """Compressions that did not fail, and (compression, prediction) of answers that were graded, in order."""
 
     compressions: list[Record]
-    answers: list[tuple[Record, Record]]
+    answers: list[Answer]
+    likelihoods: list[Answer]
+    """The same of answers whose reference has a likelihood, graded or not."""
 
     def data(self) -> list[str]:
         return list(dict.fromkeys(r["data"]["name"] for r in self.compressions))
@@ -101,16 +107,18 @@ class Joined:
 
 def _join(records: Sequence[Record]) -> Joined:
     compressions = {r["key"]: r for r in records if r["kind"] == "compression" and r["status"] == "ok"}
-    answers = [
+    predictions = [
         (compressions[r["compression_key"]], r)
         for r in records
-        if r["kind"] == "prediction" and r["status"] == "ok" and "correct" in r and r["compression_key"] in compressions
+        if r["kind"] == "prediction" and r["status"] == "ok" and r["compression_key"] in compressions
     ]
-    return Joined(list(compressions.values()), answers)
+    answers, likelihoods = ([(z, a) for z, a in predictions if field in a] for field in ("correct", "answer_tokens"))
+    return Joined(list(compressions.values()), answers, likelihoods)
 
 
 def _accuracy(joined: Joined) -> Iterator[Series]:
-    """One series for each data set and predictor whose answers were graded; the asked fact where there is none."""
+    """One series for each data set and predictor: its errors, or where nothing was graded what the reference answer lacks
+    in likelihood; the asked fact where there is neither."""
     for data in joined.data():
         graded: dict[str, list[tuple[Record, float]]] = defaultdict(list)
         for z, answer in joined.answers:
@@ -121,7 +129,14 @@ def _accuracy(joined: Joined) -> Iterator[Series]:
         ]
         for predictor, rows in graded.items():
             yield _series({"data": data, "predictor": predictor, "measure": "error"}, rows, 1.0, (0.0, 1.0))
-        if not graded and kept:
+        told: dict[str, list[tuple[Record, float]]] = defaultdict(list)
+        for z, answer in joined.likelihoods:
+            if z["data"]["name"] == data and predictor_title(answer) not in graded:
+                told[predictor_title(answer)].append((z, log_likelihood_nats(answer)))
+        for predictor, rows in told.items():
+            name = {"data": data, "predictor": predictor, "measure": "nll_per_token"}
+            yield _series(name, rows, 0.0, (0.0, math.inf))
+        if not graded and not told and kept:
             yield _series({"data": data, "predictor": None, "measure": "fact_missing"}, kept, 1.0, (0.0, 1.0))
 
 
@@ -146,7 +161,7 @@ def _series(name: Json, rows: Sequence[tuple[Record, float]], best: float, bound
     for z, value in rows:
         label = z["compressor"]["label"]
         draws[label][z["problem_id"]].append((z, value))
-        if z["compressor"].get("kind") in UNBOUNDED:  # everything and nothing are ends, no curve
+        if z["compressor"].get("kind") in ANCHORS:  # everything and nothing are ends, no curve
             continue
         curve = curves[z["compressor"].get("curve") or label]
         if label not in curve:
@@ -167,7 +182,7 @@ def _series(name: Json, rows: Sequence[tuple[Record, float]], best: float, bound
 
 
 def _writes(compressor: Mapping[str, Any]) -> bool:
-    return bool(compressor.get("kind", "lm") == "lm")
+    return compressor.get("kind", "lm") in WRITERS
 
 
 @dataclass(frozen=True)
@@ -305,22 +320,42 @@ def _front(series: Series, seed: int, resamples: int) -> Json:
     }
 
 
-def _mi_accuracy(joined: Joined, name: Mapping[str, Any], seed: int, resamples: int) -> Json:
-    """MI of each compression against the answer from it, length controlled, for each kind of negatives."""
+def log_likelihood_nats(answer: Record) -> float:
+    """log p(reference answer) per token: the negative log of its perplexity."""
+    return float(-answer["answer_nll_nats"] / answer["answer_tokens"])
+
+
+def _mi_scores(joined: Joined, name: Mapping[str, Any], seed: int, resamples: int) -> Json:
+    """MI of each compression against the scores of the answer from it, for each kind of negatives."""
+
+    def of(answers: Sequence[Answer], score: Callable[[Record], float]) -> list[tuple[Record, float]]:
+        return [(z, score(a)) for z, a in answers if predictor_title(a) == name["predictor"]]
+
     if name["predictor"] is None:
-        pairs = [(z, float(z["fact_kept"])) for z in joined.compressions if "fact_kept" in z]
+        scores = {"mi_accuracy": [(z, float(z["fact_kept"])) for z in joined.compressions if "fact_kept" in z]}
     else:
-        pairs = [(z, float(a["correct"])) for z, a in joined.answers if predictor_title(a) == name["predictor"]]
-    pairs = [(z, right) for z, right in pairs if z["data"]["name"] == name["data"]]
+        scores = {
+            "mi_accuracy": of(joined.answers, lambda a: float(a["correct"])),
+            "mi_likelihood": of(joined.likelihoods, log_likelihood_nats),
+        }
+    return {
+        key: _mi_score([(z, value) for z, value in pairs if z["data"]["name"] == name["data"]], seed, resamples)
+        for key, pairs in scores.items()
+        if any(z["data"]["name"] == name["data"] for z, _ in pairs)
+    }
+
+
+def _mi_score(pairs: Sequence[tuple[Record, float]], seed: int, resamples: int) -> Json:
+    """MI against a score, length controlled."""
     result: Json = {}
     for value, kinds in KINDS.items():
-        rows = [(z, right) for z, right in pairs if _has_mi(z, kinds)]
+        rows = [(z, score) for z, score in pairs if _has_mi(z, kinds)]
         if not rows:
             result[value] = {"refused": "no answered compression was scored among such negatives"}
             continue
         found = control_for_length(
             [mi_term_nats(z, kinds) for z, _ in rows],
-            [right for _, right in rows],
+            [score for _, score in rows],
             [z["rate_tokens"] for z, _ in rows],
             [z["problem_id"] for z, _ in rows],
             [z["document_id"] for z, _ in rows],

@@ -9,15 +9,28 @@ from typing import Any
 from infoagent.baselines import check_extractive
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
+from infoagent.evaluation.forms import form_of
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
+from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
-from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, check_template, predictor_messages
+from infoagent.lm.prompts import (
+    PREDICTOR_TEMPLATES,
+    WITHOUT_THOUGHT,
+    chat_ids,
+    check_template,
+    predictor_messages,
+)
+from infoagent.lm.thinking import marks_of
 from infoagent.lm.vllm_engine import check_served
 from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
-from infoagent.recipes.evaluation import EXTRACTIVE, PredictorSection
-from infoagent.types import InputError, Negative, Problem, ProblemSet
+from infoagent.recipes.compressors import EXTRACTIVE
+from infoagent.recipes.evaluation import PredictorSection
+from infoagent.structured import Form
+from infoagent.types import ANCHORS, InputError, Negative, Problem, ProblemSet
 
+LATER = ("server", "form", "thinking", "thinking_tokens")
+"""Settings that decide only where they are given, so that records from before them keep their keys."""
 TOKENS_OF_A_SENTENCE = 64
 """Room for each sentence of a picking compressor when a scorer's context is checked."""
 
@@ -34,18 +47,56 @@ class Cell:
     negatives: list[tuple[Negative, ...]]
     engine: str = "hf"
     """Who writes and scores: hf or vllm."""
+    form: Form | None = None
+    """What z looks like, where it is no text."""
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides a compression beside its problem. Labels are names and decide nothing."""
-        revisions = {"revision": self.revision, "adapter_revision": self.adapter_revision}
-        engine = {} if self.engine == "hf" else {"engine": self.engine}
-        return {**self.compressor.model_dump(exclude={"label", "curve"}), **revisions, **engine}
+        """What decides a compression beside its problem. Labels are names and decide nothing, nor does the key order of
+        a schema."""
+        section = self.compressor
+        decides: dict[str, Any] = section.model_dump(exclude={"label", "curve", *LATER})
+        decides |= {"revision": self.revision, "adapter_revision": self.adapter_revision}
+        if self.engine != "hf":
+            decides["engine"] = self.engine
+        if section.server is not None:
+            decides["server"] = section.server.model_dump(include={"name", "base_url", "json_mode", "extra"})
+        if section.form is not None and self.form is not None:
+            decides["form"] = {**self.form.identity, "constrained": section.form.constrained}
+        if section.thinking is not None:
+            decides["thinking"] = {"on": section.thinks, "tokens": section.longest_thought}
+            decides["thinking"]["forced"] = section.thinking is not True
+        return decides
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the compressor is asked: keyword arguments of `compressor_messages`."""
+        form = {} if self.form is None else {"form": self.form.request}
+        return {**self.compressor.prompt.model_dump(), **form}
+
+    @property
+    def thinking(self) -> bool | None:
+        """Whether it is told to think; None where it is told nothing."""
+        return None if self.compressor.thinking is None else self.compressor.thinks
+
+    @property
+    def scored_as(self) -> dict[str, Any]:
+        """The prompt that z is scored under: what was asked, without a thought; arguments of `compressor_ids`."""
+        if self.thinking is None:
+            return self.asked
+        template = self.compressor.prompt.template
+        return {**self.asked, "template": WITHOUT_THOUGHT.get(template, template), "thinking": False}
+
+    @property
+    def is_drawn_as_scored(self) -> bool:
+        """Whether the scored ids are those that were drawn. Canonical JSON, what follows a thought and the text of a
+        server are not: their estimates have no upper bound."""
+        return self.compressor.kind != "endpoint" and self.form is None and not self.compressor.thinks
 
     @property
     def scored(self) -> bool:
         """Everything and nothing are no compressions: they have no log-probability."""
-        return self.compressor.kind not in ("full-document", "closed-book")
+        return self.compressor.kind not in ANCHORS
 
     def scored_alike(self, other: Cell) -> bool:
         """Whether the texts of both are scored under the same prefixes, which are then read once for all."""
@@ -53,7 +104,7 @@ class Cell:
             self.scored == other.scored
             and self.data.name == other.data.name
             and frozen_base(self.compressor) == frozen_base(other.compressor)
-            and self.compressor.prompt == other.compressor.prompt
+            and self.scored_as == other.scored_as
             and self.problems == other.problems
         )
 
@@ -93,6 +144,7 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
         except InputError as error:
             mistakes += error.problems
+    mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:
         try:
             cells += _cells_of(compressor, recipe, sets, counts)
@@ -107,6 +159,10 @@ def _cells_of(
     compressor: CompressorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet], counts: Counts
 ) -> list[Cell]:
     check_template(compressor.prompt.template)
+    form = form_of(compressor)
+    constrained = compressor.form is not None and compressor.form.constrained
+    if form is not None and constrained and compressor.kind == "lm" and recipe.engine == "hf":
+        check_constrained(form.schema, f"compressor {compressor.label!r}: form.constrained")
     adapter = compressor.model.adapter
     if adapter is not None:
         check_adapter(adapter, compressor.model.name)
@@ -115,19 +171,35 @@ def _cells_of(
     reference = resolve(compressor.model.name, compressor.model.revision)
     tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
     longest = compressor.max_tokens
+    if compressor.kind == "lm":
+        longest += compressor.longest_thought
+        if compressor.thinks:
+            marks_of(tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
     if compressor.kind in EXTRACTIVE:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
+    asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
+    asked["thinking"] = None if compressor.thinking is None else compressor.thinks
     cells = []
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in EXTRACTIVE:
             check_extractive(compressor.kind, data.problems)
-        problems = fit_to_context(
-            data.problems, tokenizer, context, longest, section.truncate, **compressor.prompt.model_dump()
-        )
+        problems = fit_to_context(data.problems, tokenizer, context, longest, section.truncate, **asked)
         negatives = draw_negatives(problems, counts, recipe.negatives.seed)
         revision = None if adapter is None else adapter_revision(adapter)
-        cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives, recipe.engine))
+        engine = recipe.engine
+        cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives, engine, form))
     return cells
+
+
+def _grading_mistakes(recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:
+    """Has every problem the tests that grading by code runs?"""
+    if recipe.grading.method != "code":
+        return []
+    without = [(data.name, p.id) for data in sets for p in data.problems[:1] if p.trial is None]
+    return [
+        f"grading.method = 'code': data {name!r} has no tests (problem {problem!r}); python-functions and humaneval have"
+        for name, problem in without
+    ]
 
 
 def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:

@@ -10,6 +10,7 @@ from infoagent.evaluation.summary import (
     Quantity,
     Record,
     compression_quantities,
+    of_all_quantities,
     predictor_title,
 )
 from infoagent.evaluation.verdict import compare_line, with_holm
@@ -32,16 +33,22 @@ def compare(trained: Sequence[Record], frozen: Sequence[Record], price: float) -
     """Trained − frozen on the same problems and draws, for every number both have; numbers of predictors under
     `name · predictor` where there are several.
 
-    Pairs in which one side failed are left out and counted under "unpaired".
+    Pairs in which one side failed are left out and counted under "unpaired". Where draws without a z are final, MI is
+    compared over all draws too.
     """
+    texts = _good(trained, "compression"), _good(frozen, "compression")
     tokens = (
-        {_draw(r): float(r["rate_tokens"]) for r in trained if r["kind"] == "compression"},
-        {_draw(r): float(r["rate_tokens"]) for r in frozen if r["kind"] == "compression"},
+        {_draw(r): float(r["rate_tokens"]) for r in texts[0]},
+        {_draw(r): float(r["rate_tokens"]) for r in texts[1]},
     )
     result: dict[str, dict[str, Any]] = {}
-    _compare_kind(
-        result, _good(trained, "compression"), _good(frozen, "compression"), compression_quantities(price), tokens, ""
-    )
+    _compare_kind(result, *texts, compression_quantities(price), tokens, "")
+    if any(r.get("final") for r in (*trained, *frozen)):
+        new, old = (
+            [r for r in side if r["kind"] == "compression" and (r["status"] == "ok" or r.get("final"))]
+            for side in (trained, frozen)
+        )
+        _compare_kind(result, new, old, of_all_quantities([*new, *old]), tokens, "")
     predictors = list(dict.fromkeys(predictor_title(r) for r in (*trained, *frozen) if r["kind"] == "prediction"))
     for title in predictors:
         new, old = ([r for r in _good(side, "prediction") if predictor_title(r) == title] for side in (trained, frozen))
@@ -79,6 +86,22 @@ def _compare_kind(
             except ValueError as error:  # a side that writes nothing has no length to be compared at
                 row["verdict_refused"] = str(error)
         result[name + suffix] = row
+
+
+def compare_pairs(records: Sequence[Record], pairs: Sequence[Sequence[str]], price: float) -> list[dict[str, Any]]:
+    """Each pair of labels (new, old) on each data set: its values and verdicts, ready for JSON."""
+    found = []
+    for name, split in dict.fromkeys((r["data"]["name"], r["data"]["split"]) for r in records):
+        for new, old in pairs:
+            first, second = (
+                [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == name]
+                for label in (new, old)
+            )
+            values = compare(first, second, price)
+            found.append(
+                {"data": name, "split": split, "new": new, "old": old, "price": price, "values": values, "verdicts": verdicts(values)}
+            )  # fmt: skip
+    return found
 
 
 def verdicts(values: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ section, as a critic, which is a lower bound on what the text tells.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -15,21 +14,21 @@ from typing import Any
 import numpy as np
 
 from infoagent.audit import measure
-from infoagent.baselines import compress_extractive
-from infoagent.costs import Architecture, generation_flops, paper_flops
 from infoagent.evaluation.cells import Cell, frozen_base
+from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import Judge, ModelPool
 from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key
+from infoagent.evaluation.replies import Replies
 from infoagent.evaluation.summary import EASY, HARD
+from infoagent.evaluation.writing import Written, write
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
 from infoagent.lm.columns import TokenLogProbs
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
+from infoagent.lm.prompts import compressor_ids, end_of_turn_id
 from infoagent.lm.scoring import continuation_ids
 from infoagent.recipes import EvaluationRecipe
-from infoagent.recipes.evaluation import EXTRACTIVE
 from infoagent.store import text_id
-from infoagent.types import Compression
+from infoagent.types import Compression, Problem
 
 DIGITS = 4
 """Of the nats of single tokens, which are for reading; log-probabilities of whole texts are kept in full."""
@@ -45,14 +44,14 @@ def compression_key(cell: Cell, index: int, sample: int, seed: int) -> str:
 
 def compress_pack(
     recipe: EvaluationRecipe, pack: Sequence[Cell], sample: int, seed: int, records: RecordFile, pool: ModelPool,
-    shard: Shard, bar: Any,
+    replies: Replies, shard: Shard, bar: Any,
 ) -> None:  # fmt: skip
     """Compress and score every problem of cells that are scored alike. What is there already is left alone."""
     for number, batch in batches(len(pack[0].problems), recipe.batch_size):
         if not shard.has(number):
             continue
         missing = {
-            i: [cell for cell in pack if not records.done(compression_key(cell, i, sample, seed))] for i in batch
+            i: [cell for cell in pack if not records.settled(compression_key(cell, i, sample, seed))] for i in batch
         }
         bar.update(sum(len(pack) - len(cells) for cells in missing.values()))
         written = {
@@ -60,68 +59,34 @@ def compress_pack(
             for cell in pack
             if any(cell in cells for cells in missing.values())
             # the whole batch is drawn again even if a part is there: the draw depends on the batch
-            for i, text in zip(batch, _write(cell, batch, sample, seed, pool), strict=True)
+            for i, text in zip(batch, write(cell, batch, sample, seed, pool, replies), strict=True)
         }
         for i, cells in missing.items():
             if cells:
-                rows = _records(cells, i, [written[id(cell), i] for cell in cells], seed, pool)
+                rows = _records(cells, i, [written[id(cell), i] for cell in cells], sample, seed, pool)
                 records.append(*rows)
                 bar.update(len(rows))
 
 
-def _write(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelPool) -> list[Compression]:
-    with pool.times("generate"):
-        return _written(cell, batch, sample, seed, pool)
-
-
-def _written(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelPool) -> list[Compression]:
-    problems = [cell.problems[i] for i in batch]
-    section = cell.compressor
-    if section.kind == "lm":
-        tokenizer = pool.tokenizer(section.model)
-        stamp = f"{seed} {sample} {problems[0].id}"
-        return pool.writer(section.model, cell.engine)(
-            [compressor_ids(tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems],
-            [p.id for p in problems],
-            section.max_tokens,
-            section.temperature,
-            seed=int.from_bytes(hashlib.sha256(stamp.encode()).digest()[:4], "little"),
-            sample=sample,
-        )
-    tokenizer = pool.tokenizer(frozen_base(section))
-    found = []
-    for problem in problems:
-        start = time.perf_counter()
-        if section.kind in EXTRACTIVE:
-            text = compress_extractive(
-                section.kind, problem, sentences=section.sentences, tokens=section.tokens,
-                count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=seed * 1000 + sample,
-            )  # fmt: skip
-        else:
-            text = problem.document if section.kind == "full-document" else ""
-        ids = tuple(text_ids(tokenizer, text))
-        found.append(Compression(problem.id, text, ids, "stop", sample, time.perf_counter() - start))
-    return found
-
-
 def _records(
-    cells: Sequence[Cell], index: int, compressions: Sequence[Compression], seed: int, pool: ModelPool
+    cells: Sequence[Cell], index: int, written: Sequence[Written], sample: int, seed: int, pool: ModelPool
 ) -> list[Row]:
-    rows = [_record(cell, index, z, seed, pool) for cell, z in zip(cells, compressions, strict=True)]
-    if cells[0].scored:
+    rows = [_record(cell, index, found, sample, seed, pool) for cell, found in zip(cells, written, strict=True)]
+    there = [(row, found.z) for row, found in zip(rows, written, strict=True) if found.z is not None]
+    if cells[0].scored and there:
         # the frozen and the trained are judged by one model
         judge = pool.judge(frozen_base(cells[0].compressor), cells[0].engine)
         with pool.times("score"):
-            found = _scores(cells[0], index, compressions, judge)
-        for row, part in zip(rows, found, strict=True):
+            parts = _scores(cells[0], index, [z for _, z in there], judge)
+        for (row, _), part in zip(there, parts, strict=True):
             row |= part
     return rows
 
 
-def _record(cell: Cell, index: int, compression: Compression, seed: int, pool: ModelPool) -> Row:
+def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, pool: ModelPool) -> Row:
     problem, section = cell.problems[index], cell.compressor
     row: Row = {
-        "key": compression_key(cell, index, compression.sample, seed),
+        "key": compression_key(cell, index, sample, seed),
         "kind": "compression",
         "status": "ok",
         "compressor": {"label": section.label, "curve": section.curve_name, **cell.identity},
@@ -132,48 +97,45 @@ def _record(cell: Cell, index: int, compression: Compression, seed: int, pool: M
         "group": problem.group,
         "query": problem.query,
         "answer": problem.answer,
-        "sample": compression.sample,
+        "sample": sample,
         "seed": seed,
         "engine": cell.engine,
-        "text": compression.text,
-        "finish": compression.finish,
-        "rate_tokens": compression.rate_tokens,
-        "rate_bytes": compression.rate_bytes,
-        "prompt_tokens": 0,
-        "generation_seconds": compression.seconds,
+        **_cost(cell, problem, written, pool),
     }
-    if section.kind == "lm":
-        tokenizer = pool.tokenizer(section.model)
-        prompt = compressor_ids(tokenizer, problem.document, problem.query, **section.prompt.model_dump())
-        row["prompt_tokens"] = len(prompt)
-        row |= flops_fields(pool.architecture(section.model), len(prompt), compression.rate_tokens)
+    if written.reply is not None:
+        row["reply"] = written.reply
+    if cell.scored and not cell.is_drawn_as_scored:
+        row["sampler"] = False
+    z = written.z
+    if z is None:
+        return {**row, "status": "failed", "cause": written.cause, "error": written.error, "final": written.is_final}
+    row |= {"text": z.text, "finish": z.finish, "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes}
     if cell.scored:
-        if problem.answer is not None:
-            row["fact_kept"] = states_fact(compression.text, problem.answer)
-        row["unsupported"] = unsupported_spans(compression.text, problem.document, problem.query)
-        row["audit"] = measure(compression.text, problem)
+        if problem.facts:
+            row["fact_kept"] = all(states_fact(z.text, fact) for fact in problem.facts)
+        row["unsupported"] = unsupported_spans(z.text, problem.document, problem.query)
+        row["audit"] = measure(z.text, problem)
     return row
 
 
-def flops_fields(architecture: Architecture | None, prompt_tokens: int, new_tokens: int) -> Row:
-    """GFLOP of a generation, prefill and decode apart, and as the paper counts; nothing for an unknown architecture."""
-    if architecture is None:
-        return {}
-    flops = generation_flops(architecture, prompt_tokens, new_tokens)
-    return {
-        "parameters": architecture.parameters,
-        "gflops_prefill": flops.prefill / 1e9,
-        "gflops_decode": flops.decode / 1e9,
-        "gflops_paper": paper_flops(architecture, prompt_tokens, new_tokens) / 1e9,
-    }
+def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Row:
+    """What the compression took, of everything that was written: z, its spelling, the thought before it."""
+    section = cell.compressor
+    if section.kind == "endpoint":
+        return {"prompt_tokens": written.cost["usage"]["prompt_tokens"], **written.cost}
+    if section.kind != "lm":
+        return {"prompt_tokens": 0, **written.cost}
+    tokenizer = pool.tokenizer(section.model)
+    prompt = compressor_ids(tokenizer, problem.document, problem.query, **cell.asked, thinking=cell.thinking)
+    flops = flops_fields(pool.architecture(section.model), len(prompt), written.cost["written_tokens"])
+    return {"prompt_tokens": len(prompt), **written.cost, **flops}
 
 
 def _scores(cell: Cell, index: int, compressions: Sequence[Compression], judge: Judge) -> list[Row]:
     """The scores of texts under the candidates of one problem. A text that cannot be scored fails alone."""
     problem, negatives, tokenizer = cell.problems[index], cell.negatives[index], judge.tokenizer
     documents = [problem.document, *(n.document for n in negatives)]
-    prompt = cell.compressor.prompt.model_dump()
-    prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in documents]
+    prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **cell.scored_as)) for d in documents]
     end = end_of_turn_id(tokenizer)
     strings = [continuation_ids(z, end) for z in compressions]
     start = time.perf_counter()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infoagent.costs import break_even_questions
+from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 Record = dict[str, Any]
-FREE = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "full-document", "closed-book")
+FREE = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", *ANCHORS)
 """Compressors that run no language model: their FLOPs are counted as none."""
 
 
@@ -31,23 +33,39 @@ def _gflops(records: Sequence[Record]) -> tuple[float | None, float | None, floa
     return total, decode, paper
 
 
+def flops_fields(architecture: Architecture | None, prompt_tokens: int, new_tokens: int) -> Record:
+    """GFLOP of a generation, prefill and decode apart, and as the paper counts; nothing for an unknown architecture."""
+    if architecture is None:
+        return {}
+    flops = generation_flops(architecture, prompt_tokens, new_tokens)
+    return {
+        "parameters": architecture.parameters,
+        "gflops_prefill": flops.prefill / 1e9,
+        "gflops_decode": flops.decode / 1e9,
+        "gflops_paper": paper_flops(architecture, prompt_tokens, new_tokens) / 1e9,
+    }
+
+
 def compressor_cost(compressions: Sequence[Record]) -> dict[str, float]:
-    """Per compression: GFLOP in all, of decoding, as the paper counts; seconds; tokens per second."""
+    """Per draw, those without a z included: GFLOP in all, of decoding, as the paper counts; seconds; tokens per second;
+    tokens written in all, and those of thoughts; $ of a server."""
     total, decode, paper = _gflops(compressions)
     seconds = _mean(compressions, "generation_seconds")
-    tokens = _mean(compressions, "rate_tokens")
+    written = _mean(compressions, "written_tokens")
+    tokens = written if written is not None else _mean(compressions, "rate_tokens")
     speed = tokens / seconds if tokens is not None and seconds else None
     return _known(
         compressor_gflops_total=total, compressor_gflops_decode=decode, compressor_gflops_paper=paper, seconds=seconds,
-        tokens_per_second=speed,
+        tokens_per_second=speed, written_tokens=written, thinking_tokens=_mean(compressions, "thinking_tokens"),
+        compressor_usd=_mean(compressions, "usd"),
     )  # fmt: skip
 
 
 def predictor_cost(predictions: Sequence[Record], compressions: Sequence[Record]) -> dict[str, float]:
     """Per question: the predictor's GFLOP, money and seconds, and those of compressor and predictor together.
 
-    A predictor over HTTP has a price and no known FLOPs, one that runs here has FLOPs and no price: local compute has
-    no price list, so money is what is paid to others.
+    Who answers or compresses over HTTP has a price and no known FLOPs, who runs here has FLOPs and no price: local
+    compute has no price list, so money is what is paid to others.
     """
     keys = {r["compression_key"] for r in predictions}
     used = [r for r in compressions if r["key"] in keys]
@@ -55,6 +73,7 @@ def predictor_cost(predictions: Sequence[Record], compressions: Sequence[Record]
     before_total, before_decode, _ = _gflops(used)
     usd = _mean(predictions, "usd")
     judge_usd = _mean(predictions, "judge_usd")
+    before_usd = _mean(used, "usd")  # None: compressed here
     both = None if total is None or before_total is None else total + before_total
     return _known(
         predictor_gflops_total=total,
@@ -63,7 +82,7 @@ def predictor_cost(predictions: Sequence[Record], compressions: Sequence[Record]
         seconds=_mean(predictions, "seconds"),
         gflops_total=both,
         gflops_decode=None if decode is None or before_decode is None else decode + before_decode,
-        usd_total=usd,
+        usd_total=None if usd is None and before_usd is None else (usd or 0.0) + (before_usd or 0.0),
     )
 
 
@@ -77,14 +96,15 @@ def add_break_even(summaries: Sequence[Record]) -> None:
     whole = {s["data"]["name"]: s for s in summaries if s["compressor"]["kind"] == "full-document"}
     for summary in summaries:
         kind, anchor = summary["compressor"]["kind"], whole.get(summary["data"]["name"])
-        if anchor is None or kind in ("full-document", "closed-book"):
+        if anchor is None or kind in ANCHORS:
             continue
         template = summary["compressor"].get("prompt", {}).get("template", "")
-        asks = kind in ASKED or (kind == "lm" and not template.startswith(WITHOUT_QUESTION))
+        asks = kind in ASKED or (kind in WRITERS and not template.startswith(WITHOUT_QUESTION))
         for name, predictor in summary["predictors"].items():
             reading, other = predictor["cost"], anchor["predictors"].get(name, {"cost": {}})["cost"]
             found = {}
-            for unit, compress in (("gflops", summary["cost"].get("compressor_gflops_total")), ("usd", 0.0)):
+            paid = summary["cost"].get("compressor_usd", 0.0)
+            for unit, compress in (("gflops", summary["cost"].get("compressor_gflops_total")), ("usd", paid)):
                 key = "predictor_gflops_total" if unit == "gflops" else "predictor_usd"
                 if compress is not None and key in reading and key in other:
                     found[unit] = vars(break_even_questions(compress, reading[key], other[key], per_question=asks))

@@ -29,13 +29,13 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One figure. `panels` name measures of its points; `absent` says why it cannot be run yet."""
+    """One figure. `panels` name measures of its points; `elsewhere` names the script that measures it instead."""
 
     name: str
     title: str
     drawing: Drawing | None = None
     panels: tuple[str, ...] = ()
-    absent: str | None = None
+    elsewhere: str | None = None
     scorers: Mapping[str, tuple[str, ...]] | None = None
     """For proxies: at each size the models that score the compressions beside the compressors' own, as `name` or
     `name:dtype`."""
@@ -59,7 +59,7 @@ EXPERIMENTS = {
         Experiment(
             "fig6", "rate-distortion curves; information and perplexity", "rate-distortion", ("accuracy", "mi_perplexity")
         ),
-        Experiment("fig7", "deep research: score and cost", absent=DEEP_RESEARCH),
+        Experiment("fig7", "deep research: score and cost", elsewhere=DEEP_RESEARCH),
         Experiment("fig9", "reasoning compressors: accuracy, length, GFLOP per generation", "scaling", ACCURACY),
         Experiment(
             "fig12", "compressed without the question: perplexity", "scaling", ("nll_nats", "tokens", "gflops")
@@ -69,7 +69,7 @@ EXPERIMENTS = {
         Experiment("fig15", "information and information per token, on a second set", "mi", INFORMATION),
         Experiment("fig16", "conciseness, on a second set", "conciseness", CONCISENESS),
         Experiment("fig17", "what decides a right answer: mixed logistic regression", "coefficients", ("coefficients",)),
-        Experiment("fig18", "several rounds between predictor and compressor", absent=MULTI_ROUND),
+        Experiment("fig18", "several rounds between predictor and compressor", elsewhere=MULTI_ROUND),
         Experiment("fig19", "rate-distortion across pairings", "rate-distortion", ("accuracy",)),
         Experiment("fig20", "rate-distortion across pairings, on a second set", "rate-distortion", ("accuracy",)),
     )
@@ -77,12 +77,12 @@ EXPERIMENTS = {
 
 
 def experiment_of(name: str) -> Experiment:
-    """Raises InputError for an unknown experiment, and for one that cannot be run."""
+    """Raises InputError for an unknown experiment, and for one that another script measures."""
     if name not in EXPERIMENTS:
         raise InputError(f"experiment {name!r}: is unknown; allowed: {', '.join(EXPERIMENTS)}, fact-deletion")
     found = EXPERIMENTS[name]
-    if found.absent is not None:
-        raise InputError(f"experiment {name!r}: not here yet: {found.absent}")
+    if found.elsewhere is not None:
+        raise InputError(f"experiment {name!r}: has a script of its own: {found.elsewhere}")
     return found
 
 
@@ -109,8 +109,8 @@ def listing(directory: Path) -> list[list[str]]:
     rows = []
     for experiment in EXPERIMENTS.values():
         row = [experiment.name, experiment.title]
-        if experiment.absent:
-            rows.append([*row, "not here yet", experiment.absent])
+        if experiment.elsewhere:
+            rows.append([*row, "a script of its own", experiment.elsewhere])
             continue
         for size in SIZES:
             recipe = load_recipe(EvaluationRecipe, recipe_file(directory, experiment.name, size))

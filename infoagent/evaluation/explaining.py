@@ -18,10 +18,11 @@ from infoagent.evaluation.summary import EASY, HARD, Record, columns, mi_term_na
 from infoagent.rate_distortion.design import Factor, Number, Term, build_design, dependent_columns
 from infoagent.rate_distortion.regression import fit_mixed_logit
 from infoagent.rate_distortion.resampling import Refused
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 Pair = tuple[Record, Record]
 Json = dict[str, Any]
-ANCHORS = ("full-document", "closed-book")
 """They compress nothing, or to nothing: yardsticks, not families."""
 FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
@@ -32,9 +33,10 @@ SIZE = re.compile(r"[-_ ]?\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
 
 def family(compressor: Json) -> str:
     """`Qwen2.5-0.5B-Instruct` and `Qwen2.5-7B-Instruct` are of one family; with an adapter of another."""
-    if compressor.get("kind", "lm") != "lm":
-        return str(compressor["kind"])
-    model = compressor.get("model", {})
+    kind = compressor.get("kind", "lm")
+    if kind not in WRITERS:
+        return str(kind)
+    model = compressor.get("server" if kind == "endpoint" else "model", {})
     name = SIZE.sub("", str(model.get("name", compressor["label"])).rstrip("/").split("/")[-1])
     return f"{name} + adapter" if model.get("adapter") else name
 

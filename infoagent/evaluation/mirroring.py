@@ -12,9 +12,9 @@ from typing import Any
 
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
-from infoagent.recipes.evaluation import UNBOUNDED
 from infoagent.store import finite
 from infoagent.tracking import Tracker, run_group
+from infoagent.types import ANCHORS
 
 Row = dict[str, Any]
 CHARTS = {"rate_distortion": "mi_nats", "rate_distortion_hard": "mi_hard_nats", "rate_accuracy": "accuracy"}
@@ -69,7 +69,7 @@ def rate_distortion_rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
     several = len({s["data"]["name"] for s in summaries}) > 1
     rows = []
     for s in summaries:
-        if s["compressor"]["kind"] in UNBOUNDED or "rate/tokens" not in s["values"]:
+        if s["compressor"]["kind"] in ANCHORS or "rate/tokens" not in s["values"]:
             continue
         easy, hard, both = (s["estimates"].get(key) for key in ("easy", "hard", "all"))
         errors = [p["distortion/error"]["value"] for p in s["predictors"].values() if "distortion/error" in p]

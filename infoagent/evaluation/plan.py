@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
 from infoagent.data.registry import load_data
+from infoagent.evaluation.forms import forms_of
+from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
-from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe
-from infoagent.recipes.evaluation import UNBOUNDED
+from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe, ProxyRecipe
+from infoagent.recipes.compressors import WRITERS
+from infoagent.types import ANCHORS
 
 WORDS_OF_A_SENTENCE = 30
+CHARACTERS_OF_A_TOKEN = 3
+"""Of a JSON schema, rather too few."""
 
 
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
@@ -20,29 +28,39 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
         f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
     ]
     gflop = usd = 0.0
+    forms = forms_of(grid)  # a schema that is none is found here already
     for data in sets:
         words = sum(len(p.document.split()) for p in data.problems) / len(data)
         document = words * TOKENS_PER_WORD
-        prompt = document + PROMPT_OVERHEAD_TOKENS
+        plain = document + PROMPT_OVERHEAD_TOKENS
         compressions = len(data) * draws
         read: set[str] = set()
         for compressor in grid:
+            form = forms[compressor.label]
+            prompt = plain + (0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN)
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
             architecture = architecture_of(compressor.model.name, compressor.model.revision)
-            if compressor.kind in UNBOUNDED:
+            if compressor.kind in ANCHORS:
                 lines.append(line)
                 continue
+            longest = compressor.max_tokens + compressor.longest_thought
+            if compressor.server is not None:
+                price = price_of(compressor.server.name, compressor.server.provider, recipe.cost.prices)
+                paid = compressions * price.usd(int(prompt), 0, longest)
+                usd += paid
+                line += f", at most {paid:.4g} $"
             if architecture is None:
                 lines.append(
                     f"{line}; the configuration of {compressor.model.name} is not on this machine, not counted below"
                 )
                 continue
             if compressor.kind == "lm":
-                written = compressions * (prompt + compressor.max_tokens)
-                gflop += compressions * generation_flops(architecture, int(prompt), compressor.max_tokens).total / 1e9
+                written = compressions * (prompt + longest)
+                gflop += compressions * generation_flops(architecture, int(prompt), longest).total / 1e9
                 line += f", at most {written:,.0f} tokens to write"
             columns = compressions * (1 + recipe.negatives.total)
-            alike = f"{compressor.model.name} {compressor.prompt}"
+            template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
+            alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
             scored = columns * ((0 if alike in read else prompt) + _longest(compressor, document))
             read.add(alike)
             gflop += architecture.flops(scored, prompt) / 1e9
@@ -72,9 +90,9 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
 
 def _longest(compressor: CompressorSection, document_tokens: float) -> float:
     """Tokens of a compressor's text at the most."""
-    if compressor.kind in UNBOUNDED:
+    if compressor.kind in ANCHORS:
         return document_tokens if compressor.kind == "full-document" else 0.0
-    if compressor.kind == "lm":
+    if compressor.kind in WRITERS:
         return compressor.max_tokens
     return min(
         document_tokens, compressor.tokens or WORDS_OF_A_SENTENCE * TOKENS_PER_WORD * (compressor.sentences or 1)
@@ -111,4 +129,38 @@ def describe_measurement(recipe: InformationRecipe) -> str:
         f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
         f"money: {seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
     )
+    return "\n".join(lines)
+
+
+def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> str:
+    """GFLOP and seconds of each scorer over all grids, every text at its longest; prefixes under one prompt are read once."""
+    columns = prompts = texts = 0.0
+    for grid in grids:
+        for section in grid.data:
+            data = load_data(**section.model_dump(exclude={"truncate"}))
+            draws = len(data) * len(grid.seeds) * grid.samples
+            document = sum(len(p.document.split()) for p in data.problems) / len(data) * TOKENS_PER_WORD
+            written = [c for c in grid.grid if c.kind not in ANCHORS]
+            candidates = 1 + grid.negatives.total
+            prompts += (
+                len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)
+            )
+            columns += draws * candidates * sum(_longest(c, document) for c in written)
+            texts += draws * len(written)
+    lines = [f"scorers: {len(recipe.studied)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
+    total = 0.0
+    for scorer in recipe.studied:
+        architecture = architecture_of(scorer.model.name, scorer.model.revision) if scorer.kind == "lm" else None
+        if architecture is None:
+            lines.append(
+                f"  {scorer.label}: "
+                + ("no model" if scorer.kind != "lm" else "its configuration is not on this machine")
+            )
+            continue
+        if scorer.layers is not None:
+            architecture = replace(architecture, layers=min(scorer.layers, architecture.layers))
+        gflop = architecture.flops(prompts + columns, prompts / max(1.0, texts)) / 1e9
+        total += gflop
+        lines.append(f"  {scorer.label}: {gflop:,.0f} GFLOP, {gflop / recipe.cost.gflops_per_second:,.0f} s")
+    lines.append(f"all scorers: {total:,.0f} GFLOP, {total / recipe.cost.gflops_per_second:,.0f} s")
     return "\n".join(lines)

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from infoagent.evaluation.cells import Cell
-from infoagent.evaluation.compressing import compression_key, flops_fields
+from infoagent.evaluation.compressing import compression_key
+from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key
 from infoagent.evaluation.replies import Question, Replies, predictor_identity
-from infoagent.grading import grade, judge_grade
+from infoagent.grading import Limits, Method, SandboxFailed, code_grade, grade, judge_grade
 from infoagent.lm.answering import PREDICTOR_TEMPLATE, answer_log_probs
 from infoagent.lm.prompts import chat_ids, judge_messages, predictor_messages, text_ids
 from infoagent.recipes import EvaluationRecipe
@@ -22,13 +23,16 @@ from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import Problem
 
 CHOICE_TEMPLATE = "choice-v1"
+TEMPLATES = {"math": "math-v1", "code": "code-v1"}
+"""How a predictor that writes is asked, by the way of grading; else by whether there are choices."""
 
 
 def prediction_key(
     recipe: EvaluationRecipe, cell: Cell, predictor: PredictorSection, index: int, sample: int, seed: int
 ) -> str:
     problem = cell.problems[index]
-    grading = recipe.grading.model_dump(exclude={"judge"}) if predictor.how == "generation" else None
+    execution = set() if recipe.grading.execute else {"execute", "trial_seconds", "trial_memory_mib"}
+    grading = recipe.grading.model_dump(exclude={"judge", *execution}) if predictor.how == "generation" else None
     judge = predictor_identity(recipe.grading.judge) if grading and recipe.grading.judge else None
     return content_key(
         kind="prediction", compression=compression_key(cell, index, sample, seed), answer=problem.answer,
@@ -117,7 +121,8 @@ def _generation(
     drawn = draw if predictor.temperature > 0 else ()
     questions = []
     for text, problem in zip(texts, problems, strict=True):
-        template = predictor.template or (CHOICE_TEMPLATE if problem.choices else PREDICTOR_TEMPLATE)
+        usual = CHOICE_TEMPLATE if problem.choices else PREDICTOR_TEMPLATE
+        template = predictor.template or TEMPLATES.get(recipe.grading.method, usual)
         questions.append(Question(predictor_messages(text, problem.query, template, problem.choices), drawn))
     parts = []
     for problem, answer in zip(problems, replies.ask(predictor, questions), strict=True):
@@ -136,11 +141,19 @@ FLOPS = ("parameters", "gflops_prefill", "gflops_decode", "gflops_paper")
 
 
 def _graded(recipe: EvaluationRecipe, reply: str, problem: Problem) -> Row:
-    method = recipe.grading.method
-    found = grade(
-        reply, str(problem.answer), choices=problem.choices, references=problem.references,
-        method="auto" if method == "judge" else method, relative_tolerance=recipe.grading.relative_tolerance,
-    )  # fmt: skip
+    section = recipe.grading
+    if section.method == "code":
+        assert problem.trial is not None
+        try:
+            found = code_grade(reply, problem.trial, Limits(section.trial_seconds, section.trial_memory_mib))
+        except SandboxFailed as error:  # it says nothing about the reply
+            return {"status": "failed", "cause": "sandbox", "error": str(error)}
+    else:
+        method: Method = "auto" if section.method == "judge" else section.method
+        found = grade(
+            reply, str(problem.answer), choices=problem.choices, references=problem.references, method=method,
+            relative_tolerance=section.relative_tolerance,
+        )  # fmt: skip
     row: Row = {"correct": found.correct, "grade": asdict(found)}
     if found.f1 is not None:
         row["f1"] = found.f1
@@ -168,3 +181,14 @@ def _let_judge(
                 "cause": "judge: unparseable",
                 "error": f"judge replied {answer['text'][:200]!r}",
             }
+
+
+def answer_texts(
+    recipe: EvaluationRecipe, predictor: PredictorSection, texts: Sequence[str], problems: Sequence[Problem],
+    replies: Replies, pool: ModelPool, draw: tuple[int, int],
+) -> list[Row]:  # fmt: skip
+    """What the predictor makes of each text and the question of its problem, as the fields of a record: those of an answer,
+    or status failed with cause and error."""
+    if predictor.how == "likelihood":
+        return [_likelihood(pool, predictor, text, p) for text, p in zip(texts, problems, strict=True)]
+    return _generation(recipe, predictor, texts, problems, replies, draw)

@@ -7,6 +7,7 @@ scorer that is not the sampler the estimate is a lower bound on I(X;Z|Q), tight 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,128 +16,163 @@ import numpy as np
 
 from infoagent.evaluation.cells import Cell, packs
 from infoagent.evaluation.compressing import compression_key
-from infoagent.evaluation.models import Judge, ModelPool
+from infoagent.evaluation.critics import Critic, candidates, load_critic
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.evaluation.summary import summarise
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import context_tokens, load_config, load_tokenizer, resolve
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
-from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.http_scorer import check_served
+from infoagent.lm.models import (
+    adapter_revision,
+    check_adapter,
+    context_tokens,
+    load_config,
+    load_tokenizer,
+    resolve,
+)
+from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
-from infoagent.types import Compression, InputError
+from infoagent.recipes.proxies import ProxySection
+from infoagent.store import text_id
+from infoagent.types import InputError
 
 DIRECTORY = "proxies"
 DTYPES = ("float32", "bfloat16")
 
 
-def parse_scorer(text: str) -> ModelSection:
+def parse_scorer(text: str) -> ProxySection:
     """From `name` or `name:dtype`. Raises InputError."""
     name, sign, dtype = text.rpartition(":")
     if not sign:
-        return ModelSection(name=text)
+        return _plain(ModelSection(name=text))
     if dtype not in DTYPES or not name:
         raise InputError(f"--scorer {text}: must be NAME or NAME:DTYPE with a dtype of {', '.join(DTYPES)}")
-    return ModelSection.model_validate({"name": name, "dtype": dtype})
+    return _plain(ModelSection.model_validate({"name": name, "dtype": dtype}))
 
 
-def check_scorers(scorers: Sequence[ModelSection], cells: Sequence[Cell]) -> None:
-    """Is each scorer there, and does it hold the longest prompt? Raises InputError, before a model is loaded."""
+def _plain(model: ModelSection) -> ProxySection:
+    return ProxySection(label=f"{model.name} ({model.dtype})", model=model)
+
+
+def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> None:
+    """Is each scorer there, are its costs known, has it the layers, and does it hold the longest prompt? Raises
+    InputError, before a model is loaded."""
     mistakes: list[str] = []
     for section in scorers:
+        if section.kind != "lm":
+            continue
         try:
-            reference = resolve(section.name, section.revision)
-            tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
-            for cell in cells:
-                prompt = cell.compressor.prompt.model_dump()
-                fit_to_context(cell.problems, tokenizer, context, cell.compressor.max_tokens, "error", **prompt)
+            _check(section, cells)
         except InputError as error:
             mistakes += [
-                line for line in (f"scorer {section.name}: {p}" for p in error.problems) if line not in mistakes
+                line for line in (f"scorer {section.label}: {p}" for p in error.problems) if line not in mistakes
             ]
     if mistakes:
         raise InputError(mistakes)
+
+
+def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
+    model = section.model
+    reference = resolve(model.name, model.revision)
+    if model.adapter is not None:
+        check_adapter(model.adapter, model.name)
+    tokenizer, config = load_tokenizer(reference), load_config(reference)
+    architecture_of(model.name, model.revision)
+    held = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if section.layers is not None and held is not None and section.layers > held:
+        raise InputError(f"layers = {section.layers}: {model.name} has {held}; name fewer, or leave it out")
+    if section.url is not None:
+        check_served(section.url, reference, model.dtype, tokenizer)
+    for cell in cells:
+        prompt = cell.scored_as
+        fit_to_context(cell.problems, tokenizer, context_tokens(config), cell.compressor.max_tokens, "error", **prompt)
 
 
 def proxy_summaries(
     recipe: EvaluationRecipe,
     cells: Sequence[Cell],
     records: Sequence[Row],
-    scorers: Sequence[ModelSection],
+    scorers: Sequence[ProxySection],
     quiet: bool,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Summaries of the grid's compressions as each scorer sees them, by the scorer's title. What was scored before is
-    kept in output_dir/proxies; a text that cannot be scored is a failed record."""
+    """Summaries of the grid's compressions as each scorer sees them, by the scorer's label."""
+    return {
+        section.label: summarise(proxy_rows(recipe, cells, records, section, quiet), recipe.price)
+        for section in scorers
+    }
+
+
+def proxy_rows(
+    recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row], section: ProxySection, quiet: bool
+) -> list[Row]:
+    """The grid's compressions with the log-probabilities of `section` in place of their own.
+
+    What was scored before is kept in output_dir/proxies, with the seconds, GFLOP and memory that it took; a text that
+    cannot be scored is a failed record.
+    """
     kept = RecordFile(Path(recipe.output_dir) / DIRECTORY)
     written = {r["key"]: r for r in records if r["kind"] == "compression" and r["status"] == "ok" and "log_probs" in r}
-    found: dict[str, list[dict[str, Any]]] = {}
-    for section in scorers:
-        title = f"{section.name} ({section.dtype})"
-        pool = ModelPool(recipe.memory_mib)  # its own, so that one scorer is in memory at a time
-        with Progress(len(written), f"{title} scores", "text", quiet) as bar:
-            rows = [
-                row for pack in packs(cells) for row in _score_pack(recipe, pack, written, section, kept, pool, bar)
-            ]
-        found[title] = summarise(rows, recipe.price)
-    return found
-
-
-def _score_pack(
-    recipe: EvaluationRecipe, pack: Sequence[Cell], written: dict[str, Row], section: ModelSection, kept: RecordFile,
-    pool: ModelPool, bar: Any,
-) -> list[Row]:  # fmt: skip
-    """The compressions of cells with one prompt, with the log-probabilities of `section` in place of their own."""
-    draws = [(seed, sample) for seed in recipe.seeds for sample in range(recipe.samples)]
-    revision = resolve(section.name, section.revision).revision
+    documents = list(dict.fromkeys(d for cell in cells for i in range(len(cell.problems)) for d in candidates(cell, i)))
+    identity = _identity(section, documents)
+    critic: Critic | None = None  # loaded where something is missing, and one at a time
     rows: list[Row] = []
-    for index in range(len(pack[0].problems)):
-        keys = [
-            key
-            for cell in pack
-            for seed, sample in draws
-            if (key := compression_key(cell, index, sample, seed)) in written
-        ]
-        names = {
-            k: content_key(kind="proxy", compression=k, scorer=section.model_dump(), revision=revision) for k in keys
-        }
-        missing = [key for key in keys if not kept.done(names[key])]
-        if missing:
-            scored = _score(pack[0], index, [written[key] for key in missing], pool.judge(section))
-            results = zip(missing, scored, strict=True)
-            kept.append(*({"key": names[k], "kind": "proxy", "compression_key": k, **part} for k, part in results))
-        for key in keys:
-            result = kept.rows[names[key]]
-            own = {
-                name: value for name, value in written[key].items() if name not in ("log_probs", "tokens", "candidates")
-            }
-            rows.append({**own, **{name: value for name, value in result.items() if name not in ("key", "kind")}})
-        bar.update(len(keys))
+    with Progress(len(written), f"{section.label} scores", "text", quiet) as bar:
+        for pack in packs(cells):
+            for index in range(len(pack[0].problems)):
+                draws = [(seed, sample) for seed in recipe.seeds for sample in range(recipe.samples)]
+                keys = [k for c in pack for seed, n in draws if (k := compression_key(c, index, n, seed)) in written]
+                names = {k: content_key(kind="proxy", compression=k, **identity) for k in keys}
+                missing = [k for k in keys if not kept.done(names[k])]
+                if missing:
+                    critic = critic or load_critic(section, recipe.memory_mib, documents)
+                    scored = _score(critic, pack[0], index, [written[k] for k in missing])
+                    results = zip(missing, scored, strict=True)
+                    kept.append(
+                        *({"key": names[k], "kind": "proxy", "compression_key": k, **part} for k, part in results)
+                    )
+                rows += [_merged(written[k], kept.rows[names[k]]) for k in keys]
+                bar.update(len(keys))
     return rows
 
 
-def _score(cell: Cell, index: int, rows: Sequence[Row], judge: Judge) -> list[Row]:
+def _merged(written: Row, result: Row) -> Row:
+    own = {name: value for name, value in written.items() if name not in ("log_probs", "tokens", "candidates")}
+    return {**own, **{name: value for name, value in result.items() if name not in ("key", "kind")}}
+
+
+def _identity(section: ProxySection, documents: Sequence[str]) -> Row:
+    """What decides a score beside the text and its candidates."""
+    if section.kind == "zlib":
+        return {"scorer": "zlib"}
+    if section.kind == "unigram":
+        return {"scorer": "unigram", "collection": text_id("\n".join(documents))}
+    model = section.model
+    changes = {k: v for k in ("layers", "weight_bits") if (v := getattr(section, k)) is not None}
+    if model.adapter is not None:
+        changes["adapter_revision"] = adapter_revision(model.adapter)
+    return {"scorer": model.model_dump(), "revision": resolve(model.name, model.revision).revision, **changes}
+
+
+def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[Row]) -> list[Row]:
     """log p(z | x, q) of each text under the source and its negatives, in nats."""
-    problem, tokenizer = cell.problems[index], judge.tokenizer
-    documents = [problem.document, *(n.document for n in cell.negatives[index])]
-    prompt = cell.compressor.prompt.model_dump()
-    prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in documents]
-    end = end_of_turn_id(tokenizer)
-    texts = [
-        continuation_ids(Compression(r["problem_id"], r["text"], tuple(text_ids(tokenizer, r["text"])), r["finish"], r["sample"], 0.0), end)
-        for r in rows
-    ]  # fmt: skip
-    distinct, strings = list(dict.fromkeys(prefixes)), list(dict.fromkeys(texts))
-    sums: dict[tuple[Any, Any], float] = {}
-    for k, columns in judge.scorer.score_tokens(distinct, strings):
-        for string, column in zip(strings, columns, strict=True):
-            sums[distinct[k], string] = float(column.sum(dtype=np.float64))
     kinds = ["source", *(n.kind for n in cell.negatives[index])]
+    start, before = time.perf_counter(), critic.gflop
+    try:
+        scored = critic.log_probs(cell, index, rows)
+    except (FloatingPointError, OSError) as error:  # OSError: a served scorer is gone
+        if len(rows) == 1:
+            return [{"status": "failed", "cause": "scoring", "error": str(error)}]
+        return [part for row in rows for part in _score(critic, cell, index, [row])]
+    spent = {
+        "scoring_seconds": (time.perf_counter() - start) / len(rows),
+        "gflop": None if critic.gflop is None or before is None else (critic.gflop - before) / len(rows),
+        "weight_mib": critic.weight_mib,
+    }
     found: list[Row] = []
-    for string in texts:
-        log_probs = [sums[prefix, string] for prefix in prefixes]
+    for log_probs in scored:
         if np.isfinite(log_probs).all():
-            found.append({"status": "ok", "candidates": kinds, "log_probs": log_probs})
+            found.append({"status": "ok", "candidates": kinds, "log_probs": log_probs, **spent})
         else:
-            error = "a token has no finite log-probability; try NAME:float32"
-            found.append({"status": "failed", "cause": "scoring", "error": error})
+            why = "a token has no finite log-probability; try dtype float32"
+            found.append({"status": "failed", "cause": "scoring", "error": why})
     return found

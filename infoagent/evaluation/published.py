@@ -105,8 +105,11 @@ FAMILIES = (*QWEN, _pair("Llama-3 8B", "Llama-3 1B"))
 LARGE = ("Qwen2.5 7B", "Llama-3 8B")
 WHOLE = "full document"
 TO_405B = (_pair("Qwen2.5 7B", "Qwen2.5 7B", ("Llama 405B", "Llama 70B")),)
-MULTI_ROUND = "needs rounds in which the predictor rewrites the question; there is no such loop here yet"
-DEEP_RESEARCH = "needs a deep-research loop of search, reading and writing; there is none here yet"
+MULTI_ROUND = "rounds in which the predictor rewrites the question: eval/rounds.py, with configs/eval/rounds.yaml"
+DEEP_RESEARCH = (
+    "a loop of search, reading and writing: eval/deep_research.py, with configs/eval/deep_research.yaml and, for the "
+    "paper's models and questions, deep_research_full.yaml"
+)
 
 PUBLISHED = (
     Published(

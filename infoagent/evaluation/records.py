@@ -23,6 +23,8 @@ from infoagent.store import read_jsonl
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
+PAID = ("reply", "search", "source")
+"""Kinds of records that others want money for."""
 Row = dict[str, Any]
 
 
@@ -83,12 +85,17 @@ class RecordFile:
         held = self.rows.get(row["key"])
         if held is None or held["status"] != "ok" or row["status"] == "ok":  # a failure never hides a result
             self.rows[row["key"]] = row
-        if row.get("kind") == "reply":
+        if row.get("kind") in PAID:
             self.paid_usd += row.get("usd", 0.0)
 
     def done(self, key: str) -> bool:
         """Whether the record is there and did not fail: failures are tried again."""
         return key in self.rows and self.rows[key]["status"] == "ok"
+
+    def settled(self, key: str) -> bool:
+        """Whether nothing is left to do: it is done, or its failure is final. A draw that is no z stays one: to draw
+        again until it is would choose among draws."""
+        return key in self.rows and (self.rows[key]["status"] == "ok" or self.rows[key].get("final", False))
 
     def append(self, *rows: Row) -> None:
         """Add rows, all of them in one write."""

@@ -47,7 +47,7 @@ def evaluate(
             work = len(pack) * len(pack[0].problems) * len(draws) // shard.number
             with Progress(work, f"{title} on {pack[0].data.name}: compress and score", "text", quiet) as bar:
                 for seed, sample in draws:
-                    compress_pack(recipe, pack, sample, seed, records, pool, shard, bar)
+                    compress_pack(recipe, pack, sample, seed, records, pool, replies, shard, bar)
         for predictor in recipe.predictors:
             work = sum(len(cell.problems) for cell in cells) * len(draws) // shard.number
             with Progress(work, f"{predictor.title} answers", "text", quiet) as bar:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
 from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.records import RecordFile, Row, Shard, only_writer
-from infoagent.evaluation.replies import check_endpoints
+from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.lm.cells import Processes, current_processes
@@ -33,6 +34,7 @@ from infoagent.store import (
     text_id,
     write_json,
 )
+from infoagent.types import ANCHORS, RunFailed
 
 ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
 Summary = dict[str, Any]
@@ -71,6 +73,7 @@ def run_evaluation(
     """
     check_output_dir(recipe.output_dir, "evaluate")
     check_endpoints(recipe)
+    check_sandbox(recipe)
     times = PhaseTimes()
     with only_writer(recipe.output_dir, shard):
         records = evaluate(recipe, cells, quiet, shard, times)
@@ -86,6 +89,18 @@ def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[li
     """Summarise what the processes of one launch left; they have all ended their share."""
     records = collect(recipe, cells, RecordFile(recipe.output_dir))
     return records, _write_results(recipe, cells, records)
+
+
+def check_compressions(summaries: Sequence[Summary]) -> None:
+    """Raises RunFailed where something was to be compressed and not one compression could be measured; records and tables
+    are kept all the same."""
+    asked = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
+    if asked and all(s["failed"] == s["n_compressions"] for s in asked):
+        causes = Counter[str]()
+        for summary in asked:
+            causes.update(summary["failed_causes"])
+        told = ", ".join(f"{cause}: {count}" for cause, count in causes.items())
+        raise RunFailed(f"no compression could be measured ({told}); records.jsonl tells of each")
 
 
 def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row]) -> list[Summary]:

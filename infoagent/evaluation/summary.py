@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from infoagent.audit import MEASURES, distinct_n
 from infoagent.evaluation.costing import compressor_cost, predictor_cost
@@ -40,7 +41,8 @@ def estimate(records: Sequence[Record], kinds: Sequence[str]) -> MIEstimate | No
     if len(rows[0]) < 2:
         return None
     source = np.zeros(len(rows), dtype=np.intp)  # every compression has its own candidates, its source first
-    return estimate_mi(np.array(rows), source, document=[r["document_id"] for r in records])
+    drawn = all(r.get("sampler", True) for r in records)
+    return estimate_mi(np.array(rows), source, document=[r["document_id"] for r in records], sampler=drawn)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,23 @@ def compression_quantities(price: float) -> dict[str, Quantity]:
     }
 
 
+def of_all_quantities(records: Sequence[Record]) -> dict[str, Quantity]:
+    """MI of all draws, for negatives that `records` have: a draw without a z is a symbol that the critic finds equally likely
+    under every candidate, so its InfoNCE term is 0.
+
+    With this symbol the mean stays a lower bound. Over the draws with a z alone it is none: the sources of these are the
+    documents for which one came about, the negatives are not.
+    """
+    good = [r for r in records if r["status"] == "ok"]
+    return {
+        name: Quantity(lambda r, kinds=kinds: mi_term_nats(r, kinds) if r["status"] == "ok" else 0.0, "status")  # type: ignore[misc]
+        for name, kinds in (
+            ("mi/of_all_nats", EASY + HARD), ("mi/easy_of_all_nats", EASY), ("mi/hard_of_all_nats", HARD),
+        )
+        if good and all("log_probs" in r and len(columns(r, kinds)) > 1 for r in good)
+    }  # fmt: skip
+
+
 PREDICTION_QUANTITIES = {
     "distortion/error": Quantity(lambda r: float(not r["correct"]), "correct"),
     "distortion/f1_missing": Quantity(lambda r: 1 - float(r["f1"]), "f1"),
@@ -121,6 +140,7 @@ def _summary(
     data: str, label: str, rows: Sequence[Record], predictions: Mapping[str, Sequence[Record]], price: float
 ) -> dict[str, Any]:
     good = [r for r in rows if r["status"] == "ok"]
+    drawn = [r for r in rows if r["status"] == "ok" or r.get("final")]  # a server that failed drew nothing
     result: dict[str, Any] = {
         "data": rows[0]["data"],
         "compressor": rows[0]["compressor"],
@@ -134,8 +154,13 @@ def _summary(
         "values": {},
         "estimates": {},
         "predictors": {},
-        "cost": compressor_cost(good),
+        "cost": compressor_cost(drawn),
     }
+    if any("reply" in r for r in drawn):  # a form or a thought: not every draw holds a z
+        lost = [r["status"] != "ok" for r in drawn]
+        result["without_z"] = {**_share(lost, [r["document_id"] for r in drawn]), "causes": result["failed_causes"]}
+        for name, quantity in of_all_quantities(drawn).items():
+            result["values"][name] = vars(finding(drawn, quantity))
     scored = [r for r in good if "log_probs" in r]
     asked = rows[0]["compressor"].get("prompt", {}).get("budget_tokens")
     if asked is not None and scored:
@@ -159,7 +184,24 @@ def _summary(
                 result["estimates"][name] = details
     for predictor, answers in predictions.items():
         result["predictors"][predictor] = _predictor_summary(answers, good)
+        if "without_z" in result:
+            right = {
+                r["compression_key"]: bool(r["correct"]) for r in answers if r["status"] == "ok" and "correct" in r
+            }
+            asked = [r for r in drawn if r["answer"] is not None]
+            if right and asked:
+                of_all = _share([right.get(r["key"], False) for r in asked], [r["document_id"] for r in asked])
+                result["predictors"][predictor]["right_of_all"] = of_all
     return result
+
+
+def _share(events: Sequence[bool], documents: Sequence[str]) -> dict[str, float]:
+    """How often something happened, with a 95 % interval: Clopper and Pearson's where each document stands once, else over
+    document means."""
+    if len(set(documents)) < len(documents):
+        return vars(mean_interval([float(e) for e in events], documents))
+    found = binomtest(sum(events), len(events)).proportion_ci()
+    return {"value": sum(events) / len(events), "low": float(found.low), "high": float(found.high), "n": len(events)}
 
 
 def _predictor_summary(answers: Sequence[Record], compressions: Sequence[Record]) -> dict[str, Any]:

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from infoagent.grading.choices import LETTERS, choose, option_index
+from infoagent.grading.mathematics import final_answer, same_mathematics
 from infoagent.grading.quantities import Quantity, find_quantities, parse_quantity, same_quantity
 from infoagent.grading.replies import Unreadable, after_cue, gives_up, said
 
-Method = Literal["auto", "choice", "exact", "numeric"]
+Method = Literal["auto", "choice", "exact", "numeric", "math"]
 
 
 @dataclass(frozen=True)
 class Grade:
     """The verdict on one reply.
 
-    `method` is what decided ("choice", "exact", "numeric", "judge"), `score` 1.0 or 0.0 (`correct` for means), `parsed`
+    `method` is what decided ("choice", "exact", "numeric", "math", "code", "judge"), `score` 1.0 or 0.0 (`correct` for means), `parsed`
     the answer that was read from the reply (None where none was), `unparseable` that there was none or more than one,
     `f1` the token F1 (exact only), `detail` one phrase on why.
     """
@@ -56,6 +57,7 @@ def grade(
       best token F1 over answer and references. Both as in SQuAD (Rajpurkar et al. 2016).
     - "numeric": the reply is a quantity, or holds just one in the answer's unit, within `relative_tolerance` of the
       answer (`infoagent.grading.quantities.same_quantity`: units, percentages, whole numbers).
+    - "math": the final answer of the reply is the same number or expression (`infoagent.grading.mathematics`).
     - "auto": choice where there are choices, numeric where the whole answer is a number with at most a unit, else exact.
 
     Replies may be JSON with a field "answer", may reason first and end with "Answer: …". Saying that there is no answer
@@ -70,6 +72,8 @@ def grade(
         raise ValueError(f"relative_tolerance = {relative_tolerance}; must be at least 0")
     if method == "choice" or (method == "auto" and choices):
         return _by_choice(reply, answer, choices)
+    if method == "math":
+        return _by_mathematics(reply, [answer, *(r for r in references if r.strip())])
     quantity = parse_quantity(answer) if method in ("auto", "numeric") else None
     if method == "numeric" and quantity is None:
         raise ValueError(f"answer {answer!r} is no number with at most a unit; use method exact")
@@ -99,6 +103,15 @@ def _by_text(reply: str, golds: Sequence[str]) -> Grade:
     correct = _is_one_of(parsed, golds)
     f1 = 1.0 if correct else max(token_f1(parsed, gold) for gold in golds)
     return Grade("exact", correct, float(correct), parsed, False, f1)
+
+
+def _by_mathematics(reply: str, golds: Sequence[str]) -> Grade:
+    try:
+        found = final_answer(reply)
+        correct = any(same_mathematics(gold, found) for gold in golds)
+    except Unreadable as error:
+        return _unparseable("math", error)
+    return Grade("math", correct, float(correct), found, False)
 
 
 def _by_number(reply: str, golds: Sequence[str], quantity: Quantity, relative_tolerance: float) -> Grade:

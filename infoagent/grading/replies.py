@@ -29,6 +29,22 @@ _NO_ANSWER = re.compile(
     re.IGNORECASE,
 )
 
+# what is not included in the price is a fact; what is not included in the text is none
+_ELSEWHERE = (
+    r"(?! (?:in|at|to|for|on|with|under)\b(?! (?:(?:the|this|that|these|those|any) )?(?:\w+ )?"
+    r"(?:notes?|text|summary|context|document|passage|report|compression|information)\b))"
+)
+_DENIAL = re.compile(
+    r"\b(?:(?:is|are|was|were|has|have|been|be)(?: not|n't) (?:been )?(?:stated|mentioned|given|provided|specified|known"
+    rf"|(?:available|found|contained|included){_ELSEWHERE}"
+    r"|disclosed|described|recorded|listed|indicated|reported|in the \w+)"
+    r"|(?:do|does|did)(?: not|n't) (?:say|state|mention|give|provide|specify|contain|include|tell|indicate|list|answer|report)"
+    rf"|not (?:stated|mentioned|given|provided|specified|known|recorded|listed|indicated|(?:available|found){_ELSEWHERE})"
+    r"|no (?:information|mention|answer|data|record|details?|indication)\b|can ?not be (?:determined|answered|known|inferred|found)"
+    r"|unknown|unanswerable|unspecified|n/a)\b",
+    re.IGNORECASE,
+)
+
 
 class Unreadable(Exception):
     """The reply gives no answer, or more than one; the message says which."""
@@ -72,6 +88,11 @@ def gives_up(text: str) -> bool:
     """Whether `text` begins by saying that there is no answer."""
     plain = " ".join(text.replace("’", "'").strip(" .!\"'*_()[]").split())
     return _NO_ANSWER.match(plain) is not None
+
+
+def denies(text: str) -> bool:
+    """Whether `text` says anywhere that something is not stated, known or to be found, in English."""
+    return _DENIAL.search(" ".join(text.replace("’", "'").split())) is not None
 
 
 def _objects(text: str) -> list[dict[str, Any]]:

@@ -102,6 +102,19 @@ def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None,
     return Finding(center, center - half, center + half, len(means_D))
 
 
+def wilson_interval(count: int, number: int, level: float = 0.95) -> Finding:
+    """A share count / number with Wilson's interval, which stays within 0 and 1 and never has width 0.
+
+    Source: Wilson 1927. Raises ValueError for a share of nothing.
+    """
+    if number < 1:
+        raise ValueError("a share of nothing is unknown")
+    from scipy.stats import binomtest
+
+    found = binomtest(count, number).proportion_ci(level, method="wilson")
+    return Finding(count / number, float(found.low), float(found.high), number)
+
+
 def paired_difference(
     first: ArrayLike, second: ArrayLike, clusters: Sequence[Hashable] | None = None, level: float = 0.95
 ) -> Finding:

@@ -24,6 +24,8 @@ def fit_to_context(
     budget_tokens: int | None = None,
     setting: str = "data.truncate",
     sentences: int | None = None,
+    form: str | None = None,
+    thinking: bool | None = None,
 ) -> list[Problem]:
     """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
 
@@ -35,7 +37,8 @@ def fit_to_context(
     fitted = []
     # any document may stand as a negative under any question: room is left for the longest question
     longest_query = max((p.query for p in problems), key=lambda query: len(text_ids(tokenizer, query)), default="")
-    prompt = compressor_ids(tokenizer, "", longest_query, template, budget_words, budget_tokens, sentences)
+    asked = (template, budget_words, budget_tokens, sentences, form, thinking)
+    prompt = compressor_ids(tokenizer, "", longest_query, *asked)
     empty = len(prompt) + reply_tokens
     for problem in problems:
         texts = [problem.document, *(n.document for n in problem.negatives)]

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -37,14 +36,14 @@ USELESS_RETRIES = 2
 """Of replies that are paid for and hold no text, however many retries are allowed for the rest."""
 CONNECT_SECONDS = 10.0
 POLL_SECONDS = 0.02
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
 class Reply:
     """A text. `usage` and `usd` hold all that was paid for it, with earlier replies that were of no use; `seconds`
     count from the first request to the reply, with the waits between retries. `model` is who answered, as the server
-    names it, else who was asked; `finish` the server's finish_reason, or "unknown"."""
+    names it, else who was asked; `finish` the server's finish_reason, or "unknown". `thinking` is a thought that the
+    server gave apart from the text, and `thinking_tokens` its count, which `usage` holds too; None where it said none."""
 
     text: str
     usage: Usage
@@ -52,12 +51,14 @@ class Reply:
     usd: float
     finish: str
     model: str
+    thinking: str | None = None
+    thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, spending limit,
-    cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
+    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, unfinished
+    thinking, spending limit, cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
 
     cause: str
     error: str
@@ -208,7 +209,8 @@ class Endpoint:
                 return bill.failure("spending limit", self._limit_reached(upper_usd))
             outcome = await self._request(client, body, key, upper, upper_usd, bill)
             if isinstance(outcome, Answer):
-                return Reply(outcome.text, bill.usage, bill.seconds, bill.usd, outcome.finish, outcome.model)
+                said = outcome.finish, outcome.model, outcome.thinking, outcome.thinking_tokens
+                return Reply(outcome.text, bill.usage, bill.seconds, bill.usd, *said)
             useless += outcome.cause in ("not JSON", "no choices", "empty completion")
             if not outcome.again or bill.usage.retries >= self.settings.retries or useless > USELESS_RETRIES:
                 return bill.failure(outcome.cause, outcome.error)
@@ -247,8 +249,9 @@ class Endpoint:
             async with asyncio.timeout(self.settings.timeout_seconds):
                 response = await client.post(f"{self.settings.url}/chat/completions", content=json.dumps(body).encode())
             paid, outcome = read_response(
-                response.status_code, response.headers, response.text, upper, key, self.settings.model
-            )
+                response.status_code, response.headers, response.text, upper, key, self.settings.model,
+                tools="tools" in body,
+            )  # fmt: skip
             return outcome
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
             paid = NOTHING  # it never reached the server
@@ -271,14 +274,13 @@ class Endpoint:
         settings = self.settings
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         connect = min(CONNECT_SECONDS, 0.9 * settings.timeout_seconds)  # sooner than the deadline, to be told from it
-        parts = urlsplit(settings.url)
         return httpx.AsyncClient(
             headers=headers,
-            verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
+            verify=settings.is_encrypted,  # reading the certificates takes longer than many a request without them
             timeout=httpx.Timeout(settings.timeout_seconds, connect=connect),
             limits=httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
             transport=self.transport,
-            trust_env=parts.hostname not in LOOPBACK,
+            trust_env=not settings.is_local,
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS
+from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.spending import NOTHING, Usage
 
 BYTES_PER_TOKEN = 3
@@ -27,11 +28,14 @@ SHOWN = 300
 
 @dataclass(frozen=True)
 class Answer:
-    """A text, with what the server says about it."""
+    """A text, with what the server says about it. `thinking` is the thought that the server gave apart from it, and
+    `thinking_tokens` its own count of that; None: it said nothing of the kind."""
 
     text: str
     finish: str
     model: str
+    thinking: str | None = None
+    thinking_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,16 @@ def said(error: Exception) -> str:
 
 
 def read_response(
-    status: int, headers: Mapping[str, str], text: str, upper: Usage, key: str | None, asked_model: str
+    status: int,
+    headers: Mapping[str, str],
+    text: str,
+    upper: Usage,
+    key: str | None,
+    asked_model: str,
+    *,
+    tools: bool = False,
 ) -> tuple[Usage, Answer | Refusal]:
-    """(what is to be paid, the answer or why there is none).
+    """(what is to be paid, the answer or why there is none). `tools`: the request named functions to call.
 
     An error is free, but for a gateway's timeout. A reply is paid for, useful or not: by the server's count where it
     can be read, else by an estimate, which is the worst case (`upper`) where the text cannot be read either.
@@ -88,20 +99,19 @@ def read_response(
         return upper, Refusal("not JSON", f"the reply is no JSON: {one_line(text, key) or 'an empty body'}", again=True)
     choice = _first_choice(data)
     if choice is None:
-        paid = _counted(data) or upper
+        paid = counted(data) or upper
         return paid, Refusal("no choices", f"the reply holds no choices: {one_line(text, key)}", again=True)
     message = choice["message"]
-    written, finish = _text_of(message), str(choice.get("finish_reason") or "unknown")
-    paid = _counted(data) or _estimate(written, upper)
+    written, finish = _text_of(message, tools), str(choice.get("finish_reason") or "unknown")
+    paid = counted(data) or _estimate(written, upper)
     if written.strip():
-        return paid, Answer(written, finish, str(data.get("model") or asked_model))
+        model = str(data.get("model") or asked_model)
+        return paid, Answer(written, finish, model, _thought_of(message), _thinking_tokens(data))
     error = f"the model wrote nothing (finish_reason {one_line(finish, key)})"
     if message.get("refusal"):
         error += f": {one_line(str(message['refusal']), key)}"
     if finish == "length":  # it would think as long again, and want money again
-        return paid, Refusal(
-            "empty completion", f"{error}: all of max_tokens went into thinking; raise it", again=False
-        )
+        return paid, Refusal(UNFINISHED, f"{error}: all of max_tokens went into thinking; raise it", again=False)
     return paid, Refusal("empty completion", error, again=True)
 
 
@@ -118,15 +128,36 @@ def _first_choice(data: Any) -> dict[str, Any] | None:
     return choices[0] if isinstance(choices[0].get("message"), dict) else None
 
 
-def _text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message; some servers give it in parts, with parts of thinking between them."""
+def _text_of(message: Mapping[str, Any], tools: bool) -> str:
+    """The text of a message, or the arguments of the function that it calls where it has no text or `tools` were named:
+    some models talk beside a call. Some servers give the text in parts, with parts of thinking between them."""
     content = message.get("content")
     parts: Sequence[Any] = content if isinstance(content, list) else [{"text": content}]
     text = "".join(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str))
+    if (tools or not text.strip()) and isinstance(calls := message.get("tool_calls"), list):
+        functions = [call.get("function") for call in calls if isinstance(call, dict)]
+        arguments = [str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments")]
+        text = "\n".join(arguments) or text
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
     return text.encode(errors="replace").decode()  # half a surrogate pair is valid JSON, and no file takes it
 
 
-def _counted(data: Any) -> Usage | None:
+def _thought_of(message: Mapping[str, Any]) -> str | None:
+    """The thought, where the server parses it out of the text: servers differ in what they call it."""
+    found = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    return next((_storable(text) for text in found if isinstance(text, str) and text), None)
+
+
+def _thinking_tokens(data: Any) -> int | None:
+    usage = data.get("usage") if isinstance(data, dict) else None
+    details = usage.get("completion_tokens_details") if isinstance(usage, dict) else None
+    return _count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+
+
+def counted(data: Any) -> Usage | None:
     """The server's own count; None where it gives none that can be read."""
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):

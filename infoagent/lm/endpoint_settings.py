@@ -13,6 +13,7 @@ Chat = list[dict[str, str]]
 
 LENGTH_LIMITS = ("max_tokens", "max_completion_tokens")
 RESERVED = ("model", "messages", "stream", "n")
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class EndpointSettings:
     def url(self) -> str:
         return self.base_url.rstrip("/")
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the server is on this machine, where no proxy is asked."""
+        return urlsplit(self.base_url).hostname in LOOPBACK
+
+    @property
+    def is_encrypted(self) -> bool:
+        return urlsplit(self.base_url).scheme == "https"
+
     def body(self, chat: Chat, seed: int | None) -> dict[str, Any]:
         """The request's body; `seed` None takes the settings'."""
         body: dict[str, Any] = {
@@ -74,16 +84,20 @@ class EndpointSettings:
 
 
 def read_key(settings: EndpointSettings) -> str | None:
-    """The key, None for a server without. Raises InputError where there is none, or none that a header can hold; never
-    shows it."""
-    name = settings.api_key_env
+    """The key of an endpoint, None for a server without. Raises InputError as `key_from` does."""
+    return key_from(settings.api_key_env, settings.url)
+
+
+def key_from(name: str | None, url: str) -> str | None:
+    """The key of `url` from the environment variable `name`, None for a server without. Raises InputError where there is
+    none, or none that a header can hold; never shows it."""
     if name is None:
         return None
     key = os.environ.get(name, "").strip()
     if not key:
         raise InputError(
-            f"{name}: is not set; the key of {settings.url} is read from this environment variable: export it, or set "
-            "api_key_env to null for a server without keys"
+            f"{name}: is not set; the key of {url} is read from this environment variable: export it, or set "
+            "the setting that names it to null for a server without keys"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(f"{name}: holds blanks or signs that no key has; export the key alone")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from infoagent.lm.constrained import SchemaLogits, constrained_tokenizer
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prefix import route_of
 from infoagent.lm.prompts import end_of_turn_id
@@ -22,16 +23,26 @@ def generate(
     temperature: float,
     seed: int,
     sample: int = 0,
+    schema: Mapping[str, Any] | None = None,
 ) -> list[Compression]:
     """One compression for each prompt (token ids), as one batch padded on the left.
 
     `temperature` 0 is greedy decoding; at 1 nothing is truncated (no top-k, no top-p), so that the sampler's
-    distribution is the model's own. The draw depends on `seed` and on the batch.
+    distribution is the model's own. The draw depends on `seed` and on the batch. `schema`: only JSON that can still fit
+    it is drawn.
     """
     batch = _padded(lm, prompts)
+    sampling = _sampling(lm, max_tokens, temperature, seed)
+    if schema is not None:
+        from transformers import LogitsProcessorList
+
+        stop = sorted(stop_ids(lm.tokenizer))
+        if lm.grammar_tokenizer is None:
+            lm.grammar_tokenizer = constrained_tokenizer(lm.tokenizer, lm.model.config.vocab_size, stop)
+        sampling["logits_processor"] = LogitsProcessorList([SchemaLogits(lm.grammar_tokenizer, schema, stop)])
     start = time.perf_counter()
     with torch.inference_mode():
-        output = lm.model.generate(**batch, **_sampling(lm, max_tokens, temperature, seed))
+        output = lm.model.generate(**batch, **sampling)
     seconds = (time.perf_counter() - start) / len(prompts)
     width = batch["input_ids"].shape[1]
     return [

@@ -42,6 +42,10 @@ class LoadedModel:
     tokenizer: Any
     dtype: str
     adapter: str | None = None
+    grammar_tokenizer: Any = None
+    """What constrained decoding knows of the tokenizer, once it was needed."""
+    context_limit: int | None = None
+    """Treat the model as if it held no more than so many tokens."""
 
     @property
     def label(self) -> str:
@@ -49,7 +53,8 @@ class LoadedModel:
 
     @property
     def context_tokens(self) -> int:
-        return context_tokens(self.model.config)
+        own = context_tokens(self.model.config)
+        return own if self.context_limit is None else min(own, self.context_limit)
 
 
 def context_tokens(config: Any) -> int:

@@ -133,7 +133,7 @@ class PackedPrefix:
         if prefix == self.ids:
             return self.last, 0
         # at least the last token runs, because its state scores the first token of every continuation
-        shared = min(_shared_length(self.ids, prefix), len(prefix) - 1)
+        shared = min(shared_length(self.ids, prefix), len(prefix) - 1)
         if shared < len(self.ids):
             self.cache.crop(-(len(self.ids) - shared))
         self.last = _prefill(self.head, self.cache, prefix, shared, plan.chunk_tokens)
@@ -228,7 +228,7 @@ def _prefill(head: Head, cache: Any, prefix: list[int], start: int, chunk: int) 
     return states
 
 
-def _shared_length(first: Sequence[int], second: Sequence[int]) -> int:
+def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
     for position, (a, b) in enumerate(zip(first, second, strict=False)):
         if a != b:
             return position

@@ -34,8 +34,25 @@ COMPRESSOR_TEMPLATES = {
         "this user comes back: who the user is and what they like, what they asked for and why, the names, numbers and "
         "dates in it, what was settled and what is still open."
     ),
+    "think-v1": (
+        "{document}\n\n"
+        "First think between <think> and </think> about which part of the text above is needed to answer: {query}\n"
+        "Then, behind </think>, summarise that part in one short sentence{budget}."
+    ),
+    "form-v1": (
+        "{document}\n\nTake from the text above what is needed to answer the question below{budget}.\n"
+        "Question: {query}\n{form}"
+    ),
+    "agnostic-form-v1": ("{document}\n\nTake from the text above its facts{budget}: numbers, names, dates.\n{form}"),
+    "compact-v1": (
+        "{document}\n\n"
+        "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary{budget} "
+        "that takes its place: every fact of the earlier summary and every new one, each with its name, number or date."
+    ),
     "plain-v1": "{document} {query}",  # for models trained from scratch, which know no instruction
 }
+WITHOUT_THOUGHT = {"think-v1": "query-v1"}
+"""Templates that ask for a thought in words, and what they ask for without."""
 PREDICTOR_TEMPLATES = {
     "answer-v1": "Notes: {compression}\n\nQuestion: {query}\n\nAnswer from the notes with a short phrase and nothing else.",
     "json-v1": (
@@ -51,6 +68,11 @@ PREDICTOR_TEMPLATES = {
         "Notes: {compression}\n\nTask: {query}\n\n"
         "Do the task. What it is about stands in the notes alone. Reply with the finished text and nothing else."
     ),
+    "math-v1": (
+        "Notes: {compression}\n\nProblem: {query}\n\n"
+        "Solve the problem with the numbers of the notes. End with the final answer as \\boxed{}."
+    ),
+    "code-v1": "Notes: {compression}\n\nTask: {query}\n\nReply with the Python code of the function and nothing else.",
 }
 JUDGE_TEMPLATES = {
     "judge-v1": (
@@ -90,12 +112,17 @@ def compressor_messages(
     budget_words: int | None = None,
     budget_tokens: int | None = None,
     sentences: int | None = None,
+    form: str | None = None,
 ) -> list[dict[str, str]]:
     """The chat that asks for a compression, of a length in words or in tokens where one is given.
 
-    `sentences` is the exact number of them; a template that names it needs it, and no other takes it (InputError).
+    `sentences` is the exact number of them, `form` what is said of a structured form; a template that names one of them
+    needs it, and no other takes it (InputError).
     """
     text = COMPRESSOR_TEMPLATES[template]
+    if ("{form}" in text) != (form is not None):
+        hint = "names a form; give one" if form is None else "has no place for a form; take form-v1"
+        raise InputError(f"prompt.template = {template!r}: {hint}")
     if ("{sentences}" in text) != (sentences is not None):
         hint = "names a number of sentences; give one" if sentences is None else "names no number of sentences; drop it"
         raise InputError(f"prompt.sentences = {sentences}: template {template!r} {hint}")
@@ -107,7 +134,9 @@ def compressor_messages(
     if budget_tokens:
         budget = f" of at most {budget_tokens} tokens"
     count = f"{sentences} sentence" + ("" if sentences == 1 else "s")
-    filled = fill(text, {"budget": budget, "sentences": count, "query": query, "document": document})
+    filled = fill(
+        text, {"budget": budget, "sentences": count, "query": query, "document": document, "form": form or ""}
+    )
     return [{"role": "user", "content": filled}]
 
 
@@ -138,14 +167,58 @@ def judge_messages(query: str, reference: str, reply: str, template: str = "judg
     return [{"role": "user", "content": fill(JUDGE_TEMPLATES[template], values)}]
 
 
-def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
-    """Token ids of a chat up to and including the assistant's header."""
+def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], thinking: bool | None = None) -> list[int]:
+    """Token ids of a chat up to and including the assistant's header.
+
+    `thinking` turns the thinking mode of the chat template on or off; None leaves it alone. Off is what the template
+    has for it, else an empty thought; a template without such a mode gives the same ids in all three cases.
+    """
     if not tokenizer.chat_template:
         raise InputError(
             f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; use an instruction-tuned model"
         )
-    encoded = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=True, return_dict=True)
-    return [int(i) for i in encoded["input_ids"]]
+    switch = None if thinking is None else thinking_switch(tokenizer)
+    said = {} if switch is None else {switch: thinking}
+    encoded = tokenizer.apply_chat_template(
+        list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, **said
+    )
+    ids = [int(i) for i in encoded["input_ids"]]
+    if thinking is False and switch is None and (marks := template_marks(tokenizer)) is not None:
+        opened = "" if opens_thought(tokenizer, ids, marks) else marks[0]
+        ids += text_ids(tokenizer, f"{opened}\n{marks[1]}\n\n")
+    return ids
+
+
+MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"))
+"""What opens and closes a thought; the first is taken for models that are asked in words."""
+UNFINISHED = "unfinished thinking"
+"""The cause of a failure: a thought without an end, so that there is no reply."""
+SWITCHES = ("enable_thinking", "thinking")
+"""Variables of chat templates that turn thinking on and off."""
+
+
+def template_marks(tokenizer: Any) -> tuple[str, str] | None:
+    """What opens and closes a thought of this model, read off its chat template; None for one without a thinking mode."""
+    template = tokenizer.chat_template or ""
+    return next((marks for marks in MARKS if marks[1] in template), None)
+
+
+def thinking_switch(tokenizer: Any) -> str | None:
+    """The variable of the chat template that turns thinking on and off; None where it has none."""
+    template = tokenizer.chat_template or ""
+    expressions = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
+    names = re.sub(r"'[^']*'|\"[^\"]*\"", "", expressions)
+    return next((name for name in SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", names)), None)
+
+
+def can_think(tokenizer: Any) -> bool:
+    """Whether `thinking` decides anything in `chat_ids`."""
+    return thinking_switch(tokenizer) is not None or template_marks(tokenizer) is not None
+
+
+def opens_thought(tokenizer: Any, prompt: Sequence[int], marks: tuple[str, str]) -> bool:
+    """Whether a prompt ends in an open thought, so that the reply begins inside it."""
+    return str(tokenizer.decode(list(prompt[-8:]))).rstrip().endswith(marks[0])
 
 
 def compressor_ids(
@@ -156,10 +229,20 @@ def compressor_ids(
     budget_words: int | None = None,
     budget_tokens: int | None = None,
     sentences: int | None = None,
+    form: str | None = None,
+    thinking: bool | None = None,
 ) -> list[int]:
-    """The prompt of the compressor, and with another document in its place the prefix of the scorer."""
-    messages = compressor_messages(document, query, template, budget_words, budget_tokens, sentences)
-    return chat_ids(tokenizer, messages)
+    """The prompt of the compressor, and with another document in its place the prefix of the scorer.
+
+    `thinking` as in `chat_ids`; a model without a thinking mode that is asked for a thought in words finds it opened.
+    """
+    messages = compressor_messages(document, query, template, budget_words, budget_tokens, sentences, form)
+    ids = chat_ids(tokenizer, messages, thinking)
+    if thinking and template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
+        ids += text_ids(
+            tokenizer, f"{MARKS[0][0]}\n"
+        )  # without a thinking mode few models open a thought by themselves
+    return ids
 
 
 def text_ids(tokenizer: Any, text: str) -> list[int]:

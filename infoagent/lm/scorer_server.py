@@ -12,28 +12,21 @@ the timing of another. `infoagent.lm.scorer_protocol` says what goes over the wi
 from __future__ import annotations
 
 import contextlib
-import hmac
-import json
 import logging
-import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs
+from infoagent.lm.json_server import FAREWELL_SECONDS, JsonHandler, JsonServer
 from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, Ids, ScoreRequest, read_request
 
 logger = logging.getLogger(__name__)
 
 WAITING_LIMIT = 256
-SOCKET_SECONDS = 60.0
-"""How long a connection may stand idle, and a body may stall."""
-FAREWELL_SECONDS = 5.0
-"""At the end: how long replies that are ready may take to leave."""
 
 
 class Busy(RuntimeError):
@@ -124,117 +117,69 @@ class ScoringQueue:
         return answers
 
 
-class ScorerServer(ThreadingHTTPServer):
+class ScorerServer(JsonServer):
     """Holds its port from the start and answers once `open` gave it a scorer. Raises OSError where the port is taken."""
 
-    request_queue_size = 128
-
     def __init__(self, host: str, port: int, token: str | None = None) -> None:
-        super().__init__((host, port), _Handler, bind_and_activate=False)
-        self.token = token
-        self.server_bind()
-
-    def server_bind(self) -> None:
-        socketserver.TCPServer.server_bind(self)  # HTTPServer's own asks the name service about the host
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.server_name}:{self.server_port}"
+        super().__init__(host, port, _Handler, token)
 
     def open(self, scorer: ColumnScorer, about: dict[str, Any], vocabulary_size: int, context_tokens: int) -> None:
         """Answer from now on, in threads. `about` is what /health says."""
         self.queue = ScoringQueue(scorer)
         self.about = about
         self.vocabulary_size, self.context_tokens = vocabulary_size, context_tokens
-        self.server_activate()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
+        self.start()
+
+    def worked(self) -> int:
+        """Tokens that went through the model so far."""
+        return self.queue.scorer.prefix_tokens + self.queue.scorer.continuation_tokens
 
     def close(self) -> None:
         """No new connection; what is under way is finished, what waits is refused."""
-        self.shutdown()
-        self.server_close()
+        self.stop()
         self.queue.close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: ScorerServer
-    protocol_version = "HTTP/1.1"
-    server_version = "infoagent"
-    timeout = SOCKET_SECONDS
-    disable_nagle_algorithm = True  # the kernel would hold the body back until the client confirms the header
 
     def do_GET(self) -> None:
-        if not self._allowed():
+        if not self.allowed():
             return
         if self.path != "/health":
-            return self._refuse(404, f"{self.path}: unknown; there are GET /health and POST /score")
-        self._reply(200, self.server.about)
+            return self.refuse(404, f"{self.path}: unknown; there are GET /health and POST /score")
+        self.reply(200, self.server.about)
 
     def do_POST(self) -> None:
-        if not self._allowed():
+        if not self.allowed():
             return
         if self.path != "/score":
-            return self._refuse(404, f"{self.path}: unknown; there are GET /health and POST /score")
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit():
-            return self._refuse(411, "Content-Length: must be given")
-        if int(length) > LARGEST_BODY_BYTES:
-            return self._refuse(
-                413, f"body: {length} bytes are above {LARGEST_BODY_BYTES}; send fewer prefixes at a time"
-            )
-        body = self.rfile.read(int(length))
-        if len(body) < int(length):
-            self.close_connection = True  # the client has left
+            return self.refuse(404, f"{self.path}: unknown; there are GET /health and POST /score")
+        body = self.body(LARGEST_BODY_BYTES, "send fewer prefixes at a time")
+        if body is None:
             return
         try:
             request = read_request(body, self.server.vocabulary_size, self.server.context_tokens)
         except ValueError as error:
-            return self._reply(400, {"error": str(error)})
+            return self.reply(400, {"error": str(error)})
         self._score(request)
 
     def _score(self, request: ScoreRequest) -> None:
         try:
             with self.server.queue.answer(request) as answer:
                 columns = [answer.columns.get(k, []) for k in range(len(request.prefixes))]
-                self._reply(200, {
+                self.reply(200, {
                     "log_probs": [[z.tolist() if request.tokens else float(z.sum(dtype="f8")) for z in c] for c in columns],
                     "identity": self.server.about["identity"],
                     "prefix_tokens": answer.prefix_tokens,
                     "continuation_tokens": answer.continuation_tokens,
                 })  # fmt: skip
         except FloatingPointError as error:
-            self._reply(422, {"error": str(error)})
+            self.reply(422, {"error": str(error)})
         except Busy as error:
-            self._reply(503, {"error": str(error)})
+            self.reply(503, {"error": str(error)})
         except CancelledError:
-            self._refuse(503, "the server is stopping")
+            self.refuse(503, "the server is stopping")
         except RuntimeError as error:  # out of memory, say: the next request may fit
             logger.error("a request failed: %s", error)
-            self._reply(500, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})
-
-    def _allowed(self) -> bool:
-        token = self.server.token
-        given = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token is None or hmac.compare_digest(given.encode(), token.encode()):
-            return True
-        self._refuse(401, "Authorization: the server wants its token")
-        return False
-
-    def _refuse(self, status: int, error: str) -> None:
-        self.close_connection = True  # what is left of the body must not be read as the next request
-        self._reply(status, {"error": error})
-
-    def _reply(self, status: int, content: dict[str, Any]) -> None:
-        body = json.dumps(content).encode()
-        with contextlib.suppress(ConnectionError):  # a client that has left needs no reply
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        logger.debug(format, *arguments)
+            self.reply(500, {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"})

@@ -178,7 +178,12 @@ def start_llm(**options: Any) -> Any:
         ) from error
     try:
         # a model's own generation_config may bend its distribution; the scorer knows the plain one
-        return LLM(enable_prefix_caching=True, max_logprobs=1, generation_config="vllm", **options)
+        return LLM(
+            enable_prefix_caching=True, max_logprobs=1, generation_config="vllm",
+            # the grammars of infoagent.lm.constrained; white space would be drawn without an end
+            structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
+            **options,
+        )  # fmt: skip
     except (RuntimeError, ValueError) as error:
         raise RunFailed(
             f"vLLM's engine for {options['model']} did not start ({_first_line(error)}); its own words stand above; where "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,10 @@ def generate_served(
     temperature: float,
     seed: int,
     sample: int = 0,
+    schema: Mapping[str, Any] | None = None,
 ) -> list[Compression]:
-    """One text for each prompt (token ids), as `infoagent.lm.generation.generate` gives them.
+    """One text for each prompt (token ids), as `infoagent.lm.generation.generate` gives them; `schema` goes to vLLM's
+    structured outputs, without white space (`infoagent.lm.vllm_engine`).
 
     `temperature` 0 is greedy; nothing is truncated (no top-k, no top-p). Each draw has a seed of its own, made from
     `seed`, `sample`, its id and its place; the same seed draws other texts than transformers does.
@@ -39,12 +41,17 @@ def generate_served(
     from vllm import SamplingParams
 
     stop = stop_ids(lm.tokenizer)
+    constraint: dict[str, Any] = {}
+    if schema is not None:
+        from vllm.sampling_params import StructuredOutputsParams
+
+        constraint["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
     plans = [
         SamplingParams(
             max_tokens=max_tokens, temperature=temperature, top_p=1.0, top_k=0, min_p=0.0,
             seed=_draw_seed(seed, sample, place, problem_id),
             ignore_eos=True, stop_token_ids=sorted(stop),  # its own idea of an end may differ from ours
-            detokenize=False,
+            detokenize=False, **constraint,
         )
         for place, problem_id in enumerate(problem_ids)
     ]  # fmt: skip

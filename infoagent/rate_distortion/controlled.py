@@ -1,17 +1,17 @@
-"""Does information predict accuracy, or does length predict both? Correlation with the length held fixed.
+"""Does information predict a score (accuracy), or does length predict both? Correlation with the length held fixed.
 
 Shape legend: N rows (a compression of a question, answered once), D clusters (documents), B resamples, V = 3 variables:
-MI in nats, correctness, log(1 + tokens). P points (compressors at one setting).
+MI in nats, the score (correctness, say), log(1 + tokens). P points (compressors at one setting).
 
 Three readings of the same rows:
-  across      all rows as they are. Questions differ in difficulty, which moves MI and correctness alike.
+  across      all rows as they are. Questions differ in difficulty, which moves MI and score alike.
   within      less the mean of the question: what a compressor with more information on the *same* question gains.
   points      the means of compressors, as papers plot them; few points, and their choice is no sample.
 Each plain, and with length controlled: the partial correlation of what length does not explain (of ranks for Spearman),
 
     r_my·l = (r_my − r_ml r_yl) / √((1 − r_ml²)(1 − r_yl²)),
 
-and the coefficient of correctness on MI beside log length, per standard deviation and per nat. Intervals are bootstrapped
+and the coefficient of the score on MI beside log length, per standard deviation and per nat. Intervals are bootstrapped
 over documents; ranks are taken anew in each resample, since a rank depends on the other rows.
 Rows count alike. Compressions without a log-probability (everything, or nothing, handed over) have no MI and no row.
 """
@@ -46,16 +46,16 @@ CELLS_AT_ONCE = 2_000_000
 
 @dataclass(frozen=True)
 class Association:
-    """MI with correctness, plain and at equal length."""
+    """MI with the score, plain and at equal length."""
 
     plain: Found
     partial: Found
     spearman: Found | None = None
     partial_spearman: Found | None = None
     coefficient: Found | None = None
-    """Standard deviations of correctness for one of MI, at equal length."""
+    """Standard deviations of the score for one of MI, at equal length."""
     per_nat: Found | None = None
-    """Accuracy for a nat of MI, at equal length."""
+    """Score (accuracy, where it is correctness) for a nat of MI, at equal length."""
 
     def to_dict(self) -> dict[str, Any]:
         return {name: found.to_dict() for name, found in vars(self).items() if found is not None}
@@ -80,7 +80,7 @@ class Controlled:
 
 def control_for_length(
     mi_nats: ArrayLike,
-    correct: ArrayLike,
+    score: ArrayLike,
     tokens: ArrayLike,
     questions: Sequence[Hashable],
     documents: Sequence[Hashable],
@@ -88,13 +88,15 @@ def control_for_length(
     rng: np.random.Generator,
     resamples: int = 1000,
 ) -> Controlled | Refused:
-    """MI against accuracy with the length controlled, from N rows; see the module.
+    """MI against a score with the length controlled, from N rows; see the module.
 
-    A question belongs to one document. `correct` may be a share. `Refused` below 8 documents, and where MI or
-    correctness does not vary. Raises ValueError for columns of different length, numbers that are not finite, negative
+    A question belongs to one document. `score`: 1 and 0 for right and wrong, a share, a log-likelihood. `Refused` below 8
+    documents, and where MI or the score does not vary.
+
+    Raises ValueError for columns of different length, numbers that are not finite, negative
     tokens, and a question in two documents.
     """
-    columns = [np.asarray(c, dtype=np.float64) for c in (mi_nats, correct, tokens)]
+    columns = [np.asarray(c, dtype=np.float64) for c in (mi_nats, score, tokens)]
     _check(columns, questions, documents, points)
     check_resamples(resamples)
     values_NV = np.stack([columns[0], columns[1], np.log1p(columns[2])], axis=1)
@@ -102,7 +104,7 @@ def control_for_length(
     D = int(document_N.max()) + 1
     if D < FEWEST_CLUSTERS:
         return Refused(f"{D} documents: intervals over documents need at least {FEWEST_CLUSTERS}")
-    for name, column_N in zip(("MI", "correctness"), columns, strict=False):
+    for name, column_N in zip(("MI", "the score"), columns, strict=False):
         if np.ptp(column_N) == 0:
             return Refused(f"{name} is {column_N[0]:g} in every row: it goes with nothing")
     weight_BD = np.vstack([np.ones(D), draw_counts(rng, resamples, D)])  # the sample itself first
@@ -158,7 +160,7 @@ def _within(
     np.add.at(sums_QV, question_N, values_NV)
     inner_NV = values_NV - (sums_QV / number_Q[:, None])[question_N]
     inner_NV[np.abs(inner_NV) < 1e-12] = 0.0
-    for name, column_N in zip(("MI", "correctness"), inner_NV.T, strict=False):
+    for name, column_N in zip(("MI", "the score"), inner_NV.T, strict=False):
         if not column_N.any():
             return Refused(f"{name} is the same for all compressions of a question, on every question")
     return _rows(inner_NV, document_N, weight_BD, ranks=False)
@@ -236,7 +238,7 @@ def _association(covariance_BVV: Array, clusters: int) -> tuple[Found, Found]:
     plain_B = _safe(covariance_BVV[:, 0, 1], spread_B)
     partial_B = _partial_covariance(covariance_BVV) / np.sqrt(_left(covariance_BVV, 0) * _left(covariance_BVV, 1))
     return (
-        _interval(plain_B, clusters, "correlation of MI with correctness"),
+        _interval(plain_B, clusters, "correlation of MI with the score"),
         _interval(partial_B, clusters, "correlation at equal length (do lengths vary, and differ from MI?)"),
     )
 

@@ -67,9 +67,10 @@ def draw_counts(rng: np.random.Generator, resamples: int, clusters: int) -> Arra
 
 
 def bootstrap_interval(
-    value: float, sample_B: Array, clusters: int, what: str, corrected: bool = True
+    value: float, sample_B: Array, clusters: int, what: str, corrected: bool = True, level: float = 0.95
 ) -> Interval | Refused:
-    """The bias-corrected and expanded percentile interval: quantiles Φ(2·z0 ± √(D/(D−1)) · t_{0.975, D−1}) of the resamples.
+    """The bias-corrected and expanded percentile interval: quantiles Φ(2·z0 ± √(D/(D−1)) · t_{(1 + level)/2, D−1}) of the
+    resamples.
 
     z0 = Φ⁻¹(share of resamples below `value`, ties counted half); 0 where `corrected` is false, for a value that is no
     function of the sample as the resamples' are. t widens what a bootstrap of few clusters makes too narrow. Resamples
@@ -87,6 +88,6 @@ def bootstrap_interval(
     below = float(((good_B < value).mean() + (good_B <= value).mean()) / 2)
     end = 1 / (2 * len(good_B))
     shift = 2 * float(norm.ppf(np.clip(below, end, 1 - end))) if corrected else 0.0
-    half = float(np.sqrt(clusters / (clusters - 1)) * t.ppf(0.975, clusters - 1))
+    half = float(np.sqrt(clusters / (clusters - 1)) * t.ppf(0.5 + level / 2, clusters - 1))
     low, high = np.quantile(good_B, norm.cdf([shift - half, shift + half]))
     return Interval(value, float(low), float(high), clusters, failed)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from infoagent.config import Section
+from infoagent.recipes.compressors import WRITERS, CompressorSection, EndpointSection, VariantSection
 from infoagent.recipes.sections import (
     CostSection,
     DataSection,
@@ -16,67 +16,10 @@ from infoagent.recipes.sections import (
     Name,
     NegativesSection,
     NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
     PositiveInt,
-    PromptSection,
     Seed,
     TrackingSection,
 )
-
-Extractive = Literal["lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2"]
-Kind = Literal["lm", "full-document", "closed-book", Extractive]
-EXTRACTIVE: tuple[str, ...] = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2")
-UNBOUNDED = ("full-document", "closed-book")
-
-
-class CompressorSection(Section):
-    """One compressor of the evaluation grid."""
-
-    label: Name
-    """Its name in tables."""
-    curve: Name | None = None
-    """Points of one rate-distortion curve share this name; None: its kind, and for an lm its model."""
-    kind: Kind = "lm"
-    """`lm` writes a compression; `full-document` and `closed-book` hand over everything, or nothing; the others pick
-    sentences: the first, the last, random ones, those that BM25 or TextRank rank first, those with the evidence
-    (`oracle`); `llmlingua2` drops words (`pip install 'infoagent[llmlingua]'`)."""
-    model: ModelSection = ModelSection()
-    """Who writes; for the other kinds whose tokens are counted and who scores."""
-    prompt: PromptSection = PromptSection()
-    max_tokens: PositiveInt = 40
-    """Longest compression of an lm; a text that is cut there counts as truncated."""
-    temperature: PositiveFloat = 1.0
-    """1 where the scorer is the sampler; otherwise the value is read as a bound."""
-    sentences: PositiveInt | None = None
-    """A picking compressor keeps so many sentences …"""
-    tokens: PositiveInt | None = None
-    """… or as many as fit into so many tokens."""
-
-    @model_validator(mode="after")
-    def _length(self) -> CompressorSection:
-        given = [name for name in ("sentences", "tokens") if getattr(self, name) is not None]
-        if self.kind in EXTRACTIVE and len(given) != 1:
-            raise ValueError(f"{self.label!r}: kind {self.kind} needs sentences or tokens, one of the two")
-        if self.kind == "llmlingua2" and self.tokens is None:
-            raise ValueError(f"{self.label!r}: kind llmlingua2 drops words, not sentences; set tokens")
-        if self.kind not in EXTRACTIVE and given:
-            raise ValueError(f"{self.label!r}: {given[0]} belongs to kinds that pick sentences, not to {self.kind}")
-        return self
-
-    @property
-    def curve_name(self) -> str:
-        return self.curve or (self.model.name if self.kind == "lm" else self.kind)
-
-
-class VariantSection(Section):
-    """A prompt that every lm compressor is tried with."""
-
-    label: Name
-    """Added to the compressor's label."""
-    prompt: PromptSection
-    max_tokens: PositiveInt | None = None
-    """None keeps the compressor's."""
 
 
 class ServedSection(EngineSection):
@@ -85,38 +28,6 @@ class ServedSection(EngineSection):
     self_check: bool = True
     """Before an engine is used, transformers scores a few rows, and the engine must agree. The model is loaded for that
     and dropped; set it to false where one device cannot hold it."""
-
-
-class EndpointSection(Section):
-    """An OpenAI-compatible server."""
-
-    base_url: Name
-    """Up to and including /v1. No credentials in it."""
-    api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the key; None for a server without one. The key itself stands nowhere."""
-    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
-    """Requests at a time."""
-    timeout_seconds: PositiveFloat = 60.0
-    """Of one request, from its first byte to its last."""
-    retries: NonNegativeInt = 5
-    """After 429, 5xx, timeouts, and replies that are no JSON or empty."""
-    backoff_seconds: PositiveFloat = 1.0
-    """Before the first retry; doubled with each, and drawn at random below that."""
-    json_mode: bool = False
-    """Ask the server for a JSON object (response_format)."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """More fields of the request's body, such as reasoning_effort."""
-
-    @model_validator(mode="after")
-    def _no_secrets(self) -> EndpointSection:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url: must be an http or https address such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "base_url: holds credentials or a query; put the key into an environment variable (api_key_env)"
-            )
-        return self
 
 
 class PredictorSection(ModelSection):
@@ -171,18 +82,34 @@ class PredictorSection(ModelSection):
 class GradingSection(Section):
     """How a written reply is judged."""
 
-    method: Literal["auto", "choice", "exact", "numeric", "judge"] = "auto"
+    method: Literal["auto", "choice", "exact", "numeric", "math", "code", "judge"] = "auto"
     """auto: the letter or text of a choice where there are choices, a number with its unit where the answer is one,
-    else normalised exact match. judge: a model decides, and its agreement with the former is reported."""
+    else normalised exact match. math: the final answer is the same number or expression. code: it passes the problem's
+    tests. judge: a model decides, and its agreement with the former is reported."""
     relative_tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.01
     """Of numbers."""
     judge: PredictorSection | None = None
     """With method judge: who decides."""
+    execute: bool = False
+    """With method code: run what predictors write, in a process with limits and without network. That is no security
+    boundary (`infoagent/grading/sandbox.py`), so it must be said."""
+    trial_seconds: PositiveFloat = 10.0
+    """With method code: longest run of one reply with its tests."""
+    trial_memory_mib: Annotated[int, Field(ge=64)] = 512
+    """With method code: address space of one."""
 
     @model_validator(mode="after")
     def _judge(self) -> GradingSection:
         if (self.method == "judge") != (self.judge is not None):
             raise ValueError("method judge and the section judge (a model) belong together")
+        if self.method == "code" and not self.execute:
+            raise ValueError(
+                "method code runs what a model wrote on this machine; set execute to true if you want that"
+            )
+        if self.execute and self.method != "code":
+            raise ValueError(
+                f"execute runs code, and method {self.method} has none to run; set method to code, or drop it"
+            )
         return self
 
 
@@ -196,6 +123,8 @@ class EvaluationRecipe(Section):
     compressors: list[CompressorSection] = Field(min_length=1)
     variants: list[VariantSection] = Field(default_factory=list)
     """Prompts; each lm compressor is tried with each of them, in place of its own."""
+    compare: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
+    """eval/frozen.py: pairs of labels [new, old] to be held against each other problem by problem, at equal length too."""
     predictors: list[PredictorSection] = Field(default=[PredictorSection()])
     """May be empty: then only information, rate and facts are measured."""
     grading: GradingSection = GradingSection()
@@ -230,8 +159,15 @@ class EvaluationRecipe(Section):
                 raise ValueError(f"{what}: the label {twice[0]!r} stands twice; each needs its own")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: one stands twice")
-        if self.variants and not any(c.kind == "lm" for c in self.compressors):
+        if self.variants and not any(c.kind in WRITERS for c in self.compressors):
             raise ValueError("variants: no compressor is of kind lm, so nothing is tried with them")
+        labels = [c.label for c in self.grid]
+        for pair in self.compare:
+            for label in pair:
+                if label not in labels:
+                    raise ValueError(f"compare: {label!r} is no compressor's label; allowed: {', '.join(labels)}")
+            if pair[0] == pair[1]:
+                raise ValueError(f"compare: {pair[0]!r} is held against itself; name two")
         return self
 
     @property
@@ -239,7 +175,7 @@ class EvaluationRecipe(Section):
         """The compressors, each lm once for every variant."""
         found = []
         for compressor in self.compressors:
-            if compressor.kind != "lm" or not self.variants:
+            if compressor.kind not in WRITERS or not self.variants:
                 found.append(compressor)
                 continue
             for variant in self.variants:

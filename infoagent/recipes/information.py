@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from infoagent.config import Section
-from infoagent.recipes.evaluation import CompressorSection
+from infoagent.recipes.compressors import CompressorSection
 from infoagent.recipes.sections import (
     CostSection,
     DataSection,
@@ -93,6 +93,8 @@ class InformationRecipe(Section):
     def _possible(self) -> InformationRecipe:
         if self.compressor.kind != "lm":
             raise ValueError(f"compressor.kind {self.compressor.kind!r}: only `lm` compressors have log-probabilities")
+        if self.compressor.form is not None or self.compressor.thinking is not None:
+            raise ValueError("compressor: form and thinking are measured by eval/frozen.py; leave them out here")
         if self.near == 1:
             raise ValueError("near 1: one near document tells nothing about the others; set near to 0, or to 2 or more")
         if self.near and self.far is None:

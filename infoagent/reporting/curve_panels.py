@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infoagent.reporting.curves import Measured, Summary, answered, information, is_point
+from infoagent.reporting.curves import Measured, Summary, answered, information, is_point, likelihood
 from infoagent.reporting.plots import INK, Style, as_svg, curve_of, legend_below, new_grid, scale_tokens, shown
 
 PER_ROW = 3
@@ -65,7 +65,9 @@ def _panels(summaries: Sequence[Summary], analysis: Mapping[str, Any]) -> list[t
     )
     for name in predictors:
         panels.append((f"answered by {name}", "questions answered (%)", _of(name), parts.get(name)))
-    if not predictors:
+    if not predictors and any(likelihood(s) is not None for s in summaries):
+        panels.append(("the reference answer", "log p (nats a token)", likelihood, None))
+    elif not predictors:
         panels.append(("asked fact stands in the text", "facts kept (%)", _percent(answered), parts.get(None)))
     return panels
 

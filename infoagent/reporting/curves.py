@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import ANCHORS, INK, curve_of, new_grid, scale_tokens, shown, styles_of
+from infoagent.reporting.plots import INK, curve_of, new_grid, scale_tokens, shown, styles_of
+from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
 
@@ -28,16 +29,19 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
     figure, axes = new_grid(4.6 * len(names), 7.2, rows=2, columns=len(names))
     styles = styles_of([*summaries, *baselines])
     for column, name in enumerate(names):
-        for row, measure in enumerate((information, answered)):
+        own = [s for s in summaries if s["data"]["name"] == name]
+        score = answered if any(answered(s) is not None for s in own) else likelihood
+        for row, measure in enumerate((information, score)):
             axis = axes[row][column]
             for curve, style in styles.items():
                 for group, hollow in ((summaries, False), (baselines, True)):
                     points = [s for s in group if curve_of(s) == curve and s["data"]["name"] == name and is_point(s)]
                     label = f"{shown(curve)} (baseline)" if hollow else shown(curve)
                     _draw(axis, points, measure, style.colour, style.marker, label, hollow)
-            if measure is answered:
-                for summary in (s for s in summaries if s["data"]["name"] == name and not is_point(s)):
-                    if (level := answered(summary)) is not None:
+            if measure is score:
+                axis.set_ylabel("questions answered" if score is answered else "log p of the reference (nats a token)")
+                for summary in (s for s in own if not is_point(s)):
+                    if (level := score(summary)) is not None:
                         axis.axhline(level[0], color=INK, linestyle=":", linewidth=0.9)
                         axis.annotate(shown(summary["label"]), (0.99, level[0]), xycoords=("axes fraction", "data"),
                                       ha="right", va="bottom", fontsize=7, color=INK)  # fmt: skip
@@ -51,7 +55,6 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
                     fontsize=10,
                 )
     axes[0][0].set_ylabel("MI among counterfactuals (nats)")
-    axes[1][0].set_ylabel("questions answered")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False
@@ -80,6 +83,14 @@ def answered(summary: Summary) -> Measured | None:
     return None if missing is None else (1 - missing["value"], 1 - missing["high"], 1 - missing["low"])
 
 
+def likelihood(summary: Summary) -> Measured | None:
+    """Of the reference answer under the first predictor that tells it: log p per token, in nats."""
+    for predictor in summary["predictors"].values():
+        if (nll := predictor.get("distortion/nll_per_token")) is not None:
+            return -nll["value"], -nll["high"], -nll["low"]
+    return None
+
+
 def _draw(
     axis: Any, points: Sequence[Summary], measure: Any, colour: str, marker: str, label: str, hollow: bool
 ) -> None:
@@ -97,6 +108,7 @@ def _draw(
 
 
 FIT_COLUMNS = ("data", "predictor", "curve", "best law", "floor of the error", "b (1/tokens)")
+CONTROLLED_COLUMNS = ("data", "predictor", "score", "MI among", "reading", "plain", "length held constant")
 BD_COLUMNS = ("data", "predictor", "curve", "over", "tokens at equal value", "value at equal tokens")
 
 
@@ -129,13 +141,20 @@ def bd_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
 
 
 def controlled_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
-    """MI against correctness, with and without length: a line for each reading that could be computed, or the reason."""
+    """MI against the score of the answers, with and without length: a line for each reading that could be computed, or the
+    reason."""
     rows = []
     for part in analysis["sets"]:
-        for among, found in part.get("mi_accuracy", {}).items():
+        scores = [
+            (score, among, found)
+            for key, score in (("mi_accuracy", "correct"), ("mi_likelihood", "likelihood"))
+            for among, found in part.get(key, {}).items()
+        ]
+        for score, among, found in scores:
             who = [
                 part["data"],
                 part["predictor"] or "–",
+                "fact kept" if part["predictor"] is None else score,
                 {"hard": "changed facts", "all": "all negatives"}.get(among, among),
             ]
             if "refused" in found:
@@ -146,7 +165,9 @@ def controlled_rows(analysis: Mapping[str, Any]) -> list[list[str]]:
                     ranks = "spearman" in values and "partial_spearman" in values
                     plain, partial = ("spearman", "partial_spearman") if ranks else ("plain", "partial")
                     name = f"{reading} ({'ranks' if ranks else 'linear'})"
-                    rows.append([*who, name, _found(values[plain]), _found(values[partial])])
+                    both = [values[plain], values[partial]]
+                    refused = "refused" in both[0] and "refused" in both[1]  # one reason is enough
+                    rows.append([*who, name, _found(both[0]), "–" if refused else _found(both[1])])
     return rows
 
 

@@ -10,6 +10,7 @@ from infoagent.reporting import curves, evaluation_tables, pareto, plots, tables
 from infoagent.reporting.audit import evaluation_audit
 from infoagent.reporting.curve_panels import panels_svg
 from infoagent.reporting.plots import Style
+from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
 KINDS = {"easy": "other documents", "hard": "changed facts", "all": "all negatives"}
@@ -26,7 +27,7 @@ def data_parts(
     parts = []
     for name, summaries in by_data.items():
         laid, mistakes = _laid(below, name, summaries[0]["data"]["revision"])
-        models = [s for s in summaries if s["compressor"]["kind"] == "lm"]
+        models = [s for s in summaries if s["compressor"]["kind"] in ("lm", "endpoint")]
         predictors = list(dict.fromkeys(p for s in summaries for p in s["predictors"]))
         costs = [pareto.cost_pareto(summaries, p, styles) for p in predictors]
         parts.append(
@@ -41,6 +42,7 @@ def data_parts(
                 "warnings": _warnings(summaries),
                 "rate_distortion": panels_svg(summaries, [s for _, s in laid], evaluation["analysis"], styles),
                 "adherence": tables.adherence_rows(summaries),
+                "without_z": tables.without_z_rows(summaries),
                 "costs": evaluation_tables.cost_rows(summaries),
                 "paretos": [svg for svg, _ in costs if svg],
                 "not_drawn": [sentence for _, sentence in costs if sentence],
@@ -54,7 +56,7 @@ def data_parts(
 
 def _row(summary: Summary, styles: Mapping[str, Style], label: str | None = None) -> dict[str, Any]:
     """Cells of the first table, and the colour that the compressor's curve has in the plots."""
-    style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in plots.ANCHORS else None
+    style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in ANCHORS else None
     cells = tables.summary_row(summary)
     return {
         "cells": [label or cells[0], *cells[1:]],

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.reporting.plots import INK, PALETTE
+from infoagent.types import ANCHORS
 
 Point = Mapping[str, Any]
-ANCHORS = ("full-document", "closed-book")
 MARKERS = "osD^vP*X"
 AXES = {
     "accuracy": "questions answered (%)",

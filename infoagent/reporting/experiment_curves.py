@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.reporting.experiment_axes import (
-    ANCHORS,
     AXES,
     MARKERS,
     MISSING,
@@ -20,6 +19,7 @@ from infoagent.reporting.experiment_axes import (
     value_of,
 )
 from infoagent.reporting.plots import INK, PALETTE, new_figure
+from infoagent.types import ANCHORS
 
 
 def rate_distortion(numbers: Mapping[str, Any], points: Sequence[Point], data: str) -> Any:

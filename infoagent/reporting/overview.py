@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from infoagent.reporting.plots import ANCHORS
 from infoagent.reporting.tables import with_interval
+from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
 BUDGETS = (10, 20, 40, 80, 160, 320, 640, 1280)

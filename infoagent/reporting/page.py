@@ -110,6 +110,7 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
         cost_columns=evaluation_tables.COST_COLUMNS,
         front_columns=evaluation_tables.FRONT_COLUMNS,
         adherence_columns=tables.ADHERENCE_COLUMNS,
+        without_z_columns=tables.WITHOUT_Z_COLUMNS,
         fit_columns=curves.FIT_COLUMNS,
         bd_columns=curves.BD_COLUMNS,
         regression_columns=evaluation_tables.REGRESSION_COLUMNS,

@@ -6,15 +6,15 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from infoagent.reporting.information import known
+from infoagent.types import ANCHORS
 
 INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770", "#c2558f", "#2a9aa3", "#8f6b4a", "#7a8f2f")
 MARKERS = "osD^vP*X"
-ANCHORS = ("full-document", "closed-book")
-"""Kinds of compressors that have no length of their own choice."""
 AMONG = (("easy", "among other documents"), ("hard", "among versions with the fact changed"))
 LONGEST_LABEL = 36
 WIDE = 8
@@ -49,6 +49,16 @@ def new_grid(width: float, height: float, rows: int, columns: int) -> tuple[Any,
     return figure, [list(row) for row in axes]
 
 
+def save_figure(figure: Any, *paths: str | Path) -> None:
+    """Write a figure to each of the files, by their endings, and close it. An SVG carries no date: the same figure gives
+    the same file."""
+    from matplotlib import pyplot as plt
+
+    for path in paths:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    plt.close(figure)
+
+
 def as_svg(figure: Any) -> str:
     """The figure for the page: text stays text, ink and ground follow the page's colours, and the same figure gives the
     same characters again."""
@@ -72,7 +82,7 @@ def _error(value: float, low: float, high: float) -> list[list[float]] | None:
 def styles_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
     """Colour and marker of each rate-distortion curve, the same in all plots of a page; language models come first."""
     points = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
-    ordered = sorted(points, key=lambda s: s["compressor"]["kind"] != "lm")
+    ordered = sorted(points, key=lambda s: s["compressor"]["kind"] not in ("lm", "endpoint"))
     curves = dict.fromkeys(curve_of(s) for s in ordered)
     return {
         curve: Style(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], "-" if i < len(PALETTE) else "-.")
@@ -148,9 +158,10 @@ def legend_below(figure: Any, axes: Sequence[Any]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     if entries:
+        inches = 0.5 + 0.065 * max(map(len, entries))  # of a column, in letters of 8 points
+        columns = max(1, min(5, len(entries), int(figure.get_figwidth() / inches)))
         figure.legend(
-            list(entries.values()), list(entries), loc="outside lower center", ncols=min(5, len(entries)), fontsize=8,
-            frameon=False,
+            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize=8, frameon=False,
         )  # fmt: skip
 
 

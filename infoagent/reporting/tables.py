@@ -17,6 +17,8 @@ COMPARED = {
     "mi/nats": ("MI, all negatives (nats)", 1.0, +1),
     "mi/easy_nats": ("MI, easy negatives (nats)", 1.0, +1),
     "mi/hard_nats": ("MI, hard negatives (nats)", 1.0, +1),
+    "mi/of_all_nats": ("MI, all negatives, no z counting 0 (nats)", 1.0, +1),
+    "mi/hard_of_all_nats": ("MI, hard negatives, no z counting 0 (nats)", 1.0, +1),
     "rate/tokens": ("length (tokens)", 1.0, -1),
     "rate/bytes": ("length (bytes)", 1.0, -1),
     "distortion/fact_missing": ("asked fact missing (%)", 100.0, -1),
@@ -89,6 +91,15 @@ def summary_text(summaries: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
+def comparison_text(comparison: Mapping[str, Any]) -> str:
+    """A comparison of `compare_pairs` for the terminal."""
+    new, old, split = comparison["new"], comparison["old"], comparison["split"]
+    title = f"{new} against {old} on {comparison['data']} ({split}), paired, 95 % intervals:"
+    columns = ("metric", old, new, "difference [95 %]", "")
+    said = [f"verdict on {v['quantity']}: {v['sentence']}" for v in comparison["verdicts"]]
+    return "\n".join([title, as_text(columns, comparison_rows(comparison["values"])), *said])
+
+
 def comparison_rows(comparison: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """metric, frozen, trained, difference with its interval, verdict."""
     rows = []
@@ -129,6 +140,39 @@ def as_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for line in [columns, *rows]
     ]
     return "\n".join([lines[0], "-" * min(len(lines[0]) + 4, sum(widths) + 2 * len(widths)), *lines[1:]])
+
+
+WITHOUT_Z_COLUMNS = (
+    "compressor", "draws", "without a z", "why", "MI hard of all", "right of all asked", "z (tokens)", "written (tokens)",
+    "thought (tokens)", "GFLOP", "seconds",
+)  # fmt: skip
+
+
+def without_z_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Of compressors with a form or a thought: draws that hold no z, and what is written and paid beside z."""
+    rows = []
+    for summary in (s for s in summaries if "without_z" in s):
+        lost, cost = summary["without_z"], summary["cost"]
+        predictor: Mapping[str, Any] = next(iter(summary["predictors"].values()), {})
+        of_all, values = predictor.get("right_of_all"), summary["values"]
+        hard, length = values.get("mi/hard_of_all_nats"), values.get("rate/tokens")
+        why = ", ".join(f"{number} {cause}" for cause, number in lost["causes"].items())
+        numbers = ("written_tokens", 1), ("thinking_tokens", 1), ("compressor_gflops_total", 1), ("seconds", 2)
+        rows.append(
+            [
+                summary["label"], str(lost["n"]), _percent(lost), why or "–",
+                "–" if hard is None else with_interval(hard["value"], hard["low"], hard["high"]),
+                "–" if of_all is None else _percent(of_all), "–" if length is None else f"{length['value']:.1f}",
+                *(f"{cost[name]:.{digits}f}" if name in cost else "–" for name, digits in numbers),
+            ]
+        )  # fmt: skip
+    return rows
+
+
+def _percent(share: Mapping[str, float]) -> str:
+    if math.isnan(share["low"]):
+        return f"{100 * share['value']:.0f} % (interval unknown)"
+    return f"{100 * share['value']:.0f} % [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
 
 
 ADHERENCE_COLUMNS = (

@@ -84,7 +84,9 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
         if known:
             metrics[name] = _mean(known)
     answers = [
-        float(not states_fact(s.compression.text, s.problem.answer)) for s in scored if s.problem.answer is not None
+        float(not all(states_fact(s.compression.text, fact) for fact in s.problem.facts))
+        for s in scored
+        if s.problem.facts
     ]
     if answers:
         metrics["distortion/fact_missing"] = _mean(answers)

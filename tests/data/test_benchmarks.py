@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoagent.data.financebench import chosen_pages
-from infoagent.data.math_problems import boxed
 from infoagent.data.registry import load_data
+from infoagent.grading import code_grade
+from infoagent.grading.mathematics import boxed
 from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, compressor_messages
 from infoagent.types import InputError
 
@@ -79,8 +80,8 @@ def test_no_compressor_sees_the_options(tmp_path):
     unseen = [choice for choice in problem.choices if choice not in problem.document]
     assert unseen == ["zinc", "tin", "lead"]
     for template, text in COMPRESSOR_TEMPLATES.items():
-        sentences = 3 if "{sentences}" in text else None
-        [message] = compressor_messages(problem.document, problem.query, template, sentences=sentences)
+        asked = {"sentences": 3} if "{sentences}" in text else {"form": "a form"} if "{form}" in text else {}
+        [message] = compressor_messages(problem.document, problem.query, template, **asked)
         assert problem.document in message["content"]
         without = message["content"].replace(problem.document, "")
         assert not any(f" {choice} " in f" {without} " for choice in problem.choices)
@@ -367,13 +368,16 @@ def test_math_compresses_the_reasoning(tmp_path):
 def test_humaneval_compresses_the_function(tmp_path):
     row = {
         "task_id": "HumanEval/0", "prompt": 'def double(x):\n    """Twice x."""\n', "canonical_solution": "    return 2 * x\n",
-        "test": "assert candidate(2) == 4", "entry_point": "double",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n", "entry_point": "double",
     }  # fmt: skip
     [problem] = load_data("humaneval", write(tmp_path / "h.jsonl.gz", [row])).problems
     assert problem.document == 'def double(x):\n    """Twice x."""\n    return 2 * x\n'
     assert (problem.answer, problem.group, problem.document_id) == ("    return 2 * x\n", None, "HumanEval/0")
     assert "double" in problem.query
     assert "assert" not in problem.document + problem.query
+    assert code_grade(problem.answer, problem.trial).detail == "passed"
+    assert code_grade("```python\ndef double(x):\n    return x + x\n```", problem.trial).correct
+    assert code_grade("    return x + 1\n", problem.trial).detail == "wrong"
     path = write(tmp_path / "h.json", [{**row, "entry_point": 3}, row, row])
     assert refused("humaneval", path) == [
         f"{path}: row 1: field 'entry_point': must be a string that is not empty, got int",

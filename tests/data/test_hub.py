@@ -13,7 +13,8 @@ from infoagent.recipes import DataSection
 from infoagent.types import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-FUNCTION = {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "    pass\n", "entry_point": "f"}
+FUNCTION = {"task_id": "HumanEval/0", "prompt": "def f():\n", "canonical_solution": "    pass\n", "entry_point": "f",
+            "test": "def check(candidate):\n    candidate()\n"}  # fmt: skip
 SOLVED = {"problem": "?", "level": "Level 1", "type": "Algebra", "solution": r"\boxed{2}"}
 
 
@@ -176,12 +177,29 @@ def test_files_that_cannot_be_read(tmp_path, file, content, message, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_function_that_nobody_could_write_is_a_mistake_of_its_row(tmp_path):
+    changes = (
+        {"test": "def check(c)\n    c()"},
+        {"test": "assert f"},
+        {"entry_point": "g"},
+        {"canonical_solution": "  )"},
+    )
+    rows = [{**FUNCTION, **change, "task_id": str(i)} for i, change in enumerate(changes)]
+    (tmp_path / "h.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(InputError) as error:
+        load_data("humaneval", str(tmp_path / "h.jsonl"))
+    assert [line.partition("jsonl: ")[2] for line in error.value.problems] == [
+        "row 1: field 'test': it is no Python: expected ':' (test, line 1)",
+        "row 2: field 'test': it defines no function 'check', which is called",
+        "row 3: field 'canonical_solution': with the prompt it defines no function 'g', which is called",
+        "row 4: field 'canonical_solution': with the prompt it is no Python: unmatched ')' (canonical_solution, line 2)",
+    ]
+
+
 def test_json_keeps_what_is_written(tmp_path):
     """A date stays a string, and a wrong type of one row is no mistake of another."""
     (tmp_path / "h.jsonl").write_text(
-        "\n".join(
-            json.dumps({**FUNCTION, "task_id": day, "prompt": "2021-05-08"}) for day in ("2021-05-08", "2021-05-09")
-        )
+        "\n".join(json.dumps({**FUNCTION, "task_id": day}) for day in ("2021-05-08", "2021-05-09"))
     )
     assert [p.id for p in load_data("humaneval", str(tmp_path / "h.jsonl")).problems] == ["2021-05-08", "2021-05-09"]
     (tmp_path / "h.jsonl").write_text("\n".join(json.dumps({**FUNCTION, "task_id": name}) for name in (3, "4")))

@@ -261,9 +261,9 @@ def test_what_is_drawn_stands_at_its_numbers(tmp_path, monkeypatch):
     plt.close(shown[0])
 
 
-def test_absent_and_unknown_experiments():
-    for name in ("fig7", "fig18"):
-        with pytest.raises(InputError, match="not here yet: needs"):
+def test_experiments_of_other_scripts_and_unknown_ones():
+    for name, script in (("fig7", "eval/deep_research.py"), ("fig18", "eval/rounds.py")):
+        with pytest.raises(InputError, match=f"has a script of its own: .*{script}"):
             experiment_of(name)
     with pytest.raises(InputError, match="allowed: fig2, fig3"):
         experiment_of("fig1")

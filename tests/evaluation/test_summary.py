@@ -96,3 +96,23 @@ def test_numbers_of_several_predictors_stand_apart_and_are_judged_apart():
     assert found["distortion/error · two"]["difference"]["value"] == 0
     assert found["distortion/error · one"]["verdict"]["length_ratio"] < 1
     assert "distortion/error" not in found
+
+
+def test_draws_without_a_z_count_as_nothing_told_and_keep_the_bound():
+    """Four equally likely documents; the form fits for the first alone, where the same z comes each time. Who knows whether
+    there is a z knows I(X; Z) = H(1/4) nats. Over the draws with a z alone InfoNCE says log 4."""
+    floor = -400.0
+    told = record("a", "form", [0.0, floor, floor, floor], reply="{}")
+    lost = [record(p, "form", None, status="failed", final=True, reply="", cause="form: no JSON") for p in "bcd"]
+    [summary] = summarise([told, *lost], price=0.0)
+    truth = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert math.log(4) / 4 < truth < math.log(4)
+    assert summary["estimates"]["all"]["infonce_nats"] == pytest.approx(math.log(4))
+    assert summary["values"]["mi/of_all_nats"]["value"] == pytest.approx(math.log(4) / 4)
+    assert summary["values"]["mi/hard_of_all_nats"]["value"] == pytest.approx(math.log(2) / 4)
+    texts = [record(p, "text", [0.0, 0.0, 0.0, 0.0]) for p in "abcd"]
+    values = compare([told, *lost], texts, price=0.0)
+    assert values["mi/nats"]["pairs"] == 1
+    assert (values["mi/of_all_nats"]["pairs"], values["mi/of_all_nats"]["unpaired"]) == (4, 0)
+    assert values["mi/of_all_nats"]["difference"]["value"] == pytest.approx(math.log(4) / 4)
+    assert "mi/of_all_nats" not in compare(texts, texts, price=0.0)

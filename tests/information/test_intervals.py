@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infoagent.information import detectable_difference, documents_needed, mean_interval, paired_difference
+from infoagent.information import (
+    detectable_difference,
+    documents_needed,
+    mean_interval,
+    paired_difference,
+    wilson_interval,
+)
 from infoagent.information.intervals import t_interval
 
 
@@ -90,3 +96,15 @@ def test_powers_and_spreads_that_are_none_are_refused(call, message):
 def test_an_interval_of_infinite_values_is_unknown():
     assert all(math.isnan(bound) for bound in t_interval(np.array([1.0, math.inf])))
     assert all(math.isnan(bound) for bound in t_interval(np.array([1.0])))
+
+
+def test_wilson_by_its_formula():
+    z2 = 1.959964**2
+    for count, n in ((0, 25), (25, 25), (7, 25)):
+        p = count / n
+        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = math.sqrt(z2) / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        found = wilson_interval(count, n)
+        assert (found.low, found.high) == pytest.approx((max(0, middle - half), min(1, middle + half)), abs=1e-6)
+    with pytest.raises(ValueError, match="nothing"):
+        wilson_interval(0, 0)

@@ -147,7 +147,7 @@ def test_nothing_is_lost_nothing_counted_twice_and_the_limit_holds(script, numbe
                 "status": f"http {last.code}",
                 "drop": "connection",
                 "truncated": "not JSON",
-                "empty": "empty completion",
+                "empty": "unfinished thinking" if last.body == "length" else "empty completion",
             }
             assert answer.cause == causes.get(last.kind, last.kind)
             assert answer.error == " ".join(answer.error.split()) != ""
@@ -260,7 +260,7 @@ def test_useless_replies_are_paid_three_times_at_the_most(fault):
 def test_a_model_that_thought_all_its_tokens_away_is_not_paid_twice():
     with FakeServer(echo, script=[empty("length")] * 3) as server:
         [answer] = client(server).ask(chats(1))
-    assert (answer.cause, len(server.requests)) == ("empty completion", 1)
+    assert (answer.cause, len(server.requests)) == ("unfinished thinking", 1)
     assert "max_tokens" in answer.error
 
 

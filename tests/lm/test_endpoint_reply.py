@@ -13,9 +13,9 @@ from infoagent.types import InputError
 UPPER = Usage(100, 0, 50, 0, 0, estimated=True)
 
 
-def read(data, code=200):
+def read(data, code=200, **more):
     text = data if isinstance(data, str) else json.dumps(data)
-    return read_response(code, {}, text, UPPER, None, "asked")
+    return read_response(code, {}, text, UPPER, None, "asked", **more)
 
 
 def choice(**message):
@@ -55,6 +55,15 @@ def test_a_reply_is_read_as_servers_write_it():
         assert paid == UPPER
         assert refusal.again
         assert refusal.cause == ("no choices" if body.startswith(("[]", "{")) else "not JSON")
+
+
+def test_the_arguments_win_over_words_beside_them_where_a_call_was_asked_for():
+    call = {"type": "function", "function": {"name": "note", "arguments": '{"a": 1}'}}
+    both, empty = choice(content="I will note it.", tool_calls=[call]), choice(content="Words.", tool_calls=[])
+    assert read(both, tools=True)[1].text == '{"a": 1}'
+    assert read(both)[1].text == "I will note it."
+    assert read(choice(content=None, tool_calls=[call]))[1].text == '{"a": 1}'
+    assert read(empty, tools=True)[1].text == "Words."
 
 
 def test_retry_after_is_seconds_or_a_date():

@@ -56,10 +56,13 @@ HOSTILE = " ".join("{" + name + "}" for name in NAMES) + " {0} {} { {{document}}
 
 @pytest.mark.parametrize("template", prompts.COMPRESSOR_TEMPLATES)
 def test_braces_in_documents_and_questions_stay_as_they_are(template):
-    sentences = 3 if template.startswith("sentences-") else None
-    plain = said(prompts.compressor_messages("DDD", "QQQ", template, sentences=sentences))
-    hostile = said(prompts.compressor_messages(f"first {HOSTILE}", f"second {HOSTILE}", template, sentences=sentences))
-    assert hostile == plain.replace("DDD", f"first {HOSTILE}").replace("QQQ", f"second {HOSTILE}")
+    asked = {"sentences": 3} if template.startswith("sentences-") else {"form": "FFF"} if "form-" in template else {}
+    plain = said(prompts.compressor_messages("DDD", "QQQ", template, **asked))
+    hostile_form = {"form": f"third {HOSTILE}"} if "form" in asked else {}
+    texts = f"first {HOSTILE}", f"second {HOSTILE}"
+    hostile = said(prompts.compressor_messages(*texts, template, **{**asked, **hostile_form}))
+    expected = plain.replace("DDD", texts[0]).replace("QQQ", texts[1])
+    assert hostile == expected.replace("FFF", hostile_form.get("form", "FFF"))
     assert plain.startswith("DDD")  # documents share their first tokens only if nothing stands before them
     assert "{" not in plain
 
@@ -124,9 +127,11 @@ def test_a_length_that_a_template_does_not_name_is_refused_where_no_recipe_was_r
         prompts.compressor_messages("DOC", "Q?", **keys)
 
 
-def test_every_template_agrees_with_the_recipes_rule_about_sentences():
+def test_every_template_agrees_with_the_recipes_rules_about_sentences_forms_and_thoughts():
     for name, text in prompts.COMPRESSOR_TEMPLATES.items():
         assert name.startswith("sentences-") == ("{sentences}" in text)
+        assert ("form-" in name) == ("{form}" in text)
+        assert name.startswith("think-") == ("<think>" in text) == (name in prompts.WITHOUT_THOUGHT)
 
 
 def test_an_adapter_from_before_sentences_keeps_its_prompt(tmp_path):

@@ -27,9 +27,11 @@ def test_the_list_has_every_figure_of_the_paper_and_what_it_needs():
     rows = {row[0]: row[1:] for row in listing(RECIPES)}
     wanted = "fig2 fig3 fig4 fig5 fig6 fig7 fig9 fig12 fig13 fig14 fig15 fig16 fig17 fig18 fig19 fig20 fact-deletion"
     assert list(rows) == wanted.split()
-    for name in ("fig7", "fig18"):
-        assert rows[name][1] == "not here yet"
-        assert "loop" in rows[name][2]
+    for name, script in (("fig7", "eval/deep_research.py"), ("fig18", "eval/rounds.py")):
+        assert rows[name][1] == "a script of its own"
+        named = [word.rstrip(",") for word in rows[name][2].split() if "/" in word]
+        assert named[0] == script
+        assert all((ROOT / path).is_file() for path in named)
     assert rows["fig2"][1] == "records; CPU"
     assert rows["fig3"][2] == (
         "longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path"
@@ -84,7 +86,7 @@ def test_dry_run_and_mistakes():
     assert "× 4 draws" in shown.stdout
     wrong = run_script("eval/figures.py", "run", "fig18")
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error: experiment 'fig18': not here yet: needs rounds")
+    assert wrong.stderr.startswith("error: experiment 'fig18': has a script of its own: rounds")
     assert wrong.stderr.count("\n") == 1
 
 
@@ -148,4 +150,4 @@ def test_a_proxy_that_is_the_scorer_finds_what_the_scorer_found(tiny_dir, tmp_pa
 def test_scorers_that_cannot_be():
     with pytest.raises(InputError, match="NAME:DTYPE"):
         parse_scorer("model:int4")
-    assert parse_scorer("Qwen/Qwen3-8B").name == "Qwen/Qwen3-8B"
+    assert parse_scorer("Qwen/Qwen3-8B").model.name == "Qwen/Qwen3-8B"

@@ -15,6 +15,7 @@ from infoagent.lm.vllm_check import DOCUMENTS, QUESTION, check_engine_values, ex
 from infoagent.lm.vllm_engine import VllmEngine
 from infoagent.lm.vllm_generation import ServedModel, generate_served
 from infoagent.lm.vllm_scoring import VllmScorer
+from infoagent.structured import Unfit, signature_form
 from infoagent.types import RunFailed
 
 pytestmark = pytest.mark.vllm
@@ -72,6 +73,21 @@ def test_texts_and_scores_of_base_and_adapters_are_those_of_transformers(engine,
             Scorer(lm.model).score(prompts, z), abs=5e-3
         )
     assert len(set(seen)) == 3
+
+
+def test_a_form_holds_the_draws_and_a_cut_is_a_cut(engine, tokenizer, prompts):
+    form = signature_form("def f(unit: Literal['kg', 'm'], size: Literal[1, 2, 3])")
+    lm = ServedModel(engine, tokenizer)
+    drawn = [z for seed in range(4) for z in generate_served(lm, prompts, "ab", 60, 1.0, seed, schema=form.schema)]
+    texts = {form.read(z.text) for z in drawn}
+    assert not any(character.isspace() for z in drawn for character in z.text)
+    assert {z.finish for z in drawn} == {"stop"}
+    assert len(texts) > 2  # drawn, not forced
+    [cut, _] = generate_served(lm, prompts, "ab", 5, 1.0, 0, schema=form.schema)
+    assert cut.finish == "length"
+    [free, _] = generate_served(lm, prompts, "ab", 60, 1.0, 0)
+    with pytest.raises(Unfit):
+        form.read(free.text)
 
 
 def test_an_adapter_that_changes_in_place_is_served_anew(engine, base, adapters, tokenizer, prompts, tmp_path_factory):

@@ -1,0 +1,95 @@
+"""Stress: a compressor and a reader under load, and with inputs that are hard or broken.
+
+    python eval/stress.py load configs/eval/stress_load.yaml [key=value ...]
+    python eval/stress.py inputs configs/eval/stress.yaml [checkpoint=DIR] [key=value ...]
+
+`load`: jobs (compress, then answer) arrive at a chat server by a Poisson process, whether or not the earlier ones are
+done; latency counts from the planned arrival, failures count as slow, nothing is sent twice. Without a server of your
+own a local one is started. `inputs`: seeded cases of each kind with exact expectations (unanswerable, ambiguous,
+contradictory, foreign, empty, enormous, broken Unicode, hidden instructions), and how often each compressor fails, the
+trained one paired with its frozen self. Both keep everything in output_dir and go on where they were killed.
+"""
+
+import sys
+from pathlib import Path
+
+from infoagent.config import exit_code, load_recipe, recipe_yaml, script_parser
+from infoagent.recipes import HardInputsRecipe, LoadRecipe
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = script_parser(__doc__)
+    parser.add_argument("what", choices=["load", "inputs"])
+    parser.add_argument("recipe", help="path of a YAML recipe, see configs/eval/stress*.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a key, e.g. jobs=100")
+    parser.add_argument("--dry-run", action="store_true", help="show the resolved recipe and an estimate, then stop")
+    parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
+    arguments = parser.parse_intermixed_args(argv)
+    story = load if arguments.what == "load" else inputs
+    return story(arguments.recipe, arguments.overrides, arguments.dry_run, arguments.quiet)
+
+
+def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
+    recipe = load_recipe(LoadRecipe, path, overrides)
+    from infoagent.evaluation.stress.load import plan_load, run_load
+    from infoagent.store import check_output_dir, provenance, write_json
+
+    check_output_dir(recipe.output_dir, "load")
+    plan = plan_load(recipe)  # everything that can be wrong is found before anything is sent
+    if dry_run:
+        from infoagent.evaluation.stress.describe import describe_load
+
+        print(recipe_yaml(recipe))
+        print(describe_load(plan))
+        return 0
+    from infoagent.evaluation.stress.load_summary import summarise_load
+    from infoagent.reporting.load import load_text, save_load
+
+    out = Path(recipe.output_dir)
+    run = {
+        "kind": "load",
+        "recipe": recipe.model_dump(mode="json"),
+        "data_revision": plan.data_revision,
+        **provenance(),
+    }
+    write_json(out / "run.json", run)
+    conditions = summarise_load(recipe, run_load(plan, quiet))
+    write_json(out / "load.json", {**run, "conditions": conditions})
+    save_load(conditions, out / "load.svg", out / "load.png")
+    print(load_text(conditions))
+    print(f"\n{out / 'load.json'}, {out / 'load.svg'}; every job stands in {out / 'records.jsonl'}")
+    return 0
+
+
+def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
+    recipe = load_recipe(HardInputsRecipe, path, overrides)
+    from infoagent.evaluation.stress.inputs_plan import plan_inputs
+    from infoagent.store import check_output_dir, finite, provenance, write_json
+
+    check_output_dir(recipe.output_dir, "stress")
+    plan = plan_inputs(recipe)  # everything that can be wrong is found before a model loads
+    if dry_run:
+        from infoagent.evaluation.stress.describe import describe_inputs
+
+        print(recipe_yaml(recipe))
+        print(describe_inputs(plan))
+        return 0
+    from infoagent.evaluation.stress.inputs import run_inputs
+    from infoagent.evaluation.stress.rates import summarise_inputs
+    from infoagent.reporting.hard_inputs import hard_inputs_text, save_hard_inputs
+
+    out = Path(recipe.output_dir)
+    run = {"kind": "stress", "recipe": recipe.model_dump(mode="json"), "revisions": plan.revisions, **provenance()}
+    write_json(out / "run.json", run)
+    found = summarise_inputs(plan, *run_inputs(plan, quiet))
+    write_json(out / "stress.json", finite({**run, **found}))
+    save_hard_inputs(found, out / "stress.svg", out / "stress.png")
+    print(hard_inputs_text(found))
+    print(
+        f"\n{out / 'stress.json'}, {out / 'stress.svg'}; cases in {out / 'cases.jsonl'}, texts in {out / 'records.jsonl'}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
