@@ -35,7 +35,6 @@ class SamplingParams:
 @dataclass
 class StructuredOutputsParams:
     json: dict | None = None
-    disable_any_whitespace: bool = False
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,6 @@ def test_a_form_is_handed_to_vllms_structured_outputs_and_a_thought_is_not(tiny_
     held = [plan.structured_outputs for plan in plans if plan.max_tokens == 6 and plan.structured_outputs]
     assert len(held) == 5
     assert held[0].json["required"] == ["a"]
-    assert held[0].disable_any_whitespace
     by_label = {label: [r for r in records if r["compressor"]["label"] == label] for label in ("form", "thinks")}
     assert {r["cause"][:5] for r in by_label["form"]} == {"form:"}  # this engine is deaf to it
     assert {r["status"] for r in by_label["thinks"]} == {"ok"}
