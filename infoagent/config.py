@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import gc
 import os
 import re
 import sys
@@ -230,13 +231,24 @@ def script_arguments(argv: Sequence[str] | None, description: str | None, grid: 
     return parser.parse_intermixed_args(argv)  # options may stand between overrides
 
 
+def _leave_process_group() -> None:
+    """Of a launch of several processes: torch's threads that are still there when the interpreter goes abort one in ten,
+    after all of its work is done, and the launch then has failed. They go with the wrapped model and its group."""
+    distributed = sys.modules.get("torch.distributed")  # whoever did not import it has no group
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        gc.collect()  # trainer and model hold each other
+        distributed.destroy_process_group()
+
+
 def exit_code(main: Callable[[], int | None]) -> int:
     """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong.
 
     Log lines go to stderr from here on; --log-level, once parsed, says which."""
     set_up_logging()
     try:
-        return main() or 0
+        code = main() or 0
+        _leave_process_group()
+        return code
     except InputError as error:
         if os.environ.get("RANK", "0") == "0":  # under a launcher every rank finds the same mistake
             for line in error.problems:

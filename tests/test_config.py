@@ -1,5 +1,7 @@
 """Strict recipes: every mistake at once, with its place and the way out."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,24 @@ def test_an_override_of_an_aliased_section_changes_one_place(tmp_path):
     path.write_text("output_dir: x\ncompressors:\n- {label: a, model: &m {name: one}}\n- {label: b, model: *m}\n")
     recipe = load_recipe(EvaluationRecipe, path, ["compressors.1.model.name=two"])
     assert [c.model.name for c in recipe.compressors] == ["one", "two"]
+
+
+LEAVING = """
+import atexit, gc, os, sys, torch, torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from infoagent.config import exit_code
+
+def main():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    wrapped = DistributedDataParallel(torch.nn.Linear(2, 2))
+    wrapped.trainer = {"model": wrapped}  # held in a circle
+    wrapped(torch.ones(1, 2)).sum().backward()
+
+atexit.register(lambda: print(dist.is_initialized(), any(type(o) is DistributedDataParallel for o in gc.get_objects())))
+sys.exit(exit_code(main))
+"""
+
+
+def test_a_process_of_a_launch_leaves_its_group_before_the_interpreter_goes():
+    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "False False\n"), done.stderr
