@@ -232,7 +232,7 @@ def script_arguments(argv: Sequence[str] | None, description: str | None, grid: 
 
 
 def _leave_process_group() -> None:
-    """Of a launch of several processes: torch's threads that are still there when the interpreter goes abort one in ten,
+    """Of a launch of several processes: torch's threads that are still there when the interpreter goes can abort one
     after all of its work is done, and the launch then has failed. They go with the wrapped model and its group."""
     distributed = sys.modules.get("torch.distributed")  # whoever did not import it has no group
     if distributed is not None and distributed.is_available() and distributed.is_initialized():

@@ -8,12 +8,11 @@ Source: Chen et al. 2021, arXiv 2107.03374; `openai/openai_humaneval`, 164 funct
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Iterator
 
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import TEXT, Mistakes, Schema
+from infoagent.grading.programs import functions_of
 from infoagent.types import Problem, ProblemSet, Trial
 
 HUB = Hub(
@@ -59,11 +58,9 @@ def _broken(row: dict[str, str]) -> Iterator[str]:
         ("test", "it", row["test"], "check"),
     ):
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # an odd escape of the published code
-                tree = ast.parse(code, filename=field)
-        except (SyntaxError, ValueError) as error:
+            functions = functions_of(code, field)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             yield f"field {field!r}: {what} is no Python: {error}"
             continue
-        if not any(isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.name == name for n in tree.body):
+        if name not in functions:
             yield f"field {field!r}: {what} defines no function {name!r}, which is called"

@@ -15,9 +15,9 @@ from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import (
-    PREDICTOR_TEMPLATES,
     WITHOUT_THOUGHT,
     chat_ids,
+    check_predictor_template,
     check_template,
     predictor_messages,
 )
@@ -204,10 +204,7 @@ def _grading_mistakes(recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> l
 
 def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet]) -> list[str]:
     """Is the predictor there, and can it read a whole document where the grid hands it one?"""
-    if predictor.template is not None and predictor.template not in PREDICTOR_TEMPLATES:
-        raise InputError(
-            f"predictors: template {predictor.template!r} is unknown; allowed: {', '.join(PREDICTOR_TEMPLATES)}"
-        )
+    check_predictor_template(predictor.template, "predictors")
     if predictor.kind == "endpoint":
         return []
     if predictor.adapter is not None:

@@ -23,7 +23,6 @@ from infoagent.types import ANCHORS
 
 Pair = tuple[Record, Record]
 Json = dict[str, Any]
-"""They compress nothing, or to nothing: yardsticks, not families."""
 FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
 """Terms that go first where columns replace one another: a size that only one family varies in, a predictor of one set."""

@@ -76,10 +76,16 @@ def _longest_python(lines: list[str], name: str) -> str:
 
 def _defines(code: str, name: str) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an odd escape in a reply is nobody's warning here
-            tree = ast.parse(code)
-            compile(tree, "<reply>", "exec")  # a return outside of a function is told here only
+        return name in functions_of(code, "<reply>")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name for node in tree.body)
+
+
+def functions_of(code: str, file: str) -> set[str]:
+    """Names of the functions that stand in `code`, outside of all others. Raises what the compiler does of code that is no
+    Python: SyntaxError, ValueError, RecursionError, MemoryError. `file` is what its message calls it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd escape in a reply is nobody's warning here
+        tree = ast.parse(code, filename=file)
+        compile(tree, file, "exec")  # a return outside of a function is told here only
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

@@ -99,6 +99,12 @@ def check_template(name: str) -> None:
         raise InputError(f"prompt.template: {name!r} is unknown; allowed: {', '.join(COMPRESSOR_TEMPLATES)}")
 
 
+def check_predictor_template(name: str | None, where: str) -> None:
+    """None is the one that comes with the mode."""
+    if name is not None and name not in PREDICTOR_TEMPLATES:
+        raise InputError(f"{where}.template {name!r}: is unknown; allowed: {', '.join(PREDICTOR_TEMPLATES)}")
+
+
 def fill(template: str, values: Mapping[str, str]) -> str:
     """`template` with each {name} replaced by its value. What looks like a {name} within a value stays as it is."""
     # in one pass, and not by format: documents contain braces

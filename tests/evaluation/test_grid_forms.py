@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+import scripted
 import torch
 from fake_server import FakeServer, count_tokens, empty, status
 from tiny import save_tiny
@@ -12,7 +13,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from infoagent.costs import generation_flops
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.comparison import compare_pairs
-from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.evaluation.session import run_evaluation
@@ -20,7 +20,7 @@ from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
 from infoagent.reporting.tables import comparison_text, without_z_rows
-from infoagent.types import Compression, InputError
+from infoagent.types import InputError
 
 SCHEMA = {
     "type": "object", "additionalProperties": False, "required": ["about", "value"],
@@ -53,28 +53,7 @@ def run(made):
 @pytest.fixture
 def says(monkeypatch):
     """`says(f)`: the models of the grid write f(number of the problem), as far as the tokens reach. Returns the calls."""
-
-    def install(text_of):
-        calls = []
-
-        def writer(pool, section, engine="hf"):
-            tokenizer = pool.tokenizer(section)
-
-            def write(prompts, ids, max_tokens, temperature, seed, sample=0, schema=None):
-                found = []
-                for prompt, problem in zip(prompts, ids, strict=True):
-                    calls.append(tokenizer.decode(prompt))
-                    drawn = tuple(text_ids(tokenizer, text_of(len(calls) - 1)))[:max_tokens]
-                    finish = "stop" if len(drawn) < max_tokens else "length"
-                    found.append(Compression(problem, tokenizer.decode(drawn), drawn, finish, sample, 0.5))
-                return found
-
-            return write
-
-        monkeypatch.setattr(ModelPool, "writer", writer)
-        return calls
-
-    return install
+    return lambda text_of: scripted.install(monkeypatch, lambda prompt, name, number: text_of(number))
 
 
 def compressions(rows):

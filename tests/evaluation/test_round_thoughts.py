@@ -3,13 +3,13 @@
 import json
 
 import pytest
+import scripted
 from test_compaction import recipe as compaction
 from test_round_talks import by_hand
 from test_round_talks import recipe as rounds
 from tiny import save_adapter, save_tiny
 from transformers import AutoTokenizer
 
-from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.rounds.compaction import plan_compaction, run_compaction
 from infoagent.evaluation.rounds.compaction_summary import summarise_compaction
@@ -18,9 +18,8 @@ from infoagent.evaluation.rounds.rounds_summary import summarise_rounds
 from infoagent.evaluation.rounds.steps import Workplace
 from infoagent.evaluation.rounds.trained import with_checkpoint
 from infoagent.lm.models import load
-from infoagent.lm.prompts import text_ids
 from infoagent.lm.round_prompts import next_question
-from infoagent.types import Compression, InputError, RunFailed
+from infoagent.types import InputError, RunFailed
 
 SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
 OFF = "<|start|>assistant\n<think>\n\n</think>\n\n"
@@ -39,27 +38,7 @@ def thinker(tmp_path_factory):
 @pytest.fixture
 def says(monkeypatch):
     """`says(f)`: models write f(prompt, name). Returns the prompts as they come."""
-
-    def install(text_of):
-        calls = []
-
-        def writer(pool, section, engine="hf"):
-            tokenizer = pool.tokenizer(section)
-
-            def write(prompts, names, max_tokens, temperature, seed, sample=0):
-                found = []
-                for prompt, name in zip(prompts, names, strict=True):
-                    calls.append(tokenizer.decode(prompt))
-                    ids = tuple(text_ids(tokenizer, text_of(calls[-1], name)))
-                    found.append(Compression(name, tokenizer.decode(ids), ids, "stop", sample, 0.5, 0))
-                return found
-
-            return write
-
-        monkeypatch.setattr(ModelPool, "writer", writer)
-        return calls
-
-    return install
+    return lambda text_of: scripted.install(monkeypatch, lambda prompt, name, number: text_of(prompt, name))
 
 
 def one_system(directory, out, **more):

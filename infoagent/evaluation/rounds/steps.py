@@ -28,9 +28,9 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import (
-    PREDICTOR_TEMPLATES,
     can_think,
     chat_ids,
+    check_predictor_template,
     check_template,
     end_of_turn_id,
     predictor_messages,
@@ -97,10 +97,7 @@ def check_writer(section: Writer) -> tuple[ModelReference, Any, int]:
 
 def check_predictor(section: PredictorSection, longest: tuple[str, str]) -> None:
     """Raises InputError unless the predictor is there and can read the `longest` (context, question)."""
-    if section.template is not None and section.template not in PREDICTOR_TEMPLATES:
-        raise InputError(
-            f"predictor.template {section.template!r}: is unknown; allowed: {', '.join(PREDICTOR_TEMPLATES)}"
-        )
+    check_predictor_template(section.template, "predictor")
     if section.kind == "endpoint":
         return
     if section.adapter is not None:

@@ -10,7 +10,7 @@ from infoagent.baselines import check_extractive
 from infoagent.data.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
 from infoagent.evaluation.records import content_key
 from infoagent.lm.models import adapter_prompt, adapter_revision, check_adapter, context_tokens, load_config, resolve
-from infoagent.lm.prompts import PREDICTOR_TEMPLATES, check_template
+from infoagent.lm.prompts import check_predictor_template, check_template
 from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
 from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.stress import HardInputsRecipe
@@ -55,9 +55,11 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
             revisions[section.label] = {"revision": reference.revision, "adapter_revision": adapter}
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
-    template = None if recipe.predictor is None else recipe.predictor.template
-    if template is not None and template not in PREDICTOR_TEMPLATES:
-        mistakes.append(f"predictor.template {template!r}: is unknown; allowed: {', '.join(PREDICTOR_TEMPLATES)}")
+    if recipe.predictor is not None:
+        try:
+            check_predictor_template(recipe.predictor.template, "predictor")
+        except InputError as error:
+            mistakes += error.problems
     if recipe.predictor is not None and recipe.predictor.kind == "lm":
         try:
             resolve(recipe.predictor.name, recipe.predictor.revision)
