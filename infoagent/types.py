@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -105,6 +105,8 @@ class ProblemSet:
     revision: str
     split: str
     problems: tuple[Problem, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What the loader did not take, by cause: "file without text" → 3. Nothing is dropped without a count."""
 
     def __len__(self) -> int:
         return len(self.problems)
