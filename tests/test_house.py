@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "search": {"types", "data", "baselines", "lm", "store"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},
-    "reporting": {"audit", "types", "information", "rate_distortion", "costs", "store"},
+    "reporting": {"audit", "data", "types", "information", "rate_distortion", "costs", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
     "evaluation": {

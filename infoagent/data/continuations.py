@@ -8,8 +8,11 @@ wrong; a compression is better the more likely it makes the one that was written
 
 from __future__ import annotations
 
+from functools import cache
+
 from infoagent.data import python_reference
 from infoagent.data.cloze import Passage, sentences
+from infoagent.data.identity import digest
 from infoagent.types import Problem, ProblemSet
 
 WORDS = (90, 200)
@@ -22,9 +25,18 @@ def load(split: str, min_words: int | None, max_words: int | None) -> ProblemSet
     """Passages with their continuations, group = topic; splits by topic."""
     low = min_words if min_words is not None else min(WORDS[0], max_words or WORDS[0])
     high = max_words if max_words is not None else max(WORDS[1], low)
-    found, revision = python_reference.passages(split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1])
-    problems = [problem for passage in found if (problem := _cut(passage, low, high)) is not None]
-    return ProblemSet("continuations", revision, split, tuple(problems))
+    return ProblemSet("continuations", revision(), split, tuple(_problems(split, low, high)))
+
+
+@cache
+def revision() -> str:
+    """Hash of every problem of the usual length."""
+    return digest(_problems("all", *WORDS))
+
+
+def _problems(split: str, low: int, high: int) -> list[Problem]:
+    passages = python_reference.passages(split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1])
+    return [problem for passage in passages if (problem := _cut(passage, low, high)) is not None]
 
 
 def _cut(passage: Passage, low: int, high: int) -> Problem | None:

@@ -14,11 +14,10 @@ Without probes of its own a text is asked by a blank in one of its sentences (`i
 from __future__ import annotations
 
 import hashlib
-import inspect
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from infoagent.data import records, wildchat
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.counterfactuals import Lexicon, counterfactuals, span_pattern
 from infoagent.data.hub import missing_path, open_files
+from infoagent.data.identity import IDENTITY_SAMPLE, digest
 from infoagent.data.schema import STRING, TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
 from infoagent.types import InputError, Problem
 
@@ -105,7 +105,9 @@ def load_histories(
             raise InputError("data.path, data.revision: data.name=records is built in; drop them")
         low = min_words or min(RECORD_WORDS[0], max_words or RECORD_WORDS[0])
         words = (low, max_words or max(RECORD_WORDS[1], low))
-        return HistorySet(name, _revision(), tuple(_of_records(i, seed, wanted, words) for i in range(limit)), {})
+        return HistorySet(
+            name, records_revision(), tuple(_of_records(i, seed, wanted, words) for i in range(limit)), {}
+        )
     if min_words is not None or max_words is not None:
         raise InputError(f"data.min_words, data.max_words: they are the length of a record; data.name={name} has none")
     if name == "wildchat":
@@ -122,9 +124,11 @@ Talk = tuple[str, tuple[str, ...], "list[dict[str, Any]] | None"]
 """(id, turns, probes as they stand in the file)."""
 
 
-def _revision() -> str:
-    own = inspect.getsource(sys.modules[__name__])
-    return "sha256:" + hashlib.sha256((records.revision() + own).encode()).hexdigest()[:16]
+@cache
+def records_revision() -> str:
+    """Hash of a fixed sample of the histories of records."""
+    wanted = Wanted(turns=4, asked=2, versions=3)
+    return digest(_of_records(index, 0, wanted, RECORD_WORDS) for index in range(IDENTITY_SAMPLE))
 
 
 # ---- records ---------------------------------------------------------------------------------------------------

@@ -1,25 +1,26 @@
 """`python-reference`: the language reference that every Python carries, cut into passages with cloze questions.
 
-`pydoc_data.topics` holds 79 topics and 65,000 words in Python 3.11. The text differs between Python versions, so its
-hash is the revision.
+`pydoc_data.topics` holds 79 topics and 65,000 words in Python 3.11. The text differs between Python versions, and so does
+the revision, which is the hash of all passages and questions of the usual length.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from functools import cache
 
 from infoagent.data.cloze import Passage, make_questions
+from infoagent.data.identity import digest
 from infoagent.data.passages import cut, split_of, without_repetition
 from infoagent.types import ProblemSet
 
+WORDS = (120, 250)
 
-def passages(split: str, low: int, high: int) -> tuple[list[Passage], str]:
-    """(the passages of low to high words of a split, the revision of the text)."""
+
+def passages(split: str, low: int, high: int) -> list[Passage]:
+    """The passages of low to high words of a split."""
     from pydoc_data.topics import topics
 
     texts = {name: str(text) for name, text in topics.items()}
-    revision = "sha256:" + hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
     found = [
         passage
         for name, paragraphs in without_repetition(texts).items()
@@ -29,12 +30,17 @@ def passages(split: str, low: int, high: int) -> tuple[list[Passage], str]:
     for passage in found:
         sizes[passage.group] = sizes.get(passage.group, 0) + 1
     assigned = split_of(sizes)
-    return [p for p in found if split in ("all", assigned[p.group])], revision
+    return [p for p in found if split in ("all", assigned[p.group])]
+
+
+@cache
+def revision() -> str:
+    """Hash of every problem of the usual length."""
+    return digest(make_questions(passages("all", *WORDS), 0))
 
 
 def load(split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
     """Passages of 120 to 250 words, group = topic; splits by topic."""
-    low = min_words if min_words is not None else min(120, max_words or 120)
-    high = max_words if max_words is not None else max(250, low)
-    kept, revision = passages(split, low, high)
-    return ProblemSet("python-reference", revision, split, tuple(make_questions(kept, seed)))
+    low = min_words if min_words is not None else min(WORDS[0], max_words or WORDS[0])
+    high = max_words if max_words is not None else max(WORDS[1], low)
+    return ProblemSet("python-reference", revision(), split, tuple(make_questions(passages(split, low, high), seed)))

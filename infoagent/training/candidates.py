@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.data.identity import same_revision
 from infoagent.lm.generation import generate_groups
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import compressor_ids
@@ -279,7 +280,7 @@ def _different(held: dict[str, Any], now: dict[str, Any], names: Sequence[str]) 
         old, new = held.get(name), now[name]
         if isinstance(old, dict) and isinstance(new, dict):
             different += [f"{name}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-        elif old != new:
+        elif old != new and not (name == "data_revision" and old is not None and same_revision(old, new)):
             different.append(name)
     return different
 

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from infoagent.data.identity import same_revision
 from infoagent.lm.models import RECORD_FILE, ModelReference
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import check_output_dir, provenance, write_json
@@ -129,8 +130,8 @@ def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
     before = json.loads((checkpoint / RECORD_FILE).read_text())
     changed = [
         f"{name} was {before[name]} and is {facts[name]} now"
-        for name in ("data_revision", "base_revision")
-        if before.get(name) not in (None, facts[name])
+        for name, is_same in (("data_revision", same_revision), ("base_revision", str.__eq__))
+        if before.get(name) is not None and not is_same(before[name], facts[name])
     ]
     if changed:
         raise InputError(
