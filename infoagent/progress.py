@@ -77,10 +77,10 @@ class Progress:
         done, seconds = self.n - self.initial, self._clock() - self._started
         where = f"{self.title}: {self.unit} {self.n:,} of {self.total:,}"
         if done < 1:
-            return f"{where}, {_duration(seconds)} so far"
+            return f"{where}, {duration(seconds)} so far"
         each = seconds / done
         pace = f"{each:.1f} s a {self.unit}" if each >= 1 else f"{1 / each:,.1f} {self.unit}s a second"
-        return f"{where}, {pace}, {_duration(each * max(0, self.total - self.n))} left"
+        return f"{where}, {pace}, {duration(each * max(0, self.total - self.n))} left"
 
 
 def each(items: Iterable[Item], total: int, title: str, unit: str, quiet: bool = False) -> Iterator[Item]:
@@ -150,7 +150,8 @@ class _Heartbeat:
 _heartbeat = _Heartbeat()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`3 min 31 s`, `1 h 12 min`."""
     whole = round(seconds)
     hours, minutes = whole // 3600, whole // 60 % 60
     if hours:

@@ -5,7 +5,15 @@ import torch
 from tiny import tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Architecture, estimate_grpo
+from infoagent.costs import (
+    PROMPT_OVERHEAD_TOKENS,
+    TOKENS_PER_WORD,
+    Architecture,
+    Rates,
+    Work,
+    estimate_grpo,
+    generation_flops,
+)
 from infoagent.data.registry import load_data
 from infoagent.lm.prompts import compressor_ids
 
@@ -50,11 +58,39 @@ def test_an_estimate_grows_with_what_it_counts():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
     base = {
         "steps": 10, "prompts_per_step": 2, "num_generations": 8, "completion_tokens": 32, "document_words": 100.0,
-        "negatives": 7, "has_kl": True, "gflops_per_second": 100.0, "usd_per_hour": 3.6,
+        "counterfactual": 4, "other_negatives": 3, "has_kl": True, "rates": Rates.stated(100.0), "usd_per_hour": 3.6,
     }  # fmt: skip
     plan = estimate_grpo(sizes, **base)
     assert plan.generated_tokens_per_step == 512
     assert plan.usd == pytest.approx(plan.hours * 3.6)
-    for more in ({"negatives": 14}, {"completion_tokens": 64}, {"document_words": 300.0}, {"num_generations": 16}):
+    for more in ({"other_negatives": 10}, {"counterfactual": 8}, {"completion_tokens": 64}, {"document_words": 300.0}, {"num_generations": 16}):
         assert estimate_grpo(sizes, **{**base, **more}).gflops_per_step > plan.gflops_per_step
     assert estimate_grpo(sizes, **{**base, "has_kl": False}).gflops_per_step < plan.gflops_per_step
+
+
+def test_an_estimate_counted_by_hand():
+    sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
+    plan = estimate_grpo(
+        sizes, steps=5, prompts_per_step=2, num_generations=8, completion_tokens=32, document_words=100.0, counterfactual=4,
+        other_negatives=3, has_kl=True, rates=Rates(reading=40.0, writing=10.0, training=20.0, origin="x"), usd_per_hour=0.0,
+    )  # fmt: skip
+    prompts, written = 2 * 210, 2 * 8 * 32  # 100 words are 150 tokens, and 60 stand around them
+    scored = prompts * (1 + 3 + 4 / 2) + written * 8
+    assert plan.scored_tokens_per_step == scored
+    token = sizes.flops(1, 210) / 1e9
+    reading = token * (prompts + scored + prompts + written)
+    training = token * 3 * (prompts + written)
+    assert plan.gflops_per_step == pytest.approx(reading + token * written + training)
+    assert plan.seconds_per_step == pytest.approx(reading / 40 + token * written / 10 + training / 20)
+    assert plan.hours == pytest.approx(5 * plan.seconds_per_step / 3600)
+
+
+def test_work_takes_the_time_of_its_kinds_one_after_the_other():
+    work = Work(reading=80.0, training=10.0)
+    work.generate(5, generation_flops(Architecture(64, 2, 4, 2, 16, 128, 500, True), 100, 20))
+    per_text = generation_flops(Architecture(64, 2, 4, 2, 16, 128, 500, True), 100, 20)
+    assert work.gflop == pytest.approx(90 + 5 * per_text.total / 1e9)
+    slow, fast = Rates(10.0, 1.0, 5.0, "measured"), Rates.stated(10.0)
+    assert work.seconds(slow) == pytest.approx(8 + 5 * per_text.prefill / 1e10 + 5 * per_text.decode / 1e9 + 2)
+    assert "10 GFLOP/s reading, 1 writing, 5 training (measured)" in slow.line
+    assert fast.line == "at 10 GFLOP/s (cost.gflops_per_second)"

@@ -7,6 +7,7 @@ from infoagent.costs.estimates import (
     TOKENS_PER_WORD,
     FitEstimate,
     GRPOEstimate,
+    candidate_prompts,
     estimate_fit,
     estimate_grpo,
 )
@@ -24,6 +25,7 @@ from infoagent.costs.memory import (
 )
 from infoagent.costs.pairs import Cost, pair_cost, tokens_per_second
 from infoagent.costs.prices import Price, PriceOverride, price_of, price_snapshot
+from infoagent.costs.rates import Rates, Work
 
 __all__ = [
     "BYTES",
@@ -42,8 +44,11 @@ __all__ = [
     "Memory",
     "Price",
     "PriceOverride",
+    "Rates",
+    "Work",
     "Workload",
     "break_even_questions",
+    "candidate_prompts",
     "estimate_fit",
     "estimate_grpo",
     "fit_memory",

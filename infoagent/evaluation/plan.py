@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
+from infoagent.costs import (
+    PROMPT_OVERHEAD_TOKENS,
+    TOKENS_PER_WORD,
+    Work,
+    candidate_prompts,
+    generation_flops,
+    price_of,
+)
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
+from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
+from infoagent.progress import duration
 from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe, ProxyRecipe
 from infoagent.recipes.compressors import WRITERS
-from infoagent.types import ANCHORS
+from infoagent.recipes.sections import CostSection
+from infoagent.types import ANCHORS, ProblemSet
 
 WORDS_OF_A_SENTENCE = 30
 CHARACTERS_OF_A_TOKEN = 3
@@ -23,11 +33,23 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
     """Records, tokens, GFLOP, seconds and money of the whole grid, nothing of it done yet. Upper estimates: every text
     at its longest. Compressors that are scored under the same prompt share the reading of the documents."""
     sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
+    return "\n".join(_evaluation(recipe, sets, frozenset())[0])
+
+
+def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> str:
+    """A line: the time on this machine of what is left to do where the compressors with the labels `held` are done.
+    Endpoints, which are not this machine, are not counted."""
+    lines, seconds = _evaluation(recipe, sets, held)
+    return f"at most {duration(seconds)} here, {lines[-1]}"
+
+
+def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> tuple[list[str], float]:
+    """(the lines of the plan, seconds of the work that is left)."""
     grid, draws = recipe.grid, len(recipe.seeds) * recipe.samples
     lines = [
         f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
     ]
-    gflop = usd = 0.0
+    work, usd = Work(), 0.0
     forms = forms_of(grid)  # a schema that is none is found here already
     for data in sets:
         words = sum(len(p.document.split()) for p in data.problems) / len(data)
@@ -35,7 +57,8 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
         plain = document + PROMPT_OVERHEAD_TOKENS
         compressions = len(data) * draws
         read: set[str] = set()
-        for compressor in grid:
+        fresh = [compressor for compressor in grid if compressor.label not in held]
+        for compressor in fresh:
             form = forms[compressor.label]
             prompt = plain + (0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN)
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
@@ -56,17 +79,19 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
                 continue
             if compressor.kind == "lm":
                 written = compressions * (prompt + longest)
-                gflop += compressions * generation_flops(architecture, int(prompt), longest).total / 1e9
+                work.generate(compressions, generation_flops(architecture, int(prompt), longest))
                 line += f", at most {written:,.0f} tokens to write"
             columns = compressions * (1 + recipe.negatives.total)
             template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
             alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
-            scored = columns * ((0 if alike in read else prompt) + _longest(compressor, document))
+            changed = recipe.negatives.counterfactual
+            prompts = compressions * candidate_prompts(changed, recipe.negatives.total - changed)
+            scored = (0 if alike in read else prompts * prompt) + columns * _longest(compressor, document)
             read.add(alike)
-            gflop += architecture.flops(scored, prompt) / 1e9
+            work.reading += architecture.flops(scored, prompt) / 1e9
             lines.append(f"{line}, {scored:,.0f} to score")
-        asked = sum(len([p for p in data.problems if p.answer is not None]) * draws for _ in grid)
-        notes = sum(_longest(c, document) for c in grid) / len(grid)
+        asked = len([p for p in data.problems if p.answer is not None]) * draws * len(fresh)
+        notes = sum(_longest(c, document) for c in fresh) / max(1, len(fresh))
         for predictor in recipe.predictors:
             tokens = asked * (notes + PROMPT_OVERHEAD_TOKENS)
             line = f"  {predictor.title} on {data.name}: {asked} answers, {tokens:,.0f} tokens to read"
@@ -77,15 +102,24 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
                 usd += paid
                 line += f", at most {paid:.4g} $"
             elif (architecture := architecture_of(predictor.name, predictor.revision)) is not None:
-                gflop += architecture.flops(tokens + asked * predictor.max_tokens, notes) / 1e9
+                written = asked * (predictor.max_tokens if predictor.how == "generation" else 0)
+                work.reading += architecture.flops(tokens, notes) / 1e9
+                work.writing += architecture.flops(written, notes) / 1e9
             lines.append(line)
-    seconds = gflop / recipe.cost.gflops_per_second
-    lines.append(
-        f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
-        f"money: {seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
-        + (f", and {usd:.4g} $ for endpoints, limit {recipe.spending_limit_usd:.2f} $" if usd else "")
+    line, seconds = _compute(work, recipe.cost, recipe.compressors[0].model.dtype)
+    paid_line = f", and {usd:.4g} $ for endpoints, limit {recipe.spending_limit_usd:.2f} $" if usd else ""
+    return [*lines, line + paid_line], seconds
+
+
+def _compute(work: Work, cost: CostSection, dtype: str) -> tuple[str, float]:
+    """(GFLOP, rates, time and money of the machine in a line, seconds)."""
+    rates = machine_rates(cost.gflops_per_second, dtype)
+    seconds = work.seconds(rates)
+    return (
+        f"compute: {work.gflop:,.0f} GFLOP; {rates.line} {duration(seconds)}; "
+        f"money: {seconds / 3600 * cost.usd_per_hour:.2f} $ at {cost.usd_per_hour:.2f} $ an hour",
+        seconds,
     )
-    return "\n".join(lines)
 
 
 def _longest(compressor: CompressorSection, document_tokens: float) -> float:
@@ -123,12 +157,11 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     if architecture is None:
         lines.append(f"compute: the configuration of {model.name} is not on this machine")
         return "\n".join(lines)
-    gflop = architecture.flops(written + scored, document) / 1e9
-    seconds = gflop / recipe.cost.gflops_per_second
-    lines.append(
-        f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
-        f"money: {seconds / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
+    prompts = compressions * document
+    work = Work(
+        architecture.flops(scored + prompts, document) / 1e9, architecture.flops(written - prompts, document) / 1e9
     )
+    lines.append(_compute(work, recipe.cost, model.dtype)[0])
     return "\n".join(lines)
 
 
@@ -148,7 +181,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             columns += draws * candidates * sum(_longest(c, document) for c in written)
             texts += draws * len(written)
     lines = [f"scorers: {len(recipe.studied)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
-    total = 0.0
+    total, rates = 0.0, machine_rates(recipe.cost.gflops_per_second)
     for scorer in recipe.studied:
         architecture = architecture_of(scorer.model.name, scorer.model.revision) if scorer.kind == "lm" else None
         if architecture is None:
@@ -161,6 +194,6 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             architecture = replace(architecture, layers=min(scorer.layers, architecture.layers))
         gflop = architecture.flops(prompts + columns, prompts / max(1.0, texts)) / 1e9
         total += gflop
-        lines.append(f"  {scorer.label}: {gflop:,.0f} GFLOP, {gflop / recipe.cost.gflops_per_second:,.0f} s")
-    lines.append(f"all scorers: {total:,.0f} GFLOP, {total / recipe.cost.gflops_per_second:,.0f} s")
+        lines.append(f"  {scorer.label}: {gflop:,.0f} GFLOP, {duration(Work(gflop).seconds(rates))}")
+    lines.append(f"all scorers: {total:,.0f} GFLOP, {rates.line} {duration(Work(total).seconds(rates))}")
     return "\n".join(lines)

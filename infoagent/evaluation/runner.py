@@ -14,10 +14,11 @@ from infoagent.evaluation.compressing import compress_pack, compression_key
 from infoagent.evaluation.engines import EnginePool, served_sections
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.phases import PhaseTimes
+from infoagent.evaluation.plan import describe_rest
 from infoagent.evaluation.predicting import predict_cell, prediction_key
 from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import Replies
-from infoagent.progress import Progress
+from infoagent.progress import Progress, say
 from infoagent.recipes import EvaluationRecipe
 
 __all__ = ["Cell", "collect", "evaluate", "plan_cells"]
@@ -40,6 +41,9 @@ def evaluate(
     pool = ModelPool(recipe.memory_mib, times, engines)
     replies = Replies(recipe, records, pool, shard.number)
     draws = [(seed, sample) for seed in recipe.seeds for sample in range(recipe.samples)]
+    if not quiet:
+        sets = {cell.data.name: cell.data for cell in cells}
+        say(f"{recipe.output_dir}: {describe_rest(recipe, list(sets.values()), _held(cells, draws, records))}")
     try:
         for pack in packs(cells):
             # one bar for each kind of work: a compression costs many times what a prediction does
@@ -58,6 +62,17 @@ def evaluate(
     finally:
         engines.close()
     return collect(recipe, cells, records)
+
+
+def _held(cells: Sequence[Cell], draws: Sequence[tuple[int, int]], records: RecordFile) -> set[str]:
+    """Labels of the compressors of which every compression is there."""
+    missing = {
+        cell.compressor.label
+        for cell in cells
+        for seed, sample in draws
+        if not all(records.settled(compression_key(cell, i, sample, seed)) for i in range(len(cell.problems)))
+    }
+    return {cell.compressor.label for cell in cells} - missing
 
 
 def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile) -> list[Row]:

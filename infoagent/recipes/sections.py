@@ -321,6 +321,8 @@ class AuditSection(Section):
     every: PositiveInt = 5
     """Steps between two measurements of accuracy, where the data has choices; one takes about a third of the time of
     a step's scoring. The texts are measured at every step."""
+    closed_book: NonNegativeInt = 32
+    """Questions that are answered without any notes at step 1, the first of the data that have choices; 0: none."""
 
 
 class TrackingSection(Section):
@@ -354,8 +356,9 @@ class PriceSection(Section):
 class CostSection(Section):
     """The machine, for estimates of --dry-run only, and the prices of endpoints."""
 
-    gflops_per_second: PositiveFloat = 100.0
-    """Sustained rate of the machine; about 100 for two desktop cores, 300,000 for an H100 in bfloat16."""
+    gflops_per_second: PositiveFloat | None = None
+    """Sustained rate of the machine that the run is for, 300,000 for an H100 in bfloat16; None: this machine's, measured
+    for some seconds and kept for an hour."""
     usd_per_hour: NonNegativeFloat = 0.0
     """Price of the machine."""
     prices: dict[Name, PriceSection] = Field(default_factory=dict)

@@ -29,8 +29,6 @@ from infoagent.types import Problem
 logger = logging.getLogger(__name__)
 
 AUDIT_FILE = "audit.json"
-CLOSED_BOOK_PROBLEMS = 32
-"""Questions on which closed-book accuracy is measured, the first of the data that have choices."""
 
 
 class AccuracyProbe:
@@ -41,9 +39,10 @@ class AccuracyProbe:
     with the accuracy from the whole document (eval/frozen.py) before judging the level.
     """
 
-    def __init__(self, reward: MIReward, every: int) -> None:
+    def __init__(self, reward: MIReward, every: int, closed_book: int = 32) -> None:
         self.reward = reward
         self.every = every
+        self.closed_book = closed_book
 
     def __call__(self, scored: Sequence[ScoredCompression], step: int) -> dict[str, float]:
         """{audit/accuracy, audit/closed_book}, as far as they fall due and can be measured. `step` counts from 1.
@@ -55,7 +54,7 @@ class AccuracyProbe:
         try:
             metrics = self._accuracy("audit/accuracy", [(s.problem, s.compression.text) for s in scored])
             if step == 1:
-                asked = [p for p in self.reward.problems if p.choices][:CLOSED_BOOK_PROBLEMS]
+                asked = [p for p in self.reward.problems if p.choices][: self.closed_book]
                 metrics |= self._accuracy("audit/closed_book", [(p, "") for p in asked])
         except SCORER_FAULTS as error:
             logger.warning("step %d: accuracy was not measured: %s", step, error)
@@ -113,6 +112,6 @@ def audit_callbacks(recipe: GRPORecipe, reward: MIReward, is_main: bool) -> list
     RunCallback. Nothing if the recipe switches the audit off."""
     if not recipe.audit.enabled:
         return []
-    reward.observers.append(AccuracyProbe(reward, recipe.audit.every))
+    reward.observers.append(AccuracyProbe(reward, recipe.audit.every, recipe.audit.closed_book))
     hard = recipe.negatives.counterfactual
     return [AuditCallback(recipe.output_dir, math.log(1 + hard) if hard else None)] if is_main else []

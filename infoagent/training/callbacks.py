@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from infoagent.progress import Progress
+from infoagent.progress import Progress, say
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
 from infoagent.training.faults import check_finite, check_finite_weights
 from infoagent.training.model_card import write_card
+from infoagent.training.plan import describe_rest
 from infoagent.training.price_control import PriceControl, mean_over_processes
 from infoagent.training.run_directory import mark_complete, superfluous_checkpoints
 
@@ -62,6 +63,7 @@ class RunCallback(TrainerCallback):
         self.reward = reward
         self.control = control
         self.facts = facts
+        self.recipe = recipe
         self.samples_every = recipe.tracking.samples_every
         self.keep = recipe.grpo.save_total_limit
         self.quiet = quiet
@@ -69,6 +71,8 @@ class RunCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.tracker is not None:
+            if not self.quiet:
+                say(f"{self.recipe.output_dir}: {describe_rest(self.recipe, self.reward.problems, state.global_step)}")
             self._bar = Progress(state.max_steps, "GRPO", "step", self.quiet, initial=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

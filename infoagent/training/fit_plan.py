@@ -5,9 +5,10 @@ from __future__ import annotations
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
+from infoagent.progress import duration
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
-from infoagent.training.plan import describe_memory
+from infoagent.training.plan import describe_memory, rates_of
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
@@ -69,10 +70,11 @@ def _estimate(
         samples=recipe.sampling.samples,
         completion_tokens=recipe.sampling.max_completion_tokens,
         document_words=words[0],
-        negatives=recipe.negatives.total,
+        counterfactual=recipe.negatives.counterfactual,
+        other_negatives=recipe.negatives.total - recipe.negatives.counterfactual,
         texts=texts,
         has_reference=is_preference,
-        gflops_per_second=recipe.cost.gflops_per_second,
+        rates=rates_of(recipe),
         usd_per_hour=recipe.cost.usd_per_hour,
     )
     completion = recipe.sampling.max_completion_tokens
@@ -87,7 +89,7 @@ def _estimate(
     return [
         f"tokens: at most {estimate.generated_tokens:,.0f} generated, {estimate.scored_tokens:,.0f} scored, "
         f"{estimate.trained_tokens:,.0f} trained on",
-        f"compute: at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {estimate.hours:.2f} h in all",
+        f"compute: {rates_of(recipe).line} {duration(3600 * estimate.hours)} in all",
         describe_memory(memory),
         f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
     ]

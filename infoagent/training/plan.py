@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infoagent.costs import (
     GIB,
     PROMPT_OVERHEAD_TOKENS,
     TOKENS_PER_WORD,
+    Architecture,
     GRPOEstimate,
     Memory,
+    Rates,
     Workload,
     estimate_grpo,
     step_memory,
 )
 from infoagent.data.registry import load_data
+from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.sizes import architecture_of
+from infoagent.progress import duration
 from infoagent.recipes import GRPORecipe
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.preparation import batch_shape, check_trainable, process_count
+from infoagent.types import Problem
 
 
 def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workload:
@@ -55,19 +63,44 @@ def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | No
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
         return len(problems), None, None
-    estimate = estimate_grpo(
+    estimate = _estimate(recipe, architecture, lengths, recipe.grpo.steps)
+    return len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+
+
+def rates_of(recipe: TrainingRecipe) -> Rates:
+    """Of the machine that the recipe is for."""
+    return machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
+
+
+def _estimate(
+    recipe: GRPORecipe, architecture: Architecture, document_words: Sequence[int], steps: int
+) -> GRPOEstimate:
+    return estimate_grpo(
         architecture,
-        steps=recipe.grpo.steps,
+        steps=steps,
         prompts_per_step=recipe.grpo.prompts_per_step,
         num_generations=recipe.grpo.num_generations,
         completion_tokens=recipe.grpo.max_completion_tokens,
-        document_words=sum(lengths) / len(lengths),
-        negatives=recipe.negatives.total,
+        document_words=sum(document_words) / len(document_words),
+        counterfactual=recipe.negatives.counterfactual,
+        other_negatives=recipe.negatives.total - recipe.negatives.counterfactual,
         has_kl=recipe.grpo.beta > 0,
-        gflops_per_second=recipe.cost.gflops_per_second,
+        rates=rates_of(recipe),
         usd_per_hour=recipe.cost.usd_per_hour,
     )
-    return len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+
+
+def describe_rest(recipe: GRPORecipe, problems: Sequence[Problem], done: int) -> str:
+    """A line: the time that the steps after `done` take on this machine."""
+    architecture = architecture_of(recipe.model.name, recipe.model.revision)
+    if architecture is None:
+        return f"the configuration of {recipe.model.name} is not on this machine; no estimate without it"
+    left = recipe.grpo.steps - done
+    found = _estimate(recipe, architecture, [len(p.document.split()) for p in problems], left)
+    return (
+        f"at most {duration(3600 * found.hours)} here for {left} steps of {found.gflops_per_step:,.0f} GFLOP, "
+        f"{rates_of(recipe).line}"
+    )
 
 
 def describe_memory(memory: Memory) -> str:
@@ -93,8 +126,8 @@ def describe_grpo(recipe: GRPORecipe) -> str:
     lines += [
         f"tokens a step: at most {estimate.generated_tokens_per_step:,.0f} generated ({completions} completions), "
         f"{estimate.scored_tokens_per_step:,.0f} scored",
-        f"compute: {estimate.gflops_per_step:,.0f} GFLOP a step; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s "
-        f"{estimate.seconds_per_step:,.0f} s a step, {estimate.hours:.2f} h in all",
+        f"compute: {estimate.gflops_per_step:,.0f} GFLOP a step; {rates_of(recipe).line} "
+        f"{estimate.seconds_per_step:,.0f} s a step, {duration(3600 * estimate.hours)} in all",
         describe_memory(memory),
         f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
     ]

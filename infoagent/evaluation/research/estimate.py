@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, Architecture, generation_flops, price_of
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, Architecture, Work, generation_flops, price_of
 from infoagent.costs.known import known_architecture
 from infoagent.data.research import ResearchTask
 from infoagent.evaluation.research.preparing import open_search, tasks_of
+from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.research_prompts import SCORES
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import ResearchRecipe
@@ -64,7 +65,7 @@ def describe_research(recipe: ResearchRecipe, systems: Sequence[SystemSection]) 
         f"{total / 3600 * recipe.cost.usd_per_hour:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour"
     )
     lines.append(
-        f"assumed: {recipe.cost.gflops_per_second:,.0f} GFLOP/s here (cost.gflops_per_second); endpoints begin after "
+        f"assumed: {machine_rates(recipe.cost.gflops_per_second).line}; endpoints begin after "
         f"{ENDPOINT_SECONDS:g} s and write {ENDPOINT_TOKENS_PER_SECOND:g} tokens/s; {CHARACTERS_PER_TOKEN} characters a token"
     )
     if usd > recipe.spending_limit_usd:
@@ -143,8 +144,9 @@ def _written(
         usd = calls * price_of(section.name, section.provider, recipe.cost.prices).usd(int(read), 0, int(written))
         seconds = calls * (ENDPOINT_SECONDS + written / ENDPOINT_TOKENS_PER_SECOND) / section.endpoint.concurrency
     elif (architecture := _sizes(section)) is not None:
-        gflop = calls * generation_flops(architecture, int(read), int(written)).total / 1e9
-        seconds = gflop / recipe.cost.gflops_per_second
+        work = Work()
+        work.generate(calls, generation_flops(architecture, int(read), int(written)))
+        seconds = work.seconds(machine_rates(recipe.cost.gflops_per_second))
     return Stage(name, who, calls, calls * read, calls * written, usd, seconds)
 
 

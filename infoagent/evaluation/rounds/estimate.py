@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work, generation_flops, price_of
 from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.registry import load_data
+from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.sizes import architecture_of
+from infoagent.progress import duration
 from infoagent.recipes import CompactionRecipe, ModelSection, RoundsRecipe
 from infoagent.recipes.rounds import PICKERS, StepsRecipe
 from infoagent.types import ANCHORS
 
 
 @dataclass
-class Work:
-    """GFLOP and money, and what could not be counted."""
+class _Bill:
+    """Work and money, and what could not be counted."""
 
     recipe: StepsRecipe
-    gflop: float = 0.0
+    work: Work = field(default_factory=Work)
     usd: float = 0.0
     unknown: str = ""
 
@@ -27,12 +29,12 @@ class Work:
         if architecture is None:
             self.unknown = f"; the configuration of {model.name} is not on this machine, not counted"
             return
-        self.gflop += times * generation_flops(architecture, int(read), int(written)).total / 1e9
+        self.work.generate(times, generation_flops(architecture, int(read), int(written)))
 
     def score(self, model: ModelSection, tokens: float, past: float) -> None:
         architecture = architecture_of(model.name, model.revision)
         if architecture is not None:
-            self.gflop += architecture.flops(tokens, past) / 1e9
+            self.work.reading += architecture.flops(tokens, past) / 1e9
 
     def ask(self, times: float, read: float, written: float) -> None:
         """The predictor, here or over HTTP."""
@@ -45,12 +47,13 @@ class Work:
 
     def line(self) -> str:
         cost = self.recipe.cost
-        seconds = self.gflop / cost.gflops_per_second
+        rates = machine_rates(cost.gflops_per_second)
+        seconds = self.work.seconds(rates)
         money = (
             f", and {self.usd:.4g} $ for endpoints, limit {self.recipe.spending_limit_usd:.2f} $" if self.usd else ""
         )
         return (
-            f"compute: {self.gflop:,.0f} GFLOP; at {cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s; "
+            f"compute: {self.work.gflop:,.0f} GFLOP; {rates.line} {duration(seconds)}; "
             f"money: {seconds / 3600 * cost.usd_per_hour:.2f} $ at {cost.usd_per_hour:.2f} $ an hour{money}{self.unknown}"
         )
 
@@ -61,7 +64,7 @@ def describe_rounds(recipe: RoundsRecipe) -> str:
     number = len(data)
     document = sum(len(p.document.split()) for p in data.problems) / number * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     columns = 1 + recipe.negatives.total
-    work, lines = Work(recipe), [f"plan: {len(recipe.systems)} systems × {number} problems, {columns} candidates each"]
+    work, lines = _Bill(recipe), [f"plan: {len(recipe.systems)} systems × {number} problems, {columns} candidates each"]
     read: set[str] = set()
     for s in recipe.systems:
         scored = 0.0 if s.model.name in read else columns * document  # systems of one base share the documents
@@ -91,7 +94,7 @@ def describe_compaction(recipe: CompactionRecipe) -> str:
         f"compactions, {probes} questions on the first {recipe.asked} turns, {recipe.versions} versions of each fact"
     ]
     lines += [f"  left out, {reason}: {count}" for reason, count in data.left_out.items()]
-    work = Work(recipe)
+    work = _Bill(recipe)
     read: set[str] = set()
     for c in recipe.compactors:
         context = recipe.turns * turn if c.kind == "full-document" else c.max_tokens + recipe.keep * turn

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from infoagent.costs import generation_flops, price_of
+from infoagent.costs import Work, generation_flops, price_of
 from infoagent.evaluation.stress.inputs_plan import InputsPlan
 from infoagent.evaluation.stress.load import LoadPlan
 from infoagent.lm.endpoint_reply import text_tokens
+from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.sizes import architecture_of
+from infoagent.progress import duration
 
 ASIDE_TOKENS = 60
 """Of a prompt, beside its document."""
@@ -32,12 +34,11 @@ def describe_load(plan: LoadPlan) -> str:
             lines.append("time: the rates follow from the capacity, which is found first")
             return "\n".join(lines)
         document = sum(text_tokens(p.document) for p in plan.problems) / len(plan.problems)
-        work = sum(
-            generation_flops(architecture, int(document) + ASIDE_TOKENS, stage.max_tokens).total / 1e9
-            for _, stage in recipe.stages
-        ) / recipe.cost.gflops_per_second  # fmt: skip
-        per_second = [load / work for load in recipe.loads]
-        guessed = f" at {recipe.cost.gflops_per_second:,.0f} GFLOP/s, where decoding is slower the more so"
+        job, rates = Work(), machine_rates(recipe.cost.gflops_per_second)
+        for _, stage in recipe.stages:
+            job.generate(1, generation_flops(architecture, int(document) + ASIDE_TOKENS, stage.max_tokens))
+        per_second = [load / job.seconds(rates) for load in recipe.loads]
+        guessed = f" {rates.line}"
     seconds = len(recipe.conditions) * len(recipe.seeds) * sum(recipe.jobs / rate for rate in per_second)
     lines.append(f"time: arrivals take {seconds / 60:,.0f} minutes{guessed}; overloads end later")
     return "\n".join(lines)
@@ -55,17 +56,17 @@ def describe_inputs(plan: InputsPlan) -> str:
         text_tokens(document) + ASIDE_TOKENS for case in asked for document in (case.document, *case.counterfactuals)
         if case.counterfactuals
     )  # fmt: skip
-    gflop = usd = 0.0
+    work, usd = Work(), 0.0
     for section in plan.compressors:
         architecture = architecture_of(section.model.name, section.model.revision)
         if architecture is None:
             lines.append(f"  {section.label}: the configuration of {section.model.name} is not on this machine")
             continue
         if section.kind == "lm":
-            each = generation_flops(architecture, read // max(1, len(asked)), section.max_tokens).total / 1e9
-            gflop += len(asked) * each
+            each = generation_flops(architecture, read // max(1, len(asked)), section.max_tokens)
+            work.generate(len(asked), each)
         if recipe.counterfactuals:
-            gflop += architecture.flops(scored / len(plan.compressors), scored / max(1, len(asked))) / 1e9
+            work.reading += architecture.flops(scored / len(plan.compressors), scored / max(1, len(asked))) / 1e9
         lines.append(
             f"  {section.label}: at most {read:,} tokens to read, {len(asked) * section.max_tokens:,} to write"
         )
@@ -76,9 +77,9 @@ def describe_inputs(plan: InputsPlan) -> str:
         if recipe.predictor.kind == "endpoint":
             price = price_of(recipe.predictor.name, recipe.predictor.provider, recipe.cost.prices)
             usd = answers * price.usd(notes, 0, recipe.predictor.max_tokens)
-    seconds = gflop / recipe.cost.gflops_per_second
+    rates = machine_rates(recipe.cost.gflops_per_second)
     lines.append(
-        f"compute: {gflop:,.0f} GFLOP; at {recipe.cost.gflops_per_second:,.0f} GFLOP/s {seconds:,.0f} s"
+        f"compute: {work.gflop:,.0f} GFLOP; {rates.line} {duration(work.seconds(rates))}"
         + (f"; money: about {usd:.4g} $ for the endpoint, limit {recipe.spending_limit_usd:.2f} $" if usd else "")
     )
     return "\n".join(lines)
