@@ -231,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run="config")
 
     doctor = commands.add_parser("doctor", help="what this machine has, what is missing or wrong, and what to do")
+    doctor.add_argument("recipes", nargs="*", metavar="RECIPE", help="does this machine compute in the types it names?")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--imports", action="store_true", help="import vLLM and DeepSpeed too, where installed (slow)")
     doctor.set_defaults(run="doctor")

@@ -15,10 +15,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infoagent.lm.processor import kept_measurement, listed_processor, measured_once, this_processor
+from infoagent.lm.processor import Measured, kept_measurement, listed_processor, measured_once, this_processor
 from infoagent.types import AUTO, InputError
 
 BFLOAT16, FLOAT32 = "bfloat16", "float32"
@@ -42,8 +43,8 @@ def resolve(asked: str, device: str) -> str:
     return choose(device).dtype if asked == AUTO else asked
 
 
-def choose(device: str) -> Choice:
-    """The type that `auto` means on `device`."""
+def choose(device: str, measure: Callable[[], Measured] | None = None) -> Choice:
+    """The type that `auto` means on `device`; `measure` stands in for the measurement that is kept."""
     kind, _, index = device.partition(":")
     if kind == "cuda":
         return _accelerator(*_without_bfloat16(int(index) if index else None))
@@ -57,7 +58,7 @@ def choose(device: str) -> Choice:
 
         has = torch.xpu.is_bf16_supported(including_emulation=False)
         return _accelerator(torch.xpu.get_device_name(), None if has else "its kind")
-    return _on_processor()
+    return _on_processor(measure or measured_once)
 
 
 def _accelerator(name: str, lacking: str | None) -> Choice:
@@ -72,22 +73,28 @@ def _without_bfloat16(index: int | None) -> tuple[str, str | None]:
     import torch
 
     cuda = torch.cuda
-    first = cuda.get_device_name(index or 0)
-    if torch.version.hip:
-        return first, None
     for i in range(cuda.device_count()) if index is None else (index,):
-        major, minor = cuda.get_device_capability(i)
-        has = major >= 8 if i != cuda.current_device() else cuda.is_bf16_supported(including_emulation=False)
-        if not has:
-            return cuda.get_device_name(i), f"compute capability {major}.{minor}"
-    return first, None
+        if not gpu_has_bfloat16(i):
+            return cuda.get_device_name(i), "compute capability {}.{}".format(*cuda.get_device_capability(i))
+    return cuda.get_device_name(index or 0), None
 
 
-def _on_processor() -> Choice:
+def gpu_has_bfloat16(index: int) -> bool:
+    """Whether a CUDA or ROCm device computes in bfloat16 by itself. No context is opened on a device but the current."""
+    import torch
+
+    if torch.version.hip:
+        return True
+    if index == torch.cuda.current_device():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cuda.get_device_capability(index)[0] >= 8)
+
+
+def _on_processor(measure: Callable[[], Measured]) -> Choice:
     processor = this_processor()
     if not processor.bfloat16:
         return Choice(FLOAT32, processor.lacks, False)
-    return _measured(f"{processor.name} ({', '.join(processor.bfloat16)})", measured_once().ratio)
+    return _measured(f"{processor.name} ({', '.join(processor.bfloat16)})", measure().ratio)
 
 
 def _measured(name: str, ratio: float) -> Choice:

@@ -54,8 +54,13 @@ def settle(recipe: RecipeT, dry_run: bool = False) -> RecipeT:
     for line in said:
         _say(f"dtype auto is {line}")
     if not dry_run:
-        _check(set(_types(found)))
+        _check({named for _, named in named_types(found)})
     return found
+
+
+def named_types(recipe: BaseModel) -> list[tuple[str, str]]:
+    """(place, type) of every section that names a type and not `auto`."""
+    return [(".".join(where), named) for where, (_, named) in _named(recipe.model_dump(mode="json"), ())]
 
 
 def planning_type(asked: str) -> str:
@@ -168,18 +173,3 @@ def _replaced(value: Any, where: Place, url: str | None, replace: Callable[[Base
             if new != old:
                 changed[name] = new
     return value.model_copy(update=changed) if changed else value
-
-
-def _types(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for part in value:
-            yield from _types(part)
-    elif isinstance(value, dict):
-        yield from _types(list(value.values()))
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            part = getattr(value, name)
-            if name == "dtype":
-                yield part
-            else:
-                yield from _types(part)
