@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import CompactionRecipe
 
 
@@ -21,7 +22,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     from infoagent.evaluation.rounds.trained import with_checkpoint
 
-    recipe = with_checkpoint(load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides))
+    recipe = load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides)
+    recipe = with_checkpoint(settle(recipe, arguments.dry_run))
     if arguments.dry_run:
         from infoagent.evaluation.rounds.estimate import describe_compaction
 

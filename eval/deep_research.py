@@ -15,12 +15,13 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import ResearchRecipe
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(ResearchRecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(ResearchRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
         from infoagent.evaluation.research.estimate import describe_research
         from infoagent.evaluation.research.preparing import systems_of

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from infoagent.config import exit_code, recipe_yaml, script_parser
 from infoagent.logs import add_log_level
-from infoagent.types import InputError
+from infoagent.types import AUTO, DTYPES, InputError
 
 RECIPES = Path(__file__).resolve().parent.parent / "configs" / "figures"
 
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     deletion.add_argument("--facts", type=int, default=6, help="facts of the whole compression")
     deletion.add_argument("--versions", type=int, default=3, help="counterfactual documents of each fact")
     deletion.add_argument("--model", default="smollm2-135m")
-    deletion.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    deletion.add_argument("--dtype", choices=DTYPES, default=AUTO)
     deletion.add_argument("--seed", type=int, default=0)
     deletion.add_argument("--memory-mib", type=int, default=1024)
     deletion.add_argument("--out", required=True, help="directory of the figure, its numbers and its scores")
@@ -72,7 +72,8 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     experiment = experiment_of(arguments.figure)
     overrides += [] if arguments.out is None else [f"output_dir={arguments.out}"]
     path = recipe_file(RECIPES, experiment.name, arguments.size)
-    limit = argparse.Namespace(recipe=path, overrides=overrides, limit=arguments.limit, shard=None)
+    limit = argparse.Namespace(recipe=path, overrides=overrides, limit=arguments.limit, shard=None,
+                               dry_run=arguments.dry_run)  # fmt: skip
     recipe, shard = grid_recipe(limit)
     if arguments.scorer and not experiment.scorers:
         raise InputError(f"--scorer: {experiment.name} shows no proxies; only fig13 takes scorers")

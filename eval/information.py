@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import InformationRecipe
 
 SHOWN = 12
@@ -21,7 +22,7 @@ SHOWN = 12
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(InformationRecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(InformationRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
         from infoagent.evaluation.plan import describe_measurement
 

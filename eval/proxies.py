@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import ProxyRecipe
 from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(ProxyRecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(ProxyRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     grids = (
         {"evaluation": recipe, "calibration": recipe.calibration()}
         if recipe.calibration_documents

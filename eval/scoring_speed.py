@@ -11,13 +11,13 @@ import time
 from contextlib import closing
 
 from infoagent.config import exit_code, script_parser
-from infoagent.types import InputError
+from infoagent.types import AUTO, DTYPES, InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--dtype", choices=DTYPES, default=AUTO)
     parser.add_argument("--prefixes", type=int, default=8)
     parser.add_argument("--prefix-tokens", type=int, default=1000)
     parser.add_argument("--continuations", type=int, default=32)
@@ -31,21 +31,21 @@ def main(argv: list[str] | None = None) -> int:
         raise InputError(wrong)
 
     from infoagent.costs import Architecture, scoring_flops
+    from infoagent.lm import dtype
     from infoagent.lm.models import default_device, load_tokenizer, load_weights, resolve
     from infoagent.lm.scoring import Scorer
     from infoagent.store import provenance, write_json
 
     reference, device = resolve(arguments.model), default_device()
+    arguments.dtype = dtype.resolve(arguments.dtype, device)
     prefixes, continuations = texts(load_tokenizer(reference), **sizes)
     engine = vllm_figures(reference, arguments.dtype, prefixes, continuations) if arguments.vllm else None
     model = load_weights(reference, arguments.dtype)
-
     shared, naive = Scorer(model), Scorer(model)
     shared.score(prefixes[:1], continuations[:1])  # the check of the first cell is made once for each scorer
     shared.prefix_tokens = shared.continuation_tokens = 0
     fast, shared_seconds = timed(lambda: shared.score(prefixes, continuations))
     slow, naive_seconds = timed(lambda: naive.score_one_by_one(prefixes, continuations))
-
     architecture = Architecture.from_config(model.config.get_text_config().to_dict())
     tokens = shared.prefix_tokens + shared.continuation_tokens
     work = (shared.prefix_tokens, shared.continuation_tokens, len(prefixes) * sum(map(len, continuations)))

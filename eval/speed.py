@@ -18,6 +18,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from infoagent.config import exit_code, load_recipe, script_parser
+from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
 from infoagent.types import RunFailed
 
@@ -34,11 +35,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", default="runs/speed/speed.json")
     arguments = parser.parse_intermixed_args(argv)
     overrides = list(arguments.overrides)
-    recipe = load_recipe(GRPORecipe, arguments.recipe, overrides)
+    recipe = settle(load_recipe(GRPORecipe, arguments.recipe, overrides))
     if recipe.vllm.enabled and importlib.util.find_spec("vllm") is None:
         print("vLLM is not installed: the model's own generate samples", file=sys.stderr)
         overrides.append("vllm.enabled=false")
-        recipe = load_recipe(GRPORecipe, arguments.recipe, overrides)
+        recipe = settle(load_recipe(GRPORecipe, arguments.recipe, overrides))
 
     from infoagent.store import provenance, read_jsonl, write_json
 

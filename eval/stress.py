@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_parser
+from infoagent.lm.settling import settle
 from infoagent.recipes import HardInputsRecipe, LoadRecipe
 
 
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
-    recipe = load_recipe(LoadRecipe, path, overrides)
+    recipe = settle(load_recipe(LoadRecipe, path, overrides), dry_run)
     from infoagent.evaluation.stress.load import plan_load, run_load
     from infoagent.store import check_output_dir, provenance, write_json
 
@@ -62,7 +63,7 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
 
 
 def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
-    recipe = load_recipe(HardInputsRecipe, path, overrides)
+    recipe = settle(load_recipe(HardInputsRecipe, path, overrides), dry_run)
     from infoagent.evaluation.stress.inputs_plan import plan_inputs
     from infoagent.store import check_output_dir, finite, provenance, write_json
 

@@ -15,12 +15,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from infoagent.config import exit_code, script_parser
+from infoagent.types import AUTO, DTYPES
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--dtype", choices=DTYPES, default=AUTO)
     parser.add_argument("--prompt", type=int, default=180, help="tokens of a prompt")
     parser.add_argument("--completion", type=int, default=32, help="tokens of a completion")
     parser.add_argument("--group", type=int, default=8, help="completions of a prompt")

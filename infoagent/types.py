@@ -10,6 +10,10 @@ from typing import Literal
 NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
 NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
 FinishReason = Literal["stop", "length"]
+AUTO: Literal["auto"] = "auto"
+Dtype = Literal["auto", "float32", "bfloat16"]
+"""In which a model computes; auto: what suits the device (`infoagent.lm.dtype`)."""
+DTYPES: tuple[Dtype, ...] = (AUTO, "float32", "bfloat16")
 NATS_PER_BIT = math.log(2)
 ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
 """Kinds of compressors that compress nothing: the document itself, and nothing. A scale's ends, and no point of a curve."""

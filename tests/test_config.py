@@ -83,7 +83,7 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
         "grpo.steps = 12.7 (float)",
         "grpo.num_generations = '8' (str)",
         "seed = True (bool)",
-        "model.dtype = 'float12' (str): should be 'float32' or 'bfloat16'",
+        "model.dtype = 'float12' (str): should be 'auto', 'float32' or 'bfloat16'",
     ):
         assert part in text
     assert len(error.value.problems) == 7

@@ -8,7 +8,7 @@ import pytest
 from infoagent.cli import main
 from infoagent.doctor import findings, machine
 from infoagent.doctor.findings import judge
-from infoagent.doctor.machine import Device, Machine, Package, Place, Torch
+from infoagent.doctor.machine import Arithmetic, Device, Machine, Package, Place, Torch
 
 H100 = Device("NVIDIA H100", 80.0, 78.0, bfloat16=True)
 HEALTHY = Machine(
@@ -87,6 +87,54 @@ def test_what_is_wrong_is_named_with_what_to_do(known, name, state, says):
     assert others <= {"ok"}  # one fault is one finding
 
 
+AVX2 = Arithmetic("EPYC", ("AVX2",), (), 0.08, "float32", "EPYC has no bfloat16 arithmetic (AVX2)")
+AMX = Arithmetic(
+    "Xeon", ("AVX2", "AVX512", "AVX512-BF16", "AMX-BF16"), ("AVX512-BF16", "AMX-BF16"), 3.1, "bfloat16", "faster"
+)
+FORCED = replace(AMX, native=(), ratio=0.2, chosen="float32", forced=("ATEN_CPU_CAPABILITY=avx2",))
+BESIDE_A_GPU = replace(AVX2, chosen="bfloat16", why="NVIDIA H100 has bfloat16 arithmetic", on_processor=False)
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        (AVX2, ("EPYC: AVX2", "dtype auto is float32; bfloat16 is emulated at 0.08 times float32's rate")),
+        (AMX, ("AVX512-BF16, AMX-BF16", "dtype auto is bfloat16; bfloat16 is computed at 3.1 times")),
+        (FORCED, ("AMX-BF16, ATEN_CPU_CAPABILITY=avx2", "float32; bfloat16 is emulated")),
+        (BESIDE_A_GPU, ("EPYC: AVX2", "dtype auto is bfloat16: NVIDIA H100 has bfloat16 arithmetic")),
+    ],
+)
+def test_what_the_processor_has_is_said_and_which_type_was_chosen(known, says):
+    told = {f.name: f for f in judge(replace(ON_CPU, arithmetic=known))}
+    assert says[0] in told["processor"].found
+    assert says[1] in told["arithmetic"].found
+    assert {f.state for f in told.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(("known", "warned"), [(AVX2, 2), (FORCED, 2), (AMX, 0), (BESIDE_A_GPU, 0)])
+def test_a_recipe_that_names_bfloat16_is_warned_of_where_it_is_emulated(known, warned):
+    asked = replace(ON_CPU, arithmetic=known, named_bfloat16=("a.yaml: model.dtype", "b.yaml: scorer.model.dtype"))
+    found = [f for f in judge(asked) if f.state != "ok"]
+    assert [f.state for f in found] == ["warning"] * warned
+    if found:
+        assert "a.yaml: model.dtype is bfloat16, which is emulated here" in found[0].found
+        assert "auto" in found[0].advice
+
+
+def test_recipes_are_read_for_the_types_that_they_name(monkeypatch, tmp_path, capsys):
+    recipe = tmp_path / "old.yaml"
+    recipe.write_text("output_dir: x\nmodel: {dtype: bfloat16}\nscorer: {model: {dtype: float32}}\ngrpo: {steps: 1}\n")
+    monkeypatch.setattr(
+        "infoagent.doctor.look", lambda imports, named: replace(ON_CPU, arithmetic=AVX2, named_bfloat16=named)
+    )
+    assert main(["doctor", str(recipe)]) == 0
+    warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
+    assert len(warned) == 1
+    assert f"{recipe}: model.dtype" in warned[0]
+    assert main(["doctor", str(tmp_path / "none.yaml")]) == 2
+    assert "no such recipe file" in capsys.readouterr().err
+
+
 def test_within_a_major_version_an_older_driver_will_do():
     older = without(driver="525.60", driver_cuda=(12, 0), torch=Torch("12.8", (H100,)))
     assert {f.state for f in judge(older)} == {"ok"}
@@ -95,7 +143,7 @@ def test_within_a_major_version_an_older_driver_will_do():
 @pytest.mark.parametrize(("version", "code"), [(None, 1), ("0.1.0", 1), ("2.13.0+cpu", 0)])
 def test_the_exit_code_says_whether_training_can_work(monkeypatch, capsys, version, code):
     known = packages(Package("torch", ">=2.11,<2.14", version))
-    monkeypatch.setattr("infoagent.doctor.look", lambda imports: known)
+    monkeypatch.setattr("infoagent.doctor.look", lambda *_: known)
     assert main(["doctor", "--json"]) == code
     told = json.loads(capsys.readouterr().out)
     assert told["healthy"] == (code == 0)

@@ -15,12 +15,13 @@ priced anew, so that one set of samples serves a sweep of prices.
 import sys
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import DPORecipe
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(DPORecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(DPORecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
         return dry_run(recipe)
     return train(recipe, arguments.quiet)

@@ -15,12 +15,13 @@ import sys
 from dataclasses import replace
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(GRPORecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(GRPORecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
         return dry_run(recipe)
     return train(recipe, arguments.quiet)

@@ -17,12 +17,13 @@ init_adapter and eval/checkpoint.py compares with the frozen model.
 import sys
 
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
+from infoagent.lm.settling import settle
 from infoagent.recipes import SFTRecipe
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
-    recipe = load_recipe(SFTRecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(SFTRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
         return dry_run(recipe)
     return train(recipe, arguments.quiet)

@@ -10,12 +10,14 @@ from infoagent import __version__
 from infoagent.config import exit_code
 from infoagent.logs import add_log_level
 from infoagent.mirror import MODES
+from infoagent.types import AUTO, DTYPES
 
 MODULES = {
     "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
     "sweep": "sweep", "questions": "questions", "serve": "serve", "plan": "plan",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
+AUTO_HELP = "auto (default): bfloat16 where the device has it and is faster in it, else float32"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
     compress.add_argument("--adapter", help="a trained checkpoint")
+    compress.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     compress.add_argument("--budget", type=int, default=60, help="at most so many tokens (default 60)")
     compress.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
     compress.add_argument("--seed", type=int, default=0)
@@ -60,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     merge = commands.add_parser("merge", help="base and adapter as one plain model directory")
     merge.add_argument("adapter", help="a trained checkpoint")
     merge.add_argument("--out", required=True, metavar="DIR", help="the directory to make")
-    merge.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the merged weights")
+    merge.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"of the merged weights; {AUTO_HELP}")
     add_log_level(merge)
     merge.set_defaults(run="merge")
 
@@ -73,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--documents", required=True, help="JSONL with id, document, query [answer, group, …]")
     score.add_argument("--compressions", required=True, help="JSONL with id (of its document's line) and compression")
     score.add_argument("--model", default="smollm2-135m", help="who scores: embedded model, hub id or directory")
-    score.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    score.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     score.add_argument("--out", required=True, help="the .npz to write")
     score.add_argument("--query", choices=["shared", "own_document"], default="shared",
                        help="every column under the question of the compression (default), or each under its own")  # fmt: skip
@@ -100,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
     serve.add_argument("--port", type=int, default=8400, help="0 takes a free one (default 8400)")
-    serve.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="as the recipe's")
+    serve.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"as the recipe's; {AUTO_HELP}")
     serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
     serve.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
     serve.add_argument("--generate", action="store_true",
@@ -148,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     questions.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"),
                            help="USD per million tokens; without it the price table is asked, 0 0 for your own server")  # fmt: skip
     questions.add_argument("--spending-limit", type=float, default=5.0, metavar="USD", help="of one call (default 5)")
-    questions.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    questions.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     questions.add_argument("--out", required=True, help="the .jsonl to write, or to go on with; for data.questions")
     questions.add_argument("--kinds", default="extractive", metavar="KIND[:N],…",
                            help="extractive, email, rap, poem, memory; with :N for N of it (default: extractive)")  # fmt: skip
@@ -196,7 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--document-tokens", type=int, default=1000, help="of the longest document (default 1000)")
     plan.add_argument("--completion-tokens", type=int, default=64, help="longest compression (default 64)")
     plan.add_argument("--lora-rank", type=int, default=16)
-    plan.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    plan.add_argument(
+        "--dtype", choices=DTYPES, default=AUTO, help="auto (default): bfloat16, which GPUs from Ampere on have"
+    )
     plan.add_argument("--gradient-checkpointing", action="store_true")
     plan.add_argument("--quantize", choices=["none", "4bit"], default="none", help="the frozen base (QLoRA)")
     plan.add_argument("--sampler", choices=["own", "colocate", "server"], default="own",
@@ -226,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     config.set_defaults(run="config")
 
     doctor = commands.add_parser("doctor", help="what this machine has, what is missing or wrong, and what to do")
+    doctor.add_argument("recipes", nargs="*", metavar="RECIPE", help="does this machine compute in the types it names?")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--imports", action="store_true", help="import vLLM and DeepSpeed too, where installed (slow)")
     doctor.set_defaults(run="doctor")

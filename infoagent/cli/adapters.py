@@ -7,14 +7,17 @@ import sys
 
 
 def merge(arguments: argparse.Namespace) -> None:
+    from infoagent.lm import dtype
     from infoagent.lm.merging import merge_adapter
+    from infoagent.lm.models import default_device
     from infoagent.training.policy import quiet_libraries
 
+    chosen = dtype.resolve(arguments.dtype, default_device())
     with quiet_libraries():
-        merged = merge_adapter(arguments.adapter, arguments.out, arguments.dtype)
+        merged = merge_adapter(arguments.adapter, arguments.out, chosen)
     print(merged.directory)
     print(
-        f"{merged.base} + {arguments.adapter} in {arguments.dtype}: differs from the adapter by "
+        f"{merged.base} + {arguments.adapter} in {chosen}: differs from the adapter by "
         f"{merged.difference_nats:.2g} nats a token of a prompt; the adapter itself moves {merged.effect_nats:.2g}",
         file=sys.stderr,
     )

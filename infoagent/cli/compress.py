@@ -11,10 +11,12 @@ from typing import Any
 from infoagent.cli.text import read_text
 from infoagent.progress import Progress, say
 from infoagent.store import text_id, write_json
-from infoagent.types import InputError
+from infoagent.types import AUTO, InputError
 
 SUFFIXES = (".txt", ".md")
 SETTINGS_FILE = "compress.json"
+EARLIER_DTYPE = "bfloat16"
+"""Of folders from before their settings named the type."""
 FAILURES = (InputError, OSError)
 """What one file of a folder may fail of without stopping the others."""
 
@@ -54,7 +56,7 @@ class _Session:
     """One model with one prompt. It loads when the first text needs it; its tokenizer before, to refuse bad input."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        from infoagent.lm import models
+        from infoagent.lm import dtype, models
         from infoagent.lm.long_text import CompressionTask
 
         self.adapter: str | None = arguments.adapter
@@ -83,6 +85,7 @@ class _Session:
         self.revision = reference.revision
         self.tokenizer = models.load_tokenizer(reference)
         self.context_tokens = models.context_tokens(models.load_config(reference))
+        self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, models.default_device())
         self._lm: Any = None
 
     def fitted(self, text: str) -> str:
@@ -97,7 +100,7 @@ class _Session:
         from infoagent.lm.prompts import text_ids
 
         if self._lm is None:
-            self._lm = models.load(self.name, adapter=self.adapter)
+            self._lm = models.load(self.name, dtype=self.dtype, adapter=self.adapter)
         records = []
         for text, short, z in zip(texts, shortened, compress_texts(self._lm, shortened, self.task), strict=True):
             source = z.source_tokens if short == text else len(text_ids(self.tokenizer, text))
@@ -126,6 +129,7 @@ class _Session:
         return {
             "model": self.name,
             "model_revision": self.revision,
+            "dtype": self.dtype,
             "adapter": self.adapter,
             "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
             "query": task.query or None,
@@ -142,7 +146,7 @@ def _figures(record: dict[str, Any]) -> str:
     ratio = "empty" if record["ratio"] is None else f"{record['ratio']:.1f}:1"
     label = record["model"] + (f"+{Path(record['adapter']).name}" if record["adapter"] else "")
     line = f"{record['source_tokens']} tokens → {record['tokens']}{cut}, {ratio}, {record['bytes']} bytes, "
-    line += f"{record['seconds']:.1f} s, {label}"
+    line += f"{record['seconds']:.1f} s, {label} in {record['dtype']}"
     if record["parts"] > 1:
         again = f", joined and compressed again {record['rounds'] - 1} ×" if record["rounds"] > 1 else " and joined"
         line += f"\nlonger than the model's context: compressed in {record['parts']} parts{again}"
@@ -222,11 +226,19 @@ def _folder(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _begun_dtype(arguments: argparse.Namespace) -> str | None:
+    """With `auto`, the type that the compressions of --out were begun in: a folder is of one type, on any machine."""
+    file = Path(arguments.out or ".") / SETTINGS_FILE
+    if arguments.dtype != AUTO or arguments.out is None or not file.is_file():
+        return None
+    return str(json.loads(file.read_text(encoding="utf-8")).get("dtype", EARLIER_DTYPE))
+
+
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Write down the settings of `out`, or raise InputError where its compressions were made under others."""
     file = out / SETTINGS_FILE
     if file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = {"dtype": EARLIER_DTYPE, **json.loads(file.read_text(encoding="utf-8"))}
         different = [key for key in settings if before.get(key) != settings[key]]
         if different:
             raise InputError(

@@ -15,7 +15,7 @@ from infoagent.costs.memory import Workload
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
 from infoagent.training.plan import workload_of
-from infoagent.types import InputError
+from infoagent.types import AUTO, InputError
 
 SLACK = 0.92
 """The part of a GPU that is planned with: the allocator's blocks never fit exactly."""
@@ -63,7 +63,7 @@ def plan(arguments: argparse.Namespace) -> None:
 def _recipe(arguments: argparse.Namespace) -> GRPORecipe:
     """The options as the recipe that they would be, so that its bounds and its messages hold here too."""
     settings = {
-        "model.dtype": arguments.dtype,
+        "model.dtype": "bfloat16" if arguments.dtype == AUTO else arguments.dtype,
         "grpo.prompts_per_step": arguments.prompts_per_step,
         "grpo.num_generations": arguments.group,
         "grpo.max_completion_tokens": arguments.completion_tokens,

@@ -100,6 +100,19 @@ def config(arguments: argparse.Namespace) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
+    from infoagent.config import recipe_keys
     from infoagent.doctor import examine
+    from infoagent.lm.settling import named_types
+    from infoagent.recipes import recipe_schema
 
-    return examine(arguments.json, arguments.imports)
+    places, mistakes = [], []
+    for path in arguments.recipes:
+        try:
+            recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
+        except InputError as error:
+            mistakes += error.problems
+            continue
+        places += [f"{path}: {place}.dtype" for place, named in named_types(recipe) if named == "bfloat16"]
+    if mistakes:
+        raise InputError(mistakes)
+    return examine(arguments.json, arguments.imports, places)

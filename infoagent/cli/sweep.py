@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from infoagent.config import load_recipe
+from infoagent.lm.settling import settle
 from infoagent.recipes import EvaluationRecipe, GRPORecipe
 from infoagent.training.sweep_plan import SweepRun, plan_sweep
 
@@ -43,4 +44,4 @@ def _show(rows: dict[str, dict[str, object]], runs: list[SweepRun]) -> None:
     if isinstance(first.recipe, GRPORecipe):
         from infoagent.training.plan import describe_grpo
 
-        print(describe_grpo(first.recipe))
+        print(describe_grpo(settle(first.recipe, dry_run=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from infoagent.doctor.findings import WRONG, Finding, judge
@@ -11,9 +12,10 @@ from infoagent.doctor.machine import look
 __all__ = ["examine"]
 
 
-def examine(as_json: bool = False, imports: bool = False) -> int:
-    """Print one finding a line, or all as JSON; 1 if something that every run needs is missing or wrong, else 0."""
-    findings = judge(look(imports))
+def examine(as_json: bool = False, imports: bool = False, named_bfloat16: Sequence[str] = ()) -> int:
+    """Print one finding a line, or all as JSON; 1 if something that every run needs is missing or wrong, else 0.
+    `named_bfloat16`: places of recipes that name this type."""
+    findings = judge(look(imports, named_bfloat16))
     wrong = any(f.state == WRONG for f in findings)
     if as_json:
         print(json.dumps({"healthy": not wrong, "findings": [asdict(f) for f in findings]}, indent=2))

@@ -32,6 +32,7 @@ def judge(machine: Machine) -> list[Finding]:
         *(_package(p) for p in machine.packages),
         *_engines(machine),
         *_accelerator(machine),
+        *_arithmetic(machine),
         _memory(machine),
         *_shared_memory(machine),
         _threads(machine),
@@ -150,10 +151,30 @@ def _accelerator(machine: Machine) -> Iterator[Finding]:
 def _device(number: int, device: Device) -> Finding:
     name, found = f"gpu {number}", f"{device.name}, {device.free_gib:.0f} of {device.total_gib:.0f} GiB free"
     if not device.bfloat16:
-        return Finding(name, WARNING, found + ", no bfloat16", "set model.dtype=float32 and mixed_precision: 'no'")
+        advice = "dtype auto is float32 there, as with model.dtype=float32; set mixed_precision: 'no' in launch configurations"
+        return Finding(name, WARNING, found + ", no bfloat16", advice)
     if device.free_gib < BUSY_SHARE * device.total_gib:
         return Finding(name, WARNING, found, "another program holds the rest, `nvidia-smi` names it")
     return Finding(name, OK, found + ", bfloat16")
+
+
+def _arithmetic(machine: Machine) -> Iterator[Finding]:
+    found = machine.arithmetic
+    if found is None:
+        return
+    has = ", ".join(found.has) or "none of the instructions asked for"
+    forced = "".join(f", {entry}" for entry in found.forced)
+    yield Finding("processor", OK, f"{found.processor}: {has}{forced}")
+    how = "computed" if found.native else "emulated"
+    rate = f"bfloat16 is {how} at {found.ratio:.2g} times float32's rate on the processor"
+    auto = f"dtype auto is {found.chosen}" if found.on_processor else f"dtype auto is {found.chosen}: {found.why}"
+    yield Finding("arithmetic", OK, f"{auto}; {rate}")
+    if found.native or not found.on_processor:
+        return
+    for place in machine.named_bfloat16:
+        yield Finding(
+            "recipe", WARNING, f"{place} is bfloat16, which is emulated here", "leave it out, or set it to auto"
+        )
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -10,10 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infoagent.lm import dtype, processor
 from infoagent.lm.embedded import EMBEDDED, cache_root, find_gguf, is_prepared
+from infoagent.lm.models import default_device
 from infoagent.mirror import login_source, wandb_mode
 from infoagent.types import InputError
 
@@ -58,6 +61,21 @@ class Torch:
 
 
 @dataclass(frozen=True)
+class Arithmetic:
+    """`has`: AVX2, AVX512-BF16, …; `native`: those for bfloat16 that may be used. `ratio`: bfloat16's rate over float32's
+    in products of matrices on the processor. `chosen`: what dtype auto is on the device that would be used."""
+
+    processor: str
+    has: tuple[str, ...]
+    native: tuple[str, ...]
+    ratio: float
+    chosen: str
+    why: str
+    on_processor: bool = True
+    forced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Place:
     """A directory that is written to. `used_gib` is None where it is not measured."""
 
@@ -84,6 +102,10 @@ class Machine:
     """The newest CUDA that the driver runs; None where its library was not found."""
     visible_devices: str | None = None
     torch: Torch = Torch()
+    arithmetic: Arithmetic | None = None
+    """None where torch cannot tell."""
+    named_bfloat16: tuple[str, ...] = ()
+    """Where the recipes that were asked about name bfloat16, as RECIPE: section.dtype."""
     places: tuple[Place, ...] = ()
     hub_token: str | None = None
     """Where it was found, never the token."""
@@ -100,8 +122,9 @@ class Machine:
     """Engine → why it cannot be imported; None where that was not asked."""
 
 
-def look(imports: bool = False) -> Machine:
+def look(imports: bool = False, named_bfloat16: Sequence[str] = ()) -> Machine:
     """This machine. With `imports` the installed engines are imported, each in a process of its own."""
+    torch = _torch()
     packages = _packages()
     engines = [p.name for p in packages if p.name in ("vllm", "deepspeed") and p.version is not None]
     driver, driver_cuda = _driver()
@@ -122,7 +145,9 @@ def look(imports: bool = False) -> Machine:
         driver=driver,
         driver_cuda=driver_cuda,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        torch=_torch(),
+        torch=torch,
+        arithmetic=None if torch.error is not None and torch.cuda is None else _arithmetic(),
+        named_bfloat16=tuple(named_bfloat16),
         places=(
             _place("here", Path.cwd()),
             _place("cache", cache_root(), measured=True),
@@ -218,8 +243,17 @@ def _torch() -> Torch:
 def _device(torch: object, index: int) -> Device:
     cuda = torch.cuda  # type: ignore[attr-defined]
     free, total = cuda.mem_get_info(index)
-    major, _ = cuda.get_device_capability(index)
-    return Device(cuda.get_device_name(index), total / GIB, free / GIB, major >= 8)
+    return Device(cuda.get_device_name(index), total / GIB, free / GIB, dtype.gpu_has_bfloat16(index))
+
+
+def _arithmetic() -> Arithmetic:
+    found, device = processor.this_processor(), default_device()
+    rates = processor.kept_measurement() or processor.time_products()
+    choice = dtype.choose(device, lambda: rates)
+    on_processor = device == "cpu"
+    return Arithmetic(
+        found.name, found.has, found.bfloat16, rates.ratio, choice.dtype, choice.why, on_processor, found.forced
+    )
 
 
 def _place(what: str, path: Path, measured: bool = False) -> Place:

@@ -7,6 +7,7 @@ import os
 
 from infoagent.config import load_recipe
 from infoagent.evaluation.records import Shard
+from infoagent.lm.settling import settle
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import InputError
 
@@ -14,7 +15,7 @@ from infoagent.types import InputError
 def grid_recipe(arguments: argparse.Namespace) -> tuple[EvaluationRecipe, Shard]:
     """The recipe and the shard of a script's command line: --limit caps each data set, a launcher's processes are
     shards. Raises InputError."""
-    recipe = load_recipe(EvaluationRecipe, arguments.recipe, arguments.overrides)
+    recipe = settle(load_recipe(EvaluationRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.limit is not None:
         if arguments.limit < 1:
             raise InputError(f"--limit {arguments.limit}: must be at least 1")

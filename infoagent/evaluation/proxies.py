@@ -29,15 +29,15 @@ from infoagent.lm.models import (
     load_tokenizer,
     resolve,
 )
+from infoagent.lm.settling import settle
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.recipes.proxies import ProxySection
 from infoagent.store import text_id
-from infoagent.types import InputError
+from infoagent.types import DTYPES, InputError
 
 DIRECTORY = "proxies"
-DTYPES = ("float32", "bfloat16")
 
 
 def parse_scorer(text: str) -> ProxySection:
@@ -51,7 +51,8 @@ def parse_scorer(text: str) -> ProxySection:
 
 
 def _plain(model: ModelSection) -> ProxySection:
-    return ProxySection(label=f"{model.name} ({model.dtype})", model=model)
+    settled = settle(model)
+    return ProxySection(label=f"{settled.name} ({settled.dtype})", model=settled)
 
 
 def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> None:

@@ -76,6 +76,7 @@ def run_evaluation(
     check_sandbox(recipe)
     times = PhaseTimes()
     with only_writer(recipe.output_dir, shard):
+        _begin(recipe, cells)
         records = evaluate(recipe, cells, quiet, shard, times)
         summaries = []
         if shard.number == 1:
@@ -103,10 +104,15 @@ def check_compressions(summaries: Sequence[Summary]) -> None:
         raise RunFailed(f"no compression could be measured ({told}); records.jsonl tells of each")
 
 
-def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row]) -> list[Summary]:
-    out = Path(recipe.output_dir)
-    _keep_texts(out, cells)
-    run: dict[str, Any] = {
+def _begin(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> None:
+    """run.json before the first record, so that a killed grid goes on as it began; that of an earlier grid stays."""
+    file = Path(recipe.output_dir) / "run.json"
+    if not file.is_file():
+        write_json(file, _facts(recipe, cells))
+
+
+def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
+    return {
         "kind": "evaluate",
         "schema_version": SCHEMA_VERSION,
         "recipe": recipe.model_dump(mode="json"),
@@ -116,6 +122,12 @@ def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Seq
         "seeds": recipe.seeds,
         **provenance(),
     }
+
+
+def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row]) -> list[Summary]:
+    out = Path(recipe.output_dir)
+    _keep_texts(out, cells)
+    run = _facts(recipe, cells)
     write_json(out / "run.json", {**run, "record_keys": [r["key"] for r in records]})
     summaries = summarise(records, recipe.price)
     add_break_even(summaries)

@@ -65,9 +65,11 @@ def measure(dtype: str) -> dict[str, float]:
     import torch
     from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+    from infoagent.lm.dtype import resolve
     from infoagent.lm.models import default_device
 
     device = default_device()
+    dtype = resolve(dtype, device)
     wide = 1 if device == "cpu" else 4  # an accelerator is idle behind matrices of a small model
     config = LlamaConfig(
         hidden_size=576 * wide, intermediate_size=1536 * wide, num_hidden_layers=4, num_attention_heads=9 * wide,

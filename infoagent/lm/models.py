@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.lm.allocator import keep_freed_memory
+from infoagent.lm.dtype import resolve as resolve_dtype
 from infoagent.lm.embedded import EMBEDDED, prepare
-from infoagent.types import InputError
+from infoagent.types import AUTO, InputError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNLIMITED = 2**31
@@ -239,11 +240,13 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
 def load(
     name: str,
     revision: str | None = None,
-    dtype: str = "bfloat16",
+    dtype: str = AUTO,
     adapter: str | None = None,
     device: str | None = None,
 ) -> LoadedModel:
-    """Load a model, and a LoRA adapter on top if one is named. Raises InputError where a name is wrong."""
+    """Load a model, and a LoRA adapter on top if one is named. `dtype` auto is what suits the device; the loaded model
+    names it. Raises InputError where a name is wrong."""
+    dtype = resolve_dtype(dtype, device or default_device())
     if adapter is not None:
         check_adapter(adapter, name)
     reference = pinned(resolve(name, revision))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
+from infoagent.types import Dtype
 
 Name = Annotated[str, Field(min_length=1)]
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -32,8 +33,10 @@ class ModelSection(Section):
     """An embedded model (`infoagent models`), a hub id, or a local directory."""
     revision: str | None = None
     """Hub revision; None takes the default branch. Name a commit to make a run repeatable."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Weights and arithmetic. Log-softmax is always computed in float32."""
+    dtype: Dtype = "auto"
+    """Weights and arithmetic. auto: bfloat16 on an accelerator that has it, and on a processor that has it and is faster
+    in it, by a product that is timed once; float32 else. Run, records and keys name the type that was taken. Log-softmax
+    is always computed in float32."""
     adapter: str | None = None
     """A LoRA checkpoint directory to put on top."""
 

@@ -25,6 +25,7 @@ from infoagent.recipes.sections import (
     Seed,
     plain_address,
 )
+from infoagent.types import Dtype
 
 
 class StageSection(Section):
@@ -63,7 +64,8 @@ class LocalServerSection(Section):
 
     model: Name = "smollm2-135m"
     """An embedded model, a hub id, or a directory, such as `infoagent merge` makes of an adapter."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: Dtype = "auto"
+    """As that of a model section."""
 
 
 class ConditionSection(Section):

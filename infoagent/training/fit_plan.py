@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
 from infoagent.data.registry import load_data
+from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import DPORecipe, SFTRecipe
@@ -80,7 +81,7 @@ def _estimate(
     completion = recipe.sampling.max_completion_tokens
     memory = fit_memory(
         architecture,
-        dtype=recipe.model.dtype,
+        dtype=planning_type(recipe.model.dtype),
         rows=(section.micro_batch or section.batch_size) * (2 if is_preference else 1),
         tokens=round(words[1] * TOKENS_PER_WORD) + PROMPT_OVERHEAD_TOKENS + completion,
         lora_rank=recipe.lora.r,

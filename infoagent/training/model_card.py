@@ -74,7 +74,7 @@ def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[M
         "what a question asks for survives. It was trained with infoagent against mutual information minus the price "
         "of length.\n",
         _section("What it is", _what(facts, adapter, run, base)),
-        "## How to load it\n\n" + _loading(str(facts["base_model"]), base, adapter) + "\n",
+        "## How to load it\n\n" + _loading(str(facts["base_model"]), base, adapter, run) + "\n",
         "## Training record\n\n" + _record(directory, int(facts["step"])) + "\n",
     ]
     parts += [_comparison(c) for c in comparisons]
@@ -144,7 +144,8 @@ def _reward(reward: Mapping[str, Any]) -> str:
     return f"price {0.02 if price is None else price:g} nats per unit of {reward.get('rate', 'tokens')}"
 
 
-def _loading(name: str, base: str, adapter: Mapping[str, Any]) -> str:
+def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    dtype = run.get("recipe", {}).get("model", {}).get("dtype", "auto")  # as trained; without a record the weights' own
     if name in EMBEDDED:
         weights, served = f'resolve("{name}").path', f"$(infoagent models path {name})"
     elif Path(name).is_dir() or name.startswith((".", "/", "~")):
@@ -168,7 +169,7 @@ def _loading(name: str, base: str, adapter: Mapping[str, Any]) -> str:
         f"`CHECKPOINT` is this directory. {note}\n"
         '```sh\ninfoagent compress document.txt --query "what must be answered" --adapter CHECKPOINT\n```\n\n'
         f"```python\n{importing}from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
-        f'base = AutoModelForCausalLM.from_pretrained({weights}, dtype="bfloat16")\n'
+        f'base = AutoModelForCausalLM.from_pretrained({weights}, dtype="{dtype}")\n'
         'model = PeftModel.from_pretrained(base, "CHECKPOINT")\n```\n\n' + serve + "\n\n"
         "The prompt is that of `infoagent.lm.prompts.compressor_messages` with the template above; with another prompt it "
         "is another compressor."

@@ -18,6 +18,7 @@ from infoagent.costs import (
 )
 from infoagent.data.registry import load_data
 from infoagent.lm.machine_rate import machine_rates
+from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import GRPORecipe
@@ -36,7 +37,7 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
         group=recipe.grpo.num_generations,
         completions=micro_batch * accumulation,
         micro_batch=micro_batch,
-        dtype=recipe.model.dtype,
+        dtype=planning_type(recipe.model.dtype),
         lora_rank=recipe.lora.r,
         gradient_checkpointing=recipe.grpo.gradient_checkpointing,
         quantized=recipe.lora.quantize == "4bit",

@@ -17,7 +17,7 @@ from infoagent.lm.models import RECORD_FILE, ModelReference
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import check_output_dir, provenance, write_json
 from infoagent.tracking import run_group
-from infoagent.types import InputError
+from infoagent.types import AUTO, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "
         old, new = before.get(key), now.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             different += _different_keys(old, new, path + ".")
-        elif old != new:
+        elif old != new and not (key == "dtype" and new == AUTO):  # auto goes on in the type that it began with
             different.append(path)
     return different
 

@@ -40,6 +40,7 @@ def run_research(recipe: ResearchRecipe, prepared: Prepared, quiet: bool) -> dic
     check_asked(recipe.asked, recipe)
     times = PhaseTimes()
     with only_writer(recipe.output_dir, Shard()):
+        write_json(Path(recipe.output_dir) / "run.json", _facts(recipe, prepared))
         records = RecordFile(recipe.output_dir)
         rows, stopped = _all_reports(recipe, prepared, records, quiet, times)
         summary = _write(recipe, prepared, records, rows)
@@ -94,14 +95,7 @@ def _write(recipe: ResearchRecipe, prepared: Prepared, records: RecordFile, rows
     work = out / f".{REPORTS_FILE}"
     work.write_text("".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     work.replace(out / REPORTS_FILE)
-    run: dict[str, Any] = {
-        "kind": "research",
-        "schema_version": SCHEMA_VERSION,
-        "recipe": recipe.model_dump(mode="json"),
-        "sources": prepared.provider.identity,
-        "price_snapshot": price_snapshot(),
-        **provenance(),
-    }
+    run = _facts(recipe, prepared)
     write_json(out / "run.json", run)
     labels = [system.label for system in prepared.systems]
     summary = {
@@ -114,3 +108,14 @@ def _write(recipe: ResearchRecipe, prepared: Prepared, records: RecordFile, rows
     }
     write_json(out / SUMMARY_FILE, finite({**run, **summary}))
     return summary
+
+
+def _facts(recipe: ResearchRecipe, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "kind": "research",
+        "schema_version": SCHEMA_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "sources": prepared.provider.identity,
+        "price_snapshot": price_snapshot(),
+        **provenance(),
+    }
