@@ -17,7 +17,6 @@ from typing import Any
 
 from infoagent.types import InputError
 
-
 DATE_VARIABLE = "INFOAGENT_TEMPLATE_DATE"
 TEMPLATE_DATE = date(2024, 7, 26)
 """What chat templates that print today's date print: the day that Llama's templates take without a clock."""

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from tokenizers import AddedToken, Tokenizer
@@ -121,13 +121,13 @@ class ControlTokens:
         copy = Tokenizer.from_str(
             json.dumps({**parts, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None})
         )
-        own = {}
+        own: dict[int, int] = {}
         for token in added:
             number, text = token.pop("id"), token.pop("content")
             name = self._names.get(text, text)
             add = copy.add_special_tokens if token["special"] else copy.add_tokens
             add([AddedToken(name, **token)])
-            own[copy.token_to_id(name)] = number
+            own[cast(int, copy.token_to_id(name))] = number
         return copy, own
 
 

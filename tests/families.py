@@ -8,7 +8,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 _SPEC = importlib.util.find_spec("trl")
-assert _SPEC is not None and _SPEC.origin is not None
+assert _SPEC is not None
+assert _SPEC.origin is not None
 TEMPLATES = Path(_SPEC.origin).parent / "chat_templates"
 
 ENDS = {
