@@ -11,10 +11,25 @@ import platform
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from infoagent.types import InputError
+
+DATE_VARIABLE = "INFOAGENT_TEMPLATE_DATE"
+TEMPLATE_DATE = date(2024, 7, 26)
+"""What chat templates that print today's date print: the day that Llama's templates take without a clock."""
+
+
+def template_date() -> date:
+    """The day that chat templates print, the same in every process of a run and when it goes on: TEMPLATE_DATE, or what
+    INFOAGENT_TEMPLATE_DATE says (then it is part of the model's identity). Raises InputError for what is no date."""
+    said = os.environ.get(DATE_VARIABLE)
+    try:
+        return date.fromisoformat(said) if said else TEMPLATE_DATE
+    except ValueError:
+        raise InputError(f"{DATE_VARIABLE} = {said!r}: must be a date, e.g. 2026-01-31; or unset it") from None
 
 
 def provenance() -> dict[str, Any]:
@@ -39,6 +54,7 @@ def provenance() -> dict[str, Any]:
         "commit": _commit(),
         "versions": versions,
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "template_date": template_date().isoformat(),
         "command": " ".join(sys.argv),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -42,10 +42,11 @@ class CompressionTask:
 
     def prompt_for(self, budget: int) -> dict[str, Any]:
         """Keyword arguments of `compressor_ids` for a text that may take `budget` tokens."""
+        told = {**self.prompt, "thinking": False}  # the budget is that of z alone
         if self.budget_range is None:
-            return self.prompt
+            return told
         low, high = self.budget_range
-        return {**self.prompt, "budget_words": None, "budget_tokens": min(max(budget, low), high)}
+        return {**told, "budget_words": None, "budget_tokens": min(max(budget, low), high)}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infoagent.lm.chat_template import MARKS, chat_template_ids, end_of_turn_id, template_marks
+from infoagent.lm.control_tokens import meant_ids, text_ids
 from infoagent.types import InputError
+
+__all__ = ["MARKS", "end_of_turn_id", "template_marks", "text_ids"]  # others take them from here
 
 COMPRESSOR_TEMPLATES = {
     "query-v1": (
@@ -174,39 +178,24 @@ def judge_messages(query: str, reference: str, reply: str, template: str = "judg
 
 
 def chat_ids(tokenizer: Any, messages: Sequence[dict[str, str]], thinking: bool | None = None) -> list[int]:
-    """Token ids of a chat up to and including the assistant's header.
+    """Token ids of a chat up to and including the assistant's header. Control tokens in the messages are plain text.
 
     `thinking` turns the thinking mode of the chat template on or off; None leaves it alone. Off is what the template
     has for it, else an empty thought; a template without such a mode gives the same ids in all three cases.
     """
-    if not tokenizer.chat_template:
-        raise InputError(
-            f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; use an instruction-tuned model"
-        )
     switch = None if thinking is None else thinking_switch(tokenizer)
     said = {} if switch is None else {switch: thinking}
-    encoded = tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=True, tokenize=True, return_dict=True, **said
-    )
-    ids = [int(i) for i in encoded["input_ids"]]
+    ids = chat_template_ids(tokenizer, messages, **said)
     if thinking is False and switch is None and (marks := template_marks(tokenizer)) is not None:
         opened = "" if opens_thought(tokenizer, ids, marks) else marks[0]
-        ids += text_ids(tokenizer, f"{opened}\n{marks[1]}\n\n")
+        ids += meant_ids(tokenizer, f"{opened}\n{marks[1]}\n\n")
     return ids
 
 
-MARKS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>"))
-"""What opens and closes a thought; the first is taken for models that are asked in words."""
 UNFINISHED = "unfinished thinking"
 """The cause of a failure: a thought without an end, so that there is no reply."""
 SWITCHES = ("enable_thinking", "thinking")
 """Variables of chat templates that turn thinking on and off."""
-
-
-def template_marks(tokenizer: Any) -> tuple[str, str] | None:
-    """What opens and closes a thought of this model, read off its chat template; None for one without a thinking mode."""
-    template = tokenizer.chat_template or ""
-    return next((marks for marks in MARKS if marks[1] in template), None)
 
 
 def thinking_switch(tokenizer: Any) -> str | None:
@@ -245,33 +234,5 @@ def compressor_ids(
     messages = compressor_messages(document, query, template, budget_words, budget_tokens, sentences, form)
     ids = chat_ids(tokenizer, messages, thinking)
     if thinking and template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
-        ids += text_ids(
-            tokenizer, f"{MARKS[0][0]}\n"
-        )  # without a thinking mode few models open a thought by themselves
+        ids += meant_ids(tokenizer, f"{MARKS[0][0]}\n")  # else few models open a thought by themselves
     return ids
-
-
-def text_ids(tokenizer: Any, text: str) -> list[int]:
-    """Ids of a continuation: never joined with its prefix as a string, so no merge crosses the border."""
-    return [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
-
-
-def end_of_turn_id(tokenizer: Any) -> int:
-    """The token that ends an assistant's turn, read off the model's own chat template.
-
-    In most instruction models it is the tokenizer's EOS; where the template ends the turn with another special
-    token (Gemma), that one counts.
-    """
-    header = chat_ids(tokenizer, [{"role": "user", "content": "a"}])
-    closed = tokenizer.apply_chat_template(
-        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
-        tokenize=True,
-        return_dict=True,
-    )["input_ids"]
-    special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
-    for token in closed[len(header) :]:
-        if int(token) in special:
-            return int(token)
-    if tokenizer.eos_token_id is None:
-        raise InputError(f"model {tokenizer.name_or_path!r}: neither its template nor its tokenizer has an end of turn")
-    return int(tokenizer.eos_token_id)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from infoagent.lm.control_tokens import meant_ids
 from infoagent.lm.prompts import MARKS, opens_thought, template_marks, text_ids
 from infoagent.types import Compression, InputError
 
@@ -82,7 +83,7 @@ def _ended(
 ) -> list[Compression]:  # fmt: skip
     """What was cut at the budget, gone on with: behind a closing mark where the thought was not over. So is a thought whose
     author ended the turn in its middle."""
-    closing = tuple(text_ids(tokenizer, f"\n{marks[1]}\n\n"))
+    closing = tuple(meant_ids(tokenizer, f"\n{marks[1]}\n\n"))
     begun = {}
     for i, found in enumerate(drawn):
         split = split_ids(tokenizer, marks, found.token_ids, opened[i])

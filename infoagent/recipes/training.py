@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.sections import (
@@ -41,6 +41,9 @@ class TrainingRecipe(Section):
     more_data: list[DataSection] = Field(default=[])
     """Further data sets, trained on together with `data`; negatives come from the set of their problem."""
     prompt: PromptSection = PromptSection()
+    thinking: bool | None = None
+    """A compressor is trained without thoughts: None and false turn off a model's thinking where it has one; true is
+    refused."""
     negatives: NegativesSection = NegativesSection()
     reward: RewardSection = RewardSection()
     scorer: ScorerSection = ScorerSection()
@@ -59,6 +62,24 @@ class TrainingRecipe(Section):
         if unset:
             raise ValueError(f"{path}: environment variable {unset[0]} is not set; set it, or name a plain directory")
         return re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], path)
+
+    @field_validator("thinking")
+    @classmethod
+    def _without(cls, thinking: bool | None) -> bool | None:
+        if thinking:
+            raise ValueError(
+                "true: is not trained, for a z behind a thought cannot be scored as it was drawn; leave it out, and "
+                "measure thinking with eval/frozen.py (compressors.thinking)"
+            )
+        return thinking
+
+    @model_validator(mode="after")
+    def _asks_for_none(self) -> TrainingRecipe:
+        if self.prompt.template.startswith("think-"):
+            raise ValueError(
+                f"prompt.template: {self.prompt.template!r} asks for a thought, which is not trained; take query-v1"
+            )
+        return self
 
     @property
     def all_data(self) -> list[DataSection]:

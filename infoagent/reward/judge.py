@@ -213,7 +213,14 @@ class MIReward:
         problem, negatives = self.problems[index], self.negatives[index]
         prefixes = [
             compressor_ids(
-                self.tokenizer, document, problem.query, self.template, self.budget_words, budget, self.sentences
+                self.tokenizer,
+                document,
+                problem.query,
+                self.template,
+                self.budget_words,
+                budget,
+                self.sentences,
+                thinking=False,
             )
             for document in (problem.document, *(n.document for n in negatives))
         ]

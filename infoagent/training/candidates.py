@@ -161,7 +161,7 @@ def sample_candidates(
     file.forget_failures(number, [problems[i] for i in indices])
     prompts = {
         i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.template,
-                          reward.budget_words, reward.budget_tokens, reward.sentences)
+                          reward.budget_words, reward.budget_tokens, reward.sentences, thinking=False)
         for i in indices
     }  # fmt: skip
     allowed = reward.max_failed_share * len(indices) * sampling.samples

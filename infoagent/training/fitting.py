@@ -53,7 +53,7 @@ def preference_rows(
 def _ids(prepared: Prepared, prompt: PromptSection, candidate: Candidate) -> tuple[list[int], list[int]]:
     """(prompt, sampled completion) as the policy met and wrote them."""
     problem, tokenizer = candidate.scored.problem, prepared.tokenizer
-    prefix = compressor_ids(tokenizer, problem.document, problem.query, **prompt.model_dump())
+    prefix = compressor_ids(tokenizer, problem.document, problem.query, **prompt.model_dump(), thinking=False)
     return prefix, list(continuation_ids(candidate.scored.compression, end_of_turn_id(tokenizer)))
 
 

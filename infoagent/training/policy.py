@@ -90,6 +90,7 @@ def trainer_class(algorithm: str) -> Any:
     """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group."""
     from infoagent.training.early_scoring import EarlyScoring
     from infoagent.training.phases import TimedPhases
+    from infoagent.training.plain_prompts import PlainPrompts
     from infoagent.training.shared_prefix import SharedPrefix
     from infoagent.training.vllm_weights import ExactBase
 
@@ -97,7 +98,8 @@ def trainer_class(algorithm: str) -> Any:
         from trl import RLOOTrainer as Trainer
     else:
         from trl import GRPOTrainer as Trainer
-    return type(f"SharedPrefix{Trainer.__name__}", (TimedPhases, EarlyScoring, SharedPrefix, ExactBase, Trainer), {})
+    mixed = (TimedPhases, EarlyScoring, SharedPrefix, PlainPrompts, ExactBase, Trainer)
+    return type(f"SharedPrefix{Trainer.__name__}", mixed, {})
 
 
 def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:

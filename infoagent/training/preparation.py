@@ -94,7 +94,9 @@ def prepare(
         prompt["budget_tokens"] = recipe.reward.budget_range[1]
     for section, data in zip(recipe.all_data, sets, strict=True):
         context = context_tokens(load_config(reference))
-        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt)
+        fitted = fit_to_context(
+            data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt, thinking=False
+        )
         problems += fitted
         negatives += draw_negatives(fitted, counts, recipe.negatives.seed)
     return Prepared(reference, tokenizer, " + ".join(data.revision for data in sets), problems, negatives)

@@ -26,6 +26,7 @@ BEST_FILE = "best.json"
 """Which checkpoint is the best by validation, and every measurement so far."""
 FREE_KEYS = (
     "resume",
+    "thinking",  # what may stand there is all the same
     "tracking",
     "audit",
     "validation.metric",

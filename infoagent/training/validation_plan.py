@@ -61,7 +61,7 @@ def plan_validation(recipe: TrainingRecipe, completion_tokens: int, save_steps: 
         budgets = [*draw_budgets(low, high, len(prepared.problems), section.seed)]
     prompt = recipe.prompt.model_dump(exclude={"budget_tokens"})
     prompts = [
-        compressor_ids(prepared.tokenizer, p.document, p.query, **prompt, budget_tokens=budget)
+        compressor_ids(prepared.tokenizer, p.document, p.query, **prompt, budget_tokens=budget, thinking=False)
         for p, budget in zip(prepared.problems, budgets, strict=True)
     ]
     return ValidationPlan(

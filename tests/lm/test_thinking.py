@@ -3,7 +3,8 @@
 import pytest
 from tiny import tiny_tokenizer
 
-from infoagent.lm.prompts import MARKS, chat_ids, compressor_ids, template_marks, text_ids, thinking_switch
+from infoagent.lm.control_tokens import meant_ids
+from infoagent.lm.prompts import MARKS, chat_ids, compressor_ids, template_marks, thinking_switch
 from infoagent.lm.thinking import Thinking, behind_any_thought, behind_thought, generate_thinking, marks_of, split_ids
 from infoagent.types import Compression, InputError
 
@@ -74,7 +75,7 @@ def test_z_is_what_stands_behind_the_last_closed_thought(special, opened, reply,
     made = tokenizer(special=special)
     reply = reply.replace("<think>", "", 1) if opened else reply
     assert behind_thought(reply, THINK, opened) == expected
-    ids = text_ids(made, reply)
+    ids = meant_ids(made, reply)
     found = split_ids(made, THINK, ids, opened)
     assert (None if found is None else text_of(made, found)) == expected
     if found:
@@ -83,9 +84,9 @@ def test_z_is_what_stands_behind_the_last_closed_thought(special, opened, reply,
 
 def test_a_reply_that_does_not_think_is_z_as_it_is():
     made = tokenizer()
-    assert text_of(made, split_ids(made, THINK, text_ids(made, " She weighs."), False)) == " She weighs."
-    assert split_ids(made, THINK, text_ids(made, "She weighs."), True) is None  # it was inside a thought
-    assert split_ids(made, THINK, text_ids(made, "Sure. <think>She"), False) is None  # words before it change nothing
+    assert text_of(made, split_ids(made, THINK, meant_ids(made, " She weighs."), False)) == " She weighs."
+    assert split_ids(made, THINK, meant_ids(made, "She weighs."), True) is None  # it was inside a thought
+    assert split_ids(made, THINK, meant_ids(made, "Sure. <think>She"), False) is None  # words before it change nothing
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ class Script:
         self.asked.append((prompts, max_tokens, seed))
         found = []
         for problem_id, text in zip(problem_ids, self.rounds.pop(0), strict=True):
-            ids = tuple(text_ids(self.made, text))
+            ids = tuple(meant_ids(self.made, text))
             cut = len(ids) >= max_tokens  # as in generate: no room for the end of the turn
             ids = ids[:max_tokens]
             end = {} if cut else {"stop_id": self.made.eos_token_id}
@@ -177,7 +178,7 @@ def test_a_thought_that_is_broken_off_is_ended_too_where_there_is_a_budget():
 def test_a_mark_that_shares_a_token_with_z_loses_nothing_of_it():
     made = tokenizer()
     made.add_tokens(["ink>She"])
-    ids = text_ids(made, "<think>a</think>She weighs")
+    ids = meant_ids(made, "<think>a</think>She weighs")
     assert text_of(made, split_ids(made, THINK, ids, False)) == "She weighs"
 
 

@@ -1,0 +1,33 @@
+"""The prompts of TRL's trainers as everybody else here reads them: texts as plain text, no thought, the house's date.
+
+Left to itself TRL gives a prompt to the tokenizer with its control tokens live, so that a document could end its turn in
+training, and the frozen scorer would judge under other ids than those that the policy sampled from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trl import GRPOTrainer
+
+from infoagent.lm.generation import stop_ids
+from infoagent.lm.prompts import chat_ids
+
+_Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
+
+
+class PlainPrompts(_Trainer):
+    """Mixed into a TRL trainer whose prompts are chats of texts."""
+
+    def __init__(self, *, model: Any, processing_class: Any, **more: Any) -> None:
+        declared = model.generation_config.eos_token_id
+        known = {declared} if isinstance(declared, int) else set(declared or ())
+        # a model need not declare the token that closes its turns; TRL would sample on behind it
+        model.generation_config.eos_token_id = sorted(known | stop_ids(processing_class))
+        super().__init__(model=model, processing_class=processing_class, **more)
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        """(ids of each prompt, no pictures, nothing else)."""
+        chats = {repr(prompt): prompt for prompt in prompts}  # a group shares its prompt
+        known = {key: chat_ids(self._tokenizer, chat, thinking=False) for key, chat in chats.items()}
+        return [list(known[repr(prompt)]) for prompt in prompts], None, {}
