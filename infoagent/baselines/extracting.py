@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from infoagent.baselines import llmlingua2
 from infoagent.baselines.oracle import holding_sentences, oracle_order
 from infoagent.baselines.ranking import bm25_order, random_order, textrank_order
+from infoagent.data.characters import clusters
 from infoagent.data.cloze import sentences as split_sentences
 from infoagent.types import InputError, Problem
 
@@ -92,10 +93,11 @@ def cut(text: str, tokens: int, count_tokens: Callable[[str], int], from_end: bo
     if kept:
         return part(words, kept, " ")
     word = words[-1 if from_end else 0]
-    kept = _most(len(word), lambda k: count_tokens(part(word, k, "")) <= tokens)
-    if not kept:
-        raise InputError(f"tokens: {tokens} do not hold a single character of {word[:20]!r}; raise the number")
-    return part(word, kept, "")
+    for pieces in (clusters(word), list(word)):  # half a flag is more than nothing
+        kept = _most(len(pieces), lambda k: count_tokens(part(pieces, k, "")) <= tokens)  # noqa: B023
+        if kept:
+            return part(pieces, kept, "")
+    raise InputError(f"tokens: {tokens} do not hold a single character of {word[:20]!r}; raise the number")
 
 
 def _order(kind: str, found: Sequence[str], problem: Problem, seed: int) -> list[int]:

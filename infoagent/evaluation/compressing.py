@@ -24,6 +24,7 @@ from infoagent.evaluation.writing import Written, write
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
 from infoagent.lm.columns import TokenLogProbs
+from infoagent.lm.detokenization import token_pieces
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
 from infoagent.lm.scoring import continuation_ids
 from infoagent.recipes import EvaluationRecipe
@@ -172,7 +173,7 @@ def _score_fields(
 ) -> Row:
     kinds = ["source", *(n.kind for n in negatives)]
     rows = [columns[prefix] for prefix in prefixes]
-    tokens: Row = {"pieces": [tokenizer.decode([i]) for i in ids]}
+    tokens: Row = {"pieces": token_pieces(tokenizer, ids)}
     for name, among in (("pool_nats", EASY), ("counterfactual_nats", HARD)):
         chosen = [row for row, kind in zip(rows, kinds, strict=True) if kind == "source" or kind in among]
         if len(chosen) > 1:

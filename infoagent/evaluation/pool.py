@@ -16,6 +16,7 @@ import numpy as np
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata
 from infoagent.lm.cells import Processes, score_cells, scorer_identity
+from infoagent.lm.detokenization import token_pieces
 from infoagent.lm.models import LoadedModel, adapter_revision
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.score_store import ScoreStore
@@ -114,7 +115,7 @@ def score_pool(
         counterfactual_CN=totals[:, width:] if totals.shape[1] > width else None,
         strata=pool.strata,
         token_log_probs_TK=np.concatenate([np.stack(row, axis=1) for row in scored]) if tokens else None,
-        token_T=np.array([judge.tokenizer.decode([t]) for z in continuations for t in z]) if tokens else None,
+        token_T=np.array([p for z in continuations for p in token_pieces(judge.tokenizer, z)]) if tokens else None,
         tokens_C=np.array([len(z) for z in continuations]) if tokens else None,
         about={
             "estimand": ESTIMANDS[pool.query],

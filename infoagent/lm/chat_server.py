@@ -23,6 +23,7 @@ from jinja2 import TemplateError
 
 from infoagent.lm.chat_model import ChatModel, Written
 from infoagent.lm.chat_protocol import LARGEST_BODY_BYTES, ChatRequest, event, read_chat, usage, whole_reply
+from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.json_server import JsonHandler, JsonServer
 from infoagent.lm.prompts import chat_ids
 
@@ -31,7 +32,6 @@ logger = logging.getLogger(__name__)
 WAITING_LIMIT = 1024
 LOOK_SECONDS = 0.2
 """How often a waiting request looks whether its client is still there."""
-UNFINISHED = "�"
 
 
 @dataclass
@@ -91,8 +91,8 @@ class ChatServer(JsonServer):
             nonlocal sent
             ids.append(token)
             with self.tokenizing:
-                text = tokenizer.decode(ids, skip_special_tokens=True)
-            if not text.endswith(UNFINISHED):  # else the character is not complete
+                text = decode_whole(tokenizer, ids, skip_special_tokens=True)
+            if len(text) > len(sent):  # else the character is not complete
                 job.pieces.put(text[len(sent) :])
                 sent = text
             return not job.left
@@ -104,10 +104,6 @@ class ChatServer(JsonServer):
             logger.error("a request failed: %s", error)
             job.pieces.put(error)
             return
-        with self.tokenizing:
-            rest = tokenizer.decode(ids, skip_special_tokens=True)[len(sent) :]
-        if rest:
-            job.pieces.put(rest)
         job.pieces.put(written)
 
     def count(self, what: str, written: Written | None = None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from infoagent.lm.detokenization import cut_to_tokens
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.types import InputError, Negative, Problem
 
@@ -30,8 +31,8 @@ def fit_to_context(
     """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
 
     Documents that do not fit are refused ("error": InputError with their lengths), or shortened to their "head",
-    their "tail", or both ends without the "middle". Their negatives are shortened in the same way. `setting` is how
-    the user names `truncate`.
+    their "tail", or both ends without the "middle", at borders of characters. Their negatives are shortened in the
+    same way. `setting` is how the user names `truncate`.
     """
     mistakes = []
     fitted = []
@@ -79,13 +80,13 @@ def _cutter(tokenizer: Any, room: int, truncate: Truncation) -> Callable[[str], 
         raise InputError("the question and the reply alone fill the model's context; shorten them")
 
     def cut(text: str) -> str:
-        ids = text_ids(tokenizer, text)
-        if len(ids) <= room:
+        if len(text_ids(tokenizer, text)) <= room:
             return text
         if truncate == "head":
-            return str(tokenizer.decode(ids[:room]))
+            return cut_to_tokens(tokenizer, text, room)
         if truncate == "tail":
-            return str(tokenizer.decode(ids[-room:]))
-        return str(tokenizer.decode(ids[: room // 2])) + CUT_MARK + str(tokenizer.decode(ids[-(room - room // 2) :]))
+            return cut_to_tokens(tokenizer, text, room, keep="tail")
+        head = cut_to_tokens(tokenizer, text, room // 2)
+        return head + CUT_MARK + cut_to_tokens(tokenizer, text, room - room // 2, keep="tail")
 
     return cut

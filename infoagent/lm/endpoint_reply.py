@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
+from infoagent.data.characters import storable
+from infoagent.lm.detokenization import UNREADABLE
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS
 from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.spending import NOTHING, Usage
@@ -103,6 +105,8 @@ def read_response(
         return paid, Refusal("no choices", f"the reply holds no choices: {one_line(text, key)}", again=True)
     message = choice["message"]
     written, finish = _text_of(message, tools), str(choice.get("finish_reason") or "unknown")
+    if finish == "length":  # some servers cut in the middle of a character
+        written = written.rstrip(UNREADABLE)
     paid = counted(data) or _estimate(written, upper)
     if written.strip():
         model = str(data.get("model") or asked_model)
@@ -138,17 +142,13 @@ def _text_of(message: Mapping[str, Any], tools: bool) -> str:
         functions = [call.get("function") for call in calls if isinstance(call, dict)]
         arguments = [str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments")]
         text = "\n".join(arguments) or text
-    return _storable(text)
-
-
-def _storable(text: str) -> str:
-    return text.encode(errors="replace").decode()  # half a surrogate pair is valid JSON, and no file takes it
+    return storable(text)  # half a surrogate pair is valid JSON, and no file takes it
 
 
 def _thought_of(message: Mapping[str, Any]) -> str | None:
     """The thought, where the server parses it out of the text: servers differ in what they call it."""
     found = [message.get(name) for name in ("reasoning_content", "reasoning")]
-    return next((_storable(text) for text in found if isinstance(text, str) and text), None)
+    return next((storable(text) for text in found if isinstance(text, str) and text), None)
 
 
 def _thinking_tokens(data: Any) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from infoagent.lm.constrained import SchemaLogits, constrained_tokenizer
+from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prefix import route_of
 from infoagent.lm.prompts import end_of_turn_id
@@ -134,10 +135,13 @@ def compression_from_ids(
     sample: int = 0,
     seconds: float = float("nan"),
 ) -> Compression:
-    """Sampled ids up to the first stop token; without one the text was cut at the length limit."""
+    """Sampled ids up to the first stop token; without one the text was cut at the length limit.
+
+    The text may lack the last ids, where they are the beginning of a character.
+    """
     end = next((i for i, token in enumerate(ids) if token in stop), None)
     kept = tuple(int(t) for t in ids[:end])
-    text = tokenizer.decode(list(kept), skip_special_tokens=True)  # type: ignore[attr-defined]
+    text = decode_whole(tokenizer, kept, skip_special_tokens=True)
     if end is None:
         return Compression(problem_id, text, kept, "length", sample, seconds)
     return Compression(problem_id, text, kept, "stop", sample, seconds, stop_id=int(ids[end]))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infoagent.data.characters import border_before
 from infoagent.data.cloze import sentences
 from infoagent.lm.context import Truncation, fit_to_context
 from infoagent.lm.generation import generate
@@ -216,13 +217,13 @@ def _pieces(text: str, room: int, tokenizer: Any) -> Iterator[tuple[str, str, in
 
 def _halved(separator: str, text: str, room: int, tokenizer: Any) -> Iterator[tuple[str, str]]:
     """`text`, or its halves until each takes at most `room` tokens; cut at the white space next to the middle, and in
-    a text without any (Chinese, base64) in the middle."""
+    a text without any (Chinese, base64) next to the middle, between two characters."""
     if _count(separator + text, tokenizer) <= room or len(text) < 2:
         yield separator, text
         return
     middle = len(text) // 2
     borders = [m.start() for m in re.finditer(r"\s", text) if 0 < m.start() < len(text) - 1]
-    cut = min(borders, key=lambda b: abs(b - middle), default=middle)
+    cut = min(borders, key=lambda b: abs(b - middle), default=border_before(text, middle))
     yield from _halved(separator, text[:cut], room, tokenizer)
     yield from _halved(text[cut] if borders else "", text[cut:].lstrip(), room, tokenizer)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from infoagent.lm.control_tokens import meant_ids
+from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.prompts import MARKS, opens_thought, template_marks, text_ids
 from infoagent.types import Compression, InputError
 
@@ -98,7 +99,7 @@ def _ended(
     for (i, ids), more in zip(begun.items(), rest, strict=True):
         seconds = drawn[i].seconds + more.seconds
         result[i] = replace(
-            more, token_ids=ids + more.token_ids, seconds=seconds, text=str(tokenizer.decode([*ids, *more.token_ids]))
+            more, token_ids=ids + more.token_ids, seconds=seconds, text=decode_whole(tokenizer, [*ids, *more.token_ids])
         )
     return result
 
@@ -107,7 +108,7 @@ def take_apart(
     tokenizer: Any, marks: Marks, found: Compression, opened: bool, max_tokens: int, thinking: Thinking
 ) -> Thought:
     """The thought and the z of a whole reply."""
-    text = str(tokenizer.decode(list(found.token_ids)))
+    text = decode_whole(tokenizer, found.token_ids)
     split = split_ids(tokenizer, marks, found.token_ids, opened)
     if split is None or (not thinking.forced and len(found.token_ids) - len(split) > thinking.most_tokens):
         return Thought(None, len(found.token_ids), len(found.token_ids), text, found.seconds)
@@ -115,7 +116,7 @@ def take_apart(
     cut = len(split) > max_tokens
     z = replace(
         found,
-        text=str(tokenizer.decode(list(ids), skip_special_tokens=True)),
+        text=decode_whole(tokenizer, ids, skip_special_tokens=True),
         token_ids=ids,
         finish="length" if cut else found.finish,
         stop_id=None if cut else found.stop_id,
@@ -141,7 +142,7 @@ def split_ids(tokenizer: Any, marks: Marks, ids: Sequence[int], opened: bool) ->
     while rest and not str(tokenizer.decode(rest[:1])).strip():
         rest.pop(0)
     if str(tokenizer.decode(rest)).strip() != behind.strip():  # the mark's last token holds a part of z
-        rest = text_ids(tokenizer, behind)
+        rest = text_ids(tokenizer, behind_thought(decode_whole(tokenizer, ids), marks, opened) or "")
     return tuple(rest)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from infoagent.lm.endpoint_reply import Answer, Refusal, counted, one_line, read_response, said, worst_case
+from infoagent.lm.endpoint_reply import Answer, Refusal, counted, one_line, read_response, said, storable, worst_case
 from infoagent.lm.endpoint_settings import Chat, EndpointSettings
 from infoagent.lm.spending import NOTHING, Usage
 
@@ -52,7 +52,7 @@ class _Stream:
 
     @property
     def text(self) -> str:
-        return "".join(self.parts).encode(errors="replace").decode()  # half a surrogate pair is valid JSON
+        return storable("".join(self.parts))  # half a surrogate pair is valid JSON, and may end a part
 
 
 class StreamClient:

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from infoagent.data.characters import storable
 from infoagent.lm.endpoint_settings import key_from
 from infoagent.search.sources import SearchFailed, Source
 from infoagent.search.wire import Wire
@@ -100,8 +101,8 @@ class Web:
         if not isinstance(content, str) or not content.strip():
             raise SearchFailed("no text", f"{source.address}: the reader found no text on the page", usd)
         assert isinstance(data, dict)
-        clean = content.encode(errors="replace").decode()  # half a surrogate pair is valid JSON, and no file takes it
-        return Source(source.id, str(data.get("title") or source.title), source.address, clean)
+        clean = storable(content)  # half a surrogate pair is valid JSON, and no file takes it
+        return Source(source.id, storable(str(data.get("title") or source.title)), source.address, clean)
 
     def _key(self, name: str | None, url: str) -> str | None:
         return None if self.settings.replayed else key_from(name, url)

@@ -131,6 +131,8 @@ def test_the_packages_own_client_takes_it(server, lm):
     endpoint.check()
     chats = [[{"role": "user", "content": f"Question {n}?"}] for n in range(6)]
     plain = [generate(lm, [chat_ids(lm.tokenizer, c)], ["x"], 6, 0.0, seed=0)[0].text for c in chats]
+    # of a text that was cut the client cannot see whether its last sign was half a character, and leaves it out
+    plain = [text.rstrip("\ufffd") for text in plain]
     assert [r.text for r in endpoint.ask(chats) if isinstance(r, Reply)] == [text for text in plain if text.strip()]
 
 

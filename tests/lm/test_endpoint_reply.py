@@ -27,6 +27,9 @@ def test_a_reply_is_read_as_servers_write_it():
     assert read(choice(content=parts))[1] == Answer("one two", "unknown", "asked")
     [answer] = [read('{"choices": [{"message": {"content": "half \\ud800 pair"}}]}')[1]]
     assert answer.text == "half ? pair"
+    cut = {"choices": [{"message": {"content": "It is \ufffd"}, "finish_reason": "length"}]}
+    assert read(cut)[1] == Answer("It is ", "length", "asked")  # the server cut in the middle of a character
+    assert read(choice(content="It is \ufffd"))[1] == Answer("It is \ufffd", "unknown", "asked")
     counts = {"prompt_tokens": 10, "completion_tokens": 4, "cache_read_input_tokens": 90}
     assert read(choice(content="x") | {"usage": counts})[0] == Usage(100, 90, 4, 0, 0)  # counted apart from the prompt
     assert read(choice(content=None, refusal="I\nwill not"))[1] == Refusal(

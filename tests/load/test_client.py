@@ -132,6 +132,7 @@ def test_streams_that_fail_are_told_apart(parts, cause):
 
 def test_a_server_that_keeps_the_line_open_after_the_end_has_served():
     assert stream(piece("It", "stop"), DONE, 3.0).text == "It"
+    assert stream(piece("It is \ud83d"), piece("\ude00", "stop"), DONE).text == "It is 😀"  # cut within a character
 
 
 def test_no_key_stands_in_an_error():

@@ -18,6 +18,7 @@ from infoagent.evaluation.predicting import answer_texts
 from infoagent.evaluation.records import RecordFile, Row, batches, content_key
 from infoagent.evaluation.replies import Replies, predictor_identity
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
+from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.models import (
     ModelReference,
     adapter_revision,
@@ -134,7 +135,7 @@ def text_fields(place: Workplace, section: Writer, prompt_tokens: int, text: Com
         **flops_fields(place.pool.architecture(section.model), prompt_tokens, text.rate_tokens),
     }  # fmt: skip
     # with special tokens, which may be the marks
-    said = str(place.pool.tokenizer(section.model).decode(list(text.token_ids)))
+    said = decode_whole(place.pool.tokenizer(section.model), text.token_ids)
     if behind_any_thought(said) != said:
         error = f"a thought, though it was told to write none: {said[:60]!r}"
         return {"status": "failed", "cause": "thinking", "error": error, "final": True, "reply": said, **cost}
