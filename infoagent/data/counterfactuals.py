@@ -21,7 +21,7 @@ from infoagent.data.replacing import kind_of, replace_fact
 from infoagent.data.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
 from infoagent.grading import states_fact
 from infoagent.grading.notation import is_polar, same_in_value, value_places
-from infoagent.grading.words import LETTERS, MARKS, count_words
+from infoagent.grading.words import LETTERS, MARKS, contains, count_words, in_western_letters
 from infoagent.types import Change, Negative, Problem
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
 
 LONGEST_PHRASE = 5
 """A longer answer is turned around by a word inside it: another long phrase never fits its place."""
+LEAST_INFLECTED = 4
+"""A shorter word of a script that writes endings and prefixes on to words is too often a part of another word."""
 GIVE_UP_AFTER = 25
 """So many tries in a row without a new document end the edits of a problem."""
 
@@ -83,7 +85,9 @@ def answer_place(problem: Problem) -> tuple[int, int] | None:
 def still_answers(problem: Problem, document: str) -> bool:
     """Whether the answer of `problem`, or another answer that is right as well, stands in an edited document."""
     known = [a for a in (problem.answer, *problem.references) if a and a.strip() and not is_polar(a)]
-    return any(span_pattern(answer).search(document) or states_fact(document, answer) for answer in known)
+    return any(
+        contains(document, a) or span_pattern(a).search(document) or states_fact(document, a) for a in known
+    )
 
 
 def _choices(problem: Problem) -> Iterator[Negative]:
@@ -186,6 +190,8 @@ def _edit_at(
         if new is None:
             return None
         edited, change = replace_fact(edited, span, new, everywhere=everywhere)
+        if everywhere and len(span.text) >= LEAST_INFLECTED and not in_western_letters(span.text):
+            edited = edited.replace(span.text, new)  # inflected, or with a word written on to it
         changes.append(change)
     return edited, tuple(reversed(changes))
 

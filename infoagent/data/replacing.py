@@ -95,10 +95,16 @@ def _forms(document: str, old: str, new: str, kind: str) -> list[_Form]:
         forms += [_Form(plural(f.old), plural(f.new), f.alone) for f in forms if not f.old.endswith("s")]
     if kind == "code" and old.endswith("()") and new.endswith("()"):
         forms.append(_Form(old.removesuffix("()"), new.removesuffix("()")))
+    if kind == "phrase" and old[:1].isupper() and old[1:].islower():  # it may have stood at a sentence's start
+        forms += [_Form(_small(f.old), _small(f.new), f.alone) for f in forms]
     if old[:1].islower():
         forms += [_Form(_capital(f.old), _capital(f.new), f.alone) for f in forms]
     unique = {f.old: f for f in reversed(forms) if f.old and f.old != f.new}
     return sorted(unique.values(), key=lambda f: (-len(f.old), f.old))
+
+
+def _small(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _capital(text: str) -> str:

@@ -24,9 +24,18 @@ KATAKANA = r"\p{WB=Katakana}"
 NUMERALS = "[〇零一二三四五六七八九十百千万萬亿億兆两兩]"
 """三 is no part of 十三: what stands beside a Han numeral may make it another number."""
 
+PREFIXES = {r"\p{Arabic}": "[وف]?[بكلس]?", r"\p{Hebrew}": "[והש]?[בכלמ]?"}
+"""By script, the conjunctions and prepositions of one letter that are written on to the next word: القاهرة stands in بالقاهرة."""
+LEAST_PREFIXED = 3
+"""A shorter word with a prefix is too often another word."""
+ENDED = r"\p{Hangul}"
+"""Korean words take their particles on at the end: 서울 stands in 서울에서, and is not told from 서울역."""
+WESTERN = r"[\p{Latin}\p{Greek}\p{Cyrillic}\p{N}_]"
+"""Letters that say another word where they stand inside one; in other scripts that may be the same word, inflected."""
+
 _SPACELESS = regex.compile(SPACELESS, regex.V1)
 _LETTER = regex.compile(LETTERS, regex.V1)
-_MARK = regex.compile(MARKS, regex.V1)
+_WESTERN = regex.compile(WESTERN)
 _KATAKANA = regex.compile(KATAKANA)
 _NUMERAL = regex.compile(NUMERALS)
 _RUN = regex.compile(rf"[\p{{L}}\p{{N}}_{MARKS[1:-1]}]+", regex.V1)
@@ -81,10 +90,14 @@ def _segments(text: str) -> Iterator[str]:
 
 
 def left_border(text: str) -> str:
-    """A pattern (of `regex`, version 1) that matches where `text` may begin as a whole: not inside a word."""
+    """A pattern (of `regex`, version 1) that matches where `text` may begin as a whole: not inside a word, but for prefixes that are written on to it."""
     first = text[:1]
     if _LETTER.match(first):
-        return rf"(?<!{LETTERS}{MARKS}*)"
+        begins = rf"(?<!{LETTERS}{MARKS}*)"
+        prefixes = [p for script, p in PREFIXES.items() if regex.match(script, first)]
+        if not prefixes or len(text) < LEAST_PREFIXED:
+            return begins
+        return rf"(?:{begins}|(?<={begins}{prefixes[0]}))"
     return _own_border(first, r"(?<!{})")
 
 
@@ -93,7 +106,8 @@ def right_border(text: str) -> str:
     # a vowel sign or an accent is no end of a letter
     base = text.rstrip() and regex.sub(rf"{MARKS}+$", "", text, flags=regex.V1)[-1:]
     if _LETTER.match(base):
-        return rf"(?!{MARKS}|{LETTERS})"
+        ending = rf"(?!{ENDED})" if regex.match(ENDED, base) and len(text) > 1 else ""
+        return rf"(?!{MARKS}|{ending}{LETTERS})"
     return rf"(?!{MARKS})" + _own_border(base, r"(?!{})")
 
 
@@ -102,6 +116,28 @@ def _own_border(character: str, look: str) -> str:
         if own.match(character):
             return look.format(own.pattern)
     return ""
+
+
+def contains(text: str, span: str) -> bool:
+    """Whether `span` stands in `text` in any form that its script allows: as a whole, or with a letter at its edge that is not
+    Latin, Greek, Cyrillic or a digit, inside a word too (निजी बिल in निजी बिलों). Case is folded."""
+    span, text = span.strip().casefold(), text.casefold()
+    if not span or span not in text:
+        return False
+    before = rf"(?<!{WESTERN})" if _WESTERN.match(span[0]) else ""
+    after = rf"(?!{WESTERN})" if _WESTERN.match(span[-1]) else ""
+    if in_western_letters(span):
+        return whole(span).search(text) is not None
+    return regex.search(before + regex.escape(span) + after, text, regex.V1) is not None
+
+
+def in_western_letters(text: str) -> bool:
+    """Whether both edges of `text` are Latin, Greek or Cyrillic letters, digits or signs."""
+    return not (_within_words(text[:1]) or _within_words(text[-1:]))
+
+
+def _within_words(character: str) -> bool:
+    return character.isalpha() and not _WESTERN.match(character)
 
 
 @lru_cache(maxsize=4096)
