@@ -84,7 +84,8 @@ class Problem:
     group: str | None = None
     part_of: str | None = None
     negatives: tuple[Negative, ...] = ()
-    evidence: str | None = None
+    evidence: tuple[str, ...] = ()
+    """The pieces of the document that the answer rests on, each as it stands there; one piece may be given as a string."""
     references: tuple[str, ...] = ()
     """Other answers that are right as well; a written reply is graded by the best of them."""
     needs: tuple[str, ...] | None = None
@@ -92,6 +93,20 @@ class Problem:
     itself. Empty: no fact could be looked for."""
     trial: Trial | None = None
     """For code: the answer is a function, and this tells whether another one does the same."""
+    answer_start: int | None = None
+    """Where in `document` the answer stands, in characters, where the data say so: the mention that is asked for."""
+
+    def __post_init__(self) -> None:
+        pieces = (self.evidence,) if isinstance(self.evidence, str) else tuple(self.evidence or ())
+        object.__setattr__(self, "evidence", tuple(piece for piece in pieces if piece.strip()))
+
+    @property
+    def answer_place(self) -> tuple[int, int] | None:
+        """The (start, end) of the asked mention of the answer; None where it is unknown, or the answer does not stand there."""
+        if not self.answer or self.answer_start is None or self.answer_start < 0:
+            return None
+        end = self.answer_start + len(self.answer)
+        return (self.answer_start, end) if self.document[self.answer_start : end] == self.answer else None
 
     @property
     def facts(self) -> tuple[str, ...]:

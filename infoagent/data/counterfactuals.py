@@ -9,16 +9,19 @@ others of their type.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import regex
 
 from infoagent.data.lexicon import PHRASE, Lexicon, new_value
 from infoagent.data.replacing import kind_of, replace_fact
 from infoagent.data.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
+from infoagent.grading import states_fact
+from infoagent.grading.notation import is_polar, same_in_value, value_places
+from infoagent.grading.words import LETTERS, MARKS, contains, count_words, in_western_letters
 from infoagent.types import Change, Negative, Problem
 
 __all__ = [
@@ -28,6 +31,8 @@ __all__ = [
 
 LONGEST_PHRASE = 5
 """A longer answer is turned around by a word inside it: another long phrase never fits its place."""
+LEAST_INFLECTED = 4
+"""A shorter word of a script that writes endings and prefixes on to words is too often a part of another word."""
 GIVE_UP_AFTER = 25
 """So many tries in a row without a new document end the edits of a problem."""
 
@@ -38,7 +43,8 @@ def counterfactuals(
     rng: np.random.Generator | None = None,
     limit: int | None = None,
 ) -> Iterator[Negative]:
-    """Documents in which the answer of `problem` is another one; never the original, never twice the same.
+    """Documents in which the answer of `problem` is another one; never the original, never twice the same, and no edit
+    after which the answer or another reference answer still stands, as written or by its value.
 
     First those that the data brought, then the answer swapped for each wrong choice, then with a `lexicon` typed
     edits drawn by `rng`. Fewer are always a prefix of more. Raises ValueError for a lexicon without a generator.
@@ -63,16 +69,37 @@ def _in_order(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generato
                 yield negative
 
 
+def answer_place(problem: Problem) -> tuple[int, int] | None:
+    """The (start, end) of the answer in the document: where the data say that it stands, else its first mention, else the first
+    place that states its value in another notation. None where there is none, and for a verdict (yes, no, true, …), which says
+    something of the text and stands nowhere in it, whatever words look alike."""
+    if problem.answer is None or is_polar(problem.answer):
+        return None
+    if problem.answer_place is not None:
+        return problem.answer_place
+    if mention := span_pattern(problem.answer).search(problem.document):
+        return mention.span()
+    return next(iter(value_places(problem.document, problem.answer)), None)
+
+
+def still_answers(problem: Problem, document: str) -> bool:
+    """Whether the answer of `problem`, or another answer that is right as well, stands in an edited document."""
+    known = [a for a in (problem.answer, *problem.references) if a and a.strip() and not is_polar(a)]
+    return any(
+        contains(document, a) or span_pattern(a).search(document) or states_fact(document, a) for a in known
+    )
+
+
 def _choices(problem: Problem) -> Iterator[Negative]:
-    if problem.answer is None:
+    place = answer_place(problem)
+    if place is None or problem.answer is None:
         return
-    mention = span_pattern(problem.answer)
-    if not mention.search(problem.document):
-        return
+    mention = span_pattern(problem.document[slice(*place)])
     for choice in problem.choices:
         if choice != problem.answer:
             edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)  # type: ignore[misc]
-            yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
+            if mentions and not still_answers(problem, edited):
+                yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
 
 
 def typed_counterfactuals(
@@ -82,22 +109,21 @@ def typed_counterfactuals(
 
     Without an answer in the document the facts of `problem.evidence` come first. No text comes twice.
     """
-    answer = problem.answer
-    stands = answer is not None and span_pattern(answer).search(problem.document) is not None
+    place = answer_place(problem)
     used = set(avoid)
     seen = {problem.document}
-    facts = _facts(problem, rng) if not stands else None
+    facts = _facts(problem, rng) if place is None else None
     misses = 0
     while misses < GIVE_UP_AFTER:
         if facts is None:
-            assert answer is not None
-            made = _edit_at_answer(problem, answer, lexicon, rng, used)
+            assert place is not None
+            made = _edit_at_answer(problem, place, lexicon, rng, used)
         else:
             span = next(facts, None)
             made = None if span is None else _edit_at(problem, [span], lexicon, rng, used)
         text, changes = made or (problem.document, ())
         used.update(c.new for c in changes)
-        if text in seen or (stands and answer and span_pattern(answer).search(text)):
+        if text in seen or (place is not None and still_answers(problem, text)):
             misses += 1
             continue
         misses = 0
@@ -109,24 +135,24 @@ _Edit = tuple[str, tuple[Change, ...]]
 
 
 def _edit_at_answer(
-    problem: Problem, answer: str, lexicon: Lexicon, rng: np.random.Generator, used: set[str]
+    problem: Problem, place: tuple[int, int], lexicon: Lexicon, rng: np.random.Generator, used: set[str]
 ) -> _Edit | None:
     """The answer's own type swapped; of a longer answer the typed spans inside it; else the phrase as a whole."""
     document = problem.document
-    kind = kind_of(answer, document)
-    match = span_pattern(answer).search(document)
-    assert match is not None
+    start, end = place
+    answer = document[start:end]
+    kind = kind_of(answer, document, place)
     if whole := _spelled_out(answer, document):
         return _edit_at(problem, [whole], lexicon, rng, used)
     if kind != PHRASE:
-        return _edit_at(problem, [Span(kind, answer, *match.span())], lexicon, rng, used, everywhere=True)
-    within = [s for s in typed_spans(document) if match.start() <= s.start and s.end <= match.end()]
+        return _edit_at(problem, [Span(kind, answer, start, end)], lexicon, rng, used, everywhere=True)
+    within = [s for s in typed_spans(document) if start <= s.start and s.end <= end]
     facts = [s for s in within if s.kind not in ("comparative", "negation")]
     if facts:
         return _edit_at(problem, facts, lexicon, rng, used)
-    if within and len(answer.split()) > LONGEST_PHRASE:
+    if within and count_words(answer) > LONGEST_PHRASE:
         return _edit_at(problem, sorted(within, key=is_weak)[:1], lexicon, rng, set())
-    made = _edit_at(problem, [Span(PHRASE, answer, *match.span())], lexicon, rng, used, everywhere=True)
+    made = _edit_at(problem, [Span(PHRASE, answer, start, end)], lexicon, rng, used, everywhere=True)
     # a word that has one opposite only: the used values do not count, or the second edit would fail
     return made or (_edit_at(problem, sorted(within, key=is_weak)[:1], lexicon, rng, set()) if within else None)
 
@@ -164,6 +190,8 @@ def _edit_at(
         if new is None:
             return None
         edited, change = replace_fact(edited, span, new, everywhere=everywhere)
+        if everywhere and len(span.text) >= LEAST_INFLECTED and not in_western_letters(span.text):
+            edited = edited.replace(span.text, new)  # inflected, or with a word written on to it
         changes.append(change)
     return edited, tuple(reversed(changes))
 
@@ -179,8 +207,8 @@ def _facts(problem: Problem, rng: np.random.Generator) -> Iterator[Span]:
     Facts of the evidence come first, bare auxiliaries last; a fact with several mentions counts once.
     """
     document = problem.document
-    at = document.find(problem.evidence) if problem.evidence else -1
-    inside = range(at, at + len(problem.evidence or "")) if at >= 0 else range(0)
+    found = [(document.find(piece), len(piece)) for piece in problem.evidence]
+    inside = {i for at, length in found if at >= 0 for i in range(at, at + length)}
     distinct: dict[tuple[str, str], Span] = {}
     for span in typed_spans(document):
         if _spelled_out(span.text, document):
@@ -199,6 +227,9 @@ def _facts(problem: Problem, rng: np.random.Generator) -> Iterator[Span]:
 def answer_after(answer: str, changes: Sequence[Change]) -> str:
     """What the answer became: the changes applied to it alone; equal to `answer` where they do not touch it."""
     for change in changes:
+        if change.old != answer and same_in_value(change.old, answer):  # it stood there in another notation
+            answer = change.new
+            continue
         try:
             answer, _ = replace_fact(answer, change.old, change.new, change.kind, everywhere=True)
         except ValueError:  # this change lies outside the answer
@@ -219,7 +250,12 @@ LM_PROMPT = (
     "Rewrite the text so that the answer to the question becomes another one of the same kind. Change nothing else. "
     "Write the whole text and nothing but the text."
 )
-_WORD = re.compile(r"\w+|[^\w\s]")
+_UNIT = regex.compile(rf"(?:{LETTERS}|{MARKS})+|\S", regex.V1)
+
+
+def _units(text: str) -> list[tuple[str, int, int]]:
+    """Words and signs with their places; where words are not set apart, each letter is one."""
+    return [(m.group(), m.start(), m.end()) for m in _UNIT.finditer(text)]
 
 
 def lm_counterfactual(
@@ -232,8 +268,7 @@ def lm_counterfactual(
     stands in the document, since then nothing can be checked.
     """
     document, answer = problem.document, problem.answer
-    place = span_pattern(answer).search(document) if answer else None
-    if answer is None or place is None:
+    if answer is None or is_polar(answer) or span_pattern(answer).search(document) is None:
         raise ValueError(f"problem {problem.id!r}: its answer {answer!r} does not stand in the document")
     prompt = LM_PROMPT
     # replace, not format: documents contain braces; the document last, so that nothing in it is replaced
@@ -244,10 +279,10 @@ def lm_counterfactual(
         return Rejection("the generator returned no text", edited)
     if edited == document.strip():
         return Rejection("the text is the original", edited)
-    if span_pattern(answer.casefold()).search(edited.casefold()):
+    if still_answers(problem, edited) or span_pattern(answer.casefold()).search(edited.casefold()):
         return Rejection(f"the answer {answer!r} still stands in the text", edited)
-    words_old = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(document)]
-    words_new = [(m.group(), m.start(), m.end()) for m in _WORD.finditer(edited)]
+    words_old = _units(document)
+    words_new = _units(edited)
     matcher = difflib.SequenceMatcher(None, [w for w, *_ in words_old], [w for w, *_ in words_new], autojunk=False)
     mentions = [m.span() for m in span_pattern(answer).finditer(document)]
 

@@ -65,7 +65,7 @@ def _problem(row: Mapping[str, Any], pages: Mapping[str, Mapping[int, str]], bud
         document_id=" ".join(f"{name}#{','.join(str(n) for f, n in chosen if f == name)}" for name in filings),
         answer=row["answer"].strip(),
         group=row["company"],
-        evidence="\n\n".join(evidence["evidence_text"] for evidence in row["evidence"]),
+        evidence=tuple(evidence["evidence_text"] for evidence in row["evidence"]),
     )
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import regex
 
 from infoagent.data import word_lists as words
 from infoagent.data.amounts import BY_ARITHMETIC, other_code, same_value
 from infoagent.data.spans import NAME_KINDS, NEGATED, Span, span_pattern, starts_sentence, typed_spans
 from infoagent.data.word_classes import WordClasses
+from infoagent.grading.notation import is_polar
+from infoagent.grading.words import MARKS, bare_words, split_words
 from infoagent.types import Problem
 
 ATTEMPTS = 40
@@ -31,8 +34,7 @@ KEPT_PLACES = 64
 SWAPPED_KINDS = (*NAME_KINDS, "drug", "code")
 """Kinds whose new value is one that was seen elsewhere; the others are computed."""
 
-_WORD = re.compile(r"\w+")
-_PLAIN = re.compile(r"(?!(?:it|them|him|her)(?:self|selves)?$)[^\W\d_]+(?:[ '’-]+[^\W\d_]+)*")
+_PLAIN = regex.compile(rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1)
 """Words and nothing else: a formula or a quotation fits no other place."""
 _ENDINGS = ("ing", "ed", "ly", "tion", "ment", "ity", "ism", "ness", "ance", "ence", "ous", "ious", "al", "ive", "ic",
             "able", "ible", "ful", "er", "or", "est", "ss", "s")  # fmt: skip
@@ -95,7 +97,8 @@ class Lexicon:
                     if span.kind in SWAPPED_KINDS and len(span.text.strip(".")) > 1:
                         around = neighbours(source.text, span.start, span.end)
                         seen[span.kind, span.text].append((*around, source.group, None))
-            place = span_pattern(source.answer).search(source.text) if source.answer else None
+            swapped = source.answer and not is_polar(source.answer)
+            place = span_pattern(source.answer).search(source.text) if swapped else None
             if place is not None:
                 kind = next((s.kind for s in spans if (s.start, s.end) == place.span()), None)
                 free = not any(s.start < place.end() and place.start() < s.end for s in spans)
@@ -167,7 +170,7 @@ def neighbours(document: str, start: int, end: int) -> tuple[str, str]:
 
 
 def question_words(query: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(query.casefold())) - _EMPTY_WORDS
+    return frozenset(bare_words(query.casefold())) - _EMPTY_WORDS
 
 
 def new_value(
@@ -245,7 +248,7 @@ def _ranked(fits: list[tuple[float, str]], rng: np.random.Generator) -> Iterator
 
 def place_fit(place: Place, entry: Entry) -> float:
     """How well an entry takes the place: the sum of what they share; −5 and less means never."""
-    old_words, new_words = place.text.split(), entry.text.split()
+    old_words, new_words = split_words(place.text), split_words(entry.text)
     fit = -1.0 * abs(len(old_words) - len(new_words))
     fit += 1.0 * (place.before in entry.before) + 0.7 * (place.after in entry.after)
     fit += 1.5 * (bool(place.group) and place.group in entry.groups)

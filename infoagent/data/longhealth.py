@@ -86,11 +86,11 @@ def _number(key: str) -> tuple[int, str]:
     return (int(digits.group()) if digits else -1, key)
 
 
-def _evidence(texts: Mapping[str, str], location: Mapping[str, Mapping[str, Sequence[float]]]) -> str | None:
+def _evidence(texts: Mapping[str, str], location: Mapping[str, Mapping[str, Sequence[float]]]) -> tuple[str, ...]:
     """The places that the annotators marked, in the order of the texts.
 
     A place is given in shares of its text's length; above 1 in characters. A text that is named without a place of any
-    length is evidence as a whole. None where nothing is named.
+    length is evidence as a whole.
     """
     pieces: list[str] = []
     for key, text in texts.items():
@@ -100,4 +100,4 @@ def _evidence(texts: Mapping[str, str], location: Mapping[str, Mapping[str, Sequ
         scale = len(text) if all(0 <= bound <= 1 for bound in (*starts, *ends)) else 1
         spans = [text[int(start * scale) : int(end * scale)].strip() for start, end in zip(starts, ends, strict=True)]
         pieces += [span for span in spans if span] or [text]
-    return "\n".join(pieces) or None
+    return tuple(pieces)

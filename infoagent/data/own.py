@@ -101,12 +101,13 @@ def _row_mistakes(row: Any) -> list[str]:
     for field, value in row.items():
         if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
-    for field in ("answer", "group", "evidence"):
+    for field in ("answer", "group"):
         value = row.get(field)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             mistakes.append(f"field {field!r}: must be a non-empty string or absent")
-    for field in ("choices", "negatives"):
-        value = row.get(field)
+    evidence = row.get("evidence")
+    for field, value in (("choices", row.get("choices")), ("negatives", row.get("negatives")),
+                         ("evidence", [evidence] if isinstance(evidence, str) else evidence)):  # fmt: skip
         if value is not None and not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
             mistakes.append(f"field {field!r}: must be a list of non-empty strings")
     if not mistakes and row.get("choices"):
@@ -132,7 +133,7 @@ def _problem(row: dict[str, Any]) -> Problem:
         choices=tuple(row.get("choices") or ()),
         group=row.get("group"),
         negatives=tuple(Negative("counterfactual", text) for text in row.get("negatives") or ()),
-        evidence=row.get("evidence"),
+        evidence=row.get("evidence") or (),
     )
 
 

@@ -87,6 +87,6 @@ def _problems(row: Mapping[str, Any]) -> Iterator[Problem]:
             document_id=row["id"],
             answer=answers[0],
             group=row["id"],
-            evidence="\n".join(evidence) or None,
+            evidence=tuple(evidence),
             references=tuple(dict.fromkeys(a for a in answers[1:] if a != answers[0])),
         )

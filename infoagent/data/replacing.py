@@ -56,15 +56,17 @@ def replace_fact(
     return edited, Change(kind, text, new, mentions)
 
 
-def kind_of(text: str, document: str = "") -> str:
-    """The kind of a whole text: that of the span that fills it, or that it has within the document; else "phrase"."""
-    match = span_pattern(text).search(document)
-    if match is not None:
+def kind_of(text: str, document: str = "", place: tuple[int, int] | None = None) -> str:
+    """The kind of a whole text: that of the span that fills it, or that it has within the document (at its first mention, or
+    at `place`); else "phrase"."""
+    match = None if place else span_pattern(text).search(document)
+    start, end = place or (match.span() if match else (-1, -1))
+    if start >= 0:
         for span in typed_spans(document):
-            in_person = span.kind == "person" and span.start <= match.start() and match.end() <= span.end
-            if (span.start, span.end) == match.span() or in_person:
+            in_person = span.kind == "person" and span.start <= start and end <= span.end
+            if (span.start, span.end) == (start, end) or in_person:
                 return span.kind
-        if " " not in text and starts_sentence(document, match.start()):  # a capital that says nothing
+        if " " not in text and starts_sentence(document, start):  # a capital that says nothing
             return "phrase"
     spans = typed_spans(text)
     if len(spans) == 1 and spans[0].text == text:
@@ -93,10 +95,16 @@ def _forms(document: str, old: str, new: str, kind: str) -> list[_Form]:
         forms += [_Form(plural(f.old), plural(f.new), f.alone) for f in forms if not f.old.endswith("s")]
     if kind == "code" and old.endswith("()") and new.endswith("()"):
         forms.append(_Form(old.removesuffix("()"), new.removesuffix("()")))
+    if kind == "phrase" and old[:1].isupper() and old[1:].islower():  # it may have stood at a sentence's start
+        forms += [_Form(_small(f.old), _small(f.new), f.alone) for f in forms]
     if old[:1].islower():
         forms += [_Form(_capital(f.old), _capital(f.new), f.alone) for f in forms]
     unique = {f.old: f for f in reversed(forms) if f.old and f.old != f.new}
     return sorted(unique.values(), key=lambda f: (-len(f.old), f.old))
+
+
+def _small(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _capital(text: str) -> str:

@@ -10,7 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import regex
+
 from infoagent.data import word_lists as words
+from infoagent.grading.words import LETTERS, MARKS, whole
 
 KINDS = (
     "money", "percentage", "date", "year", "time", "quantity", "ordinal", "code", "drug", "person", "place", "demonym",
@@ -26,8 +29,9 @@ _ONE = "(?:" + "|".join(sorted([*words.ONES[1:], *words.TENS[2:]], key=len, reve
 _SCALE = "(?:" + "|".join(words.SCALES) + ")"
 NUMBER_WORDS = rf"(?:{_ONE}(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )(?:{_ONE}|{_SCALE}))*)"
 AMOUNT = rf"(?:(?:{DIGITS}|{NUMBER_WORDS})(?:[ -]{_SCALE})?)"
-_START = r"(?<![\w$€£¥])(?<!\d[.,:])"
-_END = r"(?!\w|[.,:]\d)"
+# digits stand between letters of scripts without spaces: 在1932年
+_START = rf"(?<!{LETTERS})(?<![$€£¥])(?<!\d[.,:])"
+_END = rf"(?!{LETTERS}|{MARKS}|[.,:]\d)"
 _CURRENCY = "(?:" + "|".join(words.CURRENCIES) + ")"
 _UNIT = "(?:" + "|".join(f"{unit}(?:s|es)?" for unit in words.UNITS) + "|feet|inches|centuries)"
 _SYMBOL = "(?:" + "|".join(re.escape(s) for s in sorted(words.SYMBOLS, key=len, reverse=True)) + ")"
@@ -44,8 +48,8 @@ NEGATED = {
 }  # fmt: skip
 """A negated word and what stands in its place once the negation is gone; `AUX not` loses its not by rule."""
 
-_PATTERNS: dict[str, re.Pattern[str]] = {
-    kind: re.compile(pattern)
+_PATTERNS: dict[str, regex.Pattern[str]] = {
+    kind: regex.compile(pattern, regex.V1)
     for kind, pattern in {
         "money": rf"(?<![\w$€£¥])(?:US|A|C|AU)?[$€£¥]\s?{AMOUNT}(?:bn|[mk])?\b{_END}|{_START}{AMOUNT} {_CURRENCY}\b",
         "percentage": rf"{_START}{AMOUNT}(?:\s?%|[ -](?:percent|per cent|percentage points?)\b)",
@@ -102,15 +106,9 @@ def typed_spans(document: str) -> list[Span]:
     return sorted(kept, key=lambda s: s.start)
 
 
-def span_pattern(span: str) -> re.Pattern[str]:
-    """Matches `span` as a whole: not inside a longer word or number."""
-    before = r"(?<![\w])" if span[:1].isalnum() or span[:1] == "_" else ""
-    after = r"(?![\w])" if span[-1:].isalnum() or span[-1:] == "_" else ""
-    if span[:1].isdigit():
-        before = r"(?<![\w.,])"
-    if span[-1:].isdigit():
-        after = r"(?![\w]|[.,]\d)"
-    return re.compile(before + re.escape(span) + after)
+def span_pattern(span: str) -> regex.Pattern[str]:
+    """Matches `span` as a whole: not inside a longer word (where the script has words apart) or number."""
+    return whole(span, r"(?<![.,])" if span[:1].isdigit() else "", r"(?![.,]\d)" if span[-1:].isdigit() else "")
 
 
 def starts_sentence(document: str, position: int) -> bool:
@@ -129,7 +127,7 @@ def _matches(document: str) -> Iterator[Span]:
             yield Span("code" if kind == "camel" else kind, match.group(), match.start(), match.end())
 
 
-def _counts_one(document: str, match: re.Match[str]) -> bool:
+def _counts_one(document: str, match: regex.Match[str]) -> bool:
     """Whether `one` is a number: not in no one, one another, one of the, the one."""
     if _PRONOUN_ONE.search(document[: match.start()][-12:]):
         return False

@@ -143,7 +143,7 @@ def _attempt(rng: np.random.Generator, identity: str, low: int, high: int) -> Pr
         answer=str(answer(numbers)), choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))),
         group=f"{kind.name}: {place}", negatives=tuple(negatives.values()),
         needs=tuple(str(numbers[i]) for i in asked),
-        evidence="\n".join(statements(numbers)[: 1 if operation == "total" else 2]),
+        evidence=tuple(statements(numbers)[: 1 if operation == "total" else 2]),
     )  # fmt: skip
 
 

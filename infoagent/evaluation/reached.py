@@ -98,7 +98,7 @@ def reached_by(
     log_probs_ZD = scorer.score(state_prompts(lm.tokenizer, recipe.prompt.template), list(place))
     log_probs_CD = log_probs_ZD[[place[string] for string in strings]]
 
-    gated_C = np.array([not z.text.strip() or is_looping(z.token_ids) for z in compressions])
+    gated_C = np.array([not z.text.strip() or is_looping(z.text) for z in compressions])
     truncated_C = np.array([z.finish == "length" for z in compressions])
     tokens_C = np.array([z.rate_tokens for z in compressions], dtype=np.float64)
     terms_C = terms_of(log_probs_CD, problem_C, candidates)

@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import Any
+
+import regex
+
+from infoagent.grading.notation import states_value
+from infoagent.grading.quantities import quantity_places, same_value
+from infoagent.grading.words import LETTERS, SPACELESS, has_spaceless, whole, words_and_signs
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<![\w])[A-Z][a-z]{2,}(?:[-'][A-Z]?[a-z]+)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)[\"“(]?([A-Z][\w'-]*)")
 
+_FREE_SPACE = regex.compile(rf"(?<={SPACELESS})\s+(?={LETTERS})|(?<={LETTERS})\s+(?={SPACELESS})", regex.V1)
+
 
 def normalise(text: str) -> str:
     """For finding a span in a text: lower case, one space between words, no thousands separators, no space before a
-    percent or degree sign, no articles (as SQuAD's answers are compared)."""
+    percent or degree sign, nor beside a letter of a script without spaces, no articles (as SQuAD's answers are compared)."""
     return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", _with_articles(text)).split())
 
 
@@ -21,30 +30,49 @@ def _with_articles(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).casefold()
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(?<=\d)\s+(?=[%°])", "", text)
+    if has_spaceless(text):  # 136 次 and 136次
+        text = _FREE_SPACE.sub("", text)
     return " ".join(text.split())
 
 
 def states_fact(text: str, answer: str) -> bool:
-    """Whether `answer` stands in `text` as a whole (normalised; not inside a longer word or number)."""
+    """Whether `answer` stands in `text` as a whole: normalised, not inside a longer word or number; or, for a quantity or a
+    date, its value in another notation (`infoagent.grading.notation`).
+
+    Words have borders only in scripts that set them apart (`infoagent.grading.words`): 东京 stands in 他出生在东京. Verdicts
+    (yes, no, …) are looked for like any other word. Raises ValueError for an empty answer.
+    """
     # an answer may be nothing but an article: the rating A
     prepare = normalise if normalise(answer) else _with_articles
     wanted = prepare(answer)
     if not wanted:
         raise ValueError("an empty answer stands in every text")
-    before = r"(?<![\w.])" if wanted[0].isalnum() else ""
-    after = r"(?!\w|\.\d)" if wanted[-1].isalnum() else ""
-    return re.search(before + re.escape(wanted) + after, prepare(text)) is not None
+    prepared = prepare(text)
+    if wanted in prepared and stated_as_written(wanted).search(prepared) is not None:
+        return True
+    return states_value(text, answer)
+
+
+def stated_as_written(wanted: str) -> regex.Pattern[str]:
+    """Matches `wanted` where it is no part of a longer word, number or dotted name."""
+    # 5 is no part of 3.5 or of v1.5
+    before = r"(?<!\.)" if wanted[0].isalnum() and not has_spaceless(wanted[0]) else ""
+    return whole(wanted, before, r"(?!\.\d)" if wanted[-1].isalnum() else "")
 
 
 def unsupported_spans(compression: str, document: str, query: str = "") -> list[str]:
     """Numbers and names of `compression` that stand neither in `document` nor in `query`.
 
-    A capitalised word at the start of a sentence counts as a name only if it is not one in lower case either.
+    A number stands there also where its quantity does in another notation (12 % for 0.12). A capitalised word at the start of
+    a sentence counts as a name only if it is not one in lower case either.
     """
-    known = normalise(document + "\n" + query)
+    both = document + "\n" + query
+    known = normalise(both)
     known_words = set(re.findall(r"\w+", known))
     known_numbers = set(_NUMBER.findall(known))
-    found = [n for n in _NUMBER.findall(normalise(compression)) if n.rstrip(".,") not in known_numbers]
+    normalised = normalise(compression)
+    found = [m[0] for m in _NUMBER.finditer(normalised)
+             if m[0].rstrip(".,") not in known_numbers and not _has_quantity(normalised, m, both)]  # fmt: skip
     starts = {m.start(1) for m in _SENTENCE_START.finditer(compression)}
     for match in _NAME.finditer(compression):
         parts = re.findall(r"\w+", normalise(match.group()))
@@ -53,13 +81,53 @@ def unsupported_spans(compression: str, document: str, query: str = "") -> list[
     return found
 
 
-def is_looping(ids: Sequence[int], window: int = 12, repeats: int = 3) -> bool:
-    """Whether the text ends in the same 1 to `window` tokens, `repeats` times in a row (at least 6 tokens in all)."""
-    for size in range(1, window + 1):
-        times = max(repeats, -(-6 // size))
-        if len(ids) < size * times:
-            continue
-        tail = list(ids[-size:])
-        if all(list(ids[len(ids) - size * (i + 1) : len(ids) - size * i]) == tail for i in range(times)):
-            return True
-    return False
+def _has_quantity(text: str, number: re.Match[str], document: str) -> bool:
+    """Whether the quantity that a number of `text` belongs to, unit and all, stands in the document by its value."""
+    own = [q for q, start, end in quantity_places(text) if start <= number.start() and number.end() <= end]
+    return any(same_value(found, q) for q in own for found, _, _ in quantity_places(document))
+
+
+REPEATS = 3
+"""So often in a row a pattern of words stands at the end of a looping text."""
+LEAST_UNITS = 6
+"""A loop of words is at least so long, in words and signs."""
+RUN = 24
+RUN_PERIOD = 8
+"""A shorter pattern (inside a word, or of signs) makes a loop of so many characters; it is of 8 at most."""
+ID_REPEATS = 5
+LEAST_IDS = 13
+ID_PERIOD = 12
+"""Bounds for token ids alone, which do not tell digits from words: no number below 10^15 has such a pattern."""
+
+
+def is_looping(said: str | Sequence[int]) -> bool:
+    """Whether a text ends in a loop: the same words 3 times in a row, at least 6 words and signs in all; or the last 24
+    characters repeat a pattern of up to 8 of them (hahaha…, -----…).
+
+    Numbers are no loops, however often a digit or a group of digits stands in them, and neither is a row of numbers: a pattern
+    of words holds a letter, a pattern of characters no digit. The text may end in the middle of its pattern. Where there is no
+    text, token ids can be given: then the same 1 to 12 ids 5 times in a row are a loop, at least 13 in all, since numbers
+    repeat ids as well (1,000,000,000).
+    """
+    if not isinstance(said, str):
+        ids = list(said)
+        sizes = range(1, min(ID_PERIOD, len(ids) // ID_REPEATS) + 1)
+        return any(_repeats(ids, size, max(ID_REPEATS, -(-LEAST_IDS // size))) for size in sizes)
+    units = words_and_signs(said)
+    for ending in (units, units[:-1]):  # the last word may be cut off
+        for size in range(1, len(ending) // REPEATS + 1):
+            if _repeats(ending, size, max(REPEATS, -(-LEAST_UNITS // size))) and _says_words(ending[-size:]):
+                return True
+    run = said[-RUN:]
+    periodic = any(run[period:] == run[:-period] for period in range(1, RUN_PERIOD + 1))
+    return len(run) == RUN and periodic and not any(c.isdigit() for c in run)
+
+
+def _repeats(sequence: Sequence[Any], size: int, times: int) -> bool:
+    """Whether the last `size` items stand `times` times in a row at the end."""
+    long = size * times
+    return len(sequence) >= long and sequence[-long:-size] == sequence[size - long :]
+
+
+def _says_words(pattern: Sequence[str]) -> bool:
+    return any(character.isalpha() for unit in pattern for character in unit)

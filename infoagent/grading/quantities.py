@@ -171,18 +171,36 @@ def find_quantities(text: str, unit: str | None = None) -> list[Quantity]:
 
     Of numbers joined by a dash, "to", "or" or "and" the earlier take the unit of the last.
     """
-    text = _clean(text)
+    return [quantity for quantity, _, _ in _find(_clean(text), unit)]
+
+
+def quantity_places(text: str) -> list[tuple[Quantity, int, int]]:
+    """The quantities of `find_quantities` with where each stands: text[start:end] is number, sign and unit."""
+    return _find(re.sub(r"\s|[^\x00-\x7f]", _plain_character, text), None)
+
+
+def _plain_character(match: re.Match[str]) -> str:
+    """As `_clean` writes a character; one character for one, so that places stay."""
+    if match[0].isspace():
+        return " "
+    plain = unicodedata.normalize("NFKC", match[0])
+    plain = {"−": "-", "’": "'", "µ": "μ"}.get(plain, plain)
+    return plain if len(plain) == 1 else match[0]
+
+
+def _find(text: str, unit: str | None) -> list[tuple[Quantity, int, int]]:
     spans = [match.span() for match in _STARTS.finditer(text)]
-    found: list[Quantity] = []
+    found: list[tuple[Quantity, int, int]] = []
     for i in reversed(range(len(spans))):
         start, end = spans[i]
         limit = spans[i + 1][0] if i + 1 < len(spans) else len(text)
-        quantity = _longest(text, start, end, limit, unit)
-        if quantity is None:
+        longest = _longest(text, start, end, limit, unit)
+        if longest is None:
             continue
+        quantity, stop = longest
         if found and quantity.family is None and _JOINED.fullmatch(text[end:limit]) and i + 1 < len(spans):
-            quantity = replace(quantity, family=found[0].family, size=found[0].size)
-        found.insert(0, quantity)
+            quantity = replace(quantity, family=found[0][0].family, size=found[0][0].size)
+        found.insert(0, (quantity, start, stop))
     return found
 
 
@@ -207,6 +225,23 @@ def same_quantity(reply: Quantity, answer: Quantity, relative_tolerance: float) 
     if answer.whole:
         allowed = min(allowed, 0.499)
     return abs(value - answer.value) <= max(allowed, EXACT * abs(answer.value))
+
+
+def same_value(found: Quantity, answer: Quantity) -> bool:
+    """Whether a quantity that stands in a text says what `answer` says, in whatever notation; exact up to rounding.
+
+    Units of one family are converted (1.5 kg and 1500 g). A currency may go unsaid on either side, since tables name it once.
+    Of an answer without a unit the number alone counts. A percentage equals the fraction that is written out (12 % and 0.12,
+    but not 100 % and 1). Any other unit of the answer must be said.
+    """
+    families = (found.family, answer.family)
+    if "percent" in families and None in families:
+        bare = answer if answer.family is None else found
+        return not bare.whole and math.isclose(found.base, answer.base, rel_tol=EXACT)
+    if found.family is None and answer.family not in (None, *CURRENCIES.values()):
+        return False
+    value = _in_unit_of(answer, found)
+    return value is not None and math.isclose(value, answer.value, rel_tol=EXACT, abs_tol=0.0)
 
 
 def _in_unit_of(answer: Quantity, reply: Quantity) -> float | None:
@@ -284,12 +319,13 @@ def _measure(unit: str) -> tuple[str, float] | None:
     return "/".join(families), size
 
 
-def _longest(text: str, start: int, end: int, limit: int, unit: str | None) -> Quantity | None:
-    """The quantity at `start` with the longest unit before `limit`; None where the number is part of a word."""
+def _longest(text: str, start: int, end: int, limit: int, unit: str | None) -> tuple[Quantity, int] | None:
+    """The quantity at `start` with the longest unit before `limit`, and its end; None where the number is part of a word."""
     ends = [start + m.end() for m in re.finditer(r"\S+", text[start:limit]) if start + m.end() >= end]
     for stop in reversed(ends[:LONGEST_UNIT]):
         piece = text[start:stop]
         for trial in (piece, piece.rstrip(_CLOSING + ")"), piece.rstrip(_CLOSING)):
             if len(trial) >= end - start and (found := parse_quantity(trial, any_unit=False, unit=unit)):
-                return found
-    return None if _GOES_ON.match(text[end:]) else parse_quantity(text[start:end].replace("(", ""))
+                return found, start + len(trial)
+    bare = None if _GOES_ON.match(text[end:]) else parse_quantity(text[start:end].replace("(", ""))
+    return None if bare is None else (bare, end)

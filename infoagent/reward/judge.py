@@ -188,7 +188,7 @@ class MIReward:
         assert self.scorer is not None, "MIReward.scorer must be set before the first reward"
         problem = self.problems[index]
         budget = budget if budget is not None else self.budget_tokens
-        gated = [not z.text.strip() or is_looping(z.token_ids) for z in compressions]
+        gated = [not z.text.strip() or is_looping(z.text) for z in compressions]
         live = [i for i, g in enumerate(gated) if not g]
         known = dict(zip(live, self._information(index, [compressions[i] for i in live], budget), strict=True))
         return [self._priced(problem, z, None if gated[i] else known[i], budget) for i, z in enumerate(compressions)]

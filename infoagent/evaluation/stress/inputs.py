@@ -204,7 +204,7 @@ def _row(
 ) -> Row:  # fmt: skip
     row: Row = {
         "status": "ok", "outcome": "written", "text": text, "finish": finish, "rate_tokens": len(ids),
-        "prompt_tokens": prompt_tokens, "parts": parts, "looping": is_looping(ids), "seconds": round(seconds, 3),
+        "prompt_tokens": prompt_tokens, "parts": parts, "looping": is_looping(text), "seconds": round(seconds, 3),
     }  # fmt: skip
     return row if compression is None else {**row, "compression": compression}
 
