@@ -10,7 +10,8 @@ import hashlib
 import json
 
 from infoagent.data.cloze import Passage, make_questions
-from infoagent.data.passages import cut, split_of, without_repetition
+from infoagent.data.passages import cut, without_repetition
+from infoagent.data.splits import splits_of
 from infoagent.types import ProblemSet
 
 
@@ -25,11 +26,8 @@ def passages(split: str, low: int, high: int) -> tuple[list[Passage], str]:
         for name, paragraphs in without_repetition(texts).items()
         for passage in cut(name, paragraphs, low, high, group=name)
     ]
-    sizes: dict[str, int] = {}
-    for passage in found:
-        sizes[passage.group] = sizes.get(passage.group, 0) + 1
-    assigned = split_of(sizes)
-    return [p for p in found if split in ("all", assigned[p.group])], revision
+    splits = splits_of([p.text for p in found], [p.group for p in found])
+    return [p for p, home in zip(found, splits, strict=True) if split in ("all", home)], revision
 
 
 def load(split: str, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
