@@ -63,7 +63,13 @@ def test_an_estimate_grows_with_what_it_counts():
     plan = estimate_grpo(sizes, **base)
     assert plan.generated_tokens_per_step == 512
     assert plan.usd == pytest.approx(plan.hours * 3.6)
-    for more in ({"other_negatives": 10}, {"counterfactual": 8}, {"completion_tokens": 64}, {"document_words": 300.0}, {"num_generations": 16}):
+    for more in (
+        {"other_negatives": 10},
+        {"counterfactual": 8},
+        {"completion_tokens": 64},
+        {"document_words": 300.0},
+        {"num_generations": 16},
+    ):
         assert estimate_grpo(sizes, **{**base, **more}).gflops_per_step > plan.gflops_per_step
     assert estimate_grpo(sizes, **{**base, "has_kl": False}).gflops_per_step < plan.gflops_per_step
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "config": {"types", "logs"},
     "recipes": {"types", "config"},
     "structured": {"types"},
-    "data": {"types", "config", "grading"},
+    "data": {"types", "config", "grading", "progress"},
     "baselines": {"types", "data", "grading"},
     "lm": {"types", "data", "costs", "store", "progress"},
     "search": {"types", "data", "baselines", "lm", "store"},

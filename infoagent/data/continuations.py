@@ -12,7 +12,7 @@ from functools import cache
 
 from infoagent.data import python_reference
 from infoagent.data.cloze import Passage, sentences
-from infoagent.data.identity import digest
+from infoagent.data.revisions import digest
 from infoagent.types import Problem, ProblemSet
 
 WORDS = (90, 200)

@@ -11,8 +11,9 @@ import numpy as np
 
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.counterfactuals import span_pattern
-from infoagent.data.passages import cut, split_of
+from infoagent.data.passages import cut
 from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.splits import splits_of, splits_of_parts
 from infoagent.types import InputError, Problem, ProblemSet
 
 TRIED = 8
@@ -31,20 +32,23 @@ def problem_set(
 ) -> ProblemSet:
     """Problems on `documents`: whole, or where a number of words is given in passages of so many, part_of = document.
 
-    Splits are by document. Without a file of stored questions each document, or passage, gets one blank.
+    Splits are by document, and by passage where one stands in documents of several splits. Without a file of stored questions each document, or passage, gets one blank.
     """
-    if split != "all":
-        assigned = split_of({document.id: 1 for document in documents})
-        kept = [document for document in documents if assigned[document.id] == split]
-        if not kept:
-            raise InputError(
-                f"data: split {split!r} of {name} is empty with {len(documents)} documents; use data.split=all"
-            )
-        documents = kept
+    splits = splits_of([d.text for d in documents], [d.id for d in documents])
+    if split not in ("all", *splits):
+        raise InputError(
+            f"data: split {split!r} of {name} is empty with {len(documents)} documents; use data.split=all"
+        )
+    left_out = {}
     if min_words is not None or max_words is not None:
         low = min_words if min_words is not None else min(120, max(1, (max_words or 240) // 2))
         high = max_words if max_words is not None else max(250, low)
-        passages = [p for d in documents for p in cut(d.id, _lines(d.text), low, high, group=d.id)]
+        pieces = [(p, s) for d, s in zip(documents, splits, strict=True)
+                  for p in cut(d.id, _lines(d.text), low, high, group=d.id)]  # fmt: skip
+        homes = splits_of_parts([p.text for p, _ in pieces], [s for _, s in pieces])
+        twice = sum(s == split != home for (_, s), home in zip(pieces, homes, strict=True))
+        left_out = {"passages that stand in another split too": twice} if twice else {}
+        passages = [p for (p, s), home in zip(pieces, homes, strict=True) if split == "all" or s == home == split]
         documents = [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
         if not passages:
             raise InputError(
@@ -52,11 +56,12 @@ def problem_set(
             )
         problems = make_questions(passages, seed) if questions is None else []
     else:
+        documents = [d for d, home in zip(documents, splits, strict=True) if split in ("all", home)]
         problems = _blanks(documents, seed) if questions is None else []
     if questions is not None:
         problems = attach_questions(documents, questions)
         revision += "+sha256:" + hashlib.sha256(Path(questions).expanduser().read_bytes()).hexdigest()[:16]
-    return ProblemSet(name, revision, split, tuple(problems))
+    return ProblemSet(name, revision, split, tuple(problems), left_out)
 
 
 def _lines(text: str) -> list[str]:

@@ -26,7 +26,7 @@ from infoagent.data import records, wildchat
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.counterfactuals import Lexicon, counterfactuals, span_pattern
 from infoagent.data.hub import missing_path, open_files
-from infoagent.data.identity import IDENTITY_SAMPLE, digest
+from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.schema import STRING, TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
 from infoagent.types import InputError, Problem
 

@@ -1,63 +1,68 @@
-"""Data revision: the identity of a built-in set, the hash of what comes out of it.
+"""Document identity: when two texts are one document, and what follows for splits and for document ids.
 
-A fixed sample of problems, counterfactuals included, is written as canonical JSON and hashed. So a set that was only moved
-or formatted keeps its identity, and one whose text changed anywhere in the sample has another, whichever module the change
-was made in. Fields at their default value are left out, so that a field that is added to `Problem` changes nothing.
+Two texts are one document where they differ in nothing but white space, case, or the Unicode form of their characters.
+As negatives of each other they would take up to log 2 nats of a compression that tells everything; in two splits they
+would be tested on what was trained on; as two documents they would make intervals too narrow.
 
-Until version 0.1 the identity was the hash of the module's source. FORMERLY says which of those sources gave the
-same text, so that what was measured then still compares.
+NFC, not NFKC: é is one character however it is encoded, while 10² and 102, ½ and 1/2, Ⅳ and IV are different facts, which
+NFKC would make equal: a counterfactual document could then count as its own source. Case goes, since a text told in
+capitals tells the same; marks without width (U+200B, U+2060, U+FEFF) go as well. A line break between two Chinese or Japanese
+characters is where a line was full.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-IDENTITY_SAMPLE = 60
-"""Problems of each split that a generated set is known by."""
-FORMERLY: Mapping[str, tuple[str, ...]] = {
-    "sha256:475cd76176a99249": ("sha256:d92b83d3ef834f4c", "sha256:d8d064308ba4cc4e", "sha256:9decff2a2d28089b"),  # records
-    "sha256:e2ff44537afe3c5f": ("sha256:a6024b5263fc8a19", "sha256:54dce2c87859e9f7"),  # shannon
-    "sha256:4195208904d1acc0": ("sha256:55403e4563bd29b9",),  # word-problems
-    "sha256:3da2860c6884b0f8": ("sha256:4d512d0250221a8e",),  # python-functions
-    "sha256:d74c9e4ceaa46c01": ("sha256:df57a567edea2572", "sha256:1551fd43443c11b5", "sha256:63da31a33df88d37"),  # histories
-    "sha256:083eb175d24c3960": ("sha256:37b51a0283fe8609",),  # python-reference, of Python 3.11's text
-    "sha256:41044303318fef59": ("sha256:37b51a0283fe8609",),  # continuations, which named the same text
-}  # fmt: skip
-"""{an identity of today: those that the same text had before}."""
+from infoagent.types import Problem
+
+_WITHOUT_WIDTH = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
+_WIDE = "\u3001-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uffee"
+_WRAPPED = re.compile(f"(?<=[{_WIDE}]) (?=[{_WIDE}])")
 
 
-def digest(items: Iterable[Any]) -> str:
-    """`sha256:` and 16 hexadecimal digits of dataclasses (problems, histories), strings and numbers, in their order."""
-    content = hashlib.sha256()
-    for item in items:
-        line = json.dumps(_plain(item), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        content.update(line.encode("utf-8", "surrogatepass") + b"\n")
-    return "sha256:" + content.hexdigest()[:16]
+def text_identity(text: str) -> str:
+    """16 hexadecimal digits, equal for texts that are one document; time is linear in the length."""
+    if text.isascii():  # most texts: no other form, no wide characters
+        plain = " ".join(text.casefold().split())
+    else:
+        folded = unicodedata.normalize("NFD", text.translate(_WITHOUT_WIDTH)).casefold()
+        plain = _WRAPPED.sub("", " ".join(unicodedata.normalize("NFC", folded).split()))
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
-def same_revision(one: str, other: str) -> bool:
-    """Whether two identities of one set, of today or of before, are of the same text; `a + b` is a mixture of sets."""
-    parts, others = one.split(" + "), other.split(" + ")
-    return len(parts) == len(others) and all(
-        a == b or any({a, b} <= {now, *before} for now, before in FORMERLY.items())
-        for a, b in zip(parts, others, strict=True)
+def identities(texts: Iterable[str]) -> list[str]:
+    """The identity of each text; equal texts are read once."""
+    known: dict[str, str] = {}
+    result = []
+    for text in texts:
+        if text not in known:
+            known[text] = text_identity(text)
+        result.append(known[text])
+    return result
+
+
+def with_shared_ids(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """The problems, those on one document under one `document_id`: the smallest of the ids that it came with.
+
+    An id that already stands for several texts (a patient with many letters) takes all of them along.
+    """
+    first: dict[str, str] = {}
+    parent = {p.document_id: p.document_id for p in problems}
+
+    def root(name: str) -> str:
+        while parent[name] != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for problem, identity in zip(problems, identities(p.document for p in problems), strict=True):
+        one, other = sorted((root(problem.document_id), root(first.setdefault(identity, problem.document_id))))
+        parent[other] = one
+    return tuple(
+        p if (shared := root(p.document_id)) == p.document_id else replace(p, document_id=shared) for p in problems
     )
-
-
-def _plain(item: Any) -> Any:
-    """`item` as JSON holds it: dataclasses as {field: value}, without fields at their default."""
-    if dataclasses.is_dataclass(item) and not isinstance(item, type):
-        return {f.name: _plain(v) for f in dataclasses.fields(item) if (v := getattr(item, f.name)) != _default(f)}
-    if isinstance(item, Mapping):
-        return {str(key): _plain(value) for key, value in item.items()}
-    if isinstance(item, (tuple, list)):
-        return [_plain(value) for value in item]
-    return item
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()

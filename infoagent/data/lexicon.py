@@ -15,46 +15,28 @@ from functools import cached_property
 
 import numpy as np
 import regex
+from numpy.typing import NDArray
 
 from infoagent.data import word_lists as words
 from infoagent.data.amounts import BY_ARITHMETIC, other_code, same_value
+from infoagent.data.fitting import EMPTY_WORDS, PHRASE, Entry, FitTable, Floats, Place, listed_as, listed_values
 from infoagent.data.spans import NAME_KINDS, NEGATED, Span, span_pattern, starts_sentence, typed_spans
-from infoagent.data.word_classes import WordClasses
+from infoagent.data.word_classes import Phrases, WordClasses
 from infoagent.grading.notation import is_polar
-from infoagent.grading.words import MARKS, bare_words, split_words
+from infoagent.grading.words import MARKS, bare_words
 from infoagent.types import Problem
 
 ATTEMPTS = 40
 SHORTLIST = 8
 """So many of the best candidates are drawn from: fewer would repeat themselves, more would fit worse."""
-PHRASE = "phrase"
-"""The kind of an answer that holds no typed span."""
-
 KEPT_PLACES = 64
 SWAPPED_KINDS = (*NAME_KINDS, "drug", "code")
 """Kinds whose new value is one that was seen elsewhere; the others are computed."""
 
-_PLAIN = regex.compile(rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1)
+_PLAIN = regex.compile(
+    rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1
+)
 """Words and nothing else: a formula or a quotation fits no other place."""
-_ENDINGS = ("ing", "ed", "ly", "tion", "ment", "ity", "ism", "ness", "ance", "ence", "ous", "ious", "al", "ive", "ic",
-            "able", "ible", "ful", "er", "or", "est", "ss", "s")  # fmt: skip
-_QUESTION_WORDS = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "why", "how", "many", "much"))
-_EMPTY_WORDS = frozenset(
-    ("a", "an", "the", "of", "to", "in", "on", "at", "by", "for", "from", "with", "as", "and", "or", "is", "are", "was",
-     "were", "be", "been", "did", "do", "does", "has", "have", "had", "it", "its", "their", "his", "her", "that", "this")
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A value of the lexicon, with the words that it was seen between, its topics, and the questions it answers."""
-
-    text: str
-    kind: str
-    before: frozenset[str] = frozenset()
-    after: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-    questions: tuple[frozenset[str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +54,9 @@ class Lexicon:
 
     def __init__(self, sources: Iterable[Source]) -> None:
         self._sources = sorted(set(sources), key=lambda s: (s.text, s.group, s.answer, s.query))
-        self._fits: dict[Place, list[tuple[float, str]]] = {}
+        self._fits: dict[Place, tuple[Floats, list[str]]] = {}
+        self._tables: dict[str, FitTable] = {}
+        self._lists: dict[tuple[str, tuple[str, ...]], tuple[FitTable, NDArray[np.intp]]] = {}
 
     @classmethod
     def from_texts(cls, texts: Iterable[str]) -> Lexicon:
@@ -134,32 +118,40 @@ class Lexicon:
     def _classes(self) -> WordClasses:
         return WordClasses(sorted({s.text for s in self._sources}))
 
-    def fits(self, place: Place) -> list[tuple[float, str]]:
-        """(fit, text) of every value that could stand in the place. Kept, since a problem asks for one place often."""
+    @cached_property
+    def _phrases(self) -> Phrases:
+        return self._classes.phrases(self._table(PHRASE).texts)
+
+    def fits(self, place: Place) -> tuple[Floats, list[str]]:
+        """(fits, texts) of every value that could stand in the place. Kept, since a problem asks for one place often."""
         if place not in self._fits:
             if len(self._fits) >= KEPT_PLACES:
                 self._fits.clear()
-            pool = self.of(place.kind)
-            known = {e.text for e in pool}
-            if place.kind in ("person", "place", "demonym") or len(pool) < SHORTLIST:
-                pool = pool + [e for e in fallback_entries(place) if e.text not in known]
-            fits = [(place_fit(place, e), e.text) for e in pool]
+            pool = self._table(place.kind)
+            fits, texts = pool.fits(place), pool.texts
             if place.kind == PHRASE:
-                fits = [(fit + 5.0 * self._classes.phrase_likeness(place.text, text), text) for fit, text in fits]
-            self._fits[place] = [(fit, text) for fit, text in fits if fit > -5]
+                fits = fits + 5.0 * self._classes.likeness(place.text, self._phrases)
+            if place.kind in ("person", "place", "demonym") or len(pool.texts) < SHORTLIST:
+                listed, fresh = self._listed(place.kind, listed_as(place))
+                fits = np.concatenate([fits, listed.fits(place)[fresh]])
+                texts = texts + [listed.texts[int(i)] for i in fresh]
+            kept = np.flatnonzero(fits > -5)
+            self._fits[place] = (fits[kept], [texts[int(i)] for i in kept])
         return self._fits[place]
 
+    def _table(self, kind: str) -> FitTable:
+        if kind not in self._tables:
+            self._tables[kind] = FitTable(kind, self.of(kind))
+        return self._tables[kind]
 
-@dataclass(frozen=True)
-class Place:
-    """Where a value stands: what candidates for it are compared with."""
-
-    kind: str
-    text: str
-    before: str
-    after: str
-    group: str
-    question: frozenset[str]
+    def _listed(self, kind: str, name: tuple[str, ...]) -> tuple[FitTable, NDArray[np.intp]]:
+        """Values of the word lists, and which of them the pool does not have."""
+        if (kind, name) not in self._lists:
+            known = set(self._table(kind).texts)
+            table = FitTable(kind, listed_values(name), from_lists=True)
+            fresh = [i for i, text in enumerate(table.texts) if text not in known]
+            self._lists[kind, name] = (table, np.array(fresh, dtype=np.intp))
+        return self._lists[kind, name]
 
 
 def neighbours(document: str, start: int, end: int) -> tuple[str, str]:
@@ -170,7 +162,7 @@ def neighbours(document: str, start: int, end: int) -> tuple[str, str]:
 
 
 def question_words(query: str) -> frozenset[str]:
-    return frozenset(bare_words(query.casefold())) - _EMPTY_WORDS
+    return frozenset(bare_words(query.casefold())) - EMPTY_WORDS
 
 
 def new_value(
@@ -201,7 +193,7 @@ def new_value(
         text = text[:1].casefold() + text[1:]
     around = neighbours(document, span.start, span.end)
     place = Place(lexicon.kind(span), text, *around, group, question_words(query))
-    for candidate in _ranked(lexicon.fits(place), rng):
+    for candidate in _ranked(*lexicon.fits(place), rng):
         lower = candidate.casefold()
         if lower.endswith(("'s", "’s")):
             continue
@@ -237,89 +229,10 @@ def _computed(span: Span, rng: np.random.Generator, document: str, avoided: set[
     return fallback
 
 
-def _ranked(fits: list[tuple[float, str]], rng: np.random.Generator) -> Iterator[str]:
+def _ranked(fits: Floats, texts: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
     """Candidates, the fitting ones first; among SHORTLIST of about equal fit the order is drawn."""
     spread = rng.random(len(fits))  # ties are broken by lot
-    order = np.lexsort((spread, np.array([-fit for fit, _ in fits])))
+    order = np.lexsort((spread, -fits))
     for start in range(0, len(order), SHORTLIST):
         block = order[start : start + SHORTLIST]
-        yield from (fits[int(block[int(i)])][1] for i in rng.permutation(len(block)))
-
-
-def place_fit(place: Place, entry: Entry) -> float:
-    """How well an entry takes the place: the sum of what they share; −5 and less means never."""
-    old_words, new_words = split_words(place.text), split_words(entry.text)
-    fit = -1.0 * abs(len(old_words) - len(new_words))
-    fit += 1.0 * (place.before in entry.before) + 0.7 * (place.after in entry.after)
-    fit += 1.5 * (bool(place.group) and place.group in entry.groups)
-    fit += 1.5 * (len(old_words) > 1 and (old_words[-1] == new_words[-1] or old_words[0] == new_words[0]))
-    fit -= 1.5 * (_ending(place.text) != _ending(entry.text))
-    if place.question and entry.questions:
-        fit += 5.0 * max(len(place.question & q) / len(place.question | q) for q in entry.questions)
-        fit -= 1.0 * all(place.question & _QUESTION_WORDS != q & _QUESTION_WORDS for q in entry.questions)
-    if place.kind == PHRASE:
-        fit -= 1.5 * (len(new_words) > 1 and len(old_words) == 1)
-        fit -= 1.5 * (place.text[0].isupper() != entry.text[0].isupper())
-        fit -= 3.0 * (_opening(old_words) != _opening(new_words))
-        return fit
-    fit -= 1.0 * (place.text.isupper() != entry.text.isupper())
-    fit -= 2.0 * ((place.before == "the") != ("the" in entry.before))
-    if place.kind == "person":
-        genders = {_gender(old_words), _gender(new_words)} - {""}
-        fit -= 10.0 * (len(genders) > 1) + 10.0 * ((len(old_words) > 1) != (len(new_words) > 1))
-        fit -= 3.0 * ((old_words[0] in words.TITLES) != (new_words[0] in words.TITLES))
-    elif place.kind == "place":
-        sort_old, sort_new = words.places().get(place.text), words.places().get(entry.text)
-        fit -= 3.0 * (sort_old != sort_new)
-        if sort_new == "country":
-            fit -= 10.0 * ((place.before == "the") != (entry.text in words.WITH_ARTICLE))
-    elif place.kind == "demonym":
-        fit -= 10.0 * (_is_people(place.text) != _is_people(entry.text))
-    return fit
-
-
-def _ending(text: str) -> str:
-    return next((e for e in _ENDINGS if text.endswith(e)), "")
-
-
-def _opening(parts: Sequence[str]) -> str:
-    return parts[0].casefold() if len(parts) > 1 and parts[0].casefold() in _EMPTY_WORDS else ""
-
-
-def _gender(parts: Sequence[str]) -> str:
-    if parts[0] in ("Mrs", "Mrs.", "Ms", "Ms.", "Queen", "Princess", "Lady"):
-        return "f"
-    if parts[0] in ("Mr", "Mr.", "King", "Prince", "Lord", "Sir", "Pope"):
-        return "m"
-    return words.first_names().get(parts[0], "") if len(parts) > 1 else ""
-
-
-def _is_people(text: str) -> bool:
-    country = words.demonyms()[text]
-    return country.people == text and country.adjective != text
-
-
-def fallback_entries(place: Place) -> list[Entry]:
-    """Values from the word lists, for a kind that the pool may have too little of."""
-    texts: Iterable[str] = ()
-    if place.kind == "place":
-        sort = words.places().get(place.text)
-        texts = (name for name, other in words.places().items() if other == (sort or "city"))
-    elif place.kind == "demonym":
-        texts = words.demonyms()
-    elif place.kind == "drug":
-        texts = words.DRUGS
-    elif place.kind == "person":
-        parts = place.text.split()
-        gender = _gender(parts)
-        given = [n for n in sorted(words.common_first_names()) if words.first_names().get(n, gender) == gender]
-        family = words.last_names()
-        if len(parts) == 1:
-            texts = given if place.text in words.common_first_names() else family
-        elif parts[0] in words.TITLES:
-            texts = (f"{parts[0]} {name}" for name in family)
-        else:  # every given name with one family name, far apart in the alphabet
-            given = given or sorted(words.common_first_names())
-            texts = (f"{name} {family[(37 * i) % len(family)]}" for i, name in enumerate(given))
-    before = frozenset((place.before,))
-    return [Entry(text, place.kind, before) for text in texts]
+        yield from (texts[int(block[int(i)])] for i in rng.permutation(len(block)))

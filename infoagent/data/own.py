@@ -15,9 +15,10 @@ from typing import Any
 
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.markdown import markdown_paragraphs
-from infoagent.data.passages import cut, paragraphs_of, split_of
+from infoagent.data.passages import cut, paragraphs_of
 from infoagent.data.pdf import pdf_paragraphs
 from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.splits import splits_of
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 REQUIRED = ("id", "document", "query")
@@ -36,7 +37,8 @@ def _existing(path: str | None, name: str, what: str) -> Path:
 
 
 def load_jsonl(path: str | None, split: str) -> ProblemSet:
-    """Problems of a JSONL file. Splits are by `group` where it is given, else by document."""
+    """Problems of a JSONL file. Splits are by `group` where it is given, else by document; a document with several groups
+    goes by its content, so that none stands in two splits."""
     file = _existing(path, "jsonl", "a JSONL file")
     if not file.is_file():
         raise InputError(
@@ -73,15 +75,12 @@ def load_jsonl(path: str | None, split: str) -> ProblemSet:
     if not problems:
         raise InputError(f"{file}: holds no problem; write one JSON object a line with {', '.join(REQUIRED)}")
     if split != "all":
-        wholes: dict[str, int] = {}
-        for problem in problems:
-            whole = problem.group or problem.document_id
-            wholes[whole] = wholes.get(whole, 0) + 1
-        assigned = split_of(wholes)
-        problems = [p for p in problems if assigned[p.group or p.document_id] == split]
+        wholes = [p.group or p.document_id for p in problems]
+        splits = splits_of([p.document for p in problems], wholes)
+        problems = [p for p, found in zip(problems, splits, strict=True) if found == split]
         if not problems:
             raise InputError(
-                f"{file}: split {split!r} is empty with {len(wholes)} groups or documents; use data.split=all"
+                f"{file}: split {split!r} is empty with {len(set(wholes))} groups or documents; use data.split=all"
             )
     return ProblemSet(file.stem, "sha256:" + hashlib.sha256(content).hexdigest()[:16], split, tuple(problems))
 
@@ -203,7 +202,8 @@ def load_text(
     *,
     questions: str | None = None,
 ) -> ProblemSet:
-    """Passages of text, Markdown or PDF files, group = file; splits by file.
+    """Passages of text, Markdown or PDF files, group = file; splits by file, but for passages that
+    stand in several files, which go by their content.
 
     Their questions are blanks in their own sentences, or with `questions` those of a file that `infoagent questions`
     wrote; the file is then a part of what the revision identifies.
@@ -211,11 +211,8 @@ def load_text(
     texts = read_texts(path, min_words, max_words)
     passages = list(texts.passages)
     if split != "all":
-        sizes: dict[str, int] = {}
-        for passage in passages:
-            sizes[passage.group] = sizes.get(passage.group, 0) + 1
-        assigned = split_of(sizes) if sizes else {}
-        passages = [p for p in passages if assigned[p.group] == split]
+        splits = splits_of([p.text for p in passages], [p.group for p in passages])
+        passages = [p for p, found in zip(passages, splits, strict=True) if found == split]
     low, high = texts.words
     where = f"{texts.files} files and {len(passages)} passages of {low}-{high} words"
     advice = "use data.split=all, longer files, or a lower data.min_words"

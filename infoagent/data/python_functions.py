@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from infoagent.data.identity import IDENTITY_SAMPLE, digest
 from infoagent.data.records import SPLITS
+from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.statements import draw_layout, draw_problem, problem_set
 from infoagent.types import Change, Negative, Problem, ProblemSet, Trial
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 from infoagent.data.cloze import Passage, make_questions
-from infoagent.data.identity import digest
-from infoagent.data.passages import cut, split_of, without_repetition
+from infoagent.data.passages import cut, without_repetition
+from infoagent.data.revisions import digest
+from infoagent.data.splits import splits_of
 from infoagent.types import ProblemSet
 
 WORDS = (120, 250)
@@ -26,11 +27,8 @@ def passages(split: str, low: int, high: int) -> list[Passage]:
         for name, paragraphs in without_repetition(texts).items()
         for passage in cut(name, paragraphs, low, high, group=name)
     ]
-    sizes: dict[str, int] = {}
-    for passage in found:
-        sizes[passage.group] = sizes.get(passage.group, 0) + 1
-    assigned = split_of(sizes)
-    return [p for p in found if split in ("all", assigned[p.group])]
+    splits = splits_of([p.text for p in found], [p.group for p in found])
+    return [p for p, home in zip(found, splits, strict=True) if split in ("all", home)]
 
 
 @cache

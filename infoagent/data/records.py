@@ -15,8 +15,8 @@ from functools import cache
 
 import numpy as np
 
-from infoagent.data.identity import IDENTITY_SAMPLE, digest
 from infoagent.data.record_templates import GENERAL_FILLERS, KINDS, Fact, Kind
+from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.types import Change, InputError, Negative, Problem, ProblemSet
 
 SPLITS = {"train": 0, "validation": 1, "test": 2}

@@ -25,6 +25,7 @@ from infoagent.data import (
     word_problems,
 )
 from infoagent.data.hub import Hub
+from infoagent.data.identity import with_shared_ids
 from infoagent.types import InputError, Problem, ProblemSet
 
 
@@ -114,7 +115,8 @@ def load_data(
     """The problems of one split. Raises InputError for an unknown name or wrong data, every mistake at once.
 
     `revision` is the commit of a set that is read from the hub, `questions` a file of stored questions for documents
-    that bring none, `evidence_tokens` the length of financebench's documents.
+    that bring none, `evidence_tokens` the length of financebench's documents. Problems on one document have one
+    `document_id`, whatever its white space, case or Unicode form: intervals are clustered by it.
     """
     if name not in DATA_SETS:
         import difflib
@@ -149,6 +151,7 @@ def load_data(
     data = loaders[name]()
     if not data.problems:
         raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")
+    data = replace(data, problems=with_shared_ids(data.problems))
     return data if limit is None else replace(data, problems=_drawn(data.problems, limit, seed))
 
 

@@ -26,8 +26,8 @@ from functools import cache
 
 import numpy as np
 
-from infoagent.data.identity import IDENTITY_SAMPLE, digest
 from infoagent.data.records import SPLITS
+from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 DEFAULT_SIZE = {"train": 2000, "validation": 200, "test": 400}

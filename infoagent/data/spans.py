@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import regex
 
@@ -22,6 +23,8 @@ KINDS = (
 """From the most specific to the least."""
 
 NAME_KINDS = ("person", "place", "demonym", "organisation", "name")
+KEPT_TEXTS = 64
+"""So many texts keep their spans: whoever changes facts of a text asks for them again with each fact."""
 
 _MONTH = "(?:" + "|".join(words.MONTHS) + ")"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
@@ -80,6 +83,7 @@ _NAME = re.compile(rf"(?<![\w'’.°-]){_TOKEN}(?:(?: {_JOIN})? {_TOKEN})*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s)[\"“'(\[]*$")
 _ABBREVIATION = re.compile(rf"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov|vs|No|c|ca)|\b{_UPPER})\.\s$")
 _PRONOUN_ONE = re.compile(r"(?i)\b(?:no|any|some|every|each|the|this|that|which|another) $")
+_COUNTED = re.compile(r" (?!of\b|another\b|or\b|can\b|must\b|has\b|is\b|may\b|would\b)[a-z]")
 _NO_FAMILY = words.NOT_FAMILY_NAMES | words.ORGANISATION_HEADS | words.PLACE_HEADS
 
 
@@ -95,6 +99,11 @@ class Span:
 
 def typed_spans(document: str) -> list[Span]:
     """All typed spans of a text in order, none overlapping another."""
+    return list(_typed_spans(document))
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _typed_spans(document: str) -> tuple[Span, ...]:
     found = [*_matches(document), *_names(document)]
     found.sort(key=lambda s: (s.start - s.end, KINDS.index(s.kind), s.start))
     taken = bytearray(len(document))
@@ -103,7 +112,7 @@ def typed_spans(document: str) -> list[Span]:
         if not any(taken[span.start : span.end]):
             taken[span.start : span.end] = b"\1" * (span.end - span.start)
             kept.append(span)
-    return sorted(kept, key=lambda s: s.start)
+    return tuple(sorted(kept, key=lambda s: s.start))
 
 
 def span_pattern(span: str) -> regex.Pattern[str]:
@@ -129,12 +138,9 @@ def _matches(document: str) -> Iterator[Span]:
 
 def _counts_one(document: str, match: regex.Match[str]) -> bool:
     """Whether `one` is a number: not in no one, one another, one of the, the one."""
-    if _PRONOUN_ONE.search(document[: match.start()][-12:]):
+    if _PRONOUN_ONE.search(document[max(0, match.start() - 12) : match.start()]):
         return False
-    return (
-        re.match(r" (?!of\b|another\b|or\b|can\b|must\b|has\b|is\b|may\b|would\b)[a-z]", document[match.end() :])
-        is not None
-    )
+    return _COUNTED.match(document, match.end()) is not None
 
 
 def _names(document: str) -> Iterator[Span]:

@@ -63,6 +63,9 @@ class InformationRecipe(Section):
     """Score only so many documents drawn from the rest of the pool, weighted; None scores the whole pool."""
     counterfactuals: NonNegativeInt = 4
     """Versions of the own document with a fact changed."""
+    missing: Literal["leave_out", "fewer", "refuse"] = "leave_out"
+    """What happens to a document without so many counterfactuals. `leave_out`: another question on it, else another
+    document, takes its place. `fewer`: it has the columns that there are. Both are counted. `refuse`: an error."""
     query: Literal["shared", "own_document"] = "shared"
     """`shared`: every column of a row stands under the row's question, which is I(X;Z|Q). `own_document`: each under
     its own, as in the paper's code, which is I(X,Q;Z)."""

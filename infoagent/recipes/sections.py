@@ -76,7 +76,8 @@ class DataSection(Section):
 
 
 class NegativesSection(Section):
-    """How many documents of each kind stand beside the source. Drawn once, by seed, before training."""
+    """How many documents of each kind stand beside the source. Drawn once, by seed, before training. Texts that differ only in
+    white space, case or Unicode form are one document, and none stands as a negative of itself."""
 
     random: NonNegativeInt = 3
     """Other documents of the set: what they measure is which document."""
@@ -89,6 +90,10 @@ class NegativesSection(Section):
     watch_only: bool = False
     """Score the counterfactual ones and log them (mi/hard_nats), but pay nothing for them: what a policy learns without
     them can then be seen."""
+    missing: Literal["leave_out", "fill", "refuse"] = "leave_out"
+    """What happens to a problem that has fewer of a kind than asked for. `leave_out`: it is not used, and counted. `fill`:
+    other negatives, the hardest that there are, take the missing places, so that every problem has as many candidates; how
+    many problems that concerns is counted. `refuse`: an error that counts all of them."""
     seed: Seed = 0
 
     @property
@@ -101,6 +106,11 @@ class NegativesSection(Section):
             raise ValueError("at least one of random, topic, sibling, counterfactual must be above 0")
         if self.watch_only and self.total == self.counterfactual:
             raise ValueError("watch_only with counterfactual documents alone: nothing is paid for; add random ones")
+        if self.watch_only and self.missing == "fill":
+            raise ValueError(
+                "watch_only with missing fill: what takes the place of a watched document would be paid for; "
+                "set missing to leave_out"
+            )
         return self
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infoagent.data.identity import same_revision
+from infoagent.data.revisions import same_revision
 from infoagent.reporting import curves, evaluation_tables, pareto, plots, tables
 from infoagent.reporting.audit import evaluation_audit
 from infoagent.reporting.curve_panels import panels_svg

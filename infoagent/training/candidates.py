@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.identity import same_revision
+from infoagent.data.revisions import same_revision
 from infoagent.lm.generation import generate_groups
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import compressor_ids

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.identity import same_revision
+from infoagent.data.revisions import same_revision
 from infoagent.lm.models import RECORD_FILE, ModelReference
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import check_output_dir, provenance, write_json

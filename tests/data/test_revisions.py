@@ -20,8 +20,8 @@ from infoagent.data import (
     word_problems,
 )
 from infoagent.data.histories import Wanted, load_histories
-from infoagent.data.identity import FORMERLY, digest, same_revision
 from infoagent.data.registry import load_data
+from infoagent.data.revisions import FORMERLY, digest, same_revision
 from infoagent.training.run_directory import RECORD_FILE, check_same_sources
 from infoagent.types import InputError, Negative, Problem
 
