@@ -85,9 +85,7 @@ def answer_place(problem: Problem) -> tuple[int, int] | None:
 def still_answers(problem: Problem, document: str) -> bool:
     """Whether the answer of `problem`, or another answer that is right as well, stands in an edited document."""
     known = [a for a in (problem.answer, *problem.references) if a and a.strip() and not is_polar(a)]
-    return any(
-        contains(document, a) or span_pattern(a).search(document) or states_fact(document, a) for a in known
-    )
+    return any(contains(document, a) or span_pattern(a).search(document) or states_fact(document, a) for a in known)
 
 
 def _choices(problem: Problem) -> Iterator[Negative]:
@@ -97,7 +95,7 @@ def _choices(problem: Problem) -> Iterator[Negative]:
     mention = span_pattern(problem.document[slice(*place)])
     for choice in problem.choices:
         if choice != problem.answer:
-            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)  # type: ignore[misc]
+            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)
             if mentions and not still_answers(problem, edited):
                 yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
 

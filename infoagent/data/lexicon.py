@@ -34,7 +34,9 @@ KEPT_PLACES = 64
 SWAPPED_KINDS = (*NAME_KINDS, "drug", "code")
 """Kinds whose new value is one that was seen elsewhere; the others are computed."""
 
-_PLAIN = regex.compile(rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1)
+_PLAIN = regex.compile(
+    rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1
+)
 """Words and nothing else: a formula or a quotation fits no other place."""
 _ENDINGS = ("ing", "ed", "ly", "tion", "ment", "ity", "ism", "ness", "ance", "ence", "ous", "ious", "al", "ive", "ic",
             "able", "ible", "ful", "er", "or", "est", "ss", "s")  # fmt: skip

@@ -25,6 +25,7 @@ from infoagent.data import (
     word_problems,
 )
 from infoagent.data.hub import Hub
+from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem, ProblemSet
 
 
@@ -187,7 +188,7 @@ def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> P
     if min_words is None and max_words is None:
         return data
     low, high = min_words or 1, max_words or 10**9
-    length = {text: len(text.split()) for text in {p.document for p in data.problems}}
+    length = {text: count_words(text) for text in {p.document for p in data.problems}}
     return replace(data, problems=tuple(p for p in data.problems if low <= length[p.document] <= high))
 
 

@@ -13,6 +13,7 @@ from infoagent.costs import (
     step_memory,
 )
 from infoagent.data.registry import load_data
+from infoagent.grading.words import count_words
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import batch_shape, check_trainable, process_count
@@ -48,7 +49,7 @@ def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | No
         for section in recipe.all_data
         for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
     ]
-    lengths = [len(p.document.split()) for p in problems]
+    lengths = [count_words(p.document) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
     work = workload_of(recipe, longest, processes)
