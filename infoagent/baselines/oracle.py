@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -10,6 +9,7 @@ from itertools import accumulate
 from infoagent.baselines.ranking import bm25_scores
 from infoagent.data.cloze import sentences as split_sentences
 from infoagent.grading import normalise, states_fact
+from infoagent.grading.words import bare_words
 from infoagent.types import InputError, Problem
 
 
@@ -34,7 +34,7 @@ def oracle_order(sentences: Sequence[str], problem: Problem) -> list[int]:
 
 def holding_sentences(sentences: Sequence[str], problem: Problem) -> list[int]:
     """Places of the sentences with the evidence, else with the answer; InputError where neither is found."""
-    evidence, answer = (problem.evidence or "").strip(), (problem.answer or "").strip()
+    evidence, answer = problem.evidence, (problem.answer or "").strip()
     if not evidence and not answer:
         raise InputError(
             f"oracle: problem {problem.id!r} has neither evidence nor an answer; give one, or drop the oracle"
@@ -47,7 +47,7 @@ def holding_sentences(sentences: Sequence[str], problem: Problem) -> list[int]:
         # an answer may run over the end of what was taken for a sentence: Dr. Brandt
         if held := held or words.place(answer):
             return held
-    known = " and ".join(name for name, text in (("evidence", evidence), ("answer", answer)) if text)
+    known = " and ".join(name for name, given in (("evidence", evidence), ("answer", answer)) if given)
     raise InputError(
         f"oracle: the document of problem {problem.id!r} does not hold its {known}; mend it, or drop the oracle"
     )
@@ -76,15 +76,18 @@ class _Words:
             at = self.text.find(needle, at + 1)
         return sorted(found)
 
-    def holding(self, evidence: str) -> list[int]:
-        """The sentences under the whole evidence, else under its lines, and under the sentences of a line that fails."""
-        if whole := self.place(evidence):
-            return whole
+    def holding(self, evidence: Sequence[str]) -> list[int]:
+        """The sentences under the pieces of the evidence: under a whole piece, else under its lines, and under the sentences
+        of a line that fails."""
         found: set[int] = set()
-        for line in evidence.splitlines():
-            found.update(self.place(line) or [i for part in split_sentences(line) for i in self.place(part)])
+        for piece in evidence:
+            if whole := self.place(piece):
+                found.update(whole)
+                continue
+            for line in piece.splitlines():
+                found.update(self.place(line) or [i for part in split_sentences(line) for i in self.place(part)])
         return sorted(found)
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", normalise(text))
+    return bare_words(normalise(text))

@@ -42,7 +42,9 @@ def data_show(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    words = [len(p.document.split()) for p in data.problems]
+    from infoagent.grading.words import count_words
+
+    words = [count_words(p.document) for p in data.problems]
     print(f"{data.name} ({data.split}), revision {data.revision}")
     print(f"{len(data)} problems, {len(data.documents)} documents, {len(data.groups)} groups")
     print(f"{min(words)}-{max(words)} words a document")

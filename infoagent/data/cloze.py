@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoagent.data.counterfactuals import span_pattern
+from infoagent.grading.words import count_words
 from infoagent.types import Problem
 
 BLANK = "____"
@@ -91,7 +92,7 @@ def _question(
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(passage.text.encode()).digest()[:8], "little")])
     options: list[tuple[str, Span]] = []
     for sentence in sentences(passage.text):
-        if not SENTENCE_WORDS[0] <= len(sentence.split()) <= SENTENCE_WORDS[1]:
+        if not SENTENCE_WORDS[0] <= count_words(sentence) <= SENTENCE_WORDS[1]:
             continue
         for span in find_spans(sentence):
             if len(span_pattern(span.text).findall(passage.text)) == 1:  # one place in the document is asked for
@@ -115,7 +116,7 @@ def _question(
             choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))),
             group=passage.group,
             part_of=passage.part_of,
-            evidence=sentence,
+            evidence=(sentence,),
         )
     return None
 

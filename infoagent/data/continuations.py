@@ -13,6 +13,7 @@ from functools import cache
 from infoagent.data import python_reference
 from infoagent.data.cloze import Passage, sentences
 from infoagent.data.revisions import digest
+from infoagent.grading.words import count_words
 from infoagent.types import Problem, ProblemSet
 
 WORDS = (90, 200)
@@ -44,11 +45,11 @@ def _cut(passage: Passage, low: int, high: int) -> Problem | None:
     parts = sentences(passage.text)
     for i in range(len(parts) - 1, 0, -1):
         rest = " ".join(" ".join(parts[i:]).split())
-        if len(rest.split()) < CONTINUATION_WORDS[0]:
+        if count_words(rest) < CONTINUATION_WORDS[0]:
             continue
         start = passage.text.rindex(parts[i])
         document = passage.text[:start].strip()
-        if len(rest.split()) > CONTINUATION_WORDS[1] or not low <= len(document.split()) <= high:
+        if count_words(rest) > CONTINUATION_WORDS[1] or not low <= count_words(document) <= high:
             return None
         return Problem(
             passage.id, document, QUERY, passage.id, answer=rest, group=passage.group, part_of=passage.part_of, needs=()

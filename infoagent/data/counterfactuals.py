@@ -95,7 +95,7 @@ def _choices(problem: Problem) -> Iterator[Negative]:
     mention = span_pattern(problem.document[slice(*place)])
     for choice in problem.choices:
         if choice != problem.answer:
-            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)  # type: ignore[misc]
+            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)
             if mentions and not still_answers(problem, edited):
                 yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
+from infoagent.grading.words import count_words
 from infoagent.types import Problem, ProblemSet
 
 HUB = Hub("PatronusAI/financebench", {split: ("train",) for split in ("validation", "test", "all")})
@@ -91,4 +92,4 @@ def chosen_pages(gold: list[Page], pages: Mapping[str, Mapping[int, str]], budge
 
 
 def _tokens(text: str) -> float:
-    return len(text.split()) * TOKENS_PER_WORD
+    return count_words(text) * TOKENS_PER_WORD

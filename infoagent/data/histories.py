@@ -28,6 +28,7 @@ from infoagent.data.counterfactuals import Lexicon, counterfactuals, span_patter
 from infoagent.data.hub import missing_path, open_files
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.schema import STRING, TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
+from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem
 
 SOURCES = ("records", "conversations", "wildchat")
@@ -154,7 +155,7 @@ def _subjects(rng: np.random.Generator, number: int, words: tuple[int, int]) -> 
     misses = 0
     while misses < ATTEMPTS:
         record = replace(records.draw_record(rng, *words), style="prose")
-        if record.name in found or not record.facts or not words[0] <= len(record.text().split()) <= words[1]:
+        if record.name in found or not record.facts or not words[0] <= count_words(record.text()) <= words[1]:
             misses += 1
             continue
         misses, found[record.name] = 0, record

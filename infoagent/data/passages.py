@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from infoagent.data.cloze import Passage, sentences
+from infoagent.grading.words import count_words
 
 SPLIT_SHARES = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
 
@@ -18,12 +19,12 @@ def cut(name: str, paragraphs: Sequence[str], min_words: int, max_words: int, gr
     """
     pieces: list[str] = []
     for paragraph in paragraphs:
-        pieces += [paragraph] if len(paragraph.split()) <= max_words else sentences(paragraph)
+        pieces += [paragraph] if count_words(paragraph) <= max_words else sentences(paragraph)
     passages: list[Passage] = []
     current: list[str] = []
     count = 0
     for piece in pieces:
-        words = len(piece.split())
+        words = count_words(piece)
         if words > max_words:  # a table or a listing without an end of sentence: no passage
             current, count = [], 0
             continue

@@ -202,7 +202,7 @@ def _attempt(rng: np.random.Generator, identity: str, low: int, high: int) -> Pr
         identity, layout.text(statements(values)), f"Write the Python function `{function.signature}`.", identity,
         answer=choices[0], choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))), group=function.name,
         negatives=tuple(negatives.values()), needs=tuple(str(v) for v in values.values()),
-        evidence=statements(values)[0], trial=function.trial(values),
+        evidence=(statements(values)[0],), trial=function.trial(values),
     )  # fmt: skip
 
 

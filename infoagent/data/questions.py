@@ -99,7 +99,7 @@ def attach_questions(documents: Sequence[SourceDocument], path: str) -> list[Pro
                     answer=question.answer,
                     group=document.group,
                     part_of=document.part_of,
-                    evidence=question.evidence,
+                    evidence=(question.evidence,) if question.evidence else (),
                 )
             )
     if not problems:

@@ -26,6 +26,7 @@ from infoagent.data import (
 )
 from infoagent.data.hub import Hub
 from infoagent.data.identity import with_shared_ids
+from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem, ProblemSet
 
 
@@ -190,7 +191,7 @@ def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> P
     if min_words is None and max_words is None:
         return data
     low, high = min_words or 1, max_words or 10**9
-    length = {text: len(text.split()) for text in {p.document for p in data.problems}}
+    length = {text: count_words(text) for text in {p.document for p in data.problems}}
     return replace(data, problems=tuple(p for p in data.problems if low <= length[p.document] <= high))
 
 

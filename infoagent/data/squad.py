@@ -15,6 +15,7 @@ from typing import Any
 
 from infoagent.data.hub import Hub, Row, Source, open_source, read_json
 from infoagent.data.schema import STRING, TEXT, ListOf, Mistakes, Schema
+from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem, ProblemSet
 
 HUB = Hub(
@@ -59,12 +60,13 @@ def load(
 def _nested(articles: list[dict[str, Any]], low: int, high: int) -> Iterator[Problem]:
     for article in articles:
         for paragraph in article["paragraphs"]:
-            if low <= len(paragraph["context"].split()) <= high:
+            if low <= count_words(paragraph["context"]) <= high:
                 for question in paragraph["qas"]:
                     answers = [a["text"] for a in question["answers"]]
+                    start = question["answers"][0].get("answer_start") if answers else None
                     if answers and answers[0].strip():
                         yield _problem(
-                            question["id"], article["title"], paragraph["context"], question["question"], answers
+                            question["id"], article["title"], paragraph["context"], question["question"], answers, start
                         )
 
 
@@ -73,14 +75,21 @@ def _flat(source: Source, low: int, high: int) -> Iterator[Problem]:
     for row in source.rows:
         if mistakes.fit(row.where, row.content, _ROW) and mistakes.unique(row.where, "id", row.content["id"]):
             content, answers = row.content, row.content["answers"]["text"]
-            if answers and answers[0].strip() and low <= len(content["context"].split()) <= high:
-                yield _problem(content["id"], content["title"], content["context"], content["question"], answers)
+            starts = row.content["answers"].get("answer_start")
+            if answers and answers[0].strip() and low <= count_words(content["context"]) <= high:
+                yield _problem(
+                    content["id"], content["title"], content["context"], content["question"], answers,
+                    starts[0] if starts else None,
+                )  # fmt: skip
     mistakes.settle()
 
 
-def _problem(identity: str, title: str, context: str, question: str, answers: Sequence[str]) -> Problem:
+def _problem(
+    identity: str, title: str, context: str, question: str, answers: Sequence[str], start: Any = None
+) -> Problem:
+    stands = isinstance(start, int) and start >= 0 and context[start : start + len(answers[0])] == answers[0]
     return Problem(
         identity, context, question.strip(), "sha256:" + hashlib.sha256(context.encode()).hexdigest()[:16],
-        answer=answers[0], group=title, part_of=title,
+        answer=answers[0], group=title, part_of=title, answer_start=start if stands else None,
         references=tuple(dict.fromkeys(a for a in answers[1:] if a.strip() and a != answers[0])),
     )  # fmt: skip

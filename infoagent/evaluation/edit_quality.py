@@ -224,7 +224,7 @@ def read_by_model(edits: Sequence[Edit], loaded: Any, seed: int, quiet: bool) ->
         shifts.append(tuple(new_old[0] - new_old[1]))
         rng = _rng(seed, problem.id)
         other = next(a for i in rng.permutation(len(answers)) if (a := answers[int(i)]) != problem.answer)
-        any_other = span_pattern(problem.answer).sub(lambda _, other=other: other, problem.document)  # type: ignore[misc]
+        any_other = span_pattern(problem.answer).sub(lambda _, other=other: other, problem.document)
         texts = [text_ids(tokenizer, d) for d in (problem.document, negative.document, any_other)]
         original, by_type, by_chance = scorer.score([[start]], texts)[:, 0]
         typed.append(by_type - original)

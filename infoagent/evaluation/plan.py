@@ -15,6 +15,7 @@ from infoagent.costs import (
 )
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
+from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
@@ -52,7 +53,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
     work, usd = Work(), 0.0
     forms = forms_of(grid)  # a schema that is none is found here already
     for data in sets:
-        words = sum(len(p.document.split()) for p in data.problems) / len(data)
+        words = sum(count_words(p.document) for p in data.problems) / len(data)
         document = words * TOKENS_PER_WORD
         plain = document + PROMPT_OVERHEAD_TOKENS
         compressions = len(data) * draws
@@ -139,7 +140,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
-    words = sum(len(p.document.split()) for p in data.problems) / len(data)
+    words = sum(count_words(p.document) for p in data.problems) / len(data)
     document = words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     written = compressions * (document + recipe.compressor.max_tokens)
     same_question = recipe.compressor.prompt.template.startswith("agnostic")
@@ -172,7 +173,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
         for section in grid.data:
             data = load_data(**section.model_dump(exclude={"truncate"}))
             draws = len(data) * len(grid.seeds) * grid.samples
-            document = sum(len(p.document.split()) for p in data.problems) / len(data) * TOKENS_PER_WORD
+            document = sum(count_words(p.document) for p in data.problems) / len(data) * TOKENS_PER_WORD
             written = [c for c in grid.grid if c.kind not in ANCHORS]
             candidates = 1 + grid.negatives.total
             prompts += (

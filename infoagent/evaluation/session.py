@@ -147,7 +147,7 @@ def _keep_texts(out: Path, cells: Sequence[Cell]) -> None:
             documents[key] = {"document_key": key, "text": p.document}
             problems[cell.data.name, p.id, key] = {
                 "data": cell.data.name, "problem_id": p.id, "document_key": key, "query": p.query, "answer": p.answer,
-                "choices": list(p.choices), "evidence": p.evidence, "group": p.group,
+                "choices": list(p.choices), "evidence": list(p.evidence), "group": p.group,
             }  # fmt: skip
     for name, found in ((PROBLEMS_FILE, problems.values()), (DOCUMENTS_FILE, documents.values())):
         work = out / f".{name}"

@@ -18,6 +18,7 @@ from infoagent.grading.choices import LETTERS, choose, option_index
 from infoagent.grading.mathematics import final_answer, same_mathematics
 from infoagent.grading.quantities import Quantity, find_quantities, parse_quantity, same_quantity
 from infoagent.grading.replies import Unreadable, after_cue, gives_up, said
+from infoagent.grading.words import split_words
 
 Method = Literal["auto", "choice", "exact", "numeric", "math"]
 
@@ -199,8 +200,11 @@ def _is_punctuation(character: str) -> bool:
 
 
 def token_f1(one: str, other: str) -> float:
-    """2 · precision · recall / (precision + recall) of the words that two texts share, with multiplicity; in [0, 1]."""
-    words, others = Counter(normalise_answer(one).split()), Counter(normalise_answer(other).split())
+    """2 · precision · recall / (precision + recall) of the words that two texts share, with multiplicity; in [0, 1].
+
+    Words are those of `infoagent.grading.words.split_words`, so that texts without spaces have some.
+    """
+    words, others = (Counter(split_words(normalise_answer(text))) for text in (one, other))
     total = words.total() + others.total()
     return 2 * (words & others).total() / total if total else 1.0
 

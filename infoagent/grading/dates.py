@@ -71,7 +71,8 @@ def _readings(text: str) -> Iterator[tuple[Date, int, int]]:
 
 def _date(parts: dict[str, str | None]) -> Date | None:
     """The date of a match's groups; None for a day or month that does not exist, or two that may be either."""
-    month = _NAMES[parts["name"].casefold()] if parts.get("name") else _number(parts.get("month"))
+    name = parts.get("name")
+    month = _NAMES[name.casefold()] if name else _number(parts.get("month"))
     day, year = _number(parts.get("day")), _number(parts.get("year"))
     if parts.get("one"):
         one, two = _number(parts["one"]), _number(parts["two"])

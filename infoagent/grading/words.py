@@ -75,6 +75,11 @@ def bare_words(text: str) -> list[str]:
     return found
 
 
+def spaced(text: str) -> str:
+    """`text` for a reader that takes white space for the border of words: words of scripts without spaces are set apart."""
+    return " ".join(split_words(text)) if has_spaceless(text) else text
+
+
 def words_and_signs(text: str) -> list[str]:
     """Words, numbers with their separators (1,000,000 is one), and signs, each its own."""
     found: list[str] = []
@@ -90,7 +95,8 @@ def _segments(text: str) -> Iterator[str]:
 
 
 def left_border(text: str) -> str:
-    """A pattern (of `regex`, version 1) that matches where `text` may begin as a whole: not inside a word, but for prefixes that are written on to it."""
+    """A pattern (of `regex`, version 1) that matches where `text` may begin as a whole: not inside a word, but for prefixes
+    that are written on to it."""
     first = text[:1]
     if _LETTER.match(first):
         begins = rf"(?<!{LETTERS}{MARKS}*)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from infoagent.grading.words import count_words
 from infoagent.lm.prompts import fill
 
 States = Callable[[str, str], bool]
@@ -94,14 +95,14 @@ def read_reply(reply: str, kind: str, document: str, states: States, earlier: Se
     if _comparable(question) in map(_comparable, earlier):
         raise RejectedReply("a question that stands already")
     if kind == "extractive":
-        if len(answer.split()) > LONGEST_EXTRACTIVE_WORDS:
+        if count_words(answer) > LONGEST_EXTRACTIVE_WORDS:
             raise RejectedReply(f"an answer of more than {LONGEST_EXTRACTIVE_WORDS} words")
         answer = _bare(answer)
         if not states(document, answer):
             raise RejectedReply("an answer that does not stand in the document")
         if states(question, answer):
             raise RejectedReply("a question that gives its answer away")
-    elif kind in CREATIVE and len(answer.split()) < SHORTEST_CREATIVE_WORDS:
+    elif kind in CREATIVE and count_words(answer) < SHORTEST_CREATIVE_WORDS:
         raise RejectedReply(f"an answer of less than {SHORTEST_CREATIVE_WORDS} words")
     return question, answer
 

@@ -132,15 +132,18 @@ if (holder) {
   }
   function tone(outcome) { return outcome === "correct" ? "kept" : "lost"; }
 
-  // where `part` stands in `text` as whole words, whatever its case and spaces: [[from, to], …]
+  // where `part` stands in `text` as whole words (where the script sets words apart), whatever its case and spaces: [[from, to], …]
+  const spaceless = /[\p{sc=Han}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}]/u;
   function places(text, part) {
     if (!part || !part.trim()) return [];
     const words = part.trim().split(/\s+/).map(word => word.replace(/[\\^$.*+?()[\]{}|\/]/g, "\\$&"));
-    const pattern = new RegExp("(?<![\\p{L}\\p{N}])" + words.join("\\s+") + "(?![\\p{L}\\p{N}])", "giu");
+    const joined = `(?!${spaceless.source})[\\p{L}\\p{N}]`, characters = [...part.trim()];
+    const before = spaceless.test(characters[0]) ? "" : `(?<!${joined})`, after = spaceless.test(characters.at(-1)) ? "" : `(?!${joined})`;
+    const pattern = new RegExp(before + words.join("\\s+") + after, "giu");
     return [...text.matchAll(pattern)].map(hit => [hit.index, hit.index + hit[0].length]);
   }
   function marked(box, text, answer, evidence) {
-    const answers = places(text, answer), proofs = places(text, evidence);
+    const answers = places(text, answer), proofs = (evidence || []).flatMap(piece => places(text, piece));
     const cuts = [...new Set([0, text.length, ...answers.flat(), ...proofs.flat()])].sort((a, b) => a - b);
     const inside = (spans, at) => spans.some(([from, to]) => from <= at && at < to);
     for (let i = 0; i + 1 < cuts.length; i++) {

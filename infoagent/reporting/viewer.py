@@ -87,6 +87,11 @@ def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[Row, list[R
     return found
 
 
+def _pieces(evidence: str | Sequence[str] | None) -> list[str]:
+    """The pieces of the evidence; older runs kept them as one text."""
+    return [evidence] if isinstance(evidence, str) else list(evidence or ())
+
+
 def _sample(row: Row, answers: Sequence[Row], problem: Mapping[str, Any]) -> Row:
     tokens = row.get("tokens", {})
     return {
@@ -97,7 +102,7 @@ def _sample(row: Row, answers: Sequence[Row], problem: Mapping[str, Any]) -> Row
         "query": row.get("query"),
         "answer": row.get("answer"),
         "choices": problem.get("choices", []),
-        "evidence": problem.get("evidence"),
+        "evidence": _pieces(problem.get("evidence")),
         "status": row["status"],
         "error": row.get("error") or row.get("cause"),
         "text": row.get("text") if row["compressor"]["kind"] != "full-document" else "(the whole document)",

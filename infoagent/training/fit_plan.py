@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
 from infoagent.data.registry import load_data
+from infoagent.grading.words import count_words
 from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
@@ -46,7 +47,7 @@ def describe_dpo(recipe: DPORecipe) -> str:
 def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
     """(problems, mean words of a document, words of the longest)."""
     lengths = [
-        len(problem.document.split())
+        count_words(problem.document)
         for section in recipe.all_data
         for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
     ]

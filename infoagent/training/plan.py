@@ -17,6 +17,7 @@ from infoagent.costs import (
     step_memory,
 )
 from infoagent.data.registry import load_data
+from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
@@ -57,7 +58,7 @@ def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | No
         for section in recipe.all_data
         for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
     ]
-    lengths = [len(p.document.split()) for p in problems]
+    lengths = [count_words(p.document) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
     work = workload_of(recipe, longest, processes)

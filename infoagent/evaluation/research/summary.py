@@ -9,6 +9,7 @@ from typing import Any
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.research.engine import STAGES
 from infoagent.evaluation.research.stage_costs import added
+from infoagent.grading.words import count_words
 from infoagent.information import mean_interval, paired_difference
 
 Value = Callable[[Row], float | None]
@@ -52,7 +53,7 @@ QUANTITIES: Mapping[str, Value] = {
     "citations/cited": _share("cited", "sentences"),
     "citations/invalid": _share("invalid", "marks"),
     "notes/characters": lambda row: float(row["notes_characters"]),
-    "report/words": lambda row: float(len(row["report"].split())),
+    "report/words": lambda row: float(count_words(row["report"])),
     "report/cut": lambda row: float(row["finish"] == "length"),
 }
 """Of one report. None: it has no such number (no sentence is cited, the judge's reply could not be read), and the report is

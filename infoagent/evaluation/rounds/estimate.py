@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work, generation_flops, price_of
 from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.registry import load_data
+from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
@@ -62,7 +63,7 @@ def describe_rounds(recipe: RoundsRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/rounds.py; every text at its longest."""
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
     number = len(data)
-    document = sum(len(p.document.split()) for p in data.problems) / number * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
+    document = sum(count_words(p.document) for p in data.problems) / number * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     columns = 1 + recipe.negatives.total
     work, lines = _Bill(recipe), [f"plan: {len(recipe.systems)} systems × {number} problems, {columns} candidates each"]
     read: set[str] = set()
@@ -86,7 +87,7 @@ def describe_rounds(recipe: RoundsRecipe) -> str:
 def describe_compaction(recipe: CompactionRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/compaction.py; every text at its longest."""
     data = load_histories(wanted=Wanted(recipe.turns, recipe.asked, recipe.versions), **recipe.data.model_dump())
-    words = sum(len(t.split()) for h in data.histories for t in h.turns) / sum(len(h.turns) for h in data.histories)
+    words = sum(count_words(t) for h in data.histories for t in h.turns) / sum(len(h.turns) for h in data.histories)
     turn, number = words * TOKENS_PER_WORD, len(data.histories)
     probes = sum(len(h.probes) for h in data.histories)
     lines = [
