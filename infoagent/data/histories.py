@@ -203,7 +203,9 @@ def _own(
         if not mistakes.fit(row.where, content, _ROW):
             continue
         if field is None:
-            mistakes.add(row.where, [f"no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}"])
+            mistakes.add(
+                row.where, [f"no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}"]
+            )
             continue
         messages, found = read_messages(field, content[field], left_out)
         mistakes.add(row.where, found)
@@ -241,7 +243,7 @@ def _chosen(
     long = [talk for talk in talks if len(talk[1]) >= wanted.turns]
     left_out[f"fewer than {wanted.turns} turns"] = len(talks) - len(long)
     cut = [(identity, turns[: wanted.turns], probes) for identity, turns, probes in long]
-    questions = _questions(cut, wanted.asked, seed)
+    questions = questions_on(cut, wanted.asked, seed)
     lexicon = Lexicon.from_problems(p for found in questions for _, p in found)
     histories: list[History] = []
     for number in np.random.default_rng(seed).permutation(len(cut)):
@@ -265,7 +267,7 @@ def _chosen(
     return HistorySet(name, revision, tuple(histories), reasons)
 
 
-def _questions(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tuple[int, Problem]]]:
+def questions_on(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tuple[int, Problem]]]:
     """For each conversation (turn, question on it): its own probes, or a blank in each of the first turns."""
     blanks: dict[str, Problem] = {}
     passages = [

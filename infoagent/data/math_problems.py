@@ -1,7 +1,8 @@
 r"""`math`: compressing a line of reasoning. For evaluation only.
 
 The document is the worked solution, the query the problem, the answer what the solution puts into its last \boxed{…}.
-Group = subject (`type`; MATH-500 calls it `subject`, and brings `unique_id` and `answer`). Source: Hendrycks et al. 2021, arXiv 2103.03874; `EleutherAI/hendrycks_math`, seven subjects.
+Group = subject (`type`; MATH-500 calls it `subject`, and brings `unique_id` and `answer`).
+Source: Hendrycks et al. 2021, arXiv 2103.03874; `EleutherAI/hendrycks_math`, seven subjects.
 """
 
 from __future__ import annotations

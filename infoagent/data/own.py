@@ -94,9 +94,9 @@ def _read(file: Path) -> Reading:
         wrong = _row_mistakes(content)
         mistakes.rows += 1
         mistakes.add(row.where, wrong)
-        if isinstance(content, dict) and IDENTITY.fits(content.get("id")):
-            if mistakes.unique(row.where, "id", str(content["id"])) and not wrong:
-                found.problems.append(_problem(content, texts))
+        is_named = isinstance(content, dict) and IDENTITY.fits(content.get("id"))
+        if is_named and mistakes.unique(row.where, "id", str(content["id"])) and not wrong:
+            found.problems.append(_problem(content, texts))
     mistakes.settle()
     return found
 
@@ -220,13 +220,13 @@ def read_texts(
         lines = [line for error in bad for line in error.problems]
         if len(bad) < len(files):
             lines.append(
-                f"data.path = {path!r}: {len(bad)} of {len(files)} files cannot be read; mend or remove them, or leave them "
-                "out with data.skip_bad_files=true"
+                f"{path}: {len(bad)} of {len(files)} files cannot be read; mend or remove them, or leave them out with "
+                "skip_bad_files: true (`infoagent questions`: --skip-bad-files)"
             )
         raise InputError(lines)
-    for error in bad:
-        log.warning("%s; left out", error)
-        left_out[error.cause] += 1
+    for skipped in bad:
+        log.warning("%s; left out", skipped)
+        left_out[skipped.cause] += 1
     revision = "sha256:" + digest.hexdigest()[:16]
     return OwnTexts(root.name, revision, tuple(passages), len(files) - len(bad), (low, high), left_out)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infoagent.data.hub import Hub, open_source
-from infoagent.data.schema import STRING, TEXT, ListOf, Maybe, Mistakes, Schema
+from infoagent.data.schema import STRING, TEXT, Identities, ListOf, Maybe, Mistakes, Schema
 from infoagent.data.tables import Row
 from infoagent.types import Problem, ProblemSet
 
@@ -40,9 +41,10 @@ _PAPER: dict[str, Schema] = {
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
-    """Every question with an extractive answer. The first annotator's is `answer`, the others' are `references`."""
+    """Every question with an extractive answer. The first annotator's is `answer`, the others' are `references`. Ids that
+    stand twice, as in the authors' own sample, are told apart and reported."""
     source = open_source("qasper", path, split, revision, HUB)
-    mistakes = Mistakes(source.name)
+    mistakes, identities = Mistakes(source.name), Identities(source.name)
     problems: list[Problem] = []
     left_out: Counter[str] = Counter()
     for row in _papers(source.rows, mistakes):
@@ -54,8 +56,15 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
             continue
         extractive = list(_problems(row.content))
         left_out["question without an extractive answer"] += len(row.content["qas"]["question"]) - len(extractive)
-        problems += [p for p in extractive if mistakes.unique(row.where, "qas.question_id", p.id)]
+        for number, problem in extractive:
+            where = f"{row.where}: qas[{number}]"
+            identity = identities.one(where, problem.id, (problem.document_id, problem.query, problem.answer))
+            if identity is None:
+                left_out["question that stands there twice"] += 1
+            else:
+                problems.append(problem if identity == problem.id else replace(problem, id=identity))
     mistakes.settle()
+    identities.report()
     return ProblemSet("qasper", source.revision, split, tuple(problems), +left_out)
 
 
@@ -112,19 +121,19 @@ def paper_text(row: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part.strip())
 
 
-def _problems(row: Mapping[str, Any]) -> Iterator[Problem]:
+def _problems(row: Mapping[str, Any]) -> Iterator[tuple[int, Problem]]:
+    """(number of the question, the problem)."""
     document = paper_text(row)
     questions = row["qas"]
-    for question, identity, given in zip(
-        questions["question"], questions["question_id"], questions["answers"], strict=True
-    ):
+    asked = zip(questions["question"], questions["question_id"], questions["answers"], strict=True)
+    for number, (question, identity, given) in enumerate(asked):
         extractive = [a for a in given["answer"] if any(span.strip() for span in a["extractive_spans"])]
         if not extractive:
             continue
         answers = [", ".join(span for span in a["extractive_spans"] if span.strip()) for a in extractive]
         # evidence may name a figure, which is no part of the text
         evidence = [e for e in extractive[0].get("evidence") or [] if e.strip() and e in document]
-        yield Problem(
+        problem = Problem(
             id=identity,
             document=document,
             query=question.strip(),
@@ -134,3 +143,4 @@ def _problems(row: Mapping[str, Any]) -> Iterator[Problem]:
             evidence="\n".join(evidence) or None,
             references=tuple(dict.fromkeys(a for a in answers[1:] if a != answers[0])),
         )
+        yield number, problem

@@ -16,10 +16,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infoagent.data.hub import Hub, Source, open_source
+from infoagent.data.hub import Hub, open_source
 from infoagent.data.schema import IDENTITY, STRING, Identities, ListOf, Maybe, Mistakes, Schema, Texts
 from infoagent.data.tables import Row
-from infoagent.types import InputError, Problem, ProblemSet
+from infoagent.types import Problem, ProblemSet
 
 HUB = Hub(
     "rajpurkar/squad",

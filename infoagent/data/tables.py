@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from infoagent.data.schema import Unreadable
 from infoagent.types import InputError
@@ -134,7 +134,7 @@ def decoded(content: bytes, where: str) -> str:
 def _opened(file: Path) -> IO[bytes]:
     with file.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b" or file.name.lower().endswith(".gz")
-    return gzip.open(file) if packed else file.open("rb")
+    return cast(IO[bytes], gzip.open(file)) if packed else file.open("rb")
 
 
 def _holds_lines(file: Path) -> bool:

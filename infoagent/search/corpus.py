@@ -63,12 +63,12 @@ def corpus_of_data(section: dict[str, Any]) -> Corpus:
     return Corpus(sources, _revision(sources), data.name)
 
 
-def corpus_of_folder(path: str, max_words: int) -> Corpus:
+def corpus_of_folder(path: str, max_words: int, skip_bad_files: bool = False) -> Corpus:
     """Passages of at most `max_words` words of all .txt, .md and .pdf files below `path`; the title is the file's name.
 
-    Raises InputError with a line for every bad file.
+    Raises InputError with a line for every bad file, or leaves them out with a warning for each.
     """
-    texts = read_texts(path, min(SHORTEST_PASSAGE_WORDS, max_words), max_words)
+    texts = read_texts(path, min(SHORTEST_PASSAGE_WORDS, max_words), max_words, skip_bad_files)
     sources = [Source(p.id, p.group, p.group, p.text) for p in texts.passages]
     return Corpus(sources, _revision(sources), texts.name)
 

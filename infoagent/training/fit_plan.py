@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
-from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
 from infoagent.training.plan import describe_memory
+from infoagent.training.preparation import load_trainable
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
@@ -43,11 +43,8 @@ def describe_dpo(recipe: DPORecipe) -> str:
 
 def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
     """(problems, mean words of a document, words of the longest)."""
-    lengths = [
-        len(problem.document.split())
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
+    sets = load_trainable(recipe.all_data)
+    lengths = [len(problem.document.split()) for data in sets for problem in data.problems]
     return len(lengths), sum(lengths) / len(lengths), max(lengths)
 
 

@@ -12,10 +12,9 @@ from infoagent.costs import (
     estimate_grpo,
     step_memory,
 )
-from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
-from infoagent.training.preparation import batch_shape, check_trainable, process_count
+from infoagent.training.preparation import batch_shape, load_trainable, process_count
 
 
 def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workload:
@@ -42,12 +41,8 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
 def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | None]:
     """(problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
     machine."""
-    check_trainable(recipe.all_data)
-    problems = [
-        problem
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
+    sets = load_trainable(recipe.all_data)
+    problems = [problem for data in sets for problem in data.problems]
     lengths = [len(p.document.split()) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
