@@ -167,18 +167,18 @@ def test_one_function_reads_every_text_file(tmp_path, name):
 
 def test_one_bad_file_does_not_refuse_the_other_hundred_where_that_is_asked_for(tmp_path, caplog):
     for number in range(100):
-        (tmp_path / f"{number:03d}.TXT").write_text("\n\n".join(sentence(f"w{number}", n) for n in range(6)))
+        (tmp_path / f"{number:03d}.TXT").write_text("\n\n".join(sentence("alpha", 10 * number + n) for n in range(10)))
     (tmp_path / "a.pdf").write_bytes(pictures())
     (tmp_path / "b.md").write_bytes(b"caf\xe9")
     (tmp_path / "c.docx").write_bytes(b"PK")
     with pytest.raises(InputError) as error:
-        load_data("text", str(tmp_path), "all", min_words=20)
+        load_data("text", str(tmp_path), "all", min_words=40)
     assert [line.partition(": ")[0] for line in error.value.problems] == [
         str(tmp_path / "a.pdf"), str(tmp_path / "b.md"), str(tmp_path),
     ]  # fmt: skip
     assert "2 of 102 files cannot be read" in error.value.problems[-1]
     assert "skip_bad_files: true" in error.value.problems[-1]
-    data = load_data("text", str(tmp_path), "all", min_words=20, skip_bad_files=True)
+    data = load_data("text", str(tmp_path), "all", min_words=40, skip_bad_files=True)
     assert len(data.groups) == 100
     assert data.left_out["scanned PDF without text"] == 1
     assert data.left_out["file that is not in UTF-8"] == 1
@@ -186,7 +186,7 @@ def test_one_bad_file_does_not_refuse_the_other_hundred_where_that_is_asked_for(
     assert [line.partition(": ")[0] for line in caplog.messages] == [str(tmp_path / "a.pdf"), str(tmp_path / "b.md")]
     (tmp_path / "b.md").unlink()
     (tmp_path / "a.pdf").unlink()
-    assert load_data("text", str(tmp_path), "all", min_words=20).revision == data.revision, (
+    assert load_data("text", str(tmp_path), "all", min_words=40).revision == data.revision, (
         "what was read is its identity"
     )
 

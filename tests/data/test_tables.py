@@ -55,7 +55,9 @@ def as_parquet(rows):
     from pyarrow import parquet
 
     stream = io.BytesIO()
-    parquet.write_table(arrow.Table.from_pylist([{**row, "id": str(row["id"])} for row in rows]), stream)
+    names = dict.fromkeys(name for row in rows for name in row)  # a table of pyarrow has the columns of its first row
+    whole = [{name: row.get(name) for name in names} | {"id": str(row["id"])} for row in rows]
+    parquet.write_table(arrow.Table.from_pylist(whole), stream)
     return stream.getvalue()
 
 
@@ -123,7 +125,7 @@ GOOD = {"id": "a", "document": "Ada was born in 1815.", "query": "When?"}
                                            ":3: a line must be a JSON object, got str 'x'"]),
         ("d.parquet", b"no parquet", [": not a parquet file"]),
         ("d.parquet.gz", b"no gzip", [": not a whole gzip file"]),
-        ("d.jsonl.gz", gzip.compress(b"x" * 999)[:40], [": not a whole gzip file"]),
+        ("d.jsonl.gz", gzip.compress(as_json_lines([GOOD]))[:20], [": not a whole gzip file"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place_and_its_value(tmp_path, name, content, lines):
