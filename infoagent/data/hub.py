@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from infoagent.data.schema import Unreadable
 from infoagent.data.tables import PUBLISHED, Row, bytes_identity, file_rows, table_files
 from infoagent.types import InputError
 
@@ -70,7 +71,16 @@ def open_files(name: str, path: str, revision: str | None = None, kinds: tuple[s
             f"data.revision = {revision!r}: a local copy is identified by its content; drop it, or drop data.path"
         )
     files = table_files(name, path, kinds)
-    return Source(path, bytes_identity(*files), (row for file in files for row in file_rows(file)))
+    return Source(path, bytes_identity(*files), _rows_of(files))
+
+
+def _rows_of(files: Sequence[Path]) -> Iterator[Row]:
+    """The rows of all files; one that cannot be read is a bad row, so that all of them are told at once."""
+    for file in files:
+        try:
+            yield from file_rows(file)
+        except InputError as error:
+            yield Row(str(file), Unreadable(str(error).removeprefix(f"{file}: ")))
 
 
 def missing_path(name: str, example: str) -> InputError:

@@ -132,9 +132,13 @@ def decoded(content: bytes, where: str) -> str:
 
 
 def _opened(file: Path) -> IO[bytes]:
-    with file.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b" or file.name.lower().endswith(".gz")
-    return cast(IO[bytes], gzip.open(file)) if packed else file.open("rb")
+    """The file's content, unpacked. Raises BadFile where it may not be read."""
+    try:
+        with file.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b" or file.name.lower().endswith(".gz")
+        return cast(IO[bytes], gzip.open(file)) if packed else file.open("rb")
+    except OSError as error:
+        raise BadFile(f"{file}: cannot be read: {error.strerror or error}", "file that may not be read") from error
 
 
 def _holds_lines(file: Path) -> bool:

@@ -177,6 +177,20 @@ def test_files_that_cannot_be_read(tmp_path, file, content, message, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_every_bad_file_of_a_folder_is_named_with_every_bad_row(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(FUNCTION))
+    (tmp_path / "b.parquet").write_bytes(b"no parquet")
+    (tmp_path / "c.JSON.GZ").write_bytes(b"no gzip")
+    (tmp_path / "d.jsonl").write_text('{"a":\n[1]\n')
+    with pytest.raises(InputError) as error:
+        load_data("humaneval", str(tmp_path))
+    expected = ["b.parquet: not a parquet file", "c.JSON.GZ: not valid JSON", "d.jsonl: row 1: not valid JSON: ",
+                "d.jsonl: row 2: a row: must be an object, got list [1]"]  # fmt: skip
+    assert len(error.value.problems) == len(expected)
+    for line, part in zip(error.value.problems, expected, strict=True):
+        assert line.startswith(str(tmp_path / part))
+
+
 def test_a_function_that_nobody_could_write_is_a_mistake_of_its_row(tmp_path):
     changes = (
         {"test": "def check(c)\n    c()"},
