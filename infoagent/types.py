@@ -126,6 +126,8 @@ class ProblemSet:
     problems: tuple[Problem, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     """What the loader did not take, by cause: "file without text" → 3. Nothing is dropped without a count."""
+    benchmark: str | None = None
+    """Why it must not be trained on, where its file says so whatever name it is read under: a canary, say."""
 
     def __len__(self) -> int:
         return len(self.problems)

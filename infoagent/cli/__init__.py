@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="data sets").add_subparsers(dest="action", required=True, metavar="ls|show")
     data.add_parser("ls", help="every data set by name").set_defaults(run="data_ls")
     show = data.add_parser("show", help="what a data set holds")
-    show.add_argument("name")
+    show.add_argument("name", help="a set of `infoagent data ls`; conversations (chat logs); tasks (research tasks)")
     show.add_argument("overrides", nargs="*", metavar="data.key=value", help="e.g. data.path=my.jsonl data.split=test")
     show.add_argument("--json", action="store_true")
     show.set_defaults(run="data_show")
@@ -161,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     questions.add_argument("--limit", type=int, help="at most so many documents, drawn by the seed")
     questions.add_argument("--min-words", type=int, help="shortest passage, as data.min_words (default 120)")
     questions.add_argument("--max-words", type=int, help="longest passage, as data.max_words (default 250)")
+    questions.add_argument(
+        "--skip-bad-files", action="store_true", help="leave out files that cannot be read, as data.skip_bad_files"
+    )
     questions.add_argument("--max-tokens", type=int, default=512, help="longest reply (default 512)")
     questions.add_argument("--batch-size", type=int, default=4, help="replies generated together (default 4)")
     questions.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")

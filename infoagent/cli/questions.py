@@ -118,7 +118,7 @@ def _documents(arguments: argparse.Namespace) -> tuple[list[SourceDocument], str
     from infoagent.data.registry import load_data
 
     if arguments.data_name == "text":
-        texts = read_texts(arguments.path, arguments.min_words, arguments.max_words)
+        texts = read_texts(arguments.path, arguments.min_words, arguments.max_words, arguments.skip_bad_files)
         found, revision = as_documents(texts.passages), texts.revision
         if not found:
             raise InputError(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infoagent.cli.text import read_text
 from infoagent.types import Compression, InputError, Problem
 
 
@@ -86,31 +84,23 @@ def _check_pool(path: str, documents: Mapping[str, Problem], compressed: set[str
 
 
 def _read_compressions(path: str, known: set[str]) -> Sequence[tuple[str, str]]:
+    from infoagent.data.schema import IDENTITY, STRING, mistakes_in, reported
+    from infoagent.data.tables import file_rows
+
     file = Path(path)
     if not file.is_file():
         raise InputError(f"--compressions {path}: no such file")
     found: list[tuple[str, str]] = []
     mistakes: list[str] = []
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            mistakes.append(f"{path}:{number}: not valid JSON: {error.msg} at column {error.colno}")
-            continue
-        if (
-            not isinstance(row, dict)
-            or not isinstance(row.get("id"), str)
-            or not isinstance(row.get("compression"), str)
-        ):
-            mistakes.append(f"{path}:{number}: needs the strings 'id' and 'compression'")
-        elif row["id"] not in known:
-            mistakes.append(f"{path}:{number}: id {row['id']!r} is not among the documents")
-        else:
-            found.append((row["id"], row["compression"]))
+    for line in file_rows(file, ":"):
+        row, wrong = line.content, list(mistakes_in(line.content, {"id": IDENTITY, "compression": STRING}))
+        mistakes += [f"{line.where}: {mistake}" for mistake in wrong]
+        if not wrong and str(row["id"]) not in known:
+            mistakes.append(f"{line.where}: id {str(row['id'])!r} is not among the documents")
+        elif not wrong:
+            found.append((str(row["id"]), row["compression"]))
     if not found and not mistakes:
         mistakes.append(f"{path}: holds no compression")
     if mistakes:
-        raise InputError(mistakes[:20])
+        raise InputError(reported(mistakes, path, "mistakes"))
     return found

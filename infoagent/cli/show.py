@@ -19,39 +19,39 @@ def data_ls(_: argparse.Namespace) -> None:
 
 
 def data_show(arguments: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from infoagent.config import Section
-    from infoagent.data.registry import load_data
+    from infoagent.data.overview import overview
     from infoagent.recipes import DataSection
 
     class Shown(Section):
         data: DataSection
 
     recipe = load_recipe(Shown, None, [f"data.name={arguments.name}", "data.split=all", *arguments.overrides])
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
-    content: dict[str, Any] = {
-        "name": data.name,
-        "revision": data.revision,
-        "split": data.split,
-        "problems": len(data),
-        "documents": len(data.documents),
-        "groups": len(data.groups),
-        "first": [asdict(p) for p in data.problems[:3]],
-    }
+    content = overview(recipe.data.model_dump(exclude={"truncate"}))
     if arguments.json:
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    from infoagent.grading.words import count_words
+    print(f"{content['name']} ({content['split']}), revision {content['revision']}")
+    print(f"{content['problems']} problems, {content['documents']} documents, {content['groups']} groups")
+    for unit, spread in ((unit, content[unit]) for unit in ("words", "turns") if unit in content):
+        print(f"{spread['least']}-{spread['most']} {unit} a document, median {spread['median']:g}")
+    for cause, count in content["left_out"].items():
+        print(f"left out: {cause}: {count}")
+    if content["benchmark"] is not None:
+        print(f"for evaluation only: {content['benchmark']}")
+    for first in content["first"]:
+        print("\n" + _shown(first))
 
-    words = [count_words(p.document) for p in data.problems]
-    print(f"{data.name} ({data.split}), revision {data.revision}")
-    print(f"{len(data)} problems, {len(data.documents)} documents, {len(data.groups)} groups")
-    print(f"{min(words)}-{max(words)} words a document")
-    for problem in data.problems[:3]:
-        print(
-            f"\n{problem.id}  [{problem.group}]\n{problem.document}\n? {problem.query}\n= {problem.answer}  of {list(problem.choices)}"
-        )
+
+def _shown(first: dict[str, Any]) -> str:
+    """A problem, a conversation or a task, to be read."""
+    if "turns" in first:
+        questions = [f"? {question['query']}\n= {question['answer']}" for question in first["questions"]]
+        return "\n".join([first["id"], *first["turns"], *questions])
+    if "task" in first:
+        return f"{first['id']}\n{first['task']}"
+    answer = f"= {first['answer']}  of {list(first['choices'])}"
+    return f"{first['id']}  [{first['group']}]\n{first['document']}\n? {first['query']}\n{answer}"
 
 
 def models(arguments: argparse.Namespace) -> None:

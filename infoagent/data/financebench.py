@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infoagent.data.hub import Hub, open_source
-from infoagent.data.schema import TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
+from infoagent.data.schema import TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema, Texts
 from infoagent.grading.words import count_words
 from infoagent.types import Problem, ProblemSet
 
@@ -47,20 +47,22 @@ def load(path: str | None, split: str, revision: str | None, evidence_tokens: in
         for evidence in row["evidence"]:
             filing, number = _page(row, evidence)
             pages[filing].setdefault(number, evidence["evidence_text_full_page"])
-    budget = evidence_tokens or EVIDENCE_TOKENS
-    return ProblemSet("financebench", source.revision, split, tuple(_problem(row, pages, budget) for row in rows))
+    budget, texts = evidence_tokens or EVIDENCE_TOKENS, Texts()
+    return ProblemSet(
+        "financebench", source.revision, split, tuple(_problem(row, pages, budget, texts) for row in rows)
+    )
 
 
 def _page(row: Mapping[str, Any], evidence: Mapping[str, Any]) -> Page:
     return evidence.get("doc_name") or row["doc_name"], evidence["evidence_page_num"]
 
 
-def _problem(row: Mapping[str, Any], pages: Mapping[str, Mapping[int, str]], budget: int) -> Problem:
+def _problem(row: Mapping[str, Any], pages: Mapping[str, Mapping[int, str]], budget: int, texts: Texts) -> Problem:
     chosen = chosen_pages([_page(row, evidence) for evidence in row["evidence"]], pages, budget)
     filings = dict.fromkeys(filing for filing, _ in chosen)
     return Problem(
         id=row["financebench_id"],
-        document="\n\n".join(pages[filing][number] for filing, number in chosen),
+        document=texts.one("\n\n".join(pages[filing][number] for filing, number in chosen))[0],
         query=row["question"].strip(),
         # two questions share a document where they share its pages
         document_id=" ".join(f"{name}#{','.join(str(n) for f, n in chosen if f == name)}" for name in filings),

@@ -5,7 +5,7 @@ with the fact changed, and everything else of the history stays as it was: exact
 no other turn, and no changed value does, so that whoever tells it later must have kept it.
 
     records         seeded: each turn brings a short record of `infoagent.data.records` (a patient, a company, a shipment)
-    conversations   JSONL, one a line: id, turns [{role, content}], and optionally probes [{turn, question, answer, choices}]
+    conversations   rows of chat logs (`infoagent.data.chat_logs`), and optionally probes [{turn, question, answer, choices}]
     wildchat        rows as `allenai/WildChat-1M` has them; ten conversations of a user are one history
 
 Without probes of its own a text is asked by a blank in one of its sentences (`infoagent.data.cloze`).
@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from infoagent.data import records, wildchat
+from infoagent.data.chat_logs import MESSAGES, conversation_id, messages_field, read_messages, turns_of
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.counterfactuals import Lexicon, counterfactuals, span_pattern
 from infoagent.data.hub import missing_path, open_files
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
-from infoagent.data.schema import STRING, TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
+from infoagent.data.schema import TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
 from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem
 
@@ -39,8 +40,6 @@ ATTEMPTS = 200
 CHOICES = 4
 
 _ROW: dict[str, Schema] = {
-    "id": TEXT,
-    "turns": ListOf({"role": wildchat.SPEAKER, "content": STRING}, least=1),
     "probes": Maybe(ListOf({"turn": WHOLE, "question": TEXT, "answer": TEXT, "choices": Maybe(ListOf(TEXT))})),
 }
 
@@ -111,14 +110,20 @@ def load_histories(
         )
     if min_words is not None or max_words is not None:
         raise InputError(f"data.min_words, data.max_words: they are the length of a record; data.name={name} has none")
+    left_out: Counter[str] = Counter()
+    found, talks = read_talks(name, path, revision, left_out, wanted)
+    return _chosen(name, found, talks, wanted, limit, seed, left_out)
+
+
+def read_talks(
+    name: str, path: str | None, revision: str | None, left_out: Counter[str], wanted: Wanted | None = None
+) -> tuple[str, list[Talk]]:
+    """(revision, conversations) of `conversations` or `wildchat`; what is not taken is counted in `left_out`. Their
+    probes are held to what is `wanted`, where that is given. Raises InputError for every bad row."""
     if name == "wildchat":
-        found, users = wildchat.load_users(path, "all", revision)
-        talks: list[Talk] = [
-            (u.id, _turns([m for _, row in u.conversations for m in row["conversation"]]), None) for u in users
-        ]
-    else:
-        found, talks = _own(path, revision, wanted)
-    return _chosen(name, found, talks, wanted, limit, seed)
+        found, users = wildchat.load_users(path, "all", revision, left_out)
+        return found, [(u.id, turns_of([m for _, messages in u.conversations for m in messages]), None) for u in users]
+    return _own(path, revision, wanted, left_out)
 
 
 Talk = tuple[str, tuple[str, ...], "list[dict[str, Any]] | None"]
@@ -191,32 +196,34 @@ def _of_record(
 # ---- conversations ---------------------------------------------------------------------------------------------
 
 
-def _own(path: str | None, revision: str | None, wanted: Wanted) -> tuple[str, list[Talk]]:
+def _own(
+    path: str | None, revision: str | None, wanted: Wanted | None, left_out: Counter[str]
+) -> tuple[str, list[Talk]]:
     if path is None:
         raise missing_path("conversations", "my_conversations.jsonl")
     source = open_files("conversations", path, revision)
     mistakes, talks = Mistakes(source.name), []
-    for row in source.rows:
-        if not mistakes.fit(row.where, row.content, _ROW):
+    for number, row in enumerate(source.rows, start=1):
+        content, field = row.content, messages_field(row.content)
+        if not mistakes.fit(row.where, content, _ROW):
             continue
-        if not mistakes.unique(row.where, "id", row.content["id"]):
+        if field is None:
+            mistakes.add(
+                row.where, [f"no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}"]
+            )
             continue
-        turns, probes = _turns(row.content["turns"]), row.content.get("probes")
-        for number, probe in enumerate(probes or ()):
-            mistakes.add(row.where, _probe_mistakes(f"probes[{number}]", probe, turns[: wanted.turns], wanted))
-        talks.append((row.content["id"], turns, probes))
+        messages, found = read_messages(field, content[field], left_out)
+        mistakes.add(row.where, found)
+        identity, probes = conversation_id(content, number), content.get("probes")
+        if found or not mistakes.unique(row.where, "id", identity):
+            continue
+        turns = turns_of(messages)
+        for place, probe in enumerate(probes or ()):
+            if wanted is not None:
+                mistakes.add(row.where, _probe_mistakes(f"probes[{place}]", probe, turns[: wanted.turns], wanted))
+        talks.append((identity, turns, probes))
     mistakes.settle()
     return source.revision, talks
-
-
-def _turns(messages: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
-    """What was said, from each message of the user up to the next."""
-    turns: list[list[str]] = []
-    for message in messages:
-        if message["role"] == "user" or not turns:
-            turns.append([])
-        turns[-1].append(f"{wildchat.SPEAKERS[message['role']]}: {message['content'].strip()}")
-    return tuple("\n".join(parts) for parts in turns)
 
 
 def _probe_mistakes(field: str, probe: Mapping[str, Any], turns: Sequence[str], wanted: Wanted) -> Iterator[str]:
@@ -235,12 +242,13 @@ def _probe_mistakes(field: str, probe: Mapping[str, Any], turns: Sequence[str], 
         yield f"field '{field}.choices': must be two or more different texts with the answer among them"
 
 
-def _chosen(name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, limit: int, seed: int) -> HistorySet:
-    left_out: Counter[str] = Counter()
+def _chosen(
+    name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, limit: int, seed: int, left_out: Counter[str]
+) -> HistorySet:
     long = [talk for talk in talks if len(talk[1]) >= wanted.turns]
     left_out[f"fewer than {wanted.turns} turns"] = len(talks) - len(long)
     cut = [(identity, turns[: wanted.turns], probes) for identity, turns, probes in long]
-    questions = _questions(cut, wanted.asked, seed)
+    questions = questions_on(cut, wanted.asked, seed)
     lexicon = Lexicon.from_problems(p for found in questions for _, p in found)
     histories: list[History] = []
     for number in np.random.default_rng(seed).permutation(len(cut)):
@@ -264,7 +272,7 @@ def _chosen(name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, lim
     return HistorySet(name, revision, tuple(histories), reasons)
 
 
-def _questions(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tuple[int, Problem]]]:
+def questions_on(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tuple[int, Problem]]]:
     """For each conversation (turn, question on it): its own probes, or a blank in each of the first turns."""
     blanks: dict[str, Problem] = {}
     passages = [

@@ -1,29 +1,21 @@
 """Where the rows of a published data set come from: a local copy, or the hub at a pinned revision.
 
-A local copy is a file or a folder of .json, .jsonl (both may be gzipped) and .parquet files; its identity is the hash
-of its bytes. JSON is read by `json` and not by `datasets`, which guesses types over a whole column: there "2021-05-08"
-becomes a date, a 4 beside a "4" a string, and a missing field a null, so that no row could be held to a schema.
-Parquet has its types, and is read by `datasets`, as the hub is.
+A local copy is a file or a folder of files (`infoagent.data.tables`); its identity is the hash of their bytes.
 """
 
 from __future__ import annotations
 
 import errno
-import gzip
-import hashlib
-import json
 import logging
-import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from infoagent.data.schema import Unreadable
+from infoagent.data.tables import PUBLISHED, Row, bytes_identity, file_rows, table_files
 from infoagent.types import InputError
 
-SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet")
 BRANCHES = ("main", "master", "HEAD")
 
 
@@ -39,14 +31,6 @@ class Hub:
     branch: str = "main"
     streaming: bool = False
     """Read row by row, for sets of which a small part at the beginning is used."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row, and where it stands: file or hub id, and its number from 1."""
-
-    where: str
-    content: Any
 
 
 @dataclass(frozen=True)
@@ -80,89 +64,28 @@ def pinned_revision(name: str, hub: Hub, revision: str | None) -> str:
     return chosen
 
 
-def open_files(name: str, path: str, revision: str | None = None) -> Source:
+def open_files(name: str, path: str, revision: str | None = None, kinds: tuple[str, ...] = PUBLISHED) -> Source:
     """The rows of a local file, or of all files of a folder in the order of their names."""
     if revision is not None:
         raise InputError(
             f"data.revision = {revision!r}: a local copy is identified by its content; drop it, or drop data.path"
         )
-    files = table_files(name, path)
-    digest = hashlib.sha256()
+    files = table_files(name, path, kinds)
+    return Source(path, bytes_identity(*files), _rows_of(files))
+
+
+def _rows_of(files: Sequence[Path]) -> Iterator[Row]:
+    """The rows of all files; one that cannot be read is a bad row, so that all of them are told at once."""
     for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-    return Source(path, "sha256:" + digest.hexdigest()[:16], (row for file in files for row in _file_rows(file)))
-
-
-def table_files(name: str, path: str) -> list[Path]:
-    """The file, or the files of the folder, that can be read. Raises InputError where there is none."""
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise InputError(f"data.path = {path!r}: no such file or folder")
-    files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
-    readable = [f for f in files if f.name.endswith(SUFFIXES)]
-    if not readable:
-        what = "holds no file that ends" if root.is_dir() else "does not end"
-        raise InputError(f"data.path = {path!r}: {what} in {', '.join(SUFFIXES)}; data.name={name} reads those")
-    return readable
+        try:
+            yield from file_rows(file)
+        except InputError as error:
+            yield Row(str(file), Unreadable(str(error).removeprefix(f"{file}: ")))
 
 
 def missing_path(name: str, example: str) -> InputError:
     """What to say where a set that is not on the hub comes without a path."""
     return InputError(f"data.path: data.name={name} needs the file, e.g. data.path={example} (.gz is read as well)")
-
-
-def read_json(file: Path) -> tuple[Any, str]:
-    """The content of a JSON file, plain or gzipped, and its identity. Raises InputError where it is no JSON."""
-    content = file.read_bytes()
-    try:
-        value = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{file}: not valid JSON: {error}") from error
-    return value, "sha256:" + hashlib.sha256(content).hexdigest()[:16]
-
-
-def _file_rows(file: Path) -> Iterator[Row]:
-    if file.name.endswith(".parquet"):
-        yield from _parquet_rows(file)
-    elif file.name.endswith((".json", ".json.gz")):
-        content, _ = read_json(file)
-        for number, row in enumerate(content if isinstance(content, list) else [content], start=1):
-            yield Row(f"{file}: row {number}", row)
-    else:
-        yield from _json_lines(file)
-
-
-def _json_lines(file: Path) -> Iterator[Row]:
-    """One row a line; its number is that of the line."""
-    try:
-        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as stream:
-            for number, line in enumerate(stream, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-                except ValueError as error:
-                    raise InputError(f"{file}: row {number}: not valid JSON: {error}") from error
-                yield Row(f"{file}: row {number}", row)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{file}: not a whole gzip file: {error}") from error
-
-
-def _parquet_rows(file: Path) -> Iterator[Row]:
-    import datasets
-
-    # a cache of its own, gone afterwards: the user's would keep a second copy of the file
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            with _quiet(progress=False):
-                table = datasets.load_dataset("parquet", data_files=[str(file)], split="train", cache_dir=cache)
-        except (datasets.exceptions.DatasetsError, ValueError) as error:
-            raise InputError(f"{file}: not a parquet file: {_reason(error.__cause__ or error)}") from error
-        for number, row in enumerate(table, start=1):
-            yield Row(f"{file}: row {number}", row)
-        del table  # it maps the files that are about to go
 
 
 def _hub_rows(name: str, hub: Hub, split: str, revision: str) -> Iterator[Row]:

@@ -12,8 +12,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infoagent.data.hub import missing_path, read_json, table_files
-from infoagent.data.schema import NUMBER, TEXT, ListOf, MapOf, Maybe, Mistakes, Schema
+from infoagent.data.hub import missing_path
+from infoagent.data.schema import NUMBER, TEXT, ListOf, MapOf, Maybe, Mistakes, Schema, shown
+from infoagent.data.tables import read_json, table_files
 from infoagent.types import InputError, Problem, ProblemSet
 
 OPTIONS = ("answer_a", "answer_b", "answer_c", "answer_d", "answer_e")
@@ -33,7 +34,7 @@ def load(path: str | None, split: str) -> ProblemSet:
         raise InputError(f"data.path = {path!r}: holds {len(files)} files; name the one, benchmark_v5.json")
     patients, revision = read_json(files[0])
     if not isinstance(patients, dict):
-        raise InputError(f"{files[0]}: must be an object patient_01, patient_02 …, got {type(patients).__name__}")
+        raise InputError(f"{files[0]}: must be an object patient_01, patient_02 …, got {shown(patients)}")
     mistakes = Mistakes(str(files[0]))
     problems: list[Problem] = []
     for number, (name, patient) in enumerate(patients.items(), start=1):

@@ -1,13 +1,14 @@
 r"""`math`: compressing a line of reasoning. For evaluation only.
 
 The document is the worked solution, the query the problem, the answer what the solution puts into its last \boxed{…}.
-Group = subject (`type`). Source: Hendrycks et al. 2021, arXiv 2103.03874; `EleutherAI/hendrycks_math`, seven subjects.
+Group = subject (`type`; MATH-500 calls it `subject`, and brings `unique_id` and `answer`).
+Source: Hendrycks et al. 2021, arXiv 2103.03874; `EleutherAI/hendrycks_math`, seven subjects.
 """
 
 from __future__ import annotations
 
 from infoagent.data.hub import Hub, open_source
-from infoagent.data.schema import TEXT, Mistakes, Schema
+from infoagent.data.schema import IDENTITY, TEXT, Maybe, Mistakes, Schema
 from infoagent.grading.mathematics import boxed
 from infoagent.types import Problem, ProblemSet
 
@@ -22,6 +23,9 @@ HUB = Hub(
     ),
 )  # fmt: skip
 _ROW: dict[str, Schema] = {"problem": TEXT, "type": TEXT, "solution": TEXT}
+_ROW_500: dict[str, Schema] = {
+    "problem": TEXT, "subject": TEXT, "solution": TEXT, "answer": Maybe(TEXT), "unique_id": Maybe(IDENTITY),
+}  # fmt: skip
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
@@ -30,17 +34,22 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
     mistakes = Mistakes(source.name)
     problems: list[Problem] = []
     for number, row in enumerate(source.rows):
-        if not mistakes.fit(row.where, row.content, _ROW):
+        content = row.content
+        is_500 = isinstance(content, dict) and "subject" in content and "type" not in content
+        if not mistakes.fit(row.where, content, _ROW_500 if is_500 else _ROW):
             continue
-        answer = boxed(row.content["solution"])
+        answer = (content.get("answer") if is_500 else None) or boxed(content["solution"])
         if answer is None:
             mistakes.add(row.where, [r"field 'solution': has no answer in \boxed{…}"])
             continue
-        identity = f"math-{number:05d}"  # the rows have no id; a pinned revision keeps their order
+        # MATH's rows have no id; a pinned revision keeps their order
+        identity = str(content.get("unique_id") or f"math-{number:05d}") if is_500 else f"math-{number:05d}"
+        if not mistakes.unique(row.where, "unique_id", identity):
+            continue
         problems.append(
             Problem(
-                identity, row.content["solution"], row.content["problem"].strip(), identity, answer=answer,
-                group=row.content["type"],
+                identity, content["solution"], content["problem"].strip(), identity, answer=answer,
+                group=content["subject" if is_500 else "type"],
             )
         )  # fmt: skip
     mistakes.settle()

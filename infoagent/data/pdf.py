@@ -10,10 +10,16 @@ from __future__ import annotations
 import io
 import logging
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from infoagent.types import InputError
+from infoagent.data.tables import BadFile
+
+if TYPE_CHECKING:
+    from pypdf import PageObject
 
 EDGE_LINES = 3
 """Running headers and page numbers are looked for among so many lines at the top and at the bottom of each page."""
@@ -29,34 +35,56 @@ _LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl",
 log = logging.getLogger(__name__)
 
 
-def pdf_paragraphs(content: bytes, where: str) -> list[str]:
-    """The paragraphs of a PDF file's `content`. Raises InputError where it is damaged, encrypted, or holds no text."""
-    return rebuilt(without_running_lines(_pages(content, where)))
+def pdf_paragraphs(content: bytes, where: str, left_out: Counter[str] | None = None) -> list[str]:
+    """The paragraphs of a PDF file's `content`; pages without text are counted in `left_out`. A file that is encrypted,
+    but opens without a password, is read. Raises BadFile where it is damaged, needs a password, or holds no text."""
+    return rebuilt(without_running_lines(_pages(content, where, Counter() if left_out is None else left_out)))
 
 
-def _pages(content: bytes, where: str) -> list[list[str]]:
+def _pages(content: bytes, where: str, left_out: Counter[str]) -> list[list[str]]:
     """The lines of each page, blank ones among them."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError, WrongPasswordError
 
     try:
-        texts = [page.extract_text() for page in PdfReader(io.BytesIO(content)).pages]
-    except (DependencyError, FileNotDecryptedError, WrongPasswordError) as error:
-        raise InputError(f"{where}: is encrypted; save a copy without a password") from error
+        pages = PdfReader(io.BytesIO(content)).pages
+        texts = [page.extract_text() for page in pages]
+        pictures = sum(not text.strip() and _has_picture(page) for page, text in zip(pages, texts, strict=True))
+    except (FileNotDecryptedError, WrongPasswordError) as error:
+        line = f"{where}: is encrypted and does not open without its password; save a copy without one"
+        raise BadFile(line, "PDF that needs a password") from error
+    except DependencyError as error:
+        line = f"{where}: needs a library that is not installed ({error}); pip install 'pypdf[crypto]'"
+        raise BadFile(line, "PDF that needs a library") from error
     # a damaged file breaks the parser in whatever place it happens to be
-    except (PyPdfError, ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
-        raise InputError(
+    except (
+        PyPdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
+        OSError, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        raise BadFile(
             f"{where}: cannot be read as a PDF ({type(error).__name__}: {' '.join(str(error).split())[:100]}); open it and "
-            "save it anew, or bring its text as .txt"
+            "save it anew, or bring its text as .txt",
+            "damaged PDF",
         ) from error
     empty = sum(not text.strip() for text in texts)
     if empty == len(texts):
-        raise InputError(
-            f"{where}: none of its {len(texts)} pages holds text, they may be scans; run text recognition (OCR) first"
-        )
+        what = f"is a scan: {pictures} of its {len(texts)} pages are pictures and none holds text" if pictures else (
+            f"none of its {len(texts)} pages holds text, they may be scans"
+        )  # fmt: skip
+        cause = "scanned PDF without text" if pictures else "PDF without text"
+        raise BadFile(f"{where}: {what}; run text recognition (OCR) first", cause)
     if empty:
+        left_out["PDF page without text"] += empty
         log.warning("%s: %d of %d pages hold no text and are left out", where, empty, len(texts))
     return [[" ".join(line.split()) for line in _clean(text).split("\n")] for text in texts]
+
+
+def _has_picture(page: PageObject) -> bool:
+    """Whether a page shows an image: what a scanner makes of it."""
+    from pypdf.generic import DictionaryObject
+
+    objects = page.get("/Resources", DictionaryObject()).get_object().get("/XObject", DictionaryObject()).get_object()
+    return any(held.get_object().get("/Subtype") == "/Image" for held in objects.values())
 
 
 def _clean(text: str) -> str:

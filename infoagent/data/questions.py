@@ -12,7 +12,6 @@ A question belongs to the document whose text has this hash: ids may come to nam
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import re
 from collections import Counter, defaultdict
@@ -21,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.data.schema import Unreadable, reported, shown
+from infoagent.data.tables import file_rows
 from infoagent.types import InputError, Problem
 
 QUESTIONS_VERSION = 1
@@ -31,7 +32,6 @@ HEADER: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 REQUIRED = ("document_sha256", "document_id", "kind", "query", "answer")
 OPTIONAL = ("evidence",)
-REPORTED = 20
 
 log = logging.getLogger(__name__)
 
@@ -119,48 +119,32 @@ def read_questions(path: str) -> StoredQuestions:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"data.questions = {path!r}: no such file; `infoagent questions` writes one")
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    # not splitlines: strings may hold other line ends
-    rows = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    rows = list(file_rows(file, ":"))
     if not rows:
         raise InputError(f"{file}: is empty; its first line must be the header of `infoagent questions`")
-    header = _parsed(file, *rows[0])
-    mistakes = [f"{file}:{rows[0][0]}: {mistake}" for mistake in _header_mistakes(header)]
+    header = rows[0].content
+    mistakes = [f"{rows[0].where}: {mistake}" for mistake in _header_mistakes(header)]
     if mistakes:
         raise InputError(mistakes)
     found: list[StoredQuestion] = []
-    lines_of: dict[tuple[str, str, str], int] = {}
-    for number, line in rows[1:]:
-        try:
-            row = _parsed(file, number, line)
-        except InputError as error:
-            mistakes += error.problems
-            continue
-        wrong = _row_mistakes(row)
+    places: dict[tuple[str, str, str], str] = {}
+    for row in rows[1:]:
+        wrong = _row_mistakes(row.content)
         if not wrong:
-            identity = (row["document_sha256"], row["kind"], row["query"])
-            if identity in lines_of:
-                wrong = [f"field 'query': stands already in line {lines_of[identity]} for this document; drop one"]
-            lines_of.setdefault(identity, number)
-            found.append(StoredQuestion(**row))
-        mistakes += [f"{file}:{number}: {mistake}" for mistake in wrong]
+            identity = (row.content["document_sha256"], row.content["kind"], row.content["query"])
+            if identity in places:
+                wrong = [f"field 'query': stands already in line {places[identity]} for this document; drop one"]
+            places.setdefault(identity, row.where.rpartition(":")[2])
+            found.append(StoredQuestion(**row.content))
+        mistakes += [f"{row.where}: {mistake}" for mistake in wrong]
     if mistakes:
-        more = len(mistakes) - REPORTED
-        raise InputError(mistakes[:REPORTED] + ([f"{file}: and {more} more mistakes"] if more > 0 else []))
+        raise InputError(reported(mistakes, str(file), "mistakes"))
     return StoredQuestions(header, tuple(found))
 
 
-def _parsed(file: Path, number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{number}: not valid JSON: {error.msg} at column {error.colno}") from error
-
-
 def _header_mistakes(header: Any) -> list[str]:
+    if isinstance(header, Unreadable):
+        return [header.reason]
     if not isinstance(header, dict) or "questions_version" not in header:
         return ["field 'questions_version': missing; the first line must be the header of `infoagent questions`"]
     if header["questions_version"] != QUESTIONS_VERSION:
@@ -173,7 +157,7 @@ def _header_mistakes(header: Any) -> list[str]:
         if field not in header:
             mistakes.append(f"field {field!r}: missing; a header holds {', '.join(HEADER)}")
         elif not isinstance(header[field], kind) or isinstance(header[field], bool):
-            mistakes.append(f"field {field!r}: of the wrong type {type(header[field]).__name__}")
+            mistakes.append(f"field {field!r}: of the wrong type {shown(header[field])}")
     if not mistakes:
         mistakes += [
             f"field 'data.{field}': must be a string"
@@ -184,15 +168,17 @@ def _header_mistakes(header: Any) -> list[str]:
 
 
 def _row_mistakes(row: Any) -> list[str]:
+    if isinstance(row, Unreadable):
+        return [row.reason]
     if not isinstance(row, dict):
-        return [f"a line must be a JSON object, this is a {type(row).__name__}"]
+        return [f"a line must be a JSON object, got {shown(row)}"]
     mistakes = []
     for field in (*REQUIRED, *OPTIONAL):
         value = row.get(field)
         if field not in row and field in REQUIRED:
             mistakes.append(f"field {field!r}: missing; required are {', '.join(REQUIRED)}")
         elif field in row and not (isinstance(value, str) and value.strip()):
-            mistakes.append(f"field {field!r}: must be a string that is not empty")
+            mistakes.append(f"field {field!r}: must be a string that is not empty, got {shown(value)}")
         elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
             mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
     if not mistakes and row["kind"] not in KINDS:

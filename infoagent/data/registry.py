@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -74,7 +75,8 @@ DATA_SETS = {
         DataSet(
             "jsonl",
             True,
-            "your own problems: id, document, query [answer, choices, group, negatives, evidence]",
+            "your own problems: id, document, query [answer, references, choices, group, negatives, evidence] in JSONL, JSON, "
+            "CSV, parquet; SQuAD's forms",
         ),
         DataSet(
             "text", True, "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
@@ -112,12 +114,14 @@ def load_data(
     revision: str | None = None,
     questions: str | None = None,
     evidence_tokens: int | None = None,
+    skip_bad_files: bool = False,
 ) -> ProblemSet:
     """The problems of one split. Raises InputError for an unknown name or wrong data, every mistake at once.
 
     `revision` is the commit of a set that is read from the hub, `questions` a file of stored questions for documents
-    that bring none, `evidence_tokens` the length of financebench's documents. Problems on one document have one
-    `document_id`, whatever its white space, case or Unicode form: intervals are clustered by it.
+    that bring none, `evidence_tokens` the length of financebench's documents. `skip_bad_files` leaves files of a folder
+    that cannot be read out and counts them. Problems on one document have one `document_id`, whatever its white space, case
+    or Unicode form: intervals are clustered by it.
     """
     if name not in DATA_SETS:
         import difflib
@@ -125,7 +129,7 @@ def load_data(
         close = difflib.get_close_matches(name, DATA_SETS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
         raise InputError(f"data.name: {name!r} is unknown; {hint}")
-    _check(DATA_SETS[name], path, split, revision, questions, evidence_tokens)
+    _check(DATA_SETS[name], path, split, revision, questions, evidence_tokens, skip_bad_files)
     if name == "records":  # any number of records can be made
         return records.load(split, limit, seed, min_words, max_words)
     if name == "shannon":
@@ -138,8 +142,8 @@ def load_data(
     loaders: dict[str, Callable[[], ProblemSet]] = {
         "python-reference": lambda: python_reference.load(split, seed, *words),
         "continuations": lambda: continuations.load(split, *words),
-        "jsonl": lambda: own.load_jsonl(path, split),
-        "text": lambda: own.load_text(path, split, seed, *words, questions=questions),
+        "jsonl": lambda: _within(own.load_jsonl(path, split), *words),
+        "text": lambda: own.load_text(path, split, seed, *words, questions=questions, skip_bad_files=skip_bad_files),
         "longhealth": lambda: _within(longhealth.load(path, split), *words),
         "financebench": lambda: _within(financebench.load(path, split, revision, evidence_tokens), *words),
         "qasper": lambda: _within(qasper.load(path, split, revision), *words),
@@ -163,6 +167,7 @@ def _check(
     revision: str | None,
     questions: str | None,
     evidence_tokens: int | None,
+    skip_bad_files: bool,
 ) -> None:
     """Raise InputError where a setting is of no use to the data set, every one at once."""
     mistakes = []
@@ -182,6 +187,8 @@ def _check(
         )
     if evidence_tokens is not None and data.name != "financebench":
         mistakes.append(f"data.evidence_tokens = {evidence_tokens}: is for data.name=financebench; drop it")
+    if skip_bad_files and data.name != "text":
+        mistakes.append("data.skip_bad_files = true: is for the files of data.name=text; drop it")
     if mistakes:
         raise InputError(mistakes)
 
@@ -192,7 +199,10 @@ def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> P
         return data
     low, high = min_words or 1, max_words or 10**9
     length = {text: count_words(text) for text in {p.document for p in data.problems}}
-    return replace(data, problems=tuple(p for p in data.problems if low <= length[p.document] <= high))
+    kept = tuple(p for p in data.problems if low <= length[p.document] <= high)
+    left_out = Counter(data.left_out)
+    left_out["question on a document that min_words and max_words rule out"] += len(data.problems) - len(kept)
+    return replace(data, problems=kept, left_out=+left_out)
 
 
 def _drawn(problems: tuple[Problem, ...], limit: int, seed: int) -> tuple[Problem, ...]:

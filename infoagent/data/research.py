@@ -1,25 +1,31 @@
 """Research tasks: what a report is to be written on, and what is known of its answer.
 
-From a JSONL file (`id`, `task`, optionally `reference`, a report to compare with, and `facts`, values that the report
-should state), or built from `records`, where everything that is asked is known.
+From a file of rows (`id`, `task`, optionally `reference`, a report to compare with, and `facts`, values that the report
+should state; or as DeepResearch-Bench has them: `id`, `prompt`, `topic`, `language`, and `article`, the reference), or built
+from `records`, where everything that is asked is known.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from infoagent.data.record_templates import Fact
 from infoagent.data.records import Record, make_known_problem
-from infoagent.data.schema import TEXT, ListOf, Maybe, Mistakes, Schema
+from infoagent.data.schema import IDENTITY, STRING, TEXT, ListOf, Maybe, Mistakes, Schema
+from infoagent.data.tables import file_rows
 from infoagent.types import InputError
 
-FIELDS = ("id", "task", "reference", "facts")
-ROW: dict[str, Schema] = {"id": TEXT, "task": TEXT, "reference": Maybe(TEXT), "facts": Maybe(ListOf(TEXT, least=1))}
+ROW: dict[str, Schema] = {"id": IDENTITY, "task": TEXT, "reference": Maybe(TEXT), "facts": Maybe(ListOf(TEXT, least=1))}
+PROMPT: dict[str, Schema] = {
+    "id": IDENTITY, "prompt": TEXT, "topic": Maybe(STRING), "language": Maybe(STRING), "article": Maybe(TEXT),
+}  # fmt: skip
+"""A row of DeepResearch-Bench (Du et al. 2025, arXiv 2506.11763)."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +43,24 @@ def load_tasks(path: str) -> list[ResearchTask]:
     file = Path(path).expanduser()
     if not file.is_file():
         raise InputError(f"tasks.path = {path!r}: no such file; give a JSONL file with id and task in each row")
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: strings may hold other line ends
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
     mistakes, tasks = Mistakes(str(file)), []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            mistakes.rows += 1
-            mistakes.add(where, [f"not valid JSON: {error.msg} at column {error.colno}"])
-            continue
-        good = mistakes.fit(where, row, ROW)
-        if isinstance(row, dict) and (unknown := sorted(set(row) - set(FIELDS))):
-            mistakes.add(where, [f"field {unknown[0]!r}: unknown; allowed are {', '.join(FIELDS)}"])
-        elif good and mistakes.unique(where, "id", row["id"]):
-            tasks.append(ResearchTask(row["id"], row["task"], row.get("reference"), tuple(row.get("facts") or ())))
+    for row in file_rows(file, ":"):
+        content = row.content
+        schema = PROMPT if isinstance(content, dict) and "prompt" in content and "task" not in content else ROW
+        good = mistakes.fit(row.where, content, schema)
+        if isinstance(content, dict) and (unknown := sorted(set(content) - set(schema))):
+            mistakes.add(row.where, [f"field {unknown[0]!r}: unknown; allowed are {', '.join(schema)}"])
+        elif good and mistakes.unique(row.where, "id", str(content["id"])):
+            tasks.append(_read(content))
     mistakes.settle()
     return tasks
+
+
+def _read(row: Mapping[str, Any]) -> ResearchTask:
+    identity = str(row["id"])
+    if "task" not in row:
+        return ResearchTask(identity, row["prompt"], row.get("article"))
+    return ResearchTask(identity, row["task"], row.get("reference"), tuple(row.get("facts") or ()))
 
 
 def tasks_of_records(

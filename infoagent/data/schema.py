@@ -10,6 +10,9 @@ Fields beyond those of a schema are allowed: published sets have many that are n
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Union
@@ -17,6 +20,20 @@ from typing import Any, Union
 from infoagent.types import InputError
 
 REPORTED = 20
+SHOWN_CHARACTERS = 40
+
+log = logging.getLogger(__name__)
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 3
+_SHORT.maxstring = _SHORT.maxother = SHOWN_CHARACTERS
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """In the place of a row's content: why it could not be read."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -55,12 +72,15 @@ TEXT = Kind("a string that is not empty", lambda v: isinstance(v, str) and bool(
 STRING = Kind("a string", lambda v: isinstance(v, str))
 WHOLE = Kind("a whole number", lambda v: isinstance(v, int) and not isinstance(v, bool))
 NUMBER = Kind("a number", lambda v: isinstance(v, int | float) and not isinstance(v, bool))
+IDENTITY = Kind("a string that is not empty, or a whole number", lambda v: TEXT.fits(v) or WHOLE.fits(v))
 
 
 def mistakes_in(value: Any, schema: Schema, field: str = "") -> Iterator[str]:
     """One line for each place where `value` is not of the schema: the field, what it must be, what it is."""
     name = f"field {field!r}" if field else "a row"
-    if isinstance(schema, Maybe):
+    if isinstance(value, Unreadable):
+        yield value.reason
+    elif isinstance(schema, Maybe):
         if value is not None:
             yield from mistakes_in(value, schema.item, field)
     elif isinstance(schema, Kind):
@@ -90,10 +110,15 @@ def mistakes_in(value: Any, schema: Schema, field: str = "") -> Iterator[str]:
                 yield f"field {path!r}: missing; needed are {', '.join(schema)}"
 
 
+def shown(value: Any) -> str:
+    """A value for a message, on one line: its type, and what it is, cut to some 40 characters a string."""
+    return "null" if value is None else f"{type(value).__name__} {_SHORT.repr(value)}"
+
+
 def _what_it_is(value: Any) -> str:
     if value is None:
         return "it is null"
-    return "this one is empty" if isinstance(value, str) and not value.strip() else f"got {type(value).__name__}"
+    return "this one is empty" if isinstance(value, str) and not value.strip() else f"got {shown(value)}"
 
 
 class Mistakes:
@@ -126,7 +151,58 @@ class Mistakes:
     def settle(self) -> None:
         """Raise InputError with at most 20 of the mistakes and the number of the others, or where no row was read."""
         if self.lines:
-            more = len(self.lines) - REPORTED
-            raise InputError(self.lines[:REPORTED] + ([f"{self.source}: and {more} more mistakes"] if more > 0 else []))
+            raise InputError(reported(self.lines, self.source, "mistakes"))
         if not self.rows:
             raise InputError(f"{self.source}: holds no row; is it the right file?")
+
+
+class Identities:
+    """Ids of a published set, which may stand there more than once: the set is read as it is, and each place is told."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._places: dict[str, str] = {}
+        self._contents: dict[str, set[Any]] = {}
+        self._lines: list[str] = []
+
+    def one(self, where: str, value: str | int, content: Any) -> str | None:
+        """`value` as text, with `#2`, `#3` … after it where another problem has it. None where this problem, told by
+        its `content`, has stood under this id before: it is no second one."""
+        name = str(value)
+        held = self._contents.setdefault(name, set())
+        if content in held:
+            self._lines.append(f"{where}: {name!r} stands already, all alike, at {self._places[name]}; left out")
+            return None
+        held.add(content)
+        free, number = name, 1
+        while free in self._places:
+            number += 1
+            free = f"{name}#{number}"
+        if free != name:
+            self._lines.append(f"{where}: {name!r} stands already at {self._places[name]}; this one is called {free!r}")
+        self._places[free] = where
+        return free
+
+    def report(self) -> None:
+        """Log each repetition, at most 20 of them and the number of the others."""
+        for line in reported(self._lines, self.source, "repeated ids"):
+            log.warning("%s", line)
+
+
+def reported(lines: list[str], source: str, what: str) -> list[str]:
+    """At most 20 of `lines`, and the number of the others."""
+    more = len(lines) - REPORTED
+    return lines[:REPORTED] + ([f"{source}: and {more} more {what}"] if more > 0 else [])
+
+
+class Texts:
+    """Long texts that many problems share: each is held once, and hashed once."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[str, str]] = {}
+
+    def one(self, text: str) -> tuple[str, str]:
+        """(the one object of this text, its id: `sha256:` and 16 hexadecimal digits)."""
+        if text not in self._held:
+            self._held[text] = (text, "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16])
+        return self._held[text]

@@ -7,15 +7,16 @@ Source: Zhao et al. 2024, arXiv 2405.01470; `allenai/WildChat-1M`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from infoagent.data.chat_logs import Message, read_messages
 from infoagent.data.generic import problem_set
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.questions import SourceDocument
-from infoagent.data.schema import STRING, TEXT, WHOLE, Kind, ListOf, Mistakes, Schema
+from infoagent.data.schema import STRING, TEXT, WHOLE, Kind, Mistakes, Schema
 from infoagent.types import InputError, ProblemSet
 
 HUB = Hub(
@@ -26,7 +27,6 @@ HUB = Hub(
 TURNS = (4, 8)
 CONVERSATIONS = 10
 USERS = 1000
-SPEAKERS = {"user": "User", "assistant": "Assistant"}
 
 
 def _moment(value: Any) -> datetime | None:
@@ -44,9 +44,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 _TIME = Kind("a time, e.g. 2023-04-09T00:02:53+00:00", lambda value: _moment(value) is not None)
-SPEAKER = Kind(f"one of {', '.join(SPEAKERS)}", lambda value: isinstance(value, str) and value in SPEAKERS)
 _ROW: dict[str, Schema] = {"conversation_hash": TEXT, "timestamp": _TIME, "turn": WHOLE, "language": STRING}
-_TURNS: dict[str, Schema] = {"conversation": ListOf({"role": SPEAKER, "content": STRING}, least=1)}
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class User:
     """Ten conversations that follow each other: when, and who said what."""
 
     id: str
-    conversations: tuple[tuple[datetime, Mapping[str, Any]], ...]
+    conversations: tuple[tuple[datetime, tuple[Message, ...]], ...]
 
 
 def load(
@@ -62,25 +60,30 @@ def load(
     min_words: int | None, max_words: int | None, questions: str | None,
 ) -> ProblemSet:  # fmt: skip
     """Users' memories, whole or in passages of min_words to max_words words."""
-    found, users = load_users(path, split, revision)
+    left_out: Counter[str] = Counter()
+    found, users = load_users(path, split, revision, left_out)
     documents = [SourceDocument(user.id, _memory(user), None) for user in users]
-    return problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions)
+    data = problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions)
+    return replace(data, left_out=Counter(data.left_out) + left_out)
 
 
-def load_users(path: str | None, split: str, revision: str | None) -> tuple[str, list[User]]:
-    """(revision of the data, users). Raises InputError with a line for every bad row."""
+def load_users(path: str | None, split: str, revision: str | None, left_out: Counter[str]) -> tuple[str, list[User]]:
+    """(revision of the data, users); what is not taken is counted in `left_out`. Raises InputError with a line for every
+    bad row."""
     source = open_source("wildchat", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
-    kept: list[tuple[datetime, str, Mapping[str, Any]]] = []
+    kept: list[tuple[datetime, str, tuple[Message, ...]]] = []
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
         if row.content["language"] != "English" or not TURNS[0] <= row.content["turn"] <= TURNS[1]:
+            left_out[f"conversation that is not English or not of {TURNS[0]} to {TURNS[1]} turns"] += 1
             continue
-        if mistakes.fit(row.where, row.content, _TURNS):
-            moment = _moment(row.content["timestamp"])
-            assert moment is not None
-            kept.append((moment, row.content["conversation_hash"], row.content))
+        messages, found = read_messages("conversation", row.content.get("conversation"), left_out)
+        mistakes.add(row.where, found)
+        moment = _moment(row.content["timestamp"])
+        assert moment is not None
+        kept.append((moment, row.content["conversation_hash"], tuple(messages)))
     mistakes.settle()
     kept.sort(key=lambda entry: entry[:2])
     if len(kept) < CONVERSATIONS:
@@ -88,21 +91,18 @@ def load_users(path: str | None, split: str, revision: str | None) -> tuple[str,
             f"{source.name}: holds {len(kept)} English conversations of {TURNS[0]} to {TURNS[1]} turns; a document is made of "
             f"{CONVERSATIONS} of them"
         )
-    parts = [kept[start : start + CONVERSATIONS] for start in range(0, len(kept), CONVERSATIONS)][:USERS]
+    parts = [kept[start : start + CONVERSATIONS] for start in range(0, len(kept), CONVERSATIONS)]
     users = [
-        User(f"user-{number:04d}", tuple((moment, content) for moment, _, content in part))
-        for number, part in enumerate(parts)
+        User(f"user-{number:04d}", tuple((moment, messages) for moment, _, messages in part))
+        for number, part in enumerate(parts[:USERS])
         if len(part) == CONVERSATIONS
     ]
+    left_out[f"conversation beyond {USERS} users of {CONVERSATIONS}"] += len(kept) - CONVERSATIONS * len(users)
     return source.revision, users
-
-
-def _conversation(row: Mapping[str, Any]) -> str:
-    return "\n".join(f"{SPEAKERS[turn['role']]}: {turn['content'].strip()}" for turn in row["conversation"])
 
 
 def _memory(user: User) -> str:
     return "\n\n".join(
-        f"Conversation {number}, {moment.date().isoformat()}\n{_conversation(row)}"
-        for number, (moment, row) in enumerate(user.conversations, 1)
+        f"Conversation {number}, {moment.date().isoformat()}\n" + "\n".join(message.text for message in messages)
+        for number, (moment, messages) in enumerate(user.conversations, 1)
     )

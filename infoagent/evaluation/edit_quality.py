@@ -5,9 +5,7 @@ Shares come with 95 % intervals by document. `eval/counterfactual_quality.py` ru
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from infoagent.data import records
+from infoagent.data import records, squad
 from infoagent.data.counterfactuals import PHRASE, Lexicon, answer_after, counterfactuals, span_pattern
 from infoagent.data.spans import NAME_KINDS
+from infoagent.data.tables import Row, read_json
 from infoagent.information import mean_interval
 from infoagent.progress import each
 from infoagent.types import Finding, InputError, Negative, Problem
@@ -125,19 +124,12 @@ def _rng(seed: int, identity: str) -> np.random.Generator:
 
 def read_squad(path: str, articles: str) -> list[Question]:
     """The questions of the articles with "even" or "odd" index, or of "all". InputError for another form of file."""
-    content = Path(path).read_bytes()
-    try:
-        data = json.loads(gzip.decompress(content) if path.endswith(".gz") else content)["data"]
-        chosen = {"all": data, "even": data[::2], "odd": data[1::2]}[articles]
-        found = [
-            Question(
-                Problem(q["id"], p["context"], q["question"], f"{a['title']}-{i}", q["answers"][0]["text"], group=a["title"]),
-                tuple(g["text"] for g in q["answers"]),
-            )
-            for a in chosen for i, p in enumerate(a["paragraphs"]) for q in p["qas"] if q["answers"]
-        ]  # fmt: skip
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise InputError(f"--squad {path}: not in SQuAD's form (data, paragraphs, qas): {error!r}") from error
+    content, _ = read_json(Path(path))
+    if not squad.is_nested(content):
+        raise InputError(f"--squad {path}: not in SQuAD's form {squad.FORM}")
+    articles_of = {"all": content["data"], "even": content["data"][::2], "odd": content["data"][1::2]}
+    problems = squad.read(path, [Row(path, {"data": articles_of[articles]})]).problems if articles_of[articles] else []
+    found = [Question(problem, (problem.answer or "", *problem.references)) for problem in problems]
     if not found:
         raise InputError(f"--squad {path}: no question in its {articles} articles; try --articles all")
     return found

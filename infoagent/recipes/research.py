@@ -52,6 +52,8 @@ class CorpusSection(Section):
     """A JSONL file with id and text, and optionally title and address, in each row."""
     max_words: PositiveInt = 250
     """Longest passage of a folder's files."""
+    skip_bad_files: bool = False
+    """Leave out the files of a folder that cannot be read, each named; false: refuse it, all of them named."""
 
     @model_validator(mode="after")
     def _one(self) -> CorpusSection:

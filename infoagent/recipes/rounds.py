@@ -137,8 +137,9 @@ class HistoriesSection(Section):
     """Which conversations."""
 
     name: Literal["records", "conversations", "wildchat"] = "records"
-    """`records`: seeded, each turn brings a record; `conversations`: your own JSONL (id, turns [{role, content}], and if you
-    have them probes [{turn, question, answer, choices}]); `wildchat`: ten conversations of a user as one history."""
+    """`records`: seeded, each turn brings a record; `conversations`: your own chat logs (JSONL with the messages of one
+    conversation in a row, and if you have them probes [{turn, question, answer, choices}]); `wildchat`: ten conversations of a
+    user as one history."""
     path: str | None = None
     """File or folder of the two latter; wildchat is read from the hub without one."""
     revision: str | None = None

@@ -62,6 +62,8 @@ class DataSection(Section):
     """Longest document in words; None takes the data set's own (records 400, passages 250)."""
     evidence_tokens: PositiveInt | None = None
     """financebench: pages are added to the answering ones up to so many tokens (words × 1.5); None: 8000."""
+    skip_bad_files: bool = False
+    """text: leave out the files that cannot be read, each named and counted; false: refuse the folder, all of them named."""
     truncate: Literal["error", "head", "tail", "middle"] = "error"
     """What to do with a document longer than the model's context: refuse it, or keep its head, its tail, or both
     ends without the middle."""

@@ -11,11 +11,12 @@ from typing import Any
 from infoagent.baselines.ranking import BM25
 from infoagent.data.own import read_texts
 from infoagent.data.registry import load_data
-from infoagent.data.schema import STRING, TEXT, Maybe, Mistakes, Schema
+from infoagent.data.schema import IDENTITY, STRING, TEXT, Maybe, Mistakes, Schema
+from infoagent.data.tables import file_rows
 from infoagent.search.sources import SearchFailed, Source
 from infoagent.types import InputError
 
-ROW: dict[str, Schema] = {"id": TEXT, "text": TEXT, "title": Maybe(TEXT), "address": Maybe(STRING)}
+ROW: dict[str, Schema] = {"id": IDENTITY, "text": TEXT, "title": Maybe(TEXT), "address": Maybe(STRING)}
 TITLE_CHARACTERS = 80
 SHORTEST_PASSAGE_WORDS = 5
 """Of a folder's passages: a rest of a file below that is left out."""
@@ -62,12 +63,12 @@ def corpus_of_data(section: dict[str, Any]) -> Corpus:
     return Corpus(sources, _revision(sources), data.name)
 
 
-def corpus_of_folder(path: str, max_words: int) -> Corpus:
+def corpus_of_folder(path: str, max_words: int, skip_bad_files: bool = False) -> Corpus:
     """Passages of at most `max_words` words of all .txt, .md and .pdf files below `path`; the title is the file's name.
 
-    Raises InputError with a line for every bad file.
+    Raises InputError with a line for every bad file, or leaves them out with a warning for each.
     """
-    texts = read_texts(path, min(SHORTEST_PASSAGE_WORDS, max_words), max_words)
+    texts = read_texts(path, min(SHORTEST_PASSAGE_WORDS, max_words), max_words, skip_bad_files)
     sources = [Source(p.id, p.group, p.group, p.text) for p in texts.passages]
     return Corpus(sources, _revision(sources), texts.name)
 
@@ -80,23 +81,11 @@ def corpus_of_file(path: str) -> Corpus:
         raise InputError(f"search.corpus.file = {path!r}: no such file; give a JSONL file with id and text in each row")
     mistakes = Mistakes(str(file))
     sources: list[Source] = []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{file}:{number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            mistakes.rows += 1
-            mistakes.add(where, [f"not valid JSON: {error}"])
-            continue
-        if mistakes.fit(where, row, ROW) and mistakes.unique(where, "id", row["id"]):
-            title = row.get("title") or _title(row["text"])
-            sources.append(Source(row["id"], title, row.get("address") or f"{file.name}/{row['id']}", row["text"]))
+    for row in file_rows(file, ":"):
+        if mistakes.fit(row.where, row.content, ROW) and mistakes.unique(row.where, "id", str(row.content["id"])):
+            name, text = str(row.content["id"]), row.content["text"]
+            title = row.content.get("title") or _title(text)
+            sources.append(Source(name, title, row.content.get("address") or f"{file.name}/{name}", text))
     mistakes.settle()
     return Corpus(sources, _revision(sources), file.stem)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
-from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
 from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
@@ -11,6 +10,7 @@ from infoagent.progress import duration
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
 from infoagent.training.plan import describe_memory, rates_of
+from infoagent.training.preparation import load_trainable
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
@@ -46,11 +46,8 @@ def describe_dpo(recipe: DPORecipe) -> str:
 
 def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
     """(problems, mean words of a document, words of the longest)."""
-    lengths = [
-        count_words(problem.document)
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
+    sets = load_trainable(recipe.all_data)
+    lengths = [count_words(problem.document) for data in sets for problem in data.problems]
     return len(lengths), sum(lengths) / len(lengths), max(lengths)
 
 

@@ -16,7 +16,6 @@ from infoagent.costs import (
     estimate_grpo,
     step_memory,
 )
-from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.settling import planning_type
@@ -24,7 +23,7 @@ from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.preparation import batch_shape, check_trainable, process_count
+from infoagent.training.preparation import batch_shape, load_trainable, process_count
 from infoagent.types import Problem
 
 
@@ -52,12 +51,8 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
 def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | None]:
     """(problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
     machine."""
-    check_trainable(recipe.all_data)
-    problems = [
-        problem
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
+    sets = load_trainable(recipe.all_data)
+    problems = [problem for data in sets for problem in data.problems]
     lengths = [count_words(p.document) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
@@ -98,7 +93,7 @@ def describe_rest(recipe: GRPORecipe, problems: Sequence[Problem], done: int) ->
     if architecture is None:
         return f"the configuration of {recipe.model.name} is not on this machine; no estimate without it"
     left = recipe.grpo.steps - done
-    found = _estimate(recipe, architecture, [len(p.document.split()) for p in problems], left)
+    found = _estimate(recipe, architecture, [count_words(p.document) for p in problems], left)
     return (
         f"at most {duration(3600 * found.hours)} here for {left} steps of {found.gflops_per_step:,.0f} GFLOP, "
         f"{rates_of(recipe).line}"

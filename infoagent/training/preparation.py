@@ -26,7 +26,7 @@ from infoagent.lm.prompts import check_template, compressor_messages
 from infoagent.recipes import DataSection, GRPORecipe, ModelSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import check_lora
-from infoagent.types import InputError, Negative, Problem
+from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 if TYPE_CHECKING:  # --dry-run leaves torch alone
     from infoagent.lm.columns import ColumnScorer
@@ -66,8 +66,9 @@ def prepare(
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
     if for_training:
-        check_trainable(recipe.all_data)
-    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
+        sets = load_trainable(recipe.all_data)
+    else:
+        sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
     total = sum(len(data) for data in sets)
     if total < least[1]:
         raise InputError(
@@ -119,6 +120,19 @@ def check_trainable(sections: Sequence[DataSection]) -> None:
             )
     if mistakes:
         raise InputError(mistakes)
+
+
+def load_trainable(sections: Sequence[DataSection]) -> list[ProblemSet]:
+    """The data of a training recipe. Raises InputError for what is for evaluation only: by the name of its set, or because
+    its file says so under whatever name it is read."""
+    check_trainable(sections)
+    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in sections]
+    marked = [
+        f"data: {data.name} is for evaluation only, {data.benchmark}" for data in sets if data.benchmark is not None
+    ]
+    if marked:
+        raise InputError(marked)
+    return sets
 
 
 def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: ColumnScorer | None = None) -> MIReward:

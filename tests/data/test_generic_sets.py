@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infoagent.cli import main
+from infoagent.data.chat_logs import SPEAKERS
 from infoagent.data.counterfactuals import span_pattern
 from infoagent.data.fineweb import DOCUMENTS
 from infoagent.data.questions import document_hash
@@ -90,16 +91,16 @@ def test_every_way_to_write_a_time_gives_the_same_order(tmp_path):
 
 
 def test_wildchat_names_row_and_field_of_what_it_reads(tmp_path):
-    silent = chat(1, conversation=[{"role": "user", "content": None}])
+    silent = chat(1, conversation=[{"role": "user", "content": 5}])
     path = write(tmp_path / "w.jsonl", [chat(0, timestamp="yesterday"), silent, {**silent, "turn": 2}, chat(3, turn="4"),
                                         chat(4, conversation=[{"role": "robot", "content": ""}])])  # fmt: skip
     with pytest.raises(InputError) as error:
         load_data("wildchat", path, "all")
     assert error.value.problems == [
-        f"{path}: row 1: field 'timestamp': must be a time, e.g. 2023-04-09T00:02:53+00:00, got str",
-        f"{path}: row 2: field 'conversation[0].content': must be a string, it is null",
-        f"{path}: row 4: field 'turn': must be a whole number, got str",
-        f"{path}: row 5: field 'conversation[0].role': must be one of user, assistant, got str",
+        f"{path}: row 1: field 'timestamp': must be a time, e.g. 2023-04-09T00:02:53+00:00, got str 'yesterday'",
+        f"{path}: row 2: field 'conversation[0].content': must be a string, null or a list of parts, got int 5",
+        f"{path}: row 4: field 'turn': must be a whole number, got str '4'",
+        f"{path}: row 5: field 'conversation[0].role': must be one of {', '.join(SPEAKERS)}, got str 'robot'",
     ]
     with pytest.raises(InputError, match="holds 9 English conversations of 4 to 8 turns; a document is made of 10"):
         load_data("wildchat", write(tmp_path / "few.jsonl", [chat(n) for n in range(9)]), "all")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infoagent.data.chat_logs import MESSAGES, SPEAKERS
 from infoagent.data.counterfactuals import span_pattern
 from infoagent.data.histories import Wanted, load_histories
 from infoagent.types import InputError
@@ -94,7 +95,7 @@ def test_own_probes_are_held_to_what_they_say(tmp_path):
         talk(1),
         {"id": "x", "turns": [{"role": "robot", "content": "hello"}]},
         {"id": "y", "turns": []},
-        {"turns": [{"role": "user", "content": "a"}]},
+        {"id": "z"},
     ]
     path = write(tmp_path / "bad.jsonl", bad)
     with pytest.raises(InputError) as error:
@@ -106,9 +107,9 @@ def test_own_probes_are_held_to_what_they_say(tmp_path):
         f"{path}: row 2: field 'probes[0].choices': must be two or more different texts with the answer among them",
         f"{path}: row 2: field 'probes[1].choices': must be two or more different texts with the answer among them",
         f"{path}: row 3: field 'id': 'talk1' stands already at {path}: row 2; ids must differ",
-        f"{path}: row 4: field 'turns[0].role': must be one of user, assistant, got str",
+        f"{path}: row 4: field 'turns[0].role': must be one of {', '.join(SPEAKERS)}, got str 'robot'",
         f"{path}: row 5: field 'turns': must be a list of at least 1, this one has 0",
-        f"{path}: row 6: field 'id': missing; needed are id, turns, probes",
+        f"{path}: row 6: no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}",
     ]
 
 

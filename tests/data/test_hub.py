@@ -157,7 +157,7 @@ def test_a_file_is_identified_by_its_bytes_and_a_folder_by_those_of_its_files(tm
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("x.jsonl", b'{"a": 1}\n{"a":\n', "x.jsonl: row 2: not valid JSON"),
+        ("x.jsonl", b'\n{"a":\n', "x.jsonl: row 2: not valid JSON"),
         ("x.jsonl", b"\xff\xfe\n", "x.jsonl: row 1: not valid JSON"),
         ("x.json", b"[1", "x.json: not valid JSON"),
         ("x.jsonl.gz", b"not gzip", "x.jsonl.gz: not a whole gzip file"),
@@ -175,6 +175,20 @@ def test_files_that_cannot_be_read(tmp_path, file, content, message, capfd):
     assert message in line
     assert "\n" not in line
     assert capfd.readouterr().err == ""
+
+
+def test_every_bad_file_of_a_folder_is_named_with_every_bad_row(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(FUNCTION))
+    (tmp_path / "b.parquet").write_bytes(b"no parquet")
+    (tmp_path / "c.JSON.GZ").write_bytes(b"no gzip")
+    (tmp_path / "d.jsonl").write_text('{"a":\n[1]\n')
+    with pytest.raises(InputError) as error:
+        load_data("humaneval", str(tmp_path))
+    expected = ["b.parquet: not a parquet file", "c.JSON.GZ: not valid JSON", "d.jsonl: row 1: not valid JSON: ",
+                "d.jsonl: row 2: a row: must be an object, got list [1]"]  # fmt: skip
+    assert len(error.value.problems) == len(expected)
+    for line, part in zip(error.value.problems, expected, strict=True):
+        assert line.startswith(str(tmp_path / part))
 
 
 def test_a_function_that_nobody_could_write_is_a_mistake_of_its_row(tmp_path):
@@ -206,7 +220,7 @@ def test_json_keeps_what_is_written(tmp_path):
     with pytest.raises(InputError) as error:
         load_data("humaneval", str(tmp_path / "h.jsonl"))
     assert [line.partition("jsonl: ")[2] for line in error.value.problems] == [
-        "row 1: field 'task_id': must be a string that is not empty, got int"
+        "row 1: field 'task_id': must be a string that is not empty, got int 3"
     ]
 
 

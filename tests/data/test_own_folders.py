@@ -1,13 +1,17 @@
 """The user's own folders: PDF and Markdown become the paragraphs that a reader sees; bad files are one line each."""
 
+import gzip
 import io
 
 import pytest
 
+from infoagent.data.documents import read_document
 from infoagent.data.markdown import markdown_paragraphs, without_links
 from infoagent.data.own import load_text, read_texts
 from infoagent.data.pdf import pdf_paragraphs, rebuilt, without_running_lines
 from infoagent.data.questions import document_hash
+from infoagent.data.registry import load_data
+from infoagent.data.tables import BadFile
 from infoagent.types import InputError
 
 
@@ -103,6 +107,96 @@ def scanned():
     stream = io.BytesIO()
     writer.write(stream)
     return stream.getvalue()
+
+
+def opening_without_a_password():
+    """AES-256 with an owner's password alone: what many publishers send."""
+    from pypdf import PdfReader, PdfWriter
+
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(PAGES))))
+    writer.encrypt("", "owner", algorithm="AES-256")
+    stream = io.BytesIO()
+    writer.write(stream)
+    return stream.getvalue()
+
+
+def pictures():
+    """Two pages that are an image each, as a scanner makes them."""
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf, PdfPages
+    from matplotlib.figure import Figure
+
+    stream = io.BytesIO()
+    with PdfPages(stream) as out:
+        for _ in range(2):
+            figure = Figure(figsize=(2, 2))
+            FigureCanvasPdf(figure)
+            figure.figimage([[0.0, 1.0], [1.0, 0.0]])
+            out.savefig(figure)
+    return stream.getvalue()
+
+
+def test_a_pdf_that_is_encrypted_but_opens_is_read(tmp_path):
+    assert b"/AESV3" in opening_without_a_password()
+    assert pdf_paragraphs(opening_without_a_password(), "x.pdf") == PARAGRAPHS
+    (tmp_path / "X.PDF").write_bytes(opening_without_a_password())
+    document = read_document(tmp_path / "X.PDF")
+    assert document.text == "\n\n".join(PARAGRAPHS)
+    assert document.paragraphs == tuple(PARAGRAPHS)
+
+
+def test_a_scan_is_called_one_and_a_page_without_text_is_counted(tmp_path):
+    with pytest.raises(
+        BadFile, match=r"x.pdf: is a scan: 2 of its 2 pages are pictures and none holds text; run text"
+    ) as error:
+        pdf_paragraphs(pictures(), "x.pdf")
+    assert error.value.cause == "scanned PDF without text"
+    (tmp_path / "half.pdf").write_bytes(pdf([*PAGES, []]))
+    assert read_document(tmp_path / "half.pdf").left_out == {"PDF page without text": 1}
+
+
+@pytest.mark.parametrize("name", ["a.txt", "A.TXT", "a.Md", "a.markdown", "a.txt.gz", "A.MD.GZ"])
+def test_one_function_reads_every_text_file(tmp_path, name):
+    content = b"\xef\xbb\xbfOne line.\r\n\r\nAnother line."
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.lower().endswith(".gz") else content)
+    document = read_document(tmp_path / name)
+    assert document.paragraphs == ("One line.", "Another line.")
+    assert document.text == "One line.\r\n\r\nAnother line."
+    with pytest.raises(InputError, match=r"does not end in \.txt"):
+        read_document(tmp_path / "a.docx")
+
+
+def test_one_bad_file_does_not_refuse_the_other_hundred_where_that_is_asked_for(tmp_path, caplog):
+    for number in range(100):
+        (tmp_path / f"{number:03d}.TXT").write_text("\n\n".join(sentence("alpha", 10 * number + n) for n in range(10)))
+    (tmp_path / "a.pdf").write_bytes(pictures())
+    (tmp_path / "b.md").write_bytes(b"caf\xe9")
+    (tmp_path / "c.docx").write_bytes(b"PK")
+    with pytest.raises(InputError) as error:
+        load_data("text", str(tmp_path), "all", min_words=40)
+    assert [line.partition(": ")[0] for line in error.value.problems] == [
+        str(tmp_path / "a.pdf"), str(tmp_path / "b.md"), str(tmp_path),
+    ]  # fmt: skip
+    assert "2 of 102 files cannot be read" in error.value.problems[-1]
+    assert "skip_bad_files: true" in error.value.problems[-1]
+    data = load_data("text", str(tmp_path), "all", min_words=40, skip_bad_files=True)
+    assert len(data.groups) == 100
+    assert data.left_out["scanned PDF without text"] == 1
+    assert data.left_out["file that is not in UTF-8"] == 1
+    assert data.left_out["file of another kind (.docx)"] == 1
+    assert [line.partition(": ")[0] for line in caplog.messages] == [str(tmp_path / "a.pdf"), str(tmp_path / "b.md")]
+    (tmp_path / "b.md").unlink()
+    (tmp_path / "a.pdf").unlink()
+    assert load_data("text", str(tmp_path), "all", min_words=40).revision == data.revision, (
+        "what was read is its identity"
+    )
+
+
+def test_a_folder_of_bad_files_alone_is_refused_whatever_was_asked_for(tmp_path):
+    (tmp_path / "b.md").write_bytes(b"caf\xe9")
+    with pytest.raises(InputError, match="not UTF-8 at byte 3"):
+        read_texts(str(tmp_path), None, None, skip_bad_files=True)
+    with pytest.raises(InputError, match=r"skip_bad_files = true: is for the files of data\.name=text"):
+        load_data("records", skip_bad_files=True)
 
 
 def test_every_bad_file_of_a_folder_is_one_line(tmp_path):

@@ -123,14 +123,14 @@ def test_every_bad_line_is_reported_with_its_number_and_field(tmp_path):
     path = write_jsonl(
         tmp_path / "d.jsonl",
         [GOOD, "{not json", {**GOOD, "id": "b", "document": "  "}, {"id": "c", "query": "?"}, GOOD, [1],
-         {**GOOD, "id": "e", "choices": ["x"]}, {**GOOD, "id": "f", "documnt": 1}, {**GOOD, "id": 7}],
+         {**GOOD, "id": "e", "choices": ["x"]}, {**GOOD, "id": "f", "documnt": 1}, {**GOOD, "id": 7.5}],
     )  # fmt: skip
     with pytest.raises(InputError) as error:
         load_data("jsonl", path, "all")
     expected = [
         ":2: not valid JSON", ":3: field 'document': is empty", ":4: field 'document': missing",
-        ":5: field 'id': 'a' stands already in line 1", ":6: a line must be a JSON object",
-        ":7: field 'choices': must contain the answer", ":8: field 'documnt': unknown", ":9: field 'id': must be a string",
+        ":5: field 'id': 'a' stands already at ", ":6: a line must be a JSON object",
+        ":7: field 'choices': must contain the answer", ":8: field 'documnt': unknown", ":9: field 'id': must be a string, got float 7.5",
     ]  # fmt: skip
     assert len(error.value.problems) == len(expected)
     for line, part in zip(error.value.problems, expected, strict=True):

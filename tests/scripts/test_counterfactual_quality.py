@@ -59,4 +59,4 @@ def test_a_file_of_another_form_is_refused(tmp_path):
     (tmp_path / "x.json").write_text('{"data": [1]}')
     result = run_script(SCRIPT, "--records", "2", "--squad", str(tmp_path / "x.json"), "--articles", "all")
     assert result.returncode == 2
-    assert "not in SQuAD's form" in result.stderr
+    assert "x.json: data[0]: a row: must be an object, got int 1" in result.stderr

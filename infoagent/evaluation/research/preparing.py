@@ -85,7 +85,7 @@ def open_search(section: SearchSection, output_dir: str) -> Provider:
         if corpus.data is not None:
             return corpus_of_data(corpus.data.model_dump(exclude={"truncate"}))
         if corpus.folder is not None:
-            return corpus_of_folder(corpus.folder, corpus.max_words)
+            return corpus_of_folder(corpus.folder, corpus.max_words, corpus.skip_bad_files)
         assert corpus.file is not None
         return corpus_of_file(corpus.file)
     web = section.web
