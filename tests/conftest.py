@@ -1,3 +1,4 @@
+import atexit
 import os
 import subprocess
 import sys
@@ -46,18 +47,40 @@ def smollm():
     return load("smollm2-135m", dtype="float32", device="cpu")
 
 
+_warm: list = []
+"""The server that forks scripts, from the first that is started on."""
+
+
+def start_script(*arguments: str, cwd: Path = ROOT, stdout=None, stderr=None, limits=None, **environment: str):
+    """`python ARGUMENTS` begun, as tests.warm.Script; `limits` of its resources by name, such as FSIZE."""
+    from warm import Script, Server
+
+    if not _warm:
+        _warm.append(Server())
+        atexit.register(_warm[0].close)
+    given = [str(argument) for argument in arguments]
+    return Script(_warm[0], given, cwd, {**os.environ, **environment}, stdout, stderr, limits)
+
+
 def run_script(
-    *arguments: str, cwd: Path = ROOT, timeout: float = 300, **environment: str
+    *arguments: str, cwd: Path = ROOT, timeout: float = 300, fresh: bool = False, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run `python ARGUMENTS` as a user would."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
+    """Run `python ARGUMENTS` as a user would; `fresh`: in an interpreter that has imported nothing, as with -c and -X."""
+    if fresh or (str(arguments[0]).startswith("-") and arguments[0] != "-m"):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    process = start_script(*arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment)
+    try:
+        said = process.communicate(timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
 @pytest.fixture
