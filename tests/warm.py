@@ -7,6 +7,7 @@ str's hashes. Where one of these is what a test is about (a dry run that leaves 
 depend on hashes), it starts a fresh interpreter instead: conftest.run_script(..., fresh=True).
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -28,6 +29,7 @@ LIBRARIES = [
     "transformers.models.llama.modeling_llama", "transformers.generation.utils", "peft", "trl", "trl.trainer.grpo_trainer",
     "trl.trainer.rloo_trainer", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "accelerate", "datasets", "wandb",
     "safetensors.torch", "scipy.stats", "scipy.optimize", "matplotlib.pyplot", "pydantic", "yaml", "httpx", "jinja2", "faker",
+    "infoagent.recipes",
 ]  # fmt: skip
 """What scripts import; none of it reads the environment at import, but for what conftest sets for all."""
 
@@ -198,6 +200,26 @@ def become(request: dict) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def end(request: dict) -> int:
+    """The exit code of the script, its threads and exit handlers done: all of an interpreter's end but the freeing of
+    every module, which would copy each page of them first, for half a second."""
+    code = 0
+    try:
+        become(request)
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else int(left.code is not None)
+        if code and not isinstance(left.code, int):
+            print(left.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    return code
+
+
 if __name__ == "__main__":
     sys.path.pop(0)  # the folder of this file
-    become(serve(socket.socket(fileno=int(sys.argv[1]))))
+    os._exit(end(serve(socket.socket(fileno=int(sys.argv[1])))))
