@@ -22,7 +22,10 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
+
+import moments
 
 LIBRARIES = [
     "torch", "torch.distributed", "transformers", "transformers.trainer", "transformers.models.auto.modeling_auto",
@@ -40,14 +43,16 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread
 
 class Script:
     """A script's process, with the methods of subprocess.Popen that tests use. `stdout` and `stderr` are file
-    descriptors or PIPE; None and DEVNULL throw away."""
+    descriptors or PIPE; None and DEVNULL throw away. `limits` are its resources by name, such as FSIZE; `killed_at` is
+    the moment (tests/moments.py) at which it gets SIGKILL."""
 
-    def __init__(self, server: "Server", arguments, cwd, env, stdout=None, stderr=None, limits=None):
+    def __init__(self, server: "Server", arguments, cwd, env, stdout=None, stderr=None, limits=None, killed_at=None):
         self.returncode, self.cpu_seconds, self.args = None, None, list(arguments)
         ends = [self._end(stdout), self._end(stderr)]
         (self.stdout, out), (self.stderr, err) = ends
         reply, theirs = os.pipe()
-        request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "limits": limits or {}}
+        request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "limits": limits or {},
+                   "killed_at": killed_at}  # fmt: skip
         server.send(json.dumps(request).encode(), [out, err, theirs])
         for given in (out, err, theirs):
             os.close(given)
@@ -158,6 +163,8 @@ def serve(connection: socket.socket) -> dict:
                 os.dup2(err, 2)
                 os.close(out)
                 os.close(err)
+                for kept in list(weakref.finalize._registry):
+                    kept.atexit = False  # a temporary folder of the server's is not the script's to remove
                 return request
             os.close(out)
             os.close(err)
@@ -175,7 +182,7 @@ def serve(connection: socket.socket) -> dict:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-    os._exit(0)
+    sys.exit()
 
 
 def become(request: dict) -> None:
@@ -187,7 +194,9 @@ def become(request: dict) -> None:
     for name, limit in request["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (limit, limit))
     os.chdir(request["cwd"])
-    numpy.random.seed()  # from the system, as at a start; the random module sees to it by itself
+    numpy.random.seed()  # noqa: NPY002, from the system, as at a start; the random module sees to it by itself
+    if request["killed_at"]:
+        moments.at(request["killed_at"])
     first, *rest = request["arguments"]
     paths = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     if first == "-m":
