@@ -1,4 +1,6 @@
+import atexit
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,18 +48,54 @@ def smollm():
     return load("smollm2-135m", dtype="float32", device="cpu")
 
 
+_warm: list = []
+"""The server that forks scripts, from the first that is started on."""
+
+
+def start_script(
+    *arguments: str, cwd: Path = ROOT, stdout=None, stderr=None, limits=None, killed_at=None, **environment: str
+):
+    """`python ARGUMENTS` begun, in a process that has the libraries imported: a tests.warm.Script."""
+    from warm import Script, Server
+
+    if not _warm:
+        _warm.append(Server())
+        atexit.register(_warm[0].close)
+    given = [str(argument) for argument in arguments]
+    return Script(_warm[0], given, cwd, {**os.environ, **environment}, stdout, stderr, limits, killed_at)
+
+
+def run_killed_at(moment: str, *arguments: str, **environment: str) -> None:
+    """`python ARGUMENTS` until SIGKILL at `moment` (tests/moments.py), which it must come to."""
+    process = start_script(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, killed_at=moment, **environment)
+    try:
+        _, errors = process.communicate(500)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGKILL, f"it did not come to {moment}: {errors}"
+
+
 def run_script(
-    *arguments: str, cwd: Path = ROOT, timeout: float = 300, **environment: str
+    *arguments: str, cwd: Path = ROOT, timeout: float = 500, fresh: bool = False, limits=None, **environment: str
 ) -> subprocess.CompletedProcess:
-    """Run `python ARGUMENTS` as a user would."""
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
+    """Run `python ARGUMENTS` as a user would; `fresh`: in an interpreter that has imported nothing, as with -c and -X."""
+    if fresh or (str(arguments[0]).startswith("-") and arguments[0] != "-m"):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+    process = start_script(
+        *arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, limits=limits, **environment
     )
+    try:
+        said = process.communicate(timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
 @pytest.fixture

@@ -4,13 +4,9 @@ import errno
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import run_killed_at, run_script
 from tiny import save_adapter
 
 from infoagent.evaluation import records as record_files
@@ -88,21 +84,11 @@ def test_killed_for_real_ten_times_it_ends_at_the_same_records(tiny_dir, whole, 
 
     made = recipe(tiny_dir, tmp_path / "out")
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(made.model_dump(mode="json")))
-    command = [sys.executable, "eval/frozen.py", str(tmp_path / "recipe.yaml"), "--quiet"]
-    size = (whole[0] / "records.jsonl").stat().st_size
-    killed = 0
+    command = ["eval/frozen.py", str(tmp_path / "recipe.yaml"), "--quiet"]
     for part in range(10):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        while process.poll() is None:
-            files = list((tmp_path / "out").glob("records.jsonl"))
-            if files and files[0].stat().st_size > size * (part + random.Random(part).random()) / 11:
-                process.send_signal(signal.SIGKILL)
-                killed += 1
-                break
-            time.sleep(0.001)
-        process.wait()
-    subprocess.run(command, cwd=ROOT, check=True)
-    assert killed >= 8
+        run_killed_at(f"out/records.jsonl#{random.Random(part).choice((1, 2, 3))}", *command)
+    result = run_script(*command)
+    assert result.returncode == 0, result.stderr
     assert decided(r for r in read_records(tmp_path / "out") if r["kind"] != "reply") == content(whole[1])
 
 

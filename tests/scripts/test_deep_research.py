@@ -1,16 +1,11 @@
 """eval/deep_research.py as a user calls it."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
-from conftest import ROOT, run_script
+from conftest import run_killed_at, run_script
 from fake_server import FakeServer, ok
 from tiny import save_adapter
 
@@ -74,17 +69,10 @@ def run(*arguments, **environment):
 def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_path):
     adapter = save_adapter(tiny_dir, tmp_path / "adapter")
     out = tmp_path / "out"
-    with FakeServer(planner_and_reporter, key=KEY, script=lambda body, before: ok(0.05)) as server:
+    with FakeServer(planner_and_reporter, key=KEY, script=lambda body, before: ok()) as server:
         made = recipe(server.url)
-        started = subprocess.Popen(
-            [sys.executable, "eval/deep_research.py", made, f"checkpoint={adapter}", "--quiet"], cwd=ROOT,
-            env={**os.environ, "FAKE_KEY": KEY}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        deadline = time.monotonic() + 120
-        while len(server.requests) < 8 and started.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        started.send_signal(signal.SIGKILL)
-        started.wait()
+        command = ["eval/deep_research.py", made, f"checkpoint={adapter}", "--quiet"]
+        run_killed_at(f"{out}/records.jsonl#8", *command, FAKE_KEY=KEY)
         assert not (out / "deep_research.json").exists()
         kept = [r for r in read_jsonl(out / "records.jsonl") if r["kind"] == "reply" and "usd" in r]
         assert kept

@@ -1,14 +1,9 @@
 """train/dpo.py as a user runs it: on the samples of an earlier run and on its own, killed, refused with one line."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import run_killed_at
 from conftest import run_script as run_with_tracking
 
 from infoagent.store import read_jsonl
@@ -77,26 +72,17 @@ def test_pairs_of_an_earlier_run_are_learnt(trained):
 
 def test_killed_and_resumed_it_ends_at_the_same_adapter(tiny_dir, samples, trained, tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "train/dpo.py", *overrides(tiny_dir, out, samples), "--quiet"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (out / "checkpoint-2" / "infoagent.json").is_file():
-            break
-        time.sleep(0.005)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    result = run_script(*command[1:])
+    command = ["train/dpo.py", *overrides(tiny_dir, out, samples), "--quiet"]
+    run_killed_at("metrics.jsonl#3", *command, **QUIET)
+    assert (out / "checkpoint-2" / "infoagent.json").is_file()
+    result = run_script(*command)
     assert result.returncode == 0, result.stderr
     assert "resuming from" in result.stderr
     whole, resumed = adapter(trained, 4), adapter(out, 4)
     assert max(float((whole[n] - resumed[n]).abs().max()) for n in whole) < 1e-5
     for a, b in zip(read_jsonl(out / "metrics.jsonl"), read_jsonl(trained / "metrics.jsonl"), strict=True):
         assert a == pytest.approx(b, abs=1e-4)
-    result = run_script(*command[1:])
+    result = run_script(*command)
     assert "has all 4 steps already" in result.stderr
 
 

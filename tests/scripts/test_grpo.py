@@ -3,16 +3,11 @@
 import itertools
 import json
 import os
-import resource
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import run_killed_at, run_script
 from wandb_files import read_back
 
 from infoagent.store import read_jsonl
@@ -89,16 +84,9 @@ def test_training_moves_the_adapter_and_leaves_no_other_weights(unbroken):
 
 def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path, unbroken):
     out = tmp_path / "run"
-    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        if (out / "metrics.jsonl").is_file() and len((out / "metrics.jsonl").read_text().splitlines()) >= 3:
-            break
-        time.sleep(0.01)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)  # after step 3, so that step 3 and what follows must be done again
-    process.wait()
+    # with three steps written down, so that step 3 and what follows must be done again
+    run_killed_at("metrics.jsonl#4", "train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline")
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 3
     begun_as = (out / "wandb_id").read_text()
     (out / "checkpoint-99").mkdir()  # what a kill while saving leaves behind
     result = run_script("train/grpo.py", *overrides(tiny_dir, out), "tracking.wandb=offline")
@@ -162,19 +150,14 @@ def test_rloo_follows_a_budget_of_each_prompt(tiny_dir, tmp_path):
     assert json.loads((out / "checkpoint-2" / "infoagent.json").read_text())["budget_range"] == [3, 8]
 
 
-def small_files():
-    """No file may grow beyond 20 kB: a write fails in its middle, as on a full disk."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-
-
 def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_no_other(tiny_dir, tmp_path, unbroken):
     out = tmp_path / "run"
     shutil.copytree(unbroken, out)
     for late in ("checkpoint-4", "checkpoint-6"):
         shutil.rmtree(out / late)
     before = {f.name: f.read_bytes() for f in (out / "checkpoint-2").iterdir()}
-    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=small_files)
+    # no file may grow beyond 20 kB: a write fails in its middle, as on a full disk
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out), limits={"FSIZE": 20_000})
     assert result.returncode == 1, result.stderr
     assert "failed: " in result.stderr
     assert "run the same command again" in result.stderr

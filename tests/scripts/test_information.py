@@ -1,18 +1,13 @@
 """eval/information.py as a user runs it: whole, killed and gone on with, on two processes; and its report."""
 
-import contextlib
 import json
 import os
 import re
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from conftest import run_killed_at, run_script
 
 from infoagent.data.registry import load_data
 from infoagent.information.scores import ScoreMatrix
@@ -109,17 +104,7 @@ def cells(out):
 
 def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir, tmp_path):
     many = settings(tiny_dir, tmp_path / "killed", documents=24, samples=1, **{"data.limit": 40})
-    command = [sys.executable, "eval/information.py", RECIPE, *many, "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.time() + 240
-    while time.time() < deadline:
-        with contextlib.suppress(sqlite3.OperationalError):  # the file is there before its table is
-            if (tmp_path / "killed/scores/scores-0.sqlite").is_file() and len(cells(tmp_path / "killed")) > 40:
-                break
-        assert process.poll() is None, "it ended before it could be killed: give it more to do"
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_killed_at("infoagent.lm.score_store:ScoreStore.put#4", "eval/information.py", RECIPE, *many, "--quiet")
     before = cells(tmp_path / "killed")
     assert 40 < len(before) < 24 * 26, "killed in the middle"
     assert not (tmp_path / "killed/scores.npz").exists()

@@ -5,14 +5,10 @@ import io
 import json
 import runpy
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
-from conftest import ROOT, run_script
+from conftest import ROOT, run_killed_at, run_script
 from tiny import save_adapter
 
 from infoagent.config import exit_code
@@ -66,13 +62,7 @@ def study(tiny_dir, tmp_path_factory):
     path = directory / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     kept = directory / "out" / "proxies" / "records.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "eval/proxies.py", str(path), "--quiet"], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None and not (kept.is_file() and kept.stat().st_size > 3000):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    run_killed_at("proxies/records.jsonl#4", "eval/proxies.py", str(path), "--quiet")
     before = kept.read_bytes()
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert exit_code(lambda: MAIN([str(path), "--quiet"])) == 0

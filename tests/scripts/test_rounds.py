@@ -1,14 +1,10 @@
 """eval/rounds.py and eval/compaction.py as a user calls them: whole, killed and gone on with, and with mistakes."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import yaml
-from conftest import ROOT, run_script
+from conftest import run_killed_at, run_script
 
 WITHOUT_TORCH = """
 import runpy, sys
@@ -82,18 +78,12 @@ def test_a_killed_compaction_of_own_conversations_goes_on(tiny_dir, tmp_path):
                        {"label": "newest", "kind": "tail", "model": model, "max_tokens": 60}],
         "predictor": model,
     })  # fmt: skip
-    command = [sys.executable, "eval/compaction.py", recipe, "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    records, deadline = tmp_path / "out/records.jsonl", time.time() + 120
-    while not (records.is_file() and records.read_bytes().count(b"\n") > 12):
-        assert process.poll() is None, "it ended before it could be killed: give it more to do"
-        assert time.time() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["eval/compaction.py", recipe, "--quiet"]
+    records = tmp_path / "out/records.jsonl"
+    run_killed_at("out/records.jsonl#13", *command)
     before = [json.loads(line)["key"] for line in records.read_text().splitlines(keepends=True) if line.endswith("\n")]
     assert not (tmp_path / "out/compaction.json").exists()
-    done = run_script(*command[1:])
+    done = run_script(*command)
     assert done.returncode == 0, done.stderr
     keys = [json.loads(line)["key"] for line in records.read_text().splitlines()]
     assert keys[: len(before)] == before

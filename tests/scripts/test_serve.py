@@ -1,14 +1,12 @@
 """`infoagent serve` as a user runs it, beside a training run that scores with it."""
 
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from conftest import ROOT
+from conftest import start_script
 from test_grpo import adapter, overrides, trajectory
 from tiny import save_tiny
 
@@ -17,16 +15,13 @@ from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import prepare
 from infoagent.types import InputError
 
-THREADS = {"OMP_NUM_THREADS": "1"}
-
 
 class Served:
     """A server process; `with` ends it."""
 
     def __init__(self, *arguments):
-        command = [sys.executable, "-m", "infoagent.cli", "serve", *map(str, arguments)]
-        self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **THREADS}, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+        command = ["-m", "infoagent.cli", "serve", *map(str, arguments)]
+        self.process = start_script(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def __enter__(self):
         line = self.process.stdout.readline()
@@ -41,9 +36,8 @@ class Served:
 
 
 def train(tiny_dir, out, *more):
-    command = [sys.executable, "train/grpo.py", *overrides(tiny_dir, out), *more]
-    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **THREADS}, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)  # fmt: skip
+    command = ["train/grpo.py", *overrides(tiny_dir, out), *more]
+    return start_script(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_a_run_with_a_served_scorer_is_the_run_with_a_local_one_and_survives_the_server(tiny_dir, tmp_path):
@@ -51,12 +45,12 @@ def test_a_run_with_a_served_scorer_is_the_run_with_a_local_one_and_survives_the
     with Served(tiny_dir, "--port", 0, "--dtype", "float32") as first:
         settings = [f"scorer.url={first.url}", "scorer.patience_seconds=0.5"]
         run = train(tiny_dir, out, *settings)
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 500
         while not (out / "checkpoint-2" / "infoagent.json").is_file() and run.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         first.process.kill()
-        _, errors = run.communicate(timeout=120)
+        _, errors = run.communicate(timeout=500)
     assert run.returncode == 1, errors
     [line] = [line for line in errors.splitlines() if line.startswith("failed: ")]
     assert re.search(r"the scorer failed on \d+ of the last \d+ compressions.*ConnectionError: http://127", line)
@@ -64,15 +58,15 @@ def test_a_run_with_a_served_scorer_is_the_run_with_a_local_one_and_survives_the
 
     with Served(tiny_dir, "--port", 0, "--dtype", "float32") as second:  # another address is no other recipe
         run = train(tiny_dir, out, f"scorer.url={second.url}")
-        _, errors = run.communicate(timeout=240)
+        _, errors = run.communicate(timeout=500)
         assert run.returncode == 0, errors
         assert "resuming from" in errors
         second.process.send_signal(signal.SIGTERM)
-        said, complaints = second.process.communicate(timeout=30)
+        said, complaints = second.process.communicate(timeout=500)
         assert second.process.returncode == 0
         assert "Traceback" not in complaints
         assert re.search(r"stopped; [1-9]\d* tokens", said)
-    _, errors = local.communicate(timeout=240)
+    _, errors = local.communicate(timeout=500)
     assert local.returncode == 0, errors
     expected, found = trajectory(tmp_path / "local"), trajectory(out)
     assert [row["step"] for row in found] == [1, 2, 3, 4, 5, 6]

@@ -1,14 +1,9 @@
 """train/sft.py as a user runs it: two rounds, killed in sampling and in fitting, refused with one line."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import run_killed_at
 from conftest import run_script as run_with_tracking
 
 from infoagent.store import read_jsonl
@@ -78,32 +73,18 @@ def test_each_round_samples_from_the_adapter_of_the_one_before(unbroken):
     assert max(float((last[n] - first[n]).abs().max()) for n in last) > 1e-4
 
 
-def killed_when(command, condition):
-    """Run `command` until `condition` holds, then kill it without warning."""
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | QUIET, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None and not condition():
-        time.sleep(0.005)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-
 def test_killed_in_sampling_and_in_fitting_it_ends_at_the_same_adapter(tiny_dir, tmp_path, unbroken):
     out = tmp_path / "run"
-    command = [sys.executable, "train/sft.py", *overrides(tiny_dir, out), "--quiet"]
+    command = ["train/sft.py", *overrides(tiny_dir, out), "--quiet"]
     samples, metrics = out / "candidates.jsonl", out / "metrics.jsonl"
 
-    def lines(file):
-        return len(file.read_text(errors="replace").splitlines()) if file.is_file() else 0
-
-    killed_when(command, lambda: lines(samples) >= 8)  # in the first round's sampling
-    killed_when(command, lambda: (out / "round-2" / "checkpoint-2" / "infoagent.json").is_file())  # in the second's fit
+    run_killed_at("candidates.jsonl#3", *command, **QUIET)  # in the first round's sampling
+    assert len(samples.read_text().splitlines()) == 8
+    run_killed_at("round-2/checkpoint-3/infoagent.json", *command, **QUIET)  # in the second's fit, while it saves
+    assert (out / "round-2" / "checkpoint-2" / "infoagent.json").is_file()
     assert not (out / f"checkpoint-{STEPS}").exists()
     (out / "checkpoint-99").mkdir()  # what a kill while saving leaves behind
-    result = run_script(*command[1:])
+    result = run_script(*command)
     assert result.returncode == 0, result.stderr
     assert not (out / "checkpoint-99").exists()
 

@@ -1,13 +1,10 @@
 """train/shannon.py as a user runs it: shrunken, killed and continued; and, slowly, the shipped recipe with its goal."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 
+import psutil
 import pytest
-from conftest import ROOT, run_script
+from conftest import run_killed_at, run_script
 
 RECIPE = "configs/train/shannon.yaml"
 SHRUNKEN = [
@@ -25,25 +22,26 @@ def run(out, *more):
 def finished(tmp_path_factory):
     """Killed once in the middle of the reinforcement learning, then run to its end."""
     out = tmp_path_factory.mktemp("shannon") / "run"
-    command = [sys.executable, "train/shannon.py", RECIPE, f"output_dir={out}", *SHRUNKEN, "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None and not (out / "price-0.3-seed-0/grpo.log").exists():
-        time.sleep(0.05)
-    assert process.poll() is None, "the command ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["train/shannon.py", RECIPE, f"output_dir={out}", *SHRUNKEN, "--quiet"]
+    run_killed_at("price-0.3-seed-0/grpo.log", *command)
     assert (out / "lm/tiny_lm.json").is_file()
     model = (out / "lm/model.safetensors").stat().st_mtime_ns
-    refused = 0
-    while time.monotonic() < deadline:  # what it had started goes on alone, and no second one may train beside it
-        result = run(out)
-        if result.returncode != 1 or "still being trained by an earlier command" not in result.stderr:
-            break
-        refused += 1
-        time.sleep(0.5)
+    # what it had started goes on alone, and no second one may train beside it
+    [alone] = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if f"{out}/price-0.05-seed-0/recipe.yaml" in (p.info["cmdline"] or [])
+    ]
+    alone.suspend()
+    try:
+        refused = run(out)
+    finally:
+        alone.resume()
+    assert refused.returncode == 1
+    assert "still being trained by an earlier command" in refused.stderr
+    alone.wait(500)
+    result = run(out)
     assert result.returncode == 0, result.stderr
-    assert refused, "the runs that outlived the kill were not noticed"
     assert (out / "lm/model.safetensors").stat().st_mtime_ns == model
     return out, result
 

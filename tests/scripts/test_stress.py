@@ -5,15 +5,11 @@ import importlib.util
 import io
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT, run_killed_at, run_script
 from fake_server import FakeServer, ok, status
 from tiny import save_adapter
 
@@ -290,15 +286,8 @@ def test_the_information_is_what_plain_forward_passes_give(hard, tiny_dir):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_with_what_it_has(hard, tiny_dir, adapter, tmp_path):
     settings = input_settings(tiny_dir, tmp_path, checkpoint=adapter)
-    command = [sys.executable, "eval/stress.py", "inputs", INPUTS, *settings, "--quiet"]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **THREADS}, stderr=subprocess.PIPE, text=True)
-    records, deadline = tmp_path / "records.jsonl", time.monotonic() + 300
-    while not records.is_file() or records.read_bytes().count(b"\n") < 20:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    records = tmp_path / "records.jsonl"
+    run_killed_at(f"{records}#6", "eval/stress.py", "inputs", INPUTS, *settings, "--quiet", **THREADS)
     before = records.read_bytes()
     result = stress("inputs", INPUTS, *settings)
     assert result.returncode == 0, result.stderr

@@ -3,19 +3,31 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import yaml
-from conftest import ROOT, run_script
+from conftest import ROOT, run_script, start_script
 
 from infoagent.config import load_recipe, recipe_yaml
 from infoagent.recipes import GRPORecipe, SweepFile
 from infoagent.store import read_jsonl
 from infoagent.training import sweep as sweeping
 from infoagent.training.sweep_plan import SweepRun
+
+STOPPED_ONCE = """
+import os, runpy, signal, sys
+sys.path.insert(0, {tests!r})
+import moments
+if any(a.endswith("limit-11") for a in sys.argv) and not os.path.exists({once!r}):
+    open({once!r}, "w").close()
+    moments.at("metrics.jsonl#3", signal.SIGSTOP)
+sys.path[0] = {root!r}
+runpy.run_path({root!r} + "/train/grpo.py", run_name="__main__")
+"""
+"""train/grpo.py that stops in the second run of the sweep, with two steps written down."""
 
 
 @pytest.fixture
@@ -28,11 +40,14 @@ def sweep_file(tiny_dir, tmp_path):
     ])  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
     sweep = {
-        "program": "train/grpo.py",
+        "program": str(tmp_path / "train" / "grpo.py"),
         "method": "grid",
         "parameters": {"data.limit": {"values": [12, 11, 1]}},
         "command": ["${env}", "python", "${program}", str(tmp_path / "recipe.yaml"), "${args_no_hyphens}", "output_dir=x/${WANDB_RUN_ID}"],
     }  # fmt: skip
+    (tmp_path / "train").mkdir()
+    told = {"tests": str(ROOT / "tests"), "once": str(tmp_path / "stopped"), "root": str(ROOT)}
+    (tmp_path / "train" / "grpo.py").write_text(STOPPED_ONCE.format(**told))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     return tmp_path / "sweep.yaml"
 
@@ -45,19 +60,15 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     out = tmp_path / "out"
     arguments = ["-m", "infoagent.cli", "sweep", str(sweep_file), "--out", str(out)]
     first, second, third = "limit-12", "limit-11", "limit-1"
-    process = subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start_script(*arguments)
     metrics = out / second / "metrics.jsonl"
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if metrics.is_file() and metrics.read_text().count("\n") >= 2:
-            break
-        time.sleep(0.01)
+    while process.poll() is None and not any(
+        child.status() == psutil.STATUS_STOPPED for child in psutil.Process(process.pid).children()
+    ):
+        time.sleep(0.05)
     assert process.poll() is None, "the sweep ended before it could be killed"
     group = int((out / sweeping.LOCK_FILE).read_text())
-    os.killpg(group, signal.SIGSTOP)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     try:
         assert {n: r["status"] for n, r in rows_of(out).items()} == {
