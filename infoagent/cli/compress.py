@@ -10,7 +10,7 @@ from typing import Any
 
 from infoagent.cli.text import read_text
 from infoagent.progress import Progress, say
-from infoagent.store import text_id, write_json
+from infoagent.store import TEMPLATE_DATE, template_date, text_id, write_json
 from infoagent.types import AUTO, InputError
 
 SUFFIXES = (".txt", ".md")
@@ -130,6 +130,7 @@ class _Session:
             "model": self.name,
             "model_revision": self.revision,
             "dtype": self.dtype,
+            "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
             "adapter": self.adapter,
             "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
             "query": task.query or None,
@@ -236,10 +237,12 @@ def _begun_dtype(arguments: argparse.Namespace) -> str | None:
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
     """Write down the settings of `out`, or raise InputError where its compressions were made under others."""
+    from infoagent.lm.identity import same_revision
+
     file = out / SETTINGS_FILE
     if file.is_file():
         before = {"dtype": EARLIER_DTYPE, **json.loads(file.read_text(encoding="utf-8"))}
-        different = [key for key in settings if before.get(key) != settings[key]]
+        different = [key for key in settings if not same_revision(before.get(key), settings[key])]
         if different:
             raise InputError(
                 f"--out {out}: its compressions were made with other settings, {', '.join(different)} differ; "

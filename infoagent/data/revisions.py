@@ -39,7 +39,7 @@ def digest(items: Iterable[Any]) -> str:
     return "sha256:" + content.hexdigest()[:16]
 
 
-def same_revision(one: str, other: str) -> bool:
+def same_data(one: str, other: str) -> bool:
     """Whether two identities of one set, of today or of before, are of the same text; `a + b` is a mixture of sets."""
     parts, others = one.split(" + "), other.split(" + ")
     return len(parts) == len(others) and all(

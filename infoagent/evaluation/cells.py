@@ -13,9 +13,19 @@ from infoagent.evaluation.forms import form_of
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import adapter_revision, check_adapter, context_tokens, load_config, load_tokenizer, resolve
+from infoagent.lm.models import (
+    adapter_revision,
+    check_adapter,
+    context_tokens,
+    load_config,
+    load_tokenizer,
+    record_identity,
+    resolve,
+    trained_without_thoughts,
+)
 from infoagent.lm.prompts import (
     WITHOUT_THOUGHT,
+    can_think,
     chat_ids,
     check_predictor_template,
     check_template,
@@ -175,11 +185,16 @@ def _cells_of(
         longest += compressor.longest_thought
         if compressor.thinks:
             marks_of(tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
+        elif adapter and compressor.thinking is None and trained_without_thoughts(adapter) and can_think(tokenizer):
+            raise InputError(
+                f"compressor {compressor.label!r}: its adapter was trained without thoughts, which its model has; set "
+                "thinking: false"
+            )
     if compressor.kind in EXTRACTIVE:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
     asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
     asked["thinking"] = None if compressor.thinking is None else compressor.thinks
-    cells = []
+    cells, identity = [], record_identity(reference)
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in EXTRACTIVE:
             check_extractive(compressor.kind, data.problems)
@@ -187,7 +202,7 @@ def _cells_of(
         negatives = draw_negatives(problems, counts, recipe.negatives.seed)
         revision = None if adapter is None else adapter_revision(adapter)
         engine = recipe.engine
-        cells.append(Cell(compressor, reference.revision, revision, data, problems, negatives, engine, form))
+        cells.append(Cell(compressor, identity, revision, data, problems, negatives, engine, form))
     return cells
 
 

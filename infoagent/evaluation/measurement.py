@@ -35,6 +35,7 @@ from infoagent.lm.models import (
     load_config,
     load_tokenizer,
     pinned,
+    record_identity,
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_ids
@@ -196,7 +197,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
     directory = Path(recipe.output_dir) / "compressions"
     adapter = section.model.adapter
     identity = {
-        **section.model_dump(exclude={"label"}), "revision": plan.compressor.revision,
+        **section.model_dump(exclude={"label"}), "revision": record_identity(plan.compressor),
         "adapter_revision": None if adapter is None else adapter_revision(adapter),
     }  # fmt: skip
     batches = []

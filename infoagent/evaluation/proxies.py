@@ -27,6 +27,7 @@ from infoagent.lm.models import (
     context_tokens,
     load_config,
     load_tokenizer,
+    record_identity,
     resolve,
 )
 from infoagent.lm.settling import settle
@@ -151,7 +152,7 @@ def _identity(section: ProxySection, documents: Sequence[str]) -> Row:
     changes = {k: v for k in ("layers", "weight_bits") if (v := getattr(section, k)) is not None}
     if model.adapter is not None:
         changes["adapter_revision"] = adapter_revision(model.adapter)
-    return {"scorer": model.model_dump(), "revision": resolve(model.name, model.revision).revision, **changes}
+    return {"scorer": model.model_dump(), "revision": record_identity(resolve(model.name, model.revision)), **changes}
 
 
 def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[Row]) -> list[Row]:

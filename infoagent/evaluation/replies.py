@@ -17,7 +17,7 @@ from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
-from infoagent.lm.models import adapter_revision, resolve
+from infoagent.lm.models import adapter_revision, record_identity, resolve
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
@@ -93,7 +93,7 @@ def predictor_identity(section: PredictorSection) -> dict[str, Any]:
             "name": section.name,
             "dtype": section.dtype,
             "adapter": section.adapter,
-            "revision": resolve(section.name, section.revision).revision,
+            "revision": record_identity(resolve(section.name, section.revision)),
             "adapter_revision": None if section.adapter is None else adapter_revision(section.adapter),
         }
     how = {"max_tokens": section.max_tokens, "temperature": section.temperature} if section.how == "generation" else {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import tempfile
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, note_prompt, prompt_hash
+from infoagent.store import write_json
 from infoagent.types import InputError
 
 
@@ -110,6 +111,7 @@ def prepare(model: EmbeddedModel) -> Path:
     """The directory of the converted model; converts it first if needed (about 15 s)."""
     directory = model_directory(model)
     if is_prepared(model):
+        note_prompt(directory)
         return directory
     gguf = find_gguf(model)
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,7 @@ def prepare(model: EmbeddedModel) -> Path:
     try:
         _convert(gguf, work)
         source = {"name": model.name, "revision": model.revision, "sha256": model.sha256, "gguf": gguf.name}
-        (work / "infoagent_source.json").write_text(json.dumps(source, indent=2))
+        write_json(work / SOURCE_FILE, {**source, PROMPT_HASH: prompt_hash(work)})
         try:
             work.rename(directory)
         except OSError:

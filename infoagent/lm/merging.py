@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
 from infoagent.lm.models import (
-    SOURCE_FILE,
     ModelReference,
     adapter_base,
     adapter_budget_range,
@@ -124,6 +124,7 @@ def _write_source(work: Path, reference: ModelReference, adapter: str, dtype: st
             "base_revision": reference.revision,
             "adapter_revision": adapter_revision(adapter),
             "dtype": dtype,
+            PROMPT_HASH: prompt_hash(work),
             "prompt": adapter_prompt(adapter),
             "budget_range": adapter_budget_range(adapter),
         },

@@ -9,20 +9,21 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from infoagent.lm.allocator import keep_freed_memory
 from infoagent.lm.dtype import resolve as resolve_dtype
 from infoagent.lm.embedded import EMBEDDED, prepare
+from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
+from infoagent.store import TEMPLATE_DATE, template_date
 from infoagent.types import AUTO, InputError
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNLIMITED = 2**31
 RECORD_FILE = "infoagent.json"
 """Written beside every adapter: which base it belongs to."""
-SOURCE_FILE = "infoagent_source.json"
-"""Written beside weights that this package made: the revision that identifies them, and where they are from."""
 
 
 @dataclass(frozen=True)
@@ -68,31 +69,26 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
     """Find a model by name. Prepares an embedded one; does not load weights."""
     if name in EMBEDDED:
         embedded = EMBEDDED[name]
-        if revision not in (None, embedded.revision):
-            raise InputError(f"model {name!r}: the embedded revision is {embedded.revision}, not {revision!r}; drop it")
-        return ModelReference(name, str(prepare(embedded)), embedded.revision)
+        path = prepare(embedded)
+        found = directory_revision(path)
+        if revision not in (None, embedded.revision, found):
+            raise InputError(f"model {name!r}: the embedded revision is {found}, not {revision!r}; drop it")
+        return ModelReference(name, str(path), found)
     directory = Path(name).expanduser()
     if directory.is_dir():
         if not (directory / "config.json").is_file():
             hint = " (it holds a LoRA adapter: name it as `adapter`)" if is_adapter(directory) else ""
             raise InputError(f"model {name!r}: the directory holds no config.json{hint}")
-        return ModelReference(name, str(directory), revision or _directory_revision(directory))
+        found = directory_revision(directory)
+        if revision not in (None, found):  # a name for the weights says nothing of the chat template
+            found = f"{str(revision).partition(MARK)[0]}{MARK}{prompt_hash(directory)}"
+        return ModelReference(name, str(directory), found)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
         raise InputError(
             f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}"
         )
     return ModelReference(name, name, revision or "main")
-
-
-def _directory_revision(directory: Path) -> str:
-    """A cheap identity of local weights: names, sizes and modification times of the weight files."""
-    source = directory / SOURCE_FILE
-    if source.is_file():
-        return str(json.loads(source.read_text())["revision"])
-    files = sorted(f for f in directory.iterdir() if f.suffix in (".safetensors", ".bin", ".json"))
-    stamp = "\n".join(f"{f.name} {f.stat().st_size} {f.stat().st_mtime_ns}" for f in files)
-    return "local:" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
 
 
 def is_adapter(directory: str | Path) -> bool:
@@ -136,6 +132,12 @@ def adapter_prompt(directory: str | Path) -> dict[str, Any]:
     """The prompt that an adapter was trained with, as keyword arguments of `compressor_ids`; {} if not recorded."""
     record = Path(directory) / RECORD_FILE
     return dict(json.loads(record.read_text()).get("prompt", {})) if record.is_file() else {}
+
+
+def trained_without_thoughts(directory: str | Path) -> bool:
+    """Whether an adapter learnt under prompts that turn thoughts off; False where that is not recorded."""
+    record = Path(directory) / RECORD_FILE
+    return record.is_file() and json.loads(record.read_text()).get("thinking") is False
 
 
 def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
@@ -192,8 +194,22 @@ def pinned(reference: ModelReference) -> ModelReference:
     """A hub model by the commit that its branch points to now, so that records and scores name one set of weights."""
     if Path(reference.path).is_dir():
         return reference
+    commit = _commit(reference)
+    return reference if commit is None else replace(reference, revision=commit)
+
+
+@lru_cache(maxsize=64)
+def _commit(reference: ModelReference) -> str | None:
+    """Asked once a run, so that a branch that moves on does not move the run."""
     commit = getattr(load_config(reference), "_commit_hash", None)
-    return reference if commit is None else replace(reference, revision=str(commit))
+    return None if commit is None else str(commit)
+
+
+def record_identity(reference: ModelReference) -> str:
+    """What the key of a record says of its model: weights, tokenizer and chat template (of a hub model: the commit that
+    holds them all), and the day that templates print where that is not TEMPLATE_DATE."""
+    day = template_date()
+    return pinned(reference).revision + ("" if day == TEMPLATE_DATE else f"+date:{day.isoformat()}")
 
 
 def default_device() -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infoagent.data.revisions import same_revision
+from infoagent.data.revisions import same_data
 from infoagent.reporting import curves, evaluation_tables, pareto, plots, tables
 from infoagent.reporting.audit import evaluation_audit
 from infoagent.reporting.curve_panels import panels_svg
@@ -74,7 +74,7 @@ def _laid(
     mistakes = []
     for file, held in below.items():
         same = [s for s in held["summaries"] if s["data"]["name"] == name]
-        other = next((s["data"]["revision"] for s in same if not same_revision(s["data"]["revision"], revision)), None)
+        other = next((s["data"]["revision"] for s in same if not same_data(s["data"]["revision"], revision)), None)
         if not same:
             mistakes.append(f"baseline {file}: holds nothing on {name}")
         elif other is not None:

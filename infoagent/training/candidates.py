@@ -20,15 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.revisions import same_revision
+from infoagent.data.revisions import same_data
 from infoagent.lm.generation import generate_groups
+from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import compressor_ids
 from infoagent.progress import Progress
 from infoagent.recipes.sft import SamplingSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.reward import MIReward, Price, ScoredCompression
-from infoagent.store import provenance, read_jsonl, text_id, write_json
+from infoagent.store import TEMPLATE_DATE, provenance, read_jsonl, template_date, text_id, write_json
 from infoagent.training.preparation import Prepared
 from infoagent.types import Compression, InputError, Problem, RunFailed
 
@@ -36,7 +37,7 @@ SAMPLES_FILE = "candidates.jsonl"
 MANIFEST_FILE = "candidates.json"
 REPRICED = ("price", "max_failed_share")
 """Settings of the reward that may differ from those under which the samples were scored."""
-WORTH = ("model", "scorer", "prompt", "negatives", "reward")
+WORTH = ("model", "scorer", "prompt", "negatives", "reward", "template_date")
 """What decides what a sample is worth; the other settings decide which samples were drawn."""
 
 Key = tuple[str, str, str]
@@ -63,6 +64,7 @@ def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Pre
         "negatives": recipe.negatives.model_dump(mode="json"),
         "reward": recipe.reward.model_dump(mode="json", exclude=set(REPRICED)),
         "data_revision": prepared.data_revision,
+        "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
         "sampling": sampling.model_dump(mode="json"),
         "seed": recipe.seed,
     }
@@ -279,8 +281,10 @@ def _different(held: dict[str, Any], now: dict[str, Any], names: Sequence[str]) 
     for name in names:
         old, new = held.get(name), now[name]
         if isinstance(old, dict) and isinstance(new, dict):
-            different += [f"{name}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-        elif old != new and not (name == "data_revision" and old is not None and same_revision(old, new)):
+            different += [
+                f"{name}.{key}" for key in sorted({*old, *new}) if not same_revision(old.get(key), new.get(key))
+            ]
+        elif old != new and not (name == "data_revision" and old is not None and same_data(old, new)):
             different.append(name)
     return different
 

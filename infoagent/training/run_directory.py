@@ -12,10 +12,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.revisions import same_revision
-from infoagent.lm.models import RECORD_FILE, ModelReference
+from infoagent.data.revisions import same_data
+from infoagent.lm.identity import same_revision
+from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.store import check_output_dir, provenance, write_json
+from infoagent.store import check_output_dir, provenance, template_date, write_json
 from infoagent.tracking import run_group
 from infoagent.types import AUTO, InputError
 
@@ -131,8 +132,9 @@ def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
     before = json.loads((checkpoint / RECORD_FILE).read_text())
     changed = [
         f"{name} was {before[name]} and is {facts[name]} now"
-        for name, is_same in (("data_revision", same_revision), ("base_revision", str.__eq__))
-        if before.get(name) is not None and not is_same(before[name], facts[name])
+        for name in ("data_revision", "base_revision", "base_commit", "template_date")
+        if before.get(name) is not None
+        and not (same_data if name == "data_revision" else same_revision)(before[name], facts[name])
     ]
     if changed:
         raise InputError(
@@ -153,7 +155,10 @@ def checkpoint_facts(recipe: TrainingRecipe, reference: ModelReference, data_rev
     return {
         "base_model": reference.name,
         "base_revision": reference.revision,
+        "base_commit": pinned(reference).revision,
+        "template_date": template_date().isoformat(),
         "prompt": recipe.prompt.model_dump(),
+        "thinking": False,
         "data_revision": data_revision,
         "group": run_group(recipe.tracking.group, recipe.output_dir),
         **({} if budget_range is None else {"budget_range": budget_range}),

@@ -21,7 +21,7 @@ from infoagent.data import (
 )
 from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.registry import load_data
-from infoagent.data.revisions import FORMERLY, digest, same_revision
+from infoagent.data.revisions import FORMERLY, digest, same_data
 from infoagent.training.run_directory import RECORD_FILE, check_same_sources
 from infoagent.types import InputError, Negative, Problem
 
@@ -141,14 +141,14 @@ def test_the_digest_reads_every_field_that_is_not_at_its_default():
 
 def test_identities_of_before_are_of_the_same_text(tmp_path):
     new, old = PINNED["records"][1], "sha256:9decff2a2d28089b"
-    assert same_revision(old, new)
-    assert same_revision(new, old)
-    assert same_revision(old, "sha256:d8d064308ba4cc4e")  # two sources of before, one text
-    assert not same_revision(old, "sha256:412923300c33b47a")  # whose text was another
+    assert same_data(old, new)
+    assert same_data(new, old)
+    assert same_data(old, "sha256:d8d064308ba4cc4e")  # two sources of before, one text
+    assert not same_data(old, "sha256:412923300c33b47a")  # whose text was another
     python = OF_PYTHON_3_11["python-reference"][1]
-    assert same_revision(f"{old} + sha256:37b51a0283fe8609", f"{new} + {python}")
-    assert not same_revision(f"{old} + sha256:37b51a0283fe8609", new)
-    assert not same_revision(f"{old} + sha256:37b51a0283fe8609", f"{python} + {new}")
+    assert same_data(f"{old} + sha256:37b51a0283fe8609", f"{new} + {python}")
+    assert not same_data(f"{old} + sha256:37b51a0283fe8609", new)
+    assert not same_data(f"{old} + sha256:37b51a0283fe8609", f"{python} + {new}")
 
     (tmp_path / RECORD_FILE).write_text(json.dumps({"data_revision": old, "base_revision": "b"}))
     check_same_sources(tmp_path, {"data_revision": new, "base_revision": "b"})
@@ -162,5 +162,5 @@ def test_the_baselines_that_are_kept_compare_with_the_sets_of_today():
     held = json.loads((ROOT / "eval" / "baselines" / "smollm2-135m.json").read_text())
     revisions = {s["data"]["name"]: s["data"]["revision"] for s in held["summaries"]}
     assert set(revisions) == {"records", "python-reference"}
-    assert same_revision(revisions["records"], PINNED["records"][1])
-    assert same_revision(revisions["python-reference"], OF_PYTHON_3_11["python-reference"][1])
+    assert same_data(revisions["records"], PINNED["records"][1])
+    assert same_data(revisions["python-reference"], OF_PYTHON_3_11["python-reference"][1])

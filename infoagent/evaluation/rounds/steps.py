@@ -26,6 +26,7 @@ from infoagent.lm.models import (
     context_tokens,
     load_config,
     load_tokenizer,
+    record_identity,
     resolve,
 )
 from infoagent.lm.prompts import (
@@ -82,7 +83,7 @@ def writer_identity(section: Writer) -> dict[str, Any]:
     adapter = section.model.adapter
     return {
         "model": section.model.model_dump(), "prompt": section.prompt.model_dump(), "max_tokens": section.max_tokens,
-        "temperature": section.temperature, "revision": resolve(section.model.name, section.model.revision).revision,
+        "temperature": section.temperature, "revision": record_identity(resolve(section.model.name, section.model.revision)),
         "adapter_revision": None if adapter is None else adapter_revision(adapter),
     }  # fmt: skip
 

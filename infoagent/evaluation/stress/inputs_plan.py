@@ -9,7 +9,15 @@ from typing import Any
 from infoagent.baselines import check_extractive
 from infoagent.data.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
 from infoagent.evaluation.records import content_key
-from infoagent.lm.models import adapter_prompt, adapter_revision, check_adapter, context_tokens, load_config, resolve
+from infoagent.lm.models import (
+    adapter_prompt,
+    adapter_revision,
+    check_adapter,
+    context_tokens,
+    load_config,
+    record_identity,
+    resolve,
+)
 from infoagent.lm.prompts import check_predictor_template, check_template
 from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
 from infoagent.recipes.sections import PromptSection
@@ -52,7 +60,7 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
             own = context_tokens(load_config(reference))
             contexts[section.label] = min(own, recipe.context_tokens or own)
             adapter = None if section.model.adapter is None else adapter_revision(section.model.adapter)
-            revisions[section.label] = {"revision": reference.revision, "adapter_revision": adapter}
+            revisions[section.label] = {"revision": record_identity(reference), "adapter_revision": adapter}
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
     if recipe.predictor is not None:
