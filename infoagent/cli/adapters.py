@@ -14,7 +14,7 @@ def merge(arguments: argparse.Namespace) -> None:
 
     chosen = dtype.resolve(arguments.dtype, default_device())
     with quiet_libraries():
-        merged = merge_adapter(arguments.adapter, arguments.out, chosen)
+        merged = merge_adapter(arguments.adapter, arguments.out, chosen, arguments.model)
     print(merged.directory)
     print(
         f"{merged.base} + {arguments.adapter} in {chosen}: differs from the adapter by "
