@@ -32,7 +32,8 @@ def problem_set(
 ) -> ProblemSet:
     """Problems on `documents`: whole, or where a number of words is given in passages of so many, part_of = document.
 
-    Splits are by document, and by passage where one stands in documents of several splits. Without a file of stored questions each document, or passage, gets one blank.
+    Splits are by document, and by passage where one stands in documents of several splits.
+    Without a file of stored questions each document, or passage, gets one blank.
     """
     splits = splits_of([d.text for d in documents], [d.id for d in documents])
     if split not in ("all", *splits):

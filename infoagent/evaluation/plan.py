@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, generation_flops, price_of
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
+from infoagent.evaluation.pool_draw import choose_pool
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import CompressorSection, EvaluationRecipe, InformationRecipe, ProxyRecipe
 from infoagent.recipes.compressors import WRITERS
-from infoagent.types import ANCHORS
+from infoagent.types import ANCHORS, ProblemSet
 
 WORDS_OF_A_SENTENCE = 30
 CHARACTERS_OF_A_TOKEN = 3
@@ -22,10 +24,11 @@ CHARACTERS_OF_A_TOKEN = 3
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
     """Records, tokens, GFLOP, seconds and money of the whole grid, nothing of it done yet. Upper estimates: every text
     at its longest. Compressors that are scored under the same prompt share the reading of the documents."""
-    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
+    sets, left_out = usable_sets(recipe)
     grid, draws = recipe.grid, len(recipe.seeds) * recipe.samples
     lines = [
-        f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
+        f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws",
+        *left_out,
     ]
     gflop = usd = 0.0
     forms = forms_of(grid)  # a schema that is none is found here already
@@ -88,6 +91,20 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
     return "\n".join(lines)
 
 
+def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
+    """The data sets of a grid with the problems that have their negatives, and what is left out or short, a line each."""
+    counts = Counts(**recipe.negatives.counts)
+    sets: list[ProblemSet] = []
+    lines: list[str] = []
+    for section in recipe.data:
+        data = load_data(**section.model_dump(exclude={"truncate"}))
+        drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
+        sets.append(drawn.of(data))
+        told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]
+        lines += [f"  {data.name} ({data.split}): {line}" for line in (*told, *drawn.lines)]
+    return sets, lines
+
+
 def _longest(compressor: CompressorSection, document_tokens: float) -> float:
     """Tokens of a compressor's text at the most."""
     if compressor.kind in ANCHORS:
@@ -103,6 +120,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
     share its tokens, so each document counts once and each question's end once a pair."""
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
     words = sum(len(p.document.split()) for p in data.problems) / len(data)
@@ -116,6 +134,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     lines = [
         f"plan: {recipe.documents} documents × {recipe.samples} compressions, {columns} pool columns and "
         f"{recipe.counterfactuals} counterfactuals each: {compressions * (columns + recipe.counterfactuals):,} cells",
+        *(f"  {line}" for line in pool.lines),
         f"tokens: at most {written:,.0f} to write and {scored:,.0f} to score",
     ]
     model = recipe.scorer or recipe.compressor.model
@@ -136,8 +155,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
     """GFLOP and seconds of each scorer over all grids, every text at its longest; prefixes under one prompt are read once."""
     columns = prompts = texts = 0.0
     for grid in grids:
-        for section in grid.data:
-            data = load_data(**section.model_dump(exclude={"truncate"}))
+        for data in usable_sets(grid)[0]:
             draws = len(data) * len(grid.seeds) * grid.samples
             document = sum(len(p.document.split()) for p in data.problems) / len(data) * TOKENS_PER_WORD
             written = [c for c in grid.grid if c.kind not in ANCHORS]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, FitEstimate, estimate_fit, fit_memory
-from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
-from infoagent.training.plan import describe_memory
+from infoagent.training.plan import describe_memory, usable_problems
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
     """The plan in a few lines."""
-    problems, words, longest = _data(recipe)
+    problems, words, longest, left_out = _data(recipe)
     groups = min(recipe.sft.problems_per_round or problems, problems)
     kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
     texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
@@ -21,12 +20,14 @@ def describe_sft(recipe: SFTRecipe) -> str:
         f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     ]
-    return "\n".join(lines + _estimate(recipe, recipe.sft, (words, longest), recipe.sft.rounds * groups, texts, False))
+    return "\n".join(
+        lines + left_out + _estimate(recipe, recipe.sft, (words, longest), recipe.sft.rounds * groups, texts, False)
+    )
 
 
 def describe_dpo(recipe: DPORecipe) -> str:
     """The plan in a few lines."""
-    problems, words, longest = _data(recipe)
+    problems, words, longest, left_out = _data(recipe)
     source = f"samples of {', '.join(recipe.candidates)}"
     groups = 0
     if not recipe.candidates:
@@ -37,18 +38,15 @@ def describe_dpo(recipe: DPORecipe) -> str:
         f"epochs of {recipe.dpo.batch_size} pairs a step"
     ]
     return "\n".join(
-        lines + _estimate(recipe, recipe.dpo, (words, longest), groups, 2 * pairs * recipe.dpo.epochs, True)
+        lines + left_out + _estimate(recipe, recipe.dpo, (words, longest), groups, 2 * pairs * recipe.dpo.epochs, True)
     )
 
 
-def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
-    """(problems, mean words of a document, words of the longest)."""
-    lengths = [
-        len(problem.document.split())
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
-    return len(lengths), sum(lengths) / len(lengths), max(lengths)
+def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int, list[str]]:
+    """(problems, mean words of a document, words of the longest, what is left out)."""
+    problems, left_out = usable_problems(recipe)
+    lengths = [len(problem.document.split()) for problem in problems]
+    return len(lengths), sum(lengths) / len(lengths), max(lengths), left_out
 
 
 def _names(recipe: SFTRecipe | DPORecipe) -> str:

@@ -12,10 +12,14 @@ from infoagent.costs import (
     estimate_grpo,
     step_memory,
 )
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
-from infoagent.training.preparation import batch_shape, check_trainable, process_count
+from infoagent.recipes.training import TrainingRecipe
+from infoagent.training.preparation import batch_shape, check_enough, check_trainable, process_count
+from infoagent.training.validation_plan import validation_data
+from infoagent.types import Problem
 
 
 def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workload:
@@ -39,22 +43,36 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
     )
 
 
-def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | None]:
-    """(problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
+def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
+    """The problems that a run can train on, and what is left out or has too few negatives, a line each; of the validation
+    data too. Raises InputError where nothing is left, or where the recipe refuses what is short."""
+    counts = Counts(**recipe.negatives.counts)
+    problems: list[Problem] = []
+    lines: list[str] = []
+    validated = validation_data(recipe)
+    for section in (*recipe.all_data, *validated):
+        data = load_data(**section.model_dump(exclude={"truncate"}))
+        drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
+        if section not in validated:
+            problems += drawn.problems
+        told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]
+        lines += [f"  {data.name} ({data.split}): {line}" for line in (*told, *drawn.lines)]
+    return problems, lines
+
+
+def plan_grpo(recipe: GRPORecipe) -> tuple[list[str], int, GRPOEstimate | None, Memory | None]:
+    """(what is left out, problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
     machine."""
     check_trainable(recipe.all_data)
-    problems = [
-        problem
-        for section in recipe.all_data
-        for problem in load_data(**section.model_dump(exclude={"truncate"})).problems
-    ]
+    problems, left_out = usable_problems(recipe)
+    check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
     lengths = [len(p.document.split()) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
     work = workload_of(recipe, longest, processes)
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
-        return len(problems), None, None
+        return left_out, len(problems), None, None
     estimate = estimate_grpo(
         architecture,
         steps=recipe.grpo.steps,
@@ -67,7 +85,7 @@ def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | No
         gflops_per_second=recipe.cost.gflops_per_second,
         usd_per_hour=recipe.cost.usd_per_hour,
     )
-    return len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+    return left_out, len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
 
 
 def describe_memory(memory: Memory) -> str:
@@ -79,11 +97,12 @@ def describe_memory(memory: Memory) -> str:
 
 def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
-    problems, estimate, memory = plan_grpo(recipe)
+    left_out, problems, estimate, memory = plan_grpo(recipe)
     completions = recipe.grpo.prompts_per_step * recipe.grpo.num_generations
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
         f"completions, from {problems} problems of {' + '.join(s.name for s in recipe.all_data)}",
+        *left_out,
     ]
     if estimate is None or memory is None:
         lines.append(
