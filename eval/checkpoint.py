@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     from infoagent.store import write_json
 
-    cells = plan_cells(recipe)
+    cells = plan_cells(recipe, arguments.quiet)
     found = run_grid(recipe, cells, arguments.quiet, shard)
     if found is None:
         return 0

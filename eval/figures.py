@@ -94,7 +94,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from infoagent.store import finite, provenance, write_json
 
     scorers = [parse_scorer(name) for name in names]
-    cells = plan_cells(recipe)
+    cells = plan_cells(recipe, arguments.quiet)
     check_scorers(scorers, cells)
     found = run_grid(recipe, cells, arguments.quiet, shard)
     if found is None:

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     from infoagent.store import provenance, write_json
 
-    cells = plan_cells(recipe)  # everything that can be wrong is found before a model loads
+    cells = plan_cells(recipe, arguments.quiet)  # everything that can be wrong is found before a model loads
     found = run_grid(recipe, cells, arguments.quiet, shard)
     if found is None:
         return 0

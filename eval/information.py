@@ -40,11 +40,12 @@ def main(argv: list[str] | None = None) -> int:
 
     check_output_dir(recipe.output_dir, "measure")
     wandb_mode(recipe.tracking.wandb)
-    plan = plan_measurement(recipe)  # everything that can be wrong is found before a model loads
+    plan = plan_measurement(recipe, arguments.quiet)  # everything that can be wrong is found before a model loads
     processes = current_processes(on_cpu=default_device() == "cpu")
     out = Path(recipe.output_dir)
     if processes.index == 0:
-        run = {"kind": "measure", "recipe": recipe.model_dump(mode="json"), "data_revision": plan.data.revision}
+        run = {"kind": "measure", "recipe": recipe.model_dump(mode="json"), "data_revision": plan.data.revision,
+               "drawn": [plan.drawn]}  # fmt: skip
         write_json(out / "run.json", {**run, **provenance(), "processes": processes.number})
     matrix = measure(plan, processes, arguments.quiet)
     if processes.index > 0:

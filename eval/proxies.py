@@ -44,10 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.reporting.tables import as_text
     from infoagent.store import finite, provenance, write_json
 
-    cells = {"evaluation": plan_cells(recipe)}
+    cells = {"evaluation": plan_cells(recipe, arguments.quiet)}
     if "calibration" in grids:
         try:
-            cells["calibration"] = plan_cells(grids["calibration"])
+            cells["calibration"] = plan_cells(grids["calibration"], arguments.quiet)
         except InputError as error:  # of a set that nobody wrote down: data with their validation split, and fewer
             setting = f"calibration_documents = {recipe.calibration_documents}"
             raise InputError(
@@ -88,8 +88,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def check_apart(evaluated: list, calibrated: list) -> None:
     """Raise InputError where a document of the fit is evaluated too: the scale would have been chosen on it."""
+    from infoagent.data.identity import text_identity
+
     texts = [
-        {text for cell in cells for i, p in enumerate(cell.problems)
+        {text_identity(text) for cell in cells for i, p in enumerate(cell.problems)
          for text in (p.document, *(n.document for n in cell.negatives[i]))}
         for cells in (evaluated, calibrated)
     ]  # fmt: skip

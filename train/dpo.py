@@ -42,14 +42,14 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         find_resume_point,
         write_run_file,
     )
-    from infoagent.training.validation_plan import plan_validation
+    from infoagent.training.validation_plan import drawn_of, plan_validation
 
     check_one_process("train/dpo.py")
     wandb_mode(recipe.tracking.wandb)
     resolved = recipe.model_dump(mode="json")
     resume_from = find_resume_point(recipe.output_dir, resolved, recipe.resume)
-    prepared = prepare(recipe, recipe.sampling.max_completion_tokens)
-    plan = plan_validation(recipe, recipe.sampling.max_completion_tokens, recipe.dpo.save_steps)
+    prepared = prepare(recipe, recipe.sampling.max_completion_tokens, quiet=quiet)
+    plan = plan_validation(recipe, recipe.sampling.max_completion_tokens, recipe.dpo.save_steps, quiet)
     facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     if resume_from is not None:
         check_same_sources(resume_from, facts)
@@ -73,7 +73,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     # 2. Samples and what they are worth: those of earlier runs, or drawn from the policy that training starts from.
     discard_incomplete(recipe.output_dir)
     write_run_file(recipe.output_dir, resolved, data_revision=prepared.data_revision,
-                   base_revision=prepared.reference.revision)  # fmt: skip
+                   base_revision=prepared.reference.revision, drawn=drawn_of(prepared, plan))  # fmt: skip
     with quiet_libraries():
         lm, fresh_adapter = load_to_sample(recipe, prepared, recipe.init_adapter)
     if not recipe.candidates:

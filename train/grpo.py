@@ -46,16 +46,16 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         find_resume_point,
         write_run_file,
     )
-    from infoagent.training.validation_plan import plan_validation
+    from infoagent.training.validation_plan import drawn_of, plan_validation
     from infoagent.training.vllm_plan import check_vllm
 
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
     check_vllm(recipe, process_count())
     prepared = prepare(
-        recipe, recipe.grpo.max_completion_tokens, ("grpo.prompts_per_step", recipe.grpo.prompts_per_step)
+        recipe, recipe.grpo.max_completion_tokens, ("grpo.prompts_per_step", recipe.grpo.prompts_per_step), quiet=quiet
     )
-    plan = plan_validation(recipe, recipe.grpo.max_completion_tokens, recipe.grpo.save_steps)
+    plan = plan_validation(recipe, recipe.grpo.max_completion_tokens, recipe.grpo.save_steps, quiet)
     facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     control = PriceControl.of(recipe.reward)
     if resume_from is not None:
@@ -85,7 +85,8 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     if is_main_process():
         discard_incomplete(recipe.output_dir)
         write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data_revision,
-                       base_revision=prepared.reference.revision, processes=engine.processes, engine=engine.name)  # fmt: skip
+                       base_revision=prepared.reference.revision, drawn=drawn_of(prepared, plan),
+                       processes=engine.processes, engine=engine.name)  # fmt: skip
         tracker = Tracker.of(recipe, "grpo", checkpoint_step(resume_from) if resume_from else None)
 
     # 3. The reward: information minus length, judged among negatives that never change; the price may move.

@@ -50,13 +50,14 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
         discard_incomplete,
         write_run_file,
     )
-    from infoagent.training.validation_plan import plan_validation
+    from infoagent.training.validation_plan import drawn_of, plan_validation
 
     check_one_process("train/sft.py")
     sampling, sft = recipe.sampling, recipe.sft
     last, first_round, steps_done = find_round(recipe)
-    prepared = prepare(recipe, sampling.max_completion_tokens, ("sft.problems_per_round", sft.problems_per_round or 1))
-    plan = plan_validation(recipe, sampling.max_completion_tokens, save_steps=1)
+    prepared = prepare(recipe, sampling.max_completion_tokens, ("sft.problems_per_round", sft.problems_per_round or 1),
+                       quiet=quiet)  # fmt: skip
+    plan = plan_validation(recipe, sampling.max_completion_tokens, save_steps=1, quiet=quiet)
     facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     if last is not None:
         check_same_sources(last, facts)
@@ -81,7 +82,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     discard_incomplete(recipe.output_dir)
     clear_finished(recipe.output_dir)
     sources = {"data_revision": prepared.data_revision, "base_revision": prepared.reference.revision}
-    write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources)
+    write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources, drawn=drawn_of(prepared, plan))
     tracker = Tracker.of(recipe, "sft", steps_done or None)
     reward = build_reward(recipe, prepared)
     validators = validation_callbacks(plan, reward, tracker, quiet)

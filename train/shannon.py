@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
-    from infoagent.data.negatives import Counts, draw_negatives
+    from infoagent.data.negatives import Counts, take_negatives
     from infoagent.data.registry import load_data
     from infoagent.evaluation.reached import one_thread, source_candidates
     from infoagent.evaluation.shannon import Limits, compare_run, verdict
@@ -39,7 +39,6 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     from infoagent.store import check_output_dir, provenance, write_json
     from infoagent.training.subruns import finished_checkpoint, run_all
     from infoagent.training.tiny_lm import TinySettings, train_tiny_lm
-    from infoagent.types import NEGATIVE_KINDS
 
     check_output_dir(recipe.output_dir, "shannon")
     runs = [recipe.run(price, seed) for price in recipe.prices for seed in recipe.seeds]
@@ -54,8 +53,8 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
 
     # 2. Problems on which policies and optimum are compared, other draws than in training, and the limits there.
     test = load_data(**recipe.test.model_dump(exclude={"truncate"}))
-    counts = Counts(**recipe.negatives.model_dump(include=set(NEGATIVE_KINDS)))
-    candidates = source_candidates(test.problems, draw_negatives(test.problems, counts, recipe.negatives.seed))
+    drawn = take_negatives(test.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed, quiet)
+    candidates = source_candidates(drawn.problems, drawn.negatives)
     limits = Limits.find(recipe, candidates, quiet)
     limits.check_prices(recipe)
 

@@ -83,6 +83,9 @@ def _parser() -> argparse.ArgumentParser:
                        help="every column under the question of the compression (default), or each under its own")  # fmt: skip
     score.add_argument("--counterfactuals", type=int, default=0, metavar="N",
                        help="score N versions of each document with a fact changed as well")  # fmt: skip
+    score.add_argument("--missing", choices=["fewer", "refuse"], default="fewer",
+                       help="documents with fewer versions than --counterfactuals: take what there is, and count them "
+                       "(default), or an error")  # fmt: skip
     score.add_argument("--tokens", action="store_true", help="keep what each token is worth (infoagent mi --tokens)")
     score.add_argument(
         "--sampler", action="store_true",

@@ -11,10 +11,10 @@ from infoagent.types import Compression, InputError, Problem
 
 
 def score(arguments: argparse.Namespace) -> None:
-    from infoagent.data.negatives import Counts, draw_negatives
+    from infoagent.data.negatives import Counts, find_negatives
     from infoagent.data.own import load_jsonl
-    from infoagent.evaluation.measurement import refuse_repeated
     from infoagent.evaluation.pool import Pool, express, score_pool
+    from infoagent.evaluation.pool_draw import refuse_repeated
     from infoagent.lm import models, prompts
     from infoagent.lm.cells import current_processes
     from infoagent.lm.context import fit_to_context
@@ -49,12 +49,13 @@ def score(arguments: argparse.Namespace) -> None:
         for n, (i, text) in enumerate(texts)
     ]
     continuations = express(tokenizer, compressions, own_ids=False, scorer=arguments.model)
-    counterfactuals = draw_negatives(problems, Counts(counterfactual=arguments.counterfactuals), seed=0)
+    counts = Counts(counterfactual=arguments.counterfactuals, missing=arguments.missing)
+    drawn = find_negatives(problems, counts, 0, arguments.quiet, setting="--counterfactuals")
 
     pool = Pool(
         documents=list(documents.values()),
         problems=[by_id[i] for i, _ in texts],
-        versions=dict(zip((p.id for p in problems), counterfactuals, strict=True)),
+        versions=dict(zip((p.id for p in problems), drawn.negatives, strict=True)),
         query=arguments.query,
     )
     processes = current_processes(on_cpu=models.default_device() == "cpu")  # first: it chooses this process's device
@@ -63,10 +64,13 @@ def score(arguments: argparse.Namespace) -> None:
         lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], {"template": "query-v1"},
         store, arguments.memory_mib, arguments.tokens, processes, arguments.quiet,
     )  # fmt: skip
+    matrix.about["short"] = dict(drawn.short)
     matrix.about["sampler"] = bool(arguments.sampler)
     if processes.index == 0:
         matrix.save(arguments.out)
         print(arguments.out)
+        for line in drawn.lines:
+            print(f"note: {line}", file=sys.stderr)
         if len(documents) < len(problems):
             print(f"note: {len(problems)} lines hold {len(documents)} different documents", file=sys.stderr)
 

@@ -85,7 +85,13 @@ class NegativeDraw:
     def about(self, data: ProblemSet) -> dict[str, Any]:
         """What a run file says about it."""
         left_out = {**data.left_out, **self.left_out}
-        return {"data": data.name, "problems": len(self.problems), "left_out": left_out, "short": dict(self.short)}
+        return {
+            "data": data.name,
+            "split": data.split,
+            "problems": len(self.problems),
+            "left_out": left_out,
+            "short": dict(self.short),
+        }
 
 
 def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> list[tuple[Negative, ...]]:
@@ -296,9 +302,12 @@ def _refusals(problems: Sequence[Problem], found: Sequence[_Found], counts: Coun
         least, named = min(numbers), setting.format(kind=kind)
         how_many = ", ".join(f"{times} with {number}" for number, times in sorted(numbers.items()))
         first = ", ".join(repr(identity) for identity, _ in held[:3]) + (", …" if len(held) > 3 else "")
-        policy = "negatives.missing" if setting.startswith("negatives.") else "missing"
+        policy = {"-": "--missing", "n": "negatives.missing"}.get(setting[0], "missing")
+        whose = f"{len(held)} of {len(problems)} problems have fewer ({how_many}: {first})"
+        if len(held) == 1:
+            whose = f"problem {first} has only {least}"
         lines.append(
-            f"{named} = {counts.of(kind)}: {len(held)} of {len(problems)} problems have fewer ({how_many}: {first}); "
+            f"{named} = {counts.of(kind)}: {whose}; "
             f"lower {named} to {least}, bring more {_SOURCE[kind]}, or set {policy} to another value than refuse"
         )
     return lines

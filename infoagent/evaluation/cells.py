@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infoagent.baselines import check_extractive
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts, NegativeDraw, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import form_of
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
@@ -59,6 +60,8 @@ class Cell:
     """Who writes and scores: hf or vllm."""
     form: Form | None = None
     """What z looks like, where it is no text."""
+    short: Mapping[str, int] = field(default_factory=dict)
+    """How many problems have too few negatives of a kind, by what was done. `data.left_out` counts those left out."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -135,14 +138,15 @@ def packs(cells: Sequence[Cell]) -> list[list[Cell]]:
     return found
 
 
-def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
-    """Load data, check names, adapters and context lengths, draw negatives; no model is loaded.
+def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
+    """Load data, check names, adapters and context lengths, draw negatives; no model is loaded. A problem that has too few
+    negatives for one compressor is left out for all, so that they are compared on the same.
 
     Raises InputError with all mistakes of the grid.
     """
     mistakes: list[str] = []
-    cells: list[Cell] = []
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
+    cells: list[tuple[Cell, NegativeDraw]] = []
+    drawing = _Drawing(Counts(**recipe.negatives.counts), recipe.negatives.seed, quiet)
     sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
@@ -157,17 +161,30 @@ def plan_cells(recipe: EvaluationRecipe) -> list[Cell]:
     mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:
         try:
-            cells += _cells_of(compressor, recipe, sets, counts)
+            cells += _cells_of(compressor, recipe, sets, drawing)
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:
         raise InputError(mistakes)
-    return cells
+    return _on_same_problems(cells)
+
+
+class _Drawing:
+    """The negatives of each list of problems, drawn once however many compressors read it."""
+
+    def __init__(self, counts: Counts, seed: int, quiet: bool) -> None:
+        self.counts, self.seed, self.quiet = counts, seed, quiet
+        self._held: dict[tuple[Problem, ...], NegativeDraw] = {}
+
+    def of(self, problems: Sequence[Problem]) -> NegativeDraw:
+        if (key := tuple(problems)) not in self._held:
+            self._held[key] = take_negatives(problems, self.counts, self.seed, self.quiet)
+        return self._held[key]
 
 
 def _cells_of(
-    compressor: CompressorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet], counts: Counts
-) -> list[Cell]:
+    compressor: CompressorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet], drawing: _Drawing
+) -> list[tuple[Cell, NegativeDraw]]:
     check_template(compressor.prompt.template)
     form = form_of(compressor)
     constrained = compressor.form is not None and compressor.form.constrained
@@ -199,10 +216,32 @@ def _cells_of(
         if compressor.kind in EXTRACTIVE:
             check_extractive(compressor.kind, data.problems)
         problems = fit_to_context(data.problems, tokenizer, context, longest, section.truncate, **asked)
-        negatives = draw_negatives(problems, counts, recipe.negatives.seed)
+        drawn = drawing.of(problems)
         revision = None if adapter is None else adapter_revision(adapter)
         engine = recipe.engine
-        cells.append(Cell(compressor, identity, revision, data, problems, negatives, engine, form))
+        cell = Cell(compressor, identity, revision, data, drawn.problems, drawn.negatives, engine, form, drawn.short)
+        cells.append((cell, drawn))
+    return cells
+
+
+def _on_same_problems(planned: Sequence[tuple[Cell, NegativeDraw]]) -> list[Cell]:
+    """The cells without the problems that another cell of their data left out."""
+    causes_of: dict[str, dict[int, str]] = {}
+    for cell, drawn in planned:
+        causes_of[cell.data.name] = {**causes_of.get(cell.data.name, {}), **drawn.causes}
+    cells = []
+    for cell, drawn in planned:
+        causes = causes_of[cell.data.name]
+        kept = [i for i, place in enumerate(drawn.places) if place not in causes]
+        if not kept:
+            raise InputError(f"{cell.data.name}: no problem has its negatives for every compressor; lower negatives")
+        data = replace(
+            cell.data,
+            problems=tuple(p for place, p in enumerate(cell.data.problems) if place not in causes),
+            left_out={**cell.data.left_out, **Counter(causes.values())},
+        )
+        problems, negatives = [cell.problems[i] for i in kept], [cell.negatives[i] for i in kept]
+        cells.append(replace(cell, data=data, problems=problems, negatives=negatives))
     return cells
 
 

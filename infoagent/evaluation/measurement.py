@@ -7,7 +7,7 @@ over the processes of `accelerate launch`, and neither depends on how many there
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.calibration import read_calibration, scorer_name
 from infoagent.evaluation.pool import Pool, express, score_pool
+from infoagent.evaluation.pool_draw import DrawnPool, choose_pool, draw_pool, refuse_repeated
 from infoagent.evaluation.records import RECORDS_FILE, RecordFile, content_key
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
@@ -42,7 +42,11 @@ from infoagent.lm.prompts import check_template, compressor_ids
 from infoagent.progress import Progress
 from infoagent.recipes import InformationRecipe, ModelSection
 from infoagent.store import read_jsonl, text_id
-from infoagent.types import Compression, InputError, Negative, Problem, ProblemSet
+from infoagent.types import Compression, InputError, Problem, ProblemSet
+
+__all__ = ["Measurement", "draw_pool", "measure", "plan_measurement", "refuse_repeated"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,24 @@ class Measurement:
 
     recipe: InformationRecipe
     data: ProblemSet
-    problems: list[Problem]
-    """One for each document of the pool."""
-    counterfactuals: list[tuple[Negative, ...]]
+    pool: DrawnPool
     compressor: ModelReference
     scorer: ModelReference
     beta: float | None
     """Critic scale of the proxy that scores, if one is calibrated."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """One for each document of the pool."""
+        return self.pool.problems
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """What was left out or has too few counterfactual documents, by cause: for what is kept on disk."""
+        return {
+            "data": self.data.name, "split": self.data.split, "problems": len(self.problems),
+            "left_out": {**self.data.left_out, **self.pool.left_out}, "short": self.pool.short,
+        }  # fmt: skip
 
     @property
     def scorer_section(self) -> ModelSection:
@@ -72,7 +87,7 @@ class Measurement:
         return same and section.model.adapter is None and section.temperature == 1.0
 
 
-def plan_measurement(recipe: InformationRecipe) -> Measurement:
+def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurement:
     """Load data, check names and lengths, draw the pool and the counterfactuals. Raises InputError, all mistakes."""
     section = recipe.compressor
     check_template(section.prompt.template)
@@ -88,16 +103,22 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
     compressor = pinned(resolve(section.model.name, section.model.revision))
     judge = compressor if recipe.scorer is None else pinned(resolve(recipe.scorer.name, recipe.scorer.revision))
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
-    problems = draw_pool(data.problems, recipe.documents, recipe.pool, recipe.seed)
-    for reference in dict.fromkeys((compressor, judge)):
-        problems = fit_to_context(
-            problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
-            recipe.data.truncate, **section.prompt.model_dump(),
-        )  # fmt: skip
+
+    def fitted(problems: list[Problem]) -> list[Problem]:
+        for reference in dict.fromkeys((compressor, judge)):
+            problems = fit_to_context(
+                problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
+                recipe.data.truncate, **section.prompt.model_dump(),
+            )  # fmt: skip
+        refuse_repeated({p.id: p.document for p in problems})  # cut to the same head, two documents are one
+        return problems
+
+    pool = choose_pool(recipe, data.problems, fitted, quiet)
+    for line in pool.lines:
+        logger.warning(line)
+    problems = pool.problems
     if recipe.near and any(p.group is None for p in problems):
         raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
-    refuse_repeated({p.id: p.document for p in problems})
-    counterfactuals = draw_negatives(problems, Counts(counterfactual=recipe.counterfactuals), recipe.seed)
     beta = None
     if recipe.calibration is not None and recipe.scorer is not None:
         adapter = recipe.scorer.adapter
@@ -106,41 +127,7 @@ def plan_measurement(recipe: InformationRecipe) -> Measurement:
         )
         documents = [text_id(p.document) for p in problems]
         beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
-    return Measurement(recipe, data, problems, counterfactuals, compressor, judge, beta)
-
-
-def draw_pool(problems: Sequence[Problem], documents: int, pool: str, seed: int) -> list[Problem]:
-    """One problem for each of `documents` different documents, drawn by seed; with "topics" whole topics in turn."""
-    rng = np.random.default_rng(seed)
-    first: dict[str, Problem] = {}
-    for i in rng.permutation(len(problems)):
-        first.setdefault(problems[int(i)].document, problems[int(i)])
-    if len(first) < documents:
-        raise InputError(
-            f"documents = {documents}: the data has only {len(first)} different documents; "
-            f"set documents to at most {len(first)}, or take another split or a higher data.limit"
-        )
-    drawn = list(first.values())
-    if pool == "topics":
-        rank = {group: i for i, group in enumerate(dict.fromkeys(p.group for p in drawn))}
-        drawn.sort(key=lambda p: rank[p.group])
-    return drawn[:documents]
-
-
-def refuse_repeated(documents: dict[str, str]) -> None:
-    """Raise InputError where two documents of the pool are the same text up to spaces and case: false negatives."""
-    ids: dict[str, list[str]] = defaultdict(list)
-    for identity, text in documents.items():
-        ids[" ".join(text.split()).casefold()].append(identity)
-    twice = [found for found in ids.values() if len(found) > 1]
-    if twice:
-        raise InputError(
-            [
-                f"documents {', '.join(map(repr, found))} are the same text: each would stand as a false negative of the "
-                "other and take up to log 2 nats; keep one of them"
-                for found in twice[:10]
-            ]
-        )
+    return Measurement(recipe, data, pool, compressor, judge, beta)
 
 
 def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix:
@@ -162,7 +149,7 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     pool = Pool(
         documents=plan.problems,
         problems=[plan.problems[i] for i in own_C],
-        versions={p.id: found for p, found in zip(plan.problems, plan.counterfactuals, strict=True)},
+        versions={p.id: found for p, found in zip(plan.problems, plan.pool.counterfactuals, strict=True)},
         query=recipe.query,
         strata=None if recipe.far is None else _strata(recipe, recipe.far, own_C, [p.group for p in plan.problems]),
     )
@@ -175,6 +162,7 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
         sampler=plan.is_sampler,
         compressor={**section.model_dump(), "revision": plan.compressor.revision},
         data={"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
+        drawn=plan.drawn,
         preset=recipe.preset,
         seed=recipe.seed,
         print_clipped=recipe.print_clipped,

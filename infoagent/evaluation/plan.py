@@ -13,8 +13,10 @@ from infoagent.costs import (
     generation_flops,
     price_of,
 )
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
+from infoagent.evaluation.pool_draw import choose_pool
 from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.prompts import WITHOUT_THOUGHT
@@ -33,8 +35,9 @@ CHARACTERS_OF_A_TOKEN = 3
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
     """Records, tokens, GFLOP, seconds and money of the whole grid, nothing of it done yet. Upper estimates: every text
     at its longest. Compressors that are scored under the same prompt share the reading of the documents."""
-    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.data]
-    return "\n".join(_evaluation(recipe, sets, frozenset())[0])
+    sets, left_out = usable_sets(recipe)
+    lines = _evaluation(recipe, sets, frozenset())[0]
+    return "\n".join([lines[0], *left_out, *lines[1:]])
 
 
 def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> str:
@@ -123,6 +126,20 @@ def _compute(work: Work, cost: CostSection, dtype: str) -> tuple[str, float]:
     )
 
 
+def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
+    """The data sets of a grid with the problems that have their negatives, and what is left out or short, a line each."""
+    counts = Counts(**recipe.negatives.counts)
+    sets: list[ProblemSet] = []
+    lines: list[str] = []
+    for section in recipe.data:
+        data = load_data(**section.model_dump(exclude={"truncate"}))
+        drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
+        sets.append(drawn.of(data))
+        told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]
+        lines += [f"  {data.name} ({data.split}): {line}" for line in (*told, *drawn.lines)]
+    return sets, lines
+
+
 def _longest(compressor: CompressorSection, document_tokens: float) -> float:
     """Tokens of a compressor's text at the most."""
     if compressor.kind in ANCHORS:
@@ -138,6 +155,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
     share its tokens, so each document counts once and each question's end once a pair."""
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
     words = sum(count_words(p.document) for p in data.problems) / len(data)
@@ -151,6 +169,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     lines = [
         f"plan: {recipe.documents} documents × {recipe.samples} compressions, {columns} pool columns and "
         f"{recipe.counterfactuals} counterfactuals each: {compressions * (columns + recipe.counterfactuals):,} cells",
+        *(f"  {line}" for line in pool.lines),
         f"tokens: at most {written:,.0f} to write and {scored:,.0f} to score",
     ]
     model = recipe.scorer or recipe.compressor.model
@@ -170,8 +189,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
     """GFLOP and seconds of each scorer over all grids, every text at its longest; prefixes under one prompt are read once."""
     columns = prompts = texts = 0.0
     for grid in grids:
-        for section in grid.data:
-            data = load_data(**section.model_dump(exclude={"truncate"}))
+        for data in usable_sets(grid)[0]:
             draws = len(data) * len(grid.seeds) * grid.samples
             document = sum(count_words(p.document) for p in data.problems) / len(data) * TOKENS_PER_WORD
             written = [c for c in grid.grid if c.kind not in ANCHORS]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata
@@ -39,7 +40,7 @@ class Pool:
     problems: Sequence[Problem]
     """The rows: the problem of each compression."""
     versions: Mapping[str, Sequence[Negative]]
-    """Counterfactual documents by problem id, equally many for each."""
+    """Counterfactual documents by problem id; where one has fewer than another, its columns end in NaN."""
     query: Literal["shared", "own_document"] = "shared"
     strata: Strata | None = None
     """Which documents are scored for each row; None: all."""
@@ -100,7 +101,7 @@ def score_pool(
     held.close()
 
     scored = [[cells[k][c] for k in columns] for c, columns in enumerate(rows)]
-    totals = np.array([[z.sum(dtype=np.float64) for z in row] for row in scored])
+    totals = _padded([np.array([[z.sum(dtype=np.float64) for z in row]]) for row in scored])
     width = len(pool.documents) if pool.strata is None else pool.strata.columns_CM.shape[1]
     topics = [d.group for d in pool.documents]
     whole = pool.strata is None
@@ -114,7 +115,7 @@ def score_pool(
         topic_K=np.array([str(t) for t in topics]) if whole and None not in topics else None,
         counterfactual_CN=totals[:, width:] if totals.shape[1] > width else None,
         strata=pool.strata,
-        token_log_probs_TK=np.concatenate([np.stack(row, axis=1) for row in scored]) if tokens else None,
+        token_log_probs_TK=_padded([np.stack(row, axis=1) for row in scored]) if tokens else None,
         token_T=np.array([p for z in continuations for p in token_pieces(judge.tokenizer, z)]) if tokens else None,
         tokens_C=np.array([len(z) for z in continuations]) if tokens else None,
         about={
@@ -124,6 +125,13 @@ def score_pool(
             "route": scorer.route,
         },
     )
+
+
+def _padded(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """The parts one below the other, narrow ones with NaN at their end."""
+    width = max(part.shape[1] for part in parts)
+    wide = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=np.nan) for part in parts]
+    return np.concatenate(wide)
 
 
 def express(tokenizer: Any, compressions: Sequence[Compression], own_ids: bool, scorer: str) -> list[tuple[int, ...]]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.evaluation.analysis import KINDS, plain
-from infoagent.evaluation.summary import EASY, HARD, Record, columns, predictor_title
+from infoagent.evaluation.summary import EASY, HARD, Record, columns, evenly, predictor_title
 from infoagent.information import infonce_terms, mean_interval
 from infoagent.information.calibration import Calibration, fit_beta
 from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement, spearman_low
@@ -91,7 +91,8 @@ class _Table:
             {r["key"]: r for r in rows if r["data"]["name"] == data and r["status"] == "ok" and "log_probs" in r}
             for rows in (own, other)
         )
-        keys = [k for k in ours if k in theirs]
+        even = {r["key"] for r in evenly(list(ours.values()), kinds)}
+        keys = [k for k in ours if k in theirs and k in even]
         asked = sum(r["data"]["name"] == data for r in own) if scorer == SELF else len(ours)
         rows = {SELF: [ours[k] for k in keys], scorer: [theirs[k] for k in keys]}
         return cls(rows, kinds, asked - len(keys))

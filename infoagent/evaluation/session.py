@@ -117,6 +117,16 @@ def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "recipe": recipe.model_dump(mode="json"),
         "data_revisions": {c.data.name: c.data.revision for c in cells},
+        "drawn": [
+            {
+                "data": c.data.name,
+                "split": c.data.split,
+                "problems": len(c.problems),
+                "left_out": dict(c.data.left_out),
+                "short": dict(c.short),
+            }
+            for c in {c.data.name: c for c in cells}.values()
+        ],
         "tokenizers": {c.compressor.model.name: c.revision for c in cells},
         "price_snapshot": price_snapshot(),
         "seeds": recipe.seeds,

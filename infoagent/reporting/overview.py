@@ -15,6 +15,16 @@ BUDGETS = (10, 20, 40, 80, 160, 320, 640, 1280)
 MOST_BUDGETS = 5
 
 
+def drawn_lines(drawn: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Problems that a run left out of its data sets, or that have too few negatives of a kind, a line for each cause."""
+    return [
+        f"{held['data']}{' (' + held['split'] + ')' if 'split' in held else ''}: {told}{cause}: {number}, {held['problems']} problems used"
+        for held in drawn
+        for told, found in (("left out, ", held["left_out"]), ("", held["short"]))
+        for cause, number in found.items()
+    ]
+
+
 def headlines(content: Mapping[str, Any]) -> list[str]:
     """What was evaluated and what the comparisons found, in sentences."""
     found = []

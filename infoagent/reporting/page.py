@@ -155,6 +155,7 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
              "machine": r["run"]["machine"], "command": r["run"]["command"],
              "versions": ", ".join(f"{k} {v}" for k, v in r["run"]["versions"].items()),
              "data": ", ".join(f"{k} {v}" for k, v in r["run"].get("data_revisions", {}).items()),
+             "drawn": "; ".join(overview.drawn_lines(r["run"].get("drawn", []))),
              "prices": " ".join(map(str, r["run"].get("price_snapshot", {}).values())),
              "seeds": ", ".join(map(str, r["run"].get("seeds", []))),
              "recipe": json.dumps(r["run"]["recipe"], indent=2, ensure_ascii=False)}

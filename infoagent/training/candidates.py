@@ -61,7 +61,10 @@ def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Pre
         },
         "scorer": None if recipe.scorer.model is None else recipe.scorer.model.model_dump(mode="json"),
         "prompt": recipe.prompt.model_dump(mode="json"),
-        "negatives": recipe.negatives.model_dump(mode="json"),
+        # samples from before this setting had as many negatives as were asked for
+        "negatives": recipe.negatives.model_dump(
+            mode="json", exclude={"missing"} if recipe.negatives.missing != "fill" else set()
+        ),
         "reward": recipe.reward.model_dump(mode="json", exclude=set(REPRICED)),
         "data_revision": prepared.data_revision,
         "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),

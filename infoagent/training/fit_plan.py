@@ -9,13 +9,12 @@ from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
-from infoagent.training.plan import describe_memory, rates_of
-from infoagent.training.preparation import load_trainable
+from infoagent.training.plan import describe_memory, rates_of, usable_problems
 
 
 def describe_sft(recipe: SFTRecipe) -> str:
     """The plan in a few lines."""
-    problems, words, longest = _data(recipe)
+    problems, words, longest, left_out = _data(recipe)
     groups = min(recipe.sft.problems_per_round or problems, problems)
     kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
     texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
@@ -24,12 +23,14 @@ def describe_sft(recipe: SFTRecipe) -> str:
         f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     ]
-    return "\n".join(lines + _estimate(recipe, recipe.sft, (words, longest), recipe.sft.rounds * groups, texts, False))
+    return "\n".join(
+        lines + left_out + _estimate(recipe, recipe.sft, (words, longest), recipe.sft.rounds * groups, texts, False)
+    )
 
 
 def describe_dpo(recipe: DPORecipe) -> str:
     """The plan in a few lines."""
-    problems, words, longest = _data(recipe)
+    problems, words, longest, left_out = _data(recipe)
     source = f"samples of {', '.join(recipe.candidates)}"
     groups = 0
     if not recipe.candidates:
@@ -40,15 +41,15 @@ def describe_dpo(recipe: DPORecipe) -> str:
         f"epochs of {recipe.dpo.batch_size} pairs a step"
     ]
     return "\n".join(
-        lines + _estimate(recipe, recipe.dpo, (words, longest), groups, 2 * pairs * recipe.dpo.epochs, True)
+        lines + left_out + _estimate(recipe, recipe.dpo, (words, longest), groups, 2 * pairs * recipe.dpo.epochs, True)
     )
 
 
-def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int]:
-    """(problems, mean words of a document, words of the longest)."""
-    sets = load_trainable(recipe.all_data)
-    lengths = [count_words(problem.document) for data in sets for problem in data.problems]
-    return len(lengths), sum(lengths) / len(lengths), max(lengths)
+def _data(recipe: SFTRecipe | DPORecipe) -> tuple[int, float, int, list[str]]:
+    """(problems, mean words of a document, words of the longest, what is left out)."""
+    problems, left_out = usable_problems(recipe)
+    lengths = [count_words(problem.document) for problem in problems]
+    return len(lengths), sum(lengths) / len(lengths), max(lengths), left_out
 
 
 def _names(recipe: SFTRecipe | DPORecipe) -> str:

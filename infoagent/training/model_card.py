@@ -19,7 +19,7 @@ from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
 from infoagent.store import read_jsonl
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.run_directory import RUN_FILE, read_best
-from infoagent.types import InputError
+from infoagent.types import NEGATIVE_KINDS, InputError
 
 CARD_FILE = "README.md"
 SHOWN_STEPS = 10
@@ -115,7 +115,7 @@ def _what(
     if recipe:
         rows += [("reward", _reward(recipe.get("reward", {}))), ("seed", str(recipe.get("seed", "not recorded")))]
         rows += [
-            ("negatives", ", ".join(f"{n} {kind}" for kind, n in recipe["negatives"].items() if n and kind != "seed"))
+            ("negatives", ", ".join(f"{n} {kind}" for kind in NEGATIVE_KINDS if (n := recipe["negatives"].get(kind))))
         ]
         if recipe.get("lora", {}).get("quantize", "none") != "none":
             rows += [("base in training", "4-bit nf4 (QLoRA)")]

@@ -16,6 +16,8 @@ from infoagent.costs import (
     estimate_grpo,
     step_memory,
 )
+from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
 from infoagent.lm.settling import planning_type
@@ -23,7 +25,8 @@ from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.preparation import batch_shape, load_trainable, process_count
+from infoagent.training.preparation import batch_shape, check_enough, load_trainable, process_count
+from infoagent.training.validation_plan import validation_data
 from infoagent.types import Problem
 
 
@@ -48,20 +51,37 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
     )
 
 
-def plan_grpo(recipe: GRPORecipe) -> tuple[int, GRPOEstimate | None, Memory | None]:
-    """(problems, estimate, memory of one process on the CPU); neither for a hub model whose configuration is not on this
-    machine."""
-    sets = load_trainable(recipe.all_data)
-    problems = [problem for data in sets for problem in data.problems]
+def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
+    """The problems that a run can train on, and what is left out or has too few negatives, a line each; of the validation
+    data too. Raises InputError where nothing is left, or where the recipe refuses what is short."""
+    counts = Counts(**recipe.negatives.counts)
+    problems: list[Problem] = []
+    lines: list[str] = []
+    validated = validation_data(recipe)
+    trained = load_trainable(recipe.all_data)
+    for number, data in enumerate((*trained, *(load_data(**s.model_dump(exclude={"truncate"})) for s in validated))):
+        drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
+        if number < len(trained):
+            problems += drawn.problems
+        told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]
+        lines += [f"  {data.name} ({data.split}): {line}" for line in (*told, *drawn.lines)]
+    return problems, lines
+
+
+def plan_grpo(recipe: GRPORecipe) -> tuple[list[str], int, GRPOEstimate | None, Memory | None]:
+    """(what is left out, problems, estimate, memory of one process on the CPU); the last two are None for a hub model
+    whose configuration is not on this machine."""
+    problems, left_out = usable_problems(recipe)
+    check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
     lengths = [count_words(p.document) for p in problems]
     longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
     processes = process_count()
     work = workload_of(recipe, longest, processes)
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
-        return len(problems), None, None
+        return left_out, len(problems), None, None
     estimate = _estimate(recipe, architecture, lengths, recipe.grpo.steps)
-    return len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+    return left_out, len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
 
 
 def rates_of(recipe: TrainingRecipe) -> Rates:
@@ -109,11 +129,12 @@ def describe_memory(memory: Memory) -> str:
 
 def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
-    problems, estimate, memory = plan_grpo(recipe)
+    left_out, problems, estimate, memory = plan_grpo(recipe)
     completions = recipe.grpo.prompts_per_step * recipe.grpo.num_generations
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
         f"completions, from {problems} problems of {' + '.join(s.name for s in recipe.all_data)}",
+        *left_out,
     ]
     if estimate is None or memory is None:
         lines.append(

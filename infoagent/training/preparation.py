@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.http_scorer import check_served
@@ -47,6 +47,8 @@ class Prepared:
     data_revision: str
     problems: list[Problem]
     negatives: list[tuple[Negative, ...]]
+    drawn: list[dict[str, Any]] = field(default_factory=list)
+    """What was left out of each data set or has too few negatives, by cause: for run.json."""
 
 
 def prepare(
@@ -54,6 +56,7 @@ def prepare(
     completion_tokens: int,
     least: tuple[str, int] = ("one step", 1),
     for_training: bool = True,
+    quiet: bool = False,
 ) -> Prepared:
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
     stage at once. `least` names the setting that needs so many problems; data that is for evaluation is refused
@@ -70,10 +73,7 @@ def prepare(
     else:
         sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
     total = sum(len(data) for data in sets)
-    if total < least[1]:
-        raise InputError(
-            f"data: {total} problems are fewer than {least[0]} = {least[1]}; bring more documents or lower it"
-        )
+    check_enough(total, least)
     if recipe.reward.answer_weight and not any(p.answer for data in sets for p in data.problems):
         raise InputError(
             f"reward.answer_weight = {recipe.reward.answer_weight:g}: none of the {total} problems has an answer; "
@@ -93,7 +93,8 @@ def prepare(
         check_served(recipe.scorer.url, pinned(resolve(judge.name, judge.revision)), judge.dtype, tokenizer)
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
+    about: list[dict[str, Any]] = []
+    counts = Counts(**recipe.negatives.counts)
     prompt = recipe.prompt.model_dump()
     if recipe.reward.budget_range is not None:
         prompt["budget_tokens"] = recipe.reward.budget_range[1]
@@ -102,9 +103,21 @@ def prepare(
         fitted = fit_to_context(
             data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt, thinking=False
         )
-        problems += fitted
-        negatives += draw_negatives(fitted, counts, recipe.negatives.seed)
-    return Prepared(reference, tokenizer, " + ".join(data.revision for data in sets), problems, negatives)
+        drawn = take_negatives(fitted, counts, recipe.negatives.seed, quiet)
+        problems += drawn.problems
+        negatives += drawn.negatives
+        about.append(drawn.about(data))
+    check_enough(len(problems), least, total - len(problems))
+    return Prepared(reference, tokenizer, " + ".join(data.revision for data in sets), problems, negatives, about)
+
+
+def check_enough(problems: int, least: tuple[str, int], left_out: int = 0) -> None:
+    """Raise InputError where a setting needs more problems than there are."""
+    if problems < least[1]:
+        without = f" ({left_out} more have too few negatives)" if left_out else ""
+        raise InputError(
+            f"data: {problems} problems{without} are fewer than {least[0]} = {least[1]}; bring more documents or lower it"
+        )
 
 
 def check_trainable(sections: Sequence[DataSection]) -> None:

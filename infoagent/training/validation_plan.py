@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from infoagent.lm.prompts import compressor_ids
 from infoagent.recipes.sections import DataSection, ValidationSection
@@ -12,6 +13,7 @@ from infoagent.training.preparation import Prepared, draw_budgets, prepare
 from infoagent.types import InputError
 
 LOWER_IS_BETTER = frozenset({"rate/tokens", "rate/bytes", "distortion/fact_missing", "faithfulness/unsupported"})
+HARD_METRICS = frozenset({"mi/hard_nats", "objective/hard_nats"})
 DEFAULT_PRICE = 0.02
 """Of the objective where a budget moves the price of training: checkpoints compare under one price only."""
 
@@ -33,7 +35,9 @@ class ValidationPlan:
     seed: int
 
 
-def plan_validation(recipe: TrainingRecipe, completion_tokens: int, save_steps: int) -> ValidationPlan | None:
+def plan_validation(
+    recipe: TrainingRecipe, completion_tokens: int, save_steps: int, quiet: bool = False
+) -> ValidationPlan | None:
     """The plan, or None where the recipe names no validation. Raises InputError, all mistakes at once."""
     section = recipe.validation
     if section is None:
@@ -41,16 +45,16 @@ def plan_validation(recipe: TrainingRecipe, completion_tokens: int, save_steps: 
     mistakes = _mistakes(recipe, section, save_steps)
     if mistakes:
         raise InputError(mistakes)
+    first, *more = validation_data(recipe)
     prepared = prepare(
-        recipe.model_copy(
-            update={
-                "data": _validation_split(recipe.data, section),
-                "more_data": [_validation_split(data, section) for data in recipe.more_data],
-            }
-        ),
-        completion_tokens,
-        for_training=False,
+        recipe.model_copy(update={"data": first, "more_data": more}), completion_tokens, for_training=False, quiet=quiet
     )
+    bare = sum(all(n.kind != "counterfactual" for n in drawn) for drawn in prepared.negatives)
+    if section.metric in HARD_METRICS and bare:
+        raise InputError(
+            f"validation.metric = {section.metric!r}: {bare} of {len(prepared.problems)} validation problems have no "
+            "counterfactual document (negatives.missing = fill); set negatives.missing to leave_out, or choose another metric"
+        )
     if section.metric == "distortion/fact_missing" and all(p.answer is None for p in prepared.problems):
         raise InputError(
             "validation.metric = 'distortion/fact_missing': the data has no answers; choose another metric"
@@ -89,7 +93,7 @@ def _mistakes(recipe: TrainingRecipe, section: ValidationSection, save_steps: in
             f"validation.every = {section.every}: must be a multiple of save_steps = {save_steps}, since only a "
             "checkpoint can be the best one"
         )
-    if section.metric in ("mi/hard_nats", "objective/hard_nats") and not recipe.negatives.counterfactual:
+    if section.metric in HARD_METRICS and not recipe.negatives.counterfactual:
         mistakes.append(f"validation.metric = {section.metric!r}: needs negatives.counterfactual above 0")
     if is_sharded_launch():
         mistakes.append(
@@ -97,6 +101,17 @@ def _mistakes(recipe: TrainingRecipe, section: ValidationSection, save_steps: in
             "and compare the checkpoints with eval/checkpoint.py"
         )
     return mistakes
+
+
+def drawn_of(prepared: Prepared, plan: ValidationPlan | None) -> list[dict[str, Any]]:
+    """What was left out of the data of a run and of its validation, for run.json."""
+    return [*prepared.drawn, *([] if plan is None else plan.prepared.drawn)]
+
+
+def validation_data(recipe: TrainingRecipe) -> list[DataSection]:
+    """What is validated on, a section for each of the recipe's data sets; none where the recipe names no validation."""
+    section = recipe.validation
+    return [] if section is None else [_validation_split(data, section) for data in recipe.all_data]
 
 
 def _validation_split(data: DataSection, section: ValidationSection) -> DataSection:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work, generation_flops, price_of
 from infoagent.data.histories import Wanted, load_histories
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
 from infoagent.lm.machine_rate import machine_rates
@@ -62,10 +63,13 @@ class _Bill:
 def describe_rounds(recipe: RoundsRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/rounds.py; every text at its longest."""
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    drawn = take_negatives(data.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+    data = drawn.of(data)
     number = len(data)
     document = sum(count_words(p.document) for p in data.problems) / number * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     columns = 1 + recipe.negatives.total
     work, lines = _Bill(recipe), [f"plan: {len(recipe.systems)} systems × {number} problems, {columns} candidates each"]
+    lines += [f"  {line}" for line in drawn.lines]
     read: set[str] = set()
     for s in recipe.systems:
         scored = 0.0 if s.model.name in read else columns * document  # systems of one base share the documents

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.evaluation.replies import Question
@@ -54,6 +54,8 @@ class RoundsPlan:
     data: ProblemSet
     problems: list[Problem]
     negatives: list[tuple[Negative, ...]]
+    drawn: dict[str, Any]
+    """What was left out or has too few negatives, by cause."""
 
 
 @dataclass
@@ -105,8 +107,8 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
         mistakes += error.problems
     if mistakes:
         raise InputError(mistakes)
-    counts = Counts(**recipe.negatives.model_dump(exclude={"seed", "watch_only"}))
-    return RoundsPlan(recipe, data, problems, draw_negatives(problems, counts, recipe.negatives.seed))
+    drawn = take_negatives(problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+    return RoundsPlan(recipe, drawn.of(data), drawn.problems, drawn.negatives, drawn.about(data))
 
 
 def run_rounds(plan: RoundsPlan, place: Workplace, quiet: bool) -> dict[str, list[Talk]]:

@@ -12,7 +12,7 @@ from infoagent.evaluation.records import Row
 from infoagent.evaluation.rounds.means import answer_values, failures, means
 from infoagent.evaluation.rounds.rounds import Talk, answer_of
 from infoagent.evaluation.rounds.steps import Workplace
-from infoagent.evaluation.summary import EASY, HARD
+from infoagent.evaluation.summary import EASY, HARD, columns, evenly
 from infoagent.grading import states_fact
 from infoagent.information import estimate_rounds, paired_difference, rest_after, saturated_after
 from infoagent.recipes import RoundsRecipe
@@ -54,18 +54,22 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
     sampler = section.temperature == 1.0 and section.model.adapter is None
     ends: Values = {}
     for name, kinds in AMONG.items():
-        chosen = [i for i, kind in enumerate(scores[0]["candidates"]) if kind == "source" or kind in kinds]
-        if len(chosen) < 2:
+        rows = evenly(scores, kinds)
+        chosen = [columns(row, kinds) for row in rows]
+        if len(chosen[0]) < 2:
             continue
-        steps_RCK = np.array([row["log_probs"] for row in scores])[:, :, chosen].transpose(1, 0, 2)
-        rounds = estimate_rounds(steps_RCK, np.zeros(len(whole), dtype=int), document=documents, sampler=sampler)
+        table = [np.array(row["log_probs"])[:, held] for row, held in zip(rows, chosen, strict=True)]
+        steps_RCK, among = np.array(table).transpose(1, 0, 2), [row["document_id"] for row in rows]
+        rounds = estimate_rounds(steps_RCK, np.zeros(len(rows), dtype=int), document=among, sampler=sampler)
+        if len(rows) < len(scores):
+            summary["fewer_negatives"] = {**summary.get("fewer_negatives", {}), name: len(scores) - len(rows)}
         summary["information"][name] = [_without_rows(r.to_dict()) for r in rounds]
         if (ended := saturated_after(rounds)) is not None:
             summary["saturated_after"][name] = ended
             summary["rest"][name] = vars(rest_after(rounds, ended))
         last = rounds[-1].total.per_document_nats
         measure = "mi/nats" if name == "all" else f"mi/{name}_nats"
-        ends[measure] = dict(zip(sorted(set(documents)), last.tolist(), strict=True))
+        ends[measure] = dict(zip(sorted(set(among)), last.tolist(), strict=True))
     for t in range(1, section.rounds + 1):
         values = [_after(place, talk, t) for talk in whole]
         summary["after"].append({"round": t, **means(values, documents)})

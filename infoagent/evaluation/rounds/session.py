@@ -26,8 +26,9 @@ def measure_rounds(plan: RoundsPlan, quiet: bool) -> dict[str, Any]:
     place = _open(plan.recipe, "rounds")
     with only_writer(plan.recipe.output_dir, Shard()):
         talks = run_rounds(plan, place, quiet)
-        about = {"data": {"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
-                 "problems": len(plan.problems)}  # fmt: skip
+        data = {"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split}
+        data |= {name: plan.drawn[name] for name in ("left_out", "short")}
+        about = {"data": data, "problems": len(plan.problems)}
         found = _write(plan.recipe, ROUNDS_FILE, {**about, **summarise_rounds(plan.recipe, place, talks)})
     if not any(system["after"] for system in found["systems"]):
         causes = Counter(cause for system in found["systems"] for cause in system["failed_causes"])
