@@ -15,6 +15,7 @@ from typing import Any
 from infoagent.data.revisions import same_data
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
+from infoagent.recipes import recipe_schema
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import check_output_dir, provenance, template_date, write_json
 from infoagent.tracking import run_group
@@ -88,7 +89,7 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
         )
     if not (directory / RUN_FILE).is_file():
         raise InputError(f"output_dir = {output_dir!r}: holds checkpoints but no {RUN_FILE}; name another output_dir")
-    before = json.loads((directory / RUN_FILE).read_text())["recipe"]
+    before = _with_later_keys(json.loads((directory / RUN_FILE).read_text())["recipe"])
     different = sorted(_different_keys(before, recipe))
     if different:
         raise InputError(
@@ -96,6 +97,14 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
             "restore them to resume, or name another output_dir"
         )
     return checkpoints[-1]
+
+
+def _with_later_keys(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of an earlier version: keys that have come since mean their defaults."""
+    try:
+        return recipe_schema(set(recipe)).model_validate(recipe).model_dump(mode="json")
+    except ValueError:  # it has keys that are gone: it is compared as it stands
+        return recipe
 
 
 def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -50,6 +50,18 @@ def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path):
         find_resume_point(str(tmp_path), other, True)
 
 
+def test_a_run_of_before_a_key_was_there_goes_on_with_its_default(tmp_path):
+    now = recipe().model_dump(mode="json")
+    before = json.loads(json.dumps(now))
+    del before["data"]["skip_bad_files"], before["reward"]["price"]
+    write_run_file(tmp_path, before)
+    checkpoint(tmp_path, 5)
+    assert find_resume_point(str(tmp_path), now, True) is not None
+    now["data"]["skip_bad_files"] = True
+    with pytest.raises(InputError, match=r"another recipe, data.skip_bad_files differ"):
+        find_resume_point(str(tmp_path), now, True)
+
+
 def test_without_resume_nothing_is_overwritten(tmp_path):
     write_run_file(tmp_path, {})
     checkpoint(tmp_path, 5)
