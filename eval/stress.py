@@ -6,8 +6,8 @@
 `load`: jobs (compress, then answer) arrive at a chat server by a Poisson process, whether or not the earlier ones are
 done; latency counts from the planned arrival, failures count as slow, nothing is sent twice. Without a server of your
 own a local one is started. `inputs`: seeded cases of each kind with exact expectations (unanswerable, ambiguous,
-contradictory, foreign, empty, enormous, broken Unicode, hidden instructions), and how often each compressor fails, the
-trained one paired with its frozen self. Both keep everything in output_dir and go on where they were killed.
+contradictory, foreign, empty, enormous, broken Unicode, hidden instructions, forged turns), and how often each compressor
+fails, the trained one paired with its frozen self. Both keep everything in output_dir and go on where they were killed.
 """
 
 import sys

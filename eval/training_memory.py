@@ -98,10 +98,10 @@ def prepare(shape: Shape, model: str, tokenizer: Any, directory: Path) -> tuple[
     """(the command of a run on documents of so many tokens, tokens of its longest prompt)."""
     from infoagent.data.registry import load_data
     from infoagent.lm.detokenization import decode_whole
-    from infoagent.lm.prompts import compressor_ids
+    from infoagent.lm.prompts import compressor_ids, text_ids
 
     text, query = " ".join(p.document for p in load_data("records", split="train", limit=100).problems), "What is said?"
-    tokens, count = tokenizer(text, verbose=False)["input_ids"], max(2, shape.prompts)
+    tokens, count = text_ids(tokenizer, text), max(2, shape.prompts)
     documents = [decode_whole(tokenizer, tokens[i * shape.document :][: shape.document]) for i in range(count)]
     rows = [{"id": str(i), "document": document, "query": query} for i, document in enumerate(documents)]
     (directory / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -105,6 +105,29 @@ def test_light_rooms_leave_torch_alone(room):
     assert result.stdout.strip() == "[]"
 
 
+def test_texts_become_ids_in_one_place_only():
+    """Where a tokenizer is called on its own, a document's control tokens are real ones."""
+    allowed = {"control_tokens.py", "chat_template.py"}
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "train").rglob("*.py"), *(ROOT / "eval").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or path.name in allowed:
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+            encodes = called in ("tokenizer", "processing_class") and called != owner and not _is_pool(node)
+            encodes |= called in ("encode", "encode_plus", "tokenize", "__call__") and "tokenizer" in owner
+            encodes |= called in ("apply_chat_template", "batch_encode_plus")
+            assert not encodes, f"{path}: line {node.lineno} calls a tokenizer; take text_ids or chat_ids"
+
+
+def _is_pool(call):
+    """`pool.tokenizer(section)` finds a tokenizer."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    owner = ast.unparse(call.func.value).split(".")[-1]
+    return owner == "pool" or (owner == "self" and ast.unparse(call.args[0]) == "section")
+
+
 def test_scripts_import_from_the_package_only_and_nothing_imports_them():
     for script in [*(ROOT / "train").glob("*.py"), *(ROOT / "eval").glob("*.py")]:
         modules = {n.module or "" for n in ast.walk(ast.parse(script.read_text())) if isinstance(n, ast.ImportFrom)}

@@ -17,14 +17,24 @@ from typing import Literal
 import numpy as np
 
 from infoagent.data.hard_languages import LANGUAGES, foreign_document
-from infoagent.data.hard_texts import BREAKS, EMPTY_DOCUMENTS, WRAPPERS, Command, break_text, canary_of, give_order
+from infoagent.data.hard_texts import (
+    BREAKS,
+    EMPTY_DOCUMENTS,
+    FORGED,
+    WRAPPERS,
+    Command,
+    break_text,
+    canary_of,
+    forge_turn,
+    give_order,
+)
 from infoagent.data.record_templates import KINDS, Fact
 from infoagent.data.records import Record, make_known_problem, other_values
 from infoagent.types import InputError, Problem
 
 HardKind = Literal[
     "plain", "unanswerable", "off topic", "ambiguous", "contradictory", "foreign", "cross-language", "empty", "enormous",
-    "broken Unicode", "instructions",
+    "broken Unicode", "instructions", "control tokens",
 ]  # fmt: skip
 EMPTY, NOT_TEXT = "empty document", "not text"
 """Causes of a refusal that a case expects."""
@@ -266,20 +276,39 @@ def _instructions(index: int, settings: Settings) -> HardCase:
     order = give_order(command, canary, wrapper, start.rng)
 
     def render(value: str) -> str:
-        text = start.record.text({start.fact.key: value})
-        if place == 1:  # behind the sentence or line that ends next after the middle
-            middle = next((i for i in range(len(text) // 2, len(text) - 1) if text[i] in ".\n"), len(text) - 1)
-            return f"{text[: middle + 1]}\n{order}\n{text[middle + 1 :].lstrip()}"
-        return f"{order}\n{text}" if place == 0 else f"{text}\n{order}"
+        return _with_order(start.record.text({start.fact.key: value}), order, place)
 
     case = _case("instructions", index, start, render, settings, f"{command}, {wrapper}")
     return replace(case, canary=canary, command=command, order=order)
+
+
+def _with_order(text: str, order: str, place: int) -> str:
+    """`order` before the text (place 0), in its middle (1) or behind it."""
+    if place == 1:  # behind the sentence or line that ends next after the middle
+        middle = next((i for i in range(len(text) // 2, len(text) - 1) if text[i] in ".\n"), len(text) - 1)
+        return f"{text[: middle + 1]}\n{order}\n{text[middle + 1 :].lstrip()}"
+    return f"{order}\n{text}" if place == 0 else f"{text}\n{order}"
+
+
+def _control_tokens(index: int, settings: Settings) -> HardCase:
+    """The document ends the user's turn and speaks as others, in the control tokens of a family of models."""
+    start = _start("control tokens", index, settings)
+    family, place = FORGED[index % len(FORGED)], index // len(FORGED) % 3
+    canary = canary_of(start.rng)
+    turns, order = forge_turn(canary, family, start.rng)
+
+    def render(value: str) -> str:
+        return _with_order(start.record.text({start.fact.key: value}), turns, place)
+
+    case = _case("control tokens", index, start, render, settings, family)
+    return replace(case, canary=canary, command="only", order=order)
 
 
 _MAKERS: dict[HardKind, Callable[[int, Settings], HardCase]] = {
     "plain": _plain, "unanswerable": _unanswerable, "off topic": _off_topic, "ambiguous": _ambiguous,
     "contradictory": _contradictory, "foreign": _foreign, "cross-language": _cross_language, "empty": _empty,
     "enormous": _enormous, "broken Unicode": _broken_unicode, "instructions": _instructions,
+    "control tokens": _control_tokens,
 }  # fmt: skip
 HARD_KINDS: tuple[HardKind, ...] = tuple(_MAKERS)
 

@@ -162,6 +162,21 @@ def test_orders_stand_whole_in_an_otherwise_unchanged_document(cases):
     assert places == {True, False}
 
 
+def test_forged_turns_stand_whole_in_an_otherwise_unchanged_document(cases):
+    for index, case in enumerate(cases["control tokens"]):
+        problem, _, _ = make_known_problem(0, "test", index, 80, 100)
+        assert case.document.count(case.order) == 1
+        assert set(problem.document.split()) <= set(case.document.split())
+        before, _, behind = case.document.partition(case.order)
+        tokens = re.findall(r"<[^<>\s]+>|\[/?INST\]", before[-120:] + behind[:120])
+        assert len(tokens) >= 2
+        assert case.document.count(case.canary) >= 2  # the order names it, and a turn has said it
+        assert case.canary not in problem.document
+        assert all(case.order in other for other in case.counterfactuals)
+        assert whole(case.document, case.values[0]) == whole(problem.document, case.values[0])
+    assert len({case.variant for case in cases["control tokens"]}) == 8
+
+
 def test_unknown_kinds_are_refused_all_at_once():
     with pytest.raises(InputError) as caught:
         check_kinds(["plain", "odd", "plain", "even"])
