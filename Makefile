@@ -40,16 +40,21 @@ setup: $(VENV)/.ready
 
 setup-dev: $(VENV)/.ready-dev
 
+# a stage of the quickstart, and the seconds that it took
+define stage
+	@echo "== $(1)"
+	@start=$$(date +%s) && $(2) && echo "   took $$(($$(date +%s) - start)) s"
+endef
+
 quickstart: setup
 	$(BIN)/infoagent models prepare smollm2-135m
-	@echo "== 1/4 measure the frozen model"
-	$(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS)
-	@echo "== 2/4 train: a few steps of GRPO against MI - price x tokens"
-	$(LAUNCH) train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS)
-	@echo "== 3/4 prove: the checkpoint against its frozen self"
-	$(BIN)/python eval/checkpoint.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval checkpoint=$$(ls -d $(QUICKSTART_DIR)/grpo/checkpoint-* | sort -V | tail -n 1) $(EVAL_ARGS)
-	@echo "== 4/4 report"
-	$(BIN)/infoagent report $(QUICKSTART_DIR)/eval $(QUICKSTART_DIR)/grpo --out $(QUICKSTART_DIR)/report.html
+	@echo "== what it will take on this machine, after some seconds of measuring it"
+	@printf "1/4 and 3/4 "; $(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS) --dry-run | grep "^compute:"
+	@printf "2/4 "; $(BIN)/python train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS) --dry-run | grep "^compute:"
+	$(call stage,1/4 measure the frozen model,$(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS))
+	$(call stage,2/4 train: a few steps of GRPO against MI - price x tokens,$(LAUNCH) train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS))
+	$(call stage,3/4 prove: the checkpoint against its frozen self,$(BIN)/python eval/checkpoint.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval checkpoint=$$(ls -d $(QUICKSTART_DIR)/grpo/checkpoint-* | sort -V | tail -n 1) $(EVAL_ARGS))
+	$(call stage,4/4 report,$(BIN)/infoagent report $(QUICKSTART_DIR)/eval $(QUICKSTART_DIR)/grpo --out $(QUICKSTART_DIR)/report.html)
 	@echo
 	@echo "A few steps on a few documents show the machinery, not a result. A real run (about an hour on two cores):"
 	@echo "  accelerate launch --config_file accelerate_configs/cpu.yaml train/grpo.py configs/train/records.yaml"
