@@ -217,6 +217,30 @@ def test_a_folder_goes_on_where_it_was_left_and_counts_what_failed(capsys, tiny_
     assert "budget differ" in err
 
 
+def test_a_folder_is_of_one_type_on_any_machine(capsys, tiny_dir, folder, tmp_path, monkeypatch):
+    from infoagent.lm import dtype, models
+
+    out, used = tmp_path / "out", []
+    load = models.load
+    monkeypatch.setattr(dtype, "choose", lambda device, measure=None: dtype.Choice("float32", "so it is", True))
+    monkeypatch.setattr(models, "load", lambda name, **how: used.append(how["dtype"]) or load(name, **how))
+    options = ["compress", folder, "--out", out, "--model", tiny_dir, "--budget", "3", "--quiet"]
+    code, _, _ = call(capsys, *options)
+    assert (code, used) == (0, ["float32"])
+    assert json.loads((out / "a.txt.json").read_text())["dtype"] == "float32"
+
+    settings = json.loads((out / "compress.json").read_text())
+    del settings["dtype"]  # begun before the settings named it, when bfloat16 was the default
+    (out / "compress.json").write_text(json.dumps(settings))
+    (folder / "b.md").write_text("another document now")
+    code, _, err = call(capsys, *options)
+    assert (code, used) == (0, ["float32", "bfloat16"])
+    assert "1 compressed to" in err
+    code, _, err = call(capsys, *options, "--dtype", "float32")
+    assert code == 2
+    assert "other settings, dtype differ" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

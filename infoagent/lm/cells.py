@@ -17,6 +17,7 @@ from infoagent.lm.columns import ColumnScorer, TokenLogProbs
 from infoagent.lm.score_store import ScoreStore
 from infoagent.lm.scoring import lexicographic
 from infoagent.progress import Progress
+from infoagent.types import AUTO
 
 
 @dataclass(frozen=True)
@@ -108,4 +109,5 @@ def _share(
 
 def scorer_identity(name: str, revision: str, dtype: str, adapter_revision: str | None = None) -> dict[str, Any]:
     """Who scores, as cells are addressed by it."""
+    assert dtype != AUTO, "settle() comes before any identity"
     return {"model": name, "revision": revision, "dtype": dtype, "adapter_revision": adapter_revision}

@@ -13,6 +13,7 @@ Everything that names a model goes through `resolve`: what reaches weights, reco
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import platform
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from pathlib import Path
 
 from infoagent.lm.processor import Measured, kept_measurement, listed_processor, measured_once, this_processor
 from infoagent.types import AUTO, InputError
+
+logger = logging.getLogger(__name__)
 
 BFLOAT16, FLOAT32 = "bfloat16", "float32"
 FIRST_MACOS = (14, 0)
@@ -40,7 +43,11 @@ class Choice:
 
 def resolve(asked: str, device: str) -> str:
     """`asked`, or the type that `auto` means on `device` (cpu, cuda, cuda:1, mps, xpu)."""
-    return choose(device).dtype if asked == AUTO else asked
+    if asked != AUTO:
+        return asked
+    choice = choose(device)
+    logger.info("dtype auto is %s: %s", choice.dtype, choice.why)
+    return choice.dtype
 
 
 def choose(device: str, measure: Callable[[], Measured] | None = None) -> Choice:

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infoagent.types import AUTO
+
 TOKEN_VARIABLE = "INFOAGENT_SCORER_TOKEN"
 """Environment variable of both sides: where the server has it, only requests that bring the same are answered."""
 DEFAULT_PORT = 8400
@@ -90,4 +92,5 @@ def vocabulary_hash(tokenizer: Any) -> str:
 
 def identity_of(revision: str, dtype: str, vocabulary: str) -> str:
     """Stands in every reply, so that a client notices when another model has taken the server's place."""
+    assert dtype != AUTO, "a server names the type that it computes in"
     return hashlib.sha256(f"{revision}\n{dtype}\n{vocabulary}".encode()).hexdigest()[:16]

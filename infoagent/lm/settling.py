@@ -24,6 +24,8 @@ from infoagent.types import AUTO
 
 logger = logging.getLogger(__name__)
 
+FLOORS = ("unigram", "zlib")
+"""Scorers that are no models, though their section has the fields of one."""
 RecipeT = TypeVar("RecipeT", bound=BaseModel)
 Choose = Callable[[str | None], tuple[str, str]]
 """The server that computes a model, None for this machine → (its type, why)."""
@@ -159,7 +161,7 @@ def _replaced(value: Any, where: Place, url: str | None, replace: Callable[[Base
         return [_replaced(part, (*where, str(i)), None, replace) for i, part in enumerate(value)]
     if isinstance(value, dict):
         return {key: _replaced(part, (*where, str(key)), None, replace) for key, part in value.items()}
-    if not isinstance(value, BaseModel):
+    if not isinstance(value, BaseModel) or getattr(value, "kind", None) in FLOORS:
         return value
     served = getattr(value, "url", None)
     changed: dict[str, Any] = {}

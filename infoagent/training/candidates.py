@@ -31,7 +31,7 @@ from infoagent.recipes.training import TrainingRecipe
 from infoagent.reward import MIReward, Price, ScoredCompression
 from infoagent.store import TEMPLATE_DATE, provenance, read_jsonl, template_date, text_id, write_json
 from infoagent.training.preparation import Prepared
-from infoagent.types import Compression, InputError, Problem, RunFailed
+from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
 
 SAMPLES_FILE = "candidates.jsonl"
 MANIFEST_FILE = "candidates.json"
@@ -53,6 +53,7 @@ class Candidate:
 
 def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Prepared) -> dict[str, Any]:
     """Everything that decides the samples of a run and what they are worth, but for the price."""
+    assert AUTO not in [s.dtype for s in (recipe.model, recipe.scorer.model) if s is not None], "settle() comes first"
     return {
         "model": {
             "name": prepared.reference.name,
