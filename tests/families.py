@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -127,6 +128,8 @@ def wrapped(
     return tokenizer
 
 
-def family(template: str, backend: Tokenizer | None = None) -> PreTrainedTokenizerFast:
+@cache
+def family(template: str) -> PreTrainedTokenizerFast:
+    """Shared by the tests of a process: nobody changes it."""
     text = (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8")
-    return wrapped(backend or bytes_backend(), text, EOS.get(family_of(template), "</s>"))
+    return wrapped(bytes_backend(), text, EOS.get(family_of(template), "</s>"))

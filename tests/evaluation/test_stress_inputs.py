@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from scipy.stats import binom
+from tiny import tiny_tokenizer
 
 from infoagent.data.hard_cases import HARD_KINDS, HardCase, Settings, make_cases
 from infoagent.evaluation.stress.admission import Admitted, Refusal, admit
@@ -151,18 +152,11 @@ def test_denials_are_read_wherever_they_stand(text, expected):
     assert denies(text) is expected
 
 
-class Characters:
-    """A tokenizer of one token a character, as far as `admit` needs one."""
-
-    chat_template = name_or_path = "x"
-
-    def apply_chat_template(self, messages, **_):
-        return {"input_ids": [ord(c) for c in messages[0]["content"]]}
-
-
 def test_documents_are_refused_with_their_cause_before_any_model():
+    tokenizer = tiny_tokenizer()  # a token a character, in these texts
+
     def look(document, parts=True, context=400):
-        return admit(document, "Who?", Characters(), {}, 20, context, parts)
+        return admit(document, "Who?", tokenizer, {}, 20, context, parts)
 
     assert isinstance(look("A ship."), Admitted)
     for case in make_cases(("empty",), 24, Settings(0, 80, 100, 600, 0)):
