@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
     merge = commands.add_parser("merge", help="base and adapter as one plain model directory")
     merge.add_argument("adapter", help="a trained checkpoint")
+    merge.add_argument("--model", help="its base, where the adapter names none or a path that is not here")
     merge.add_argument("--out", required=True, metavar="DIR", help="the directory to make")
     merge.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16", help="of the merged weights")
     add_log_level(merge)

@@ -11,7 +11,7 @@ def merge(arguments: argparse.Namespace) -> None:
     from infoagent.training.policy import quiet_libraries
 
     with quiet_libraries():
-        merged = merge_adapter(arguments.adapter, arguments.out, arguments.dtype)
+        merged = merge_adapter(arguments.adapter, arguments.out, arguments.dtype, arguments.model)
     print(merged.directory)
     print(
         f"{merged.base} + {arguments.adapter} in {arguments.dtype}: differs from the adapter by "

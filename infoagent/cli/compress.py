@@ -59,13 +59,17 @@ class _Session:
 
         self.adapter: str | None = arguments.adapter
         name = arguments.model
-        if name is None and self.adapter is not None and models.is_adapter(self.adapter):
-            name = models.adapter_base(self.adapter)
+        if name is None and self.adapter is not None:
+            name = models.base_here(self.adapter)
         self.name = name or "smollm2-135m"
         prompt: dict[str, Any] = {"template": "query-v1" if arguments.query else "agnostic-v1"}
         if self.adapter is not None:
             models.check_adapter(self.adapter, self.name)
         reference = models.resolve(self.name)
+        if self.adapter is not None:
+            from infoagent.lm.adapter_fit import check_fit
+
+            check_fit(self.adapter, models.pinned(reference))
         budget_range = None
         if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
             prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)

@@ -12,9 +12,11 @@ from infoagent.costs import Architecture
 from infoagent.evaluation.engines import EnginePool
 from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm import models
+from infoagent.lm.adapter_fit import attach, check_fit
+from infoagent.lm.adapters import needs_own_base
 from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, resolve
+from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, pinned, resolve
 from infoagent.lm.scoring import Scorer
 from infoagent.lm.sizes import architecture_of
 from infoagent.lm.vllm_generation import ServedModel, generate_served
@@ -43,7 +45,8 @@ class _Base:
 
 
 class ModelPool:
-    """Loads on demand. A base carries all its adapters at once; which of them acts, if any, is set on each `get`."""
+    """Loads on demand. A base carries all its adapters at once; which of them acts, if any, is set on each `get`. Only
+    an adapter that swaps whole modules of the base has a base of its own."""
 
     def __init__(self, memory_mib: int, times: PhaseTimes | None = None, engines: EnginePool | None = None) -> None:
         self.memory_mib = memory_mib
@@ -51,15 +54,17 @@ class ModelPool:
         """Who has what runs in vLLM."""
         self.times = times or PhaseTimes()
         """Who works with the models says here what for."""
-        self._bases: dict[tuple[str, str | None, str], _Base] = {}
+        self._bases: dict[tuple[str, str | None, str, str | None], _Base] = {}
         self._judges: dict[tuple[int, str | None], Judge] = {}
         self._tokenizers: dict[tuple[str, str | None], Any] = {}
         self._architectures: dict[tuple[str, str | None], Architecture | None] = {}
 
     def get(self, section: ModelSection) -> LoadedModel:
         """The model with exactly the adapter of `section`, to be used before the next call."""
-        base = self._base(section)
         path = section.adapter
+        if path is not None:  # before any weights are read
+            check_fit(path, pinned(resolve(section.name, section.revision)))
+        base = self._base(section)
         if path is None:
             if base.adapters:
                 base.lm.model.base_model.disable_adapter_layers()
@@ -113,7 +118,8 @@ class ModelPool:
         return self._architectures[key]
 
     def _base(self, section: ModelSection) -> _Base:
-        key = (section.name, section.revision, section.dtype)
+        alone = section.adapter if section.adapter is not None and needs_own_base(section.adapter) else None
+        key = (section.name, section.revision, section.dtype, alone)
         if key not in self._bases:
             with self.times("load"):
                 self._bases[key] = _Base(models.load(section.name, section.revision, section.dtype))
@@ -122,13 +128,7 @@ class ModelPool:
 
 
 def _add_adapter(base: _Base, section: ModelSection, path: str) -> None:
-    from peft import PeftModel
-
     check_adapter(path, section.name)
     name = f"adapter{len(base.adapters)}"
-    if base.adapters:
-        base.lm.model.load_adapter(path, adapter_name=name)
-    else:
-        base.lm.model = PeftModel.from_pretrained(base.lm.model, path, adapter_name=name)
-    base.lm.model.eval()
+    base.lm.model = attach(base.lm.model, path, base.lm.reference, name)
     base.adapters[path] = name

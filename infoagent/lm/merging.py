@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
+from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.models import (
     SOURCE_FILE,
     ModelReference,
-    adapter_base,
     adapter_budget_range,
     adapter_prompt,
     adapter_revision,
+    base_here,
     check_adapter,
-    is_adapter,
     load_tokenizer,
     load_weights,
     resolve,
@@ -56,8 +56,10 @@ class Merge:
     """Base against adapter: what the adapter does."""
 
 
-def merge_adapter(adapter: str, out: str | Path, dtype: str) -> Merge:
+def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = None) -> Merge:
     """Write base + adapter to `out` in `dtype`, with tokenizer, chat template and generation settings.
+
+    `base` None: the model that the adapter names.
 
     Raises InputError where `adapter` is no complete checkpoint or `out` exists, RunFailed where the merged model
     differs from the adapter by more than TOLERANCE_NATS; nothing is left behind then.
@@ -65,19 +67,22 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str) -> Merge:
     target = Path(out)
     if target.exists():
         raise InputError(f"--out {target}: exists already; name a new directory")
-    base = adapter_base(adapter) if is_adapter(adapter) else ""  # where it is none, check_adapter says what is wrong
+    base = base_here(adapter) if base is None else base
     check_adapter(adapter, base)
     reference = resolve(base)
+    check_fit(adapter, reference)
     tokenizer = load_tokenizer(reference)
     prefix = compressor_ids(tokenizer, CHECK_TEXT, CHECK_QUESTION)
 
-    from peft import PeftModel
-
-    model = PeftModel.from_pretrained(load_weights(reference, "float32", device="cpu"), adapter).eval()
+    model = attach(load_weights(reference, "float32", device="cpu"), adapter, reference)
     adapted = prompt_log_probs(model, prefix)
     with model.disable_adapter():
         plain = prompt_log_probs(model, prefix)
-    merged = model.merge_and_unload().to(getattr(torch, dtype))
+    _untie(model)
+    try:
+        merged = model.merge_and_unload().to(getattr(torch, dtype))
+    except (RuntimeError, ValueError) as error:  # what PEFT has no merging for
+        raise InputError(f"adapter {adapter!r}: cannot be merged ({' '.join(str(error).split())[:160]})") from error
 
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -107,6 +112,22 @@ def prompt_log_probs(model: Any, ids: list[int]) -> torch.Tensor:
     with torch.inference_mode():
         logits = model(input_ids=tokens).logits[0, :-1].float()
     return logits.log_softmax(-1).gather(-1, tokens[0, 1:, None])[:, 0].cpu()
+
+
+def _untie(model: Any) -> None:
+    """Where LoRA changes the input or the output embedding of a model that has one matrix for both, give each its own:
+    merged in place, the change of one would reach the other."""
+    from peft.tuners.lora import LoraLayer
+
+    base = model.get_base_model()
+    first, last = base.get_input_embeddings(), base.get_output_embeddings()
+    if not any(isinstance(layer, LoraLayer) for layer in (first, last)):
+        return
+    inner, outer = (getattr(layer, "base_layer", layer) for layer in (first, last))
+    if inner.weight is outer.weight:
+        outer.weight = torch.nn.Parameter(outer.weight.detach().clone(), requires_grad=False)
+        base.config.get_text_config().tie_word_embeddings = False
+        base.config.tie_word_embeddings = False
 
 
 def _advice(dtype: str) -> str:

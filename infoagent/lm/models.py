@@ -12,14 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from infoagent.lm.adapters import (
+    ADAPTER_SETTINGS,
+    ADAPTER_WEIGHTS,
+    is_adapter,
+    read_json,
+    read_record,
+)
+from infoagent.lm.adapters import RECORD_FILE as RECORD_FILE
+from infoagent.lm.adapters import adapter_base as adapter_base
+from infoagent.lm.adapters import base_here as base_here
+from infoagent.lm.adapters import check_adapter as check_adapter
 from infoagent.lm.allocator import keep_freed_memory
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.types import InputError
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 UNLIMITED = 2**31
-RECORD_FILE = "infoagent.json"
-"""Written beside every adapter: which base it belongs to."""
 SOURCE_FILE = "infoagent_source.json"
 """Written beside weights that this package made: the revision that identifies them, and where they are from."""
 
@@ -72,9 +80,13 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         return ModelReference(name, str(prepare(embedded)), embedded.revision)
     directory = Path(name).expanduser()
     if directory.is_dir():
+        if is_adapter(directory):  # transformers would load the base that its settings name, and the adapter on it
+            raise InputError(
+                f"model {name!r}: the directory holds a LoRA adapter, not a model of its own: name it as `adapter` of its "
+                f"base, or merge them (infoagent merge {name} --out MERGED) and name the merged model"
+            )
         if not (directory / "config.json").is_file():
-            hint = " (it holds a LoRA adapter: name it as `adapter`)" if is_adapter(directory) else ""
-            raise InputError(f"model {name!r}: the directory holds no config.json{hint}")
+            raise InputError(f"model {name!r}: the directory holds no config.json")
         return ModelReference(name, str(directory), revision or _directory_revision(directory))
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
@@ -94,54 +106,23 @@ def _directory_revision(directory: Path) -> str:
     return "local:" + hashlib.sha256(stamp.encode()).hexdigest()[:16]
 
 
-def is_adapter(directory: str | Path) -> bool:
-    return (Path(directory) / "adapter_config.json").is_file()
-
-
-def check_adapter(adapter: str, base: str) -> None:
-    """Raise InputError unless `adapter` is a LoRA checkpoint of the model `base`. Reads two small files."""
-    directory = Path(adapter)
-    if not directory.is_dir():
-        raise InputError(
-            f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100"
-        )
-    if not is_adapter(directory):
-        inside = sorted(str(d) for d in directory.glob("checkpoint-*") if is_adapter(d))
-        hint = f"; did you mean {inside[-1]}?" if inside else ""
-        raise InputError(f"adapter {adapter!r}: not a checkpoint, it holds no adapter_config.json{hint}")
-    trained_on = adapter_base(directory)
-    if trained_on != base:
-        raise InputError(f"adapter {adapter!r}: trained on {trained_on!r}, not on {base!r}; name the same base model")
-    if not (directory / ADAPTER_WEIGHTS).is_file():
-        raise InputError(f"adapter {adapter!r}: its weights {ADAPTER_WEIGHTS} are missing; give a complete checkpoint")
-
-
 def adapter_revision(directory: str | Path) -> str:
     """Hash of an adapter's weights and settings: the same path with others (lora_alpha, say) is another compressor."""
     content = hashlib.sha256((Path(directory) / ADAPTER_WEIGHTS).read_bytes())
-    content.update((Path(directory) / "adapter_config.json").read_bytes())
+    content.update((Path(directory) / ADAPTER_SETTINGS).read_bytes())
     return "sha256:" + content.hexdigest()[:16]
-
-
-def adapter_base(directory: str | Path) -> str:
-    """The name of the base model that an adapter was trained on."""
-    record = Path(directory) / RECORD_FILE
-    if record.is_file():
-        return str(json.loads(record.read_text())["base_model"])
-    return str(json.loads((Path(directory) / "adapter_config.json").read_text()).get("base_model_name_or_path"))
 
 
 def adapter_prompt(directory: str | Path) -> dict[str, Any]:
     """The prompt that an adapter was trained with, as keyword arguments of `compressor_ids`; {} if not recorded."""
-    record = Path(directory) / RECORD_FILE
-    return dict(json.loads(record.read_text()).get("prompt", {})) if record.is_file() else {}
+    return dict((read_record(directory) or {}).get("prompt", {}))
 
 
 def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
     """The budgets in tokens that an any-rate adapter, or a model it was merged into, follows; None for any other."""
     for name in (RECORD_FILE, SOURCE_FILE):
         file = Path(directory) / name
-        found = json.loads(file.read_text()).get("budget_range") if file.is_file() else None
+        found = read_json(file).get("budget_range") if file.is_file() else None
         if found is not None:
             return int(found[0]), int(found[1])
     return None
@@ -149,8 +130,7 @@ def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
 
 def adapter_group(directory: str | Path) -> str | None:
     """The W&B group of the run that trained an adapter; None if not recorded."""
-    record = Path(directory) / RECORD_FILE
-    return json.loads(record.read_text()).get("group") if record.is_file() else None
+    return (read_record(directory) or {}).get("group")
 
 
 def merged_prompt(reference: ModelReference) -> dict[str, Any]:
@@ -248,9 +228,11 @@ def load(
         check_adapter(adapter, name)
     reference = pinned(resolve(name, revision))
     tokenizer = load_tokenizer(reference)
+    if adapter is not None:
+        from infoagent.lm.adapter_fit import attach, check_fit  # it brings torch, and builds on this module
+
+        check_fit(adapter, reference)
     model = load_weights(reference, dtype, device)
     if adapter is not None:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, adapter).eval()
+        model = attach(model, adapter, reference)
     return LoadedModel(reference, model, tokenizer, dtype, adapter)

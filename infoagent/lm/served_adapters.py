@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.lm.models import ADAPTER_WEIGHTS
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, not_usable, read_settings, tensors_of
 from infoagent.types import InputError, RunFailed
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What `vllm serve --max-lora-rank` takes (vllm/config/lora.py, 0.32)."""
-CONFIG = "adapter_config.json"
 NUMBERS = 2**31 - 1
 """vLLM's adapter numbers are positive and fit into 32 bits."""
 
@@ -41,8 +40,9 @@ class Room:
         """Raises InputError, a line each, for adapters that vLLM cannot serve."""
         mistakes, ranks, modules = [], [VLLM_RANKS[0]], set()
         for directory in directories:
-            settings = json.loads((Path(directory) / CONFIG).read_text())
-            why_not = servable(settings)
+            settings = read_settings(directory)
+            tensors_of(directory)
+            why_not = not_usable(settings) or servable(settings)
             if why_not is None:
                 ranks.append(served_rank(settings))
                 modules |= modules_of((Path(directory) / ADAPTER_WEIGHTS).read_bytes())
@@ -85,7 +85,7 @@ class ServedAdapters:
 
     def of(self, directory: str | Path) -> ServedAdapter:
         """The adapter that stands in `directory` now. Raises RunFailed for one that the engine has no room for."""
-        weights, settings = ((Path(directory) / name).read_bytes() for name in (ADAPTER_WEIGHTS, CONFIG))
+        weights, settings = ((Path(directory) / name).read_bytes() for name in (ADAPTER_WEIGHTS, ADAPTER_SETTINGS))
         digest = hashlib.sha256(weights + settings).hexdigest()
         name = "sha256-" + digest[:32]
         if name not in self._by_name:
@@ -94,7 +94,7 @@ class ServedAdapters:
             copy = Path(self._folder.name) / name
             copy.mkdir()
             (copy / ADAPTER_WEIGHTS).write_bytes(weights)
-            (copy / CONFIG).write_bytes(settings)
+            (copy / ADAPTER_SETTINGS).write_bytes(settings)
             self._by_name[name] = ServedAdapter(name, self._free_number(digest), str(copy))
         return self._by_name[name]
 
@@ -109,11 +109,18 @@ class ServedAdapters:
 
 
 def servable(settings: Mapping[str, Any]) -> str | None:
-    """None if vLLM takes an adapter with these settings, else the reason why not (vllm/lora/peft_helper.py)."""
+    """None if vLLM takes a LoRA adapter with these settings, else the reason why not (vllm/lora/peft_helper.py)."""
     if settings.get("use_dora"):
         return "vLLM does not support DoRA"
     if settings.get("modules_to_save"):
         return f"vLLM does not support modules_to_save ({', '.join(settings['modules_to_save'])})"
+    if settings.get("trainable_token_indices"):
+        return "vLLM does not support single trained tokens (trainable_token_indices)"
+    if settings.get("bias", "none") != "none" or settings.get("lora_bias"):
+        return "vLLM does not support the biases of an adapter"
+    for name in ("rank_pattern", "alpha_pattern"):
+        if settings.get(name):
+            return f"not every vLLM reads {name}, some scale all modules alike"
     if rank_of(settings) > VLLM_RANKS[-1]:
         return f"rank {rank_of(settings)} is above vLLM's largest, {VLLM_RANKS[-1]}"
     return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.lm.adapter_fit import attach
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs
 from infoagent.lm.models import ModelReference, load_weights
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
@@ -56,13 +57,8 @@ def expected_values(reference: ModelReference, dtype: str, tokenizer: Any, adapt
     model = load_weights(reference, dtype)
     found: Values = {None: _values(Scorer(model), tokenizer)}
     if adapters:
-        from peft import PeftModel
-
         for number, adapter in enumerate(dict.fromkeys(adapters)):
-            if number == 0:
-                model = PeftModel.from_pretrained(model, adapter, adapter_name="0")
-            else:
-                model.load_adapter(adapter, adapter_name=str(number))
+            model = attach(model, adapter, reference, name=str(number))
             model.set_adapter(str(number))
             found[adapter] = _values(Scorer(model), tokenizer)
     del model

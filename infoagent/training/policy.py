@@ -33,9 +33,9 @@ def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any,
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the trainer's own setting
     if recipe.init_adapter is None:
         return model, lora_config(recipe.lora)
-    from peft import PeftModel
+    from infoagent.lm.adapter_fit import attach
 
-    return PeftModel.from_pretrained(model, recipe.init_adapter, is_trainable=True), None
+    return attach(model, recipe.init_adapter, reference, trainable=True), None
 
 
 def frozen_scorer(recipe: TrainingRecipe, trainer: Any) -> ColumnScorer:

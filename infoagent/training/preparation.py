@@ -80,6 +80,10 @@ def prepare(
         )
     reference = resolve(recipe.model.name, recipe.model.revision)
     check_lora(recipe.lora, reference)
+    if recipe.init_adapter is not None:
+        from infoagent.lm.adapter_fit import check_fit  # it brings torch, which --dry-run leaves alone
+
+        check_fit(recipe.init_adapter, reference)
     tokenizer = load_tokenizer(reference)
     if recipe.scorer.model is not None:
         _check_scorer(recipe.scorer.model, tokenizer)

@@ -11,8 +11,8 @@ from infoagent.types import InputError
 
 def make_adapter(directory, base):
     directory.mkdir(parents=True)
-    (directory / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
-    (directory / "adapter_model.safetensors").write_bytes(b"weights")
+    (directory / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "peft_type": "LORA"}))
+    (directory / "adapter_model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     return str(directory)
 
 
