@@ -217,6 +217,44 @@ def test_a_folder_goes_on_where_it_was_left_and_counts_what_failed(capsys, tiny_
     assert "budget differ" in err
 
 
+def pdf(path, *paragraphs):
+    """A PDF of one page with a paragraph a line."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 8))
+    for number, paragraph in enumerate(paragraphs):
+        figure.text(0.1, 0.9 - 0.1 * number, paragraph)
+    figure.savefig(path, format="pdf")
+
+
+def test_pdf_files_are_read_as_the_data_set_of_own_files_reads_them(capsys, tiny_dir, folder, tmp_path):
+    from infoagent.data.pdf import pdf_paragraphs
+
+    pdf(folder / "Report.PDF", "The pump failed at noon.", "Nobody was hurt.")
+    text = "\n\n".join(pdf_paragraphs((folder / "Report.PDF").read_bytes(), "x"))
+    assert "The pump failed at noon." in text
+    options = ["--model", tiny_dir, "--budget", "5", "--json"]
+    code, printed, _ = call(capsys, "compress", folder / "Report.PDF", *options)
+    assert (code, json.loads(printed)["source_tokens"]) == (0, len(text))  # a token a byte
+    (folder / "scan.pdf").write_bytes(b"%PDF-1.4 no more than that")
+    (folder / "deep" / "MARK.TXT").write_bytes(b"\xef\xbb\xbfmarked")
+    out = tmp_path / "out"
+    code, printed, err = call(capsys, "compress", folder, "--out", out, *options, "--quiet")
+    assert code == 1
+    assert "5 compressed to" in err
+    rows = {row["file"]: row for row in map(json.loads, printed.splitlines())}
+    assert "cannot be read as a PDF" in rows["scan.pdf"]["error"]
+    assert (out / "Report.PDF.txt").read_text() == rows["Report.PDF"]["text"] + "\n"
+    assert (out / "Report.PDF.txt.json").is_file()
+    assert rows["deep/MARK.TXT"]["source_tokens"] == len("marked")
+    code, _, err = call(capsys, "compress", folder, "--out", out, *options, "--quiet")
+    assert "5 were done before" in err
+    (folder / "Report.PDF.txt").write_text("of the same name")
+    code, _, err = call(capsys, "compress", folder, "--out", out, *options, "--quiet")
+    assert code == 2
+    assert "would stand in the place of Report.PDF's" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -227,7 +265,7 @@ def test_a_folder_goes_on_where_it_was_left_and_counts_what_failed(capsys, tiny_
         (["{file}", "--out", "x"], "is for a folder"),
         (["{file}", "--batch-size", "0"], "--batch-size 0: must be at least 1"),
         (["{file}", "--temperature", "-1"], "--temperature -1.0: must be at least 0"),
-        (["{empty}", "--out", "x"], "holds no .txt or .md file"),
+        (["{empty}", "--out", "x"], "holds no .txt or .md or .pdf file"),
         (["{long}", "--budget", "3000"], "--budget 3000: with a question of"),
     ],
 )

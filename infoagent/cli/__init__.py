@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
     compress.add_argument(
-        "file", help="text file, - for standard input, or a folder of .txt and .md files (with --out)"
+        "file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)"
     )
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infoagent.cli.text import read_text
+from infoagent.cli.text import read_document
+from infoagent.data.own import SUFFIXES
 from infoagent.progress import Progress, say
 from infoagent.store import text_id, write_json
 from infoagent.types import InputError
 
-SUFFIXES = (".txt", ".md")
 SETTINGS_FILE = "compress.json"
 FAILURES = (InputError, OSError)
 """What one file of a folder may fail of without stopping the others."""
@@ -23,7 +23,7 @@ def compress(arguments: argparse.Namespace) -> int:
     _check(arguments)
     if arguments.file != "-" and Path(arguments.file).is_dir():
         return _folder(arguments)
-    text = read_text(arguments.file)
+    text = read_document(arguments.file)
     session = _Session(arguments)
     shortened = session.fitted(text)
     [record] = session.run([text], [shortened])
@@ -166,7 +166,8 @@ _KEPT = {
 
 
 def _folder(arguments: argparse.Namespace) -> int:
-    """Every .txt and .md below the folder, to the same place below --out, and its figures beside it as .json.
+    """Every text, Markdown and PDF file below the folder, to the same place below --out, and its figures beside it as
+    .json. The compression of `report.pdf` is `report.pdf.txt`.
 
     A file is done when its .json is there and its text has not changed since. Returns 1 if a file failed.
     """
@@ -178,10 +179,15 @@ def _folder(arguments: argparse.Namespace) -> int:
     files = sorted(
         f
         for f in source.rglob("*")
-        if f.suffix in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
+        if f.suffix.lower() in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
     )
     if not files:
         raise InputError(f"{source}: holds no {' or '.join(SUFFIXES)} file")
+    twice = [f for f in files if target_of(f) != f and target_of(f) in files]
+    if twice:
+        raise InputError(
+            [f"{target_of(f)}: its compression would stand in the place of {f.name}'s; rename one" for f in twice]
+        )
     session = _Session(arguments)
     _claim(out, session.settings())
     done = failed = 0
@@ -195,9 +201,10 @@ def _folder(arguments: argparse.Namespace) -> int:
             records = session.run([text for _, text, _ in waiting], [short for _, _, short in waiting])
             for (file, text, _), record in zip(waiting, records, strict=True):
                 name = file.relative_to(source)
-                _write(out / name, record["text"])
+                target = out / target_of(name)
+                _write(target, record["text"])
                 record = {"file": name.as_posix(), "source": text_id(text), **record}
-                write_json(_record_of(out / name), record)  # last: it says that the file is done
+                write_json(_record_of(target), record)  # last: it says that the file is done
                 if arguments.json:
                     print(json.dumps(record, ensure_ascii=False), flush=True)
             bar.update(len(waiting))
@@ -205,8 +212,8 @@ def _folder(arguments: argparse.Namespace) -> int:
 
         for file in files:
             try:
-                text = read_text(str(file))
-                if _is_done(out / file.relative_to(source), text):
+                text = read_document(str(file))
+                if _is_done(out / target_of(file.relative_to(source)), text):
                     done += 1
                     bar.update()
                     continue
@@ -240,6 +247,11 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
     elif out.is_dir() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and not of this command; name another directory")
     write_json(file, settings)
+
+
+def target_of(name: Path) -> Path:
+    """Where the compression of a file goes: a text under the name of a PDF would be taken for one."""
+    return name.with_name(f"{name.name}.txt") if name.suffix.lower() == ".pdf" else name
 
 
 def _record_of(target: Path) -> Path:
