@@ -2,9 +2,8 @@
 
     python eval/training_memory.py [--model NAME] [--shape key=value,...] [--no-heap] [--out FILE]
 
-Every shape is a run of train/grpo.py, and the kernel says what its processes took at most. Freed tensors are given back
-(MALLOC_MMAP_THRESHOLD_), because the plan counts what is alive; the default, in which glibc keeps the heap and its
-holes, is measured beside it. The plan's `framework` is measured imports. More than TOLERANCE off fails the command.
+Every shape is a run of train/grpo.py; the kernel says what its processes took. Freed tensors are given back, because the
+plan counts what is alive; the heap as glibc keeps it is measured beside it. More than TOLERANCE off fails the command.
 """
 
 import contextlib
