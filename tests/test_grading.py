@@ -39,8 +39,40 @@ def test_unsupported_numbers_and_names_are_found():
     assert unsupported_spans("It was 2022.", document, query="What about 2022?") == []
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=5, unique=True), st.integers(6, 9))
-def test_repetition_at_the_end_is_a_loop(piece, times):
+WORDS = st.lists(st.sampled_from(["the", "cat", "sat,", "on", "12", "mats.", "été", "дом"]), min_size=1, max_size=20)
+
+
+@given(WORDS, st.integers(6, 9), st.integers(0, 5))
+def test_words_repeated_at_the_end_are_a_loop_wherever_it_is_cut(piece, times, cut):
+    text = "A begin " + " ".join([*piece, "word"] * times)
+    assert is_looping(text[: len(text) - cut])
+
+
+@given(
+    st.one_of(
+        st.integers(0, 10**24).map(str),
+        st.integers(0, 10**24).map("{:,}".format),
+        st.integers(1, 40).map(lambda zeros: "0." + "0" * zeros + "1"),
+        st.lists(st.sampled_from(["0", "00", "1,000"]), min_size=1, max_size=40).map(" ".join),
+    ),
+    st.sampled_from(["The fund holds {}", "${}", "({}", "from 0 to {} %"]),
+)
+def test_numbers_are_no_loops(number, sentence):
+    assert not is_looping(sentence.format(number))
+
+
+@pytest.mark.parametrize("text", ["ha" * 20, "-" * 40, "你好" * 6, "สวัสดี " * 6, "the cat sat. " * 3, "你说什么呢" * 6])
+def test_loops_are_of_words_or_long(text):
+    assert is_looping(text)
+
+
+@pytest.mark.parametrize("text", ["", "the the the", "中国中国", "1, 2, 3, 3, 3, 3, 3, 3", "no, no", "哈哈哈"])
+def test_a_word_said_twice_or_thrice_is_none(text):
+    assert not is_looping(text)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=5, unique=True), st.integers(13, 16))
+def test_repeated_ids_are_a_loop_where_there_is_no_text(piece, times):
     assert is_looping([99, 98, *piece * times])
 
 
@@ -49,5 +81,7 @@ def test_distinct_tokens_are_no_loop(ids):
     assert not is_looping(ids)
 
 
-def test_a_number_with_a_repeated_digit_is_no_loop():
+def test_ids_that_may_be_digits_are_no_loop():
     assert not is_looping([5, 1, 1, 1])
+    assert not is_looping([7, 1, *[0] * 6])  # 1000000, a token each
+    assert not is_looping([8, 1, *[9, 0, 0, 0] * 4])  # $1,000,000,000,000

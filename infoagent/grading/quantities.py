@@ -231,14 +231,14 @@ def same_value(found: Quantity, answer: Quantity) -> bool:
     """Whether a quantity that stands in a text says what `answer` says, in whatever notation; exact up to rounding.
 
     Units of one family are converted (1.5 kg and 1500 g). A currency may go unsaid on either side, since tables name it once.
-    Of an answer without a unit the number alone counts. A percentage equals the fraction that is written out (12 % and 0.12,
-    but not 100 % and 1). Any other unit of the answer must be said.
+    A percentage equals the fraction that is written out (12 % and 0.12, but not 100 % and 1). Any other unit must be said on
+    both sides.
     """
     families = (found.family, answer.family)
     if "percent" in families and None in families:
         bare = answer if answer.family is None else found
         return not bare.whole and math.isclose(found.base, answer.base, rel_tol=EXACT)
-    if found.family is None and answer.family not in (None, *CURRENCIES.values()):
+    if None in families and any(family not in (None, *CURRENCIES.values()) for family in families):
         return False
     value = _in_unit_of(answer, found)
     return value is not None and math.isclose(value, answer.value, rel_tol=EXACT, abs_tol=0.0)

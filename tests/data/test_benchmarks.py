@@ -66,7 +66,7 @@ def test_longhealth_joins_a_patients_letters_and_keeps_the_marked_places(tmp_pat
     data = load_data("longhealth", write(tmp_path / "benchmark_v5.json", content))
     document = "text_0\nAnna Lind, 61.\n\ntext_2\nAllergic to nickel, not to gold.\n\ntext_10\nPulse 72 in May."
     assert [p.document for p in data.problems] == [document] * 4 + ["text_0\nBo Ek, 40."]
-    assert [p.evidence for p in data.problems] == ["nickel\nPulse 72", "nickel", "Anna Lind, 61.", None, None]
+    assert [p.evidence for p in data.problems] == [("nickel", "Pulse 72"), ("nickel",), ("Anna Lind, 61.",), (), ()]
     assert [p.answer for p in data.problems] == ["nickel", "nickel", "nickel", "gold", "nickel"]
     assert {p.choices for p in data.problems} == {("gold", "zinc", "nickel", "tin", "lead")}
     assert [(p.id, p.document_id, p.group) for p in data.problems][3:] == [
@@ -155,7 +155,7 @@ def test_financebench_fills_up_with_the_nearest_pages(tmp_path, name):
         "ACME_2020_10K#47,50,51", "ACME_2020_10K#47,51,53", "ACME_2020_10K#50,51,53", "BORE_2021_10Q#9",
     ]  # fmt: skip
     assert [(p.id, p.query, p.answer, p.group) for p in data.problems][3] == ("id_4", "Question 4?", "$4.00", "Bore")
-    assert data.problems[1].evidence == "p47w0 p4\n\np53w0 p5"
+    assert data.problems[1].evidence == ("p47w0 p4", "p53w0 p5")
     everything = load_data("financebench", path).problems
     assert [pages_of(p) for p in everything] == [[47, 50, 51, 53]] * 3 + [[9]]
     assert {p.document_id for p in everything} == {"ACME_2020_10K#47,50,51,53", "BORE_2021_10Q#9"}
@@ -258,7 +258,7 @@ def test_qasper_keeps_whole_papers_and_extractive_answers(tmp_path, name):
     assert (first.id, first.query, first.answer, first.references, first.evidence) == (
         "q1", "What data?", "40 books, 3 films", ("40 books",), "We use 40 books.\nAnd 3 films.",
     )  # fmt: skip
-    assert (second.id, second.answer, second.references, second.evidence) == ("q3", "9 Hz", (), None)
+    assert (second.id, second.answer, second.references, second.evidence) == ("q3", "9 Hz", (), ())
     assert {(p.group, p.document_id) for p in data.problems} == {("1909.00001", "1909.00001")}
 
 

@@ -14,6 +14,7 @@ from infoagent.data.counterfactuals import (
     Lexicon,
     Rejection,
     answer_after,
+    answer_place,
     counterfactuals,
     lm_counterfactual,
     new_value,
@@ -23,6 +24,7 @@ from infoagent.data.counterfactuals import (
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.replacing import vowel_sound
 from infoagent.data.spans import Span, typed_spans
+from infoagent.grading import states_fact
 from infoagent.types import Change, InputError, Negative, Problem
 
 KNOWN = [records.make_known_problem(3, "test", index, 80, 160) for index in range(60)]
@@ -285,3 +287,78 @@ def test_the_prompt_holds_document_question_and_answer():
     assert "Question: Where to?" in seen[0]
     with pytest.raises(ValueError, match="does not stand in the document"):
         lm_counterfactual(replace(LM_PROBLEM, answer="Rome"), str)
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "others"),
+    [
+        ("他1932年出生在东京，后来住在东京附近。", "东京", ["他1940年出生在北京。", "她1950年出生在大阪。"]),
+        ("เขาเกิดที่กรุงเทพ และอยู่ที่กรุงเทพ", "กรุงเทพ", ["เขาเกิดที่เชียงใหม่", "เธอเกิดที่ขอนแก่น"]),
+        ("उसका निजी बिल पास हुआ, फिर और निजी बिलों पर चर्चा।", "निजी बिल", ["उसका नया कानून पास", "यह पुराना नियम है"]),
+        ("ولد في القاهرة وعاش بالقاهرة", "القاهرة", ["ولد في دمشق", "ولد في بغداد"]),
+    ],
+)
+def test_an_edit_in_any_script_leaves_the_answer_nowhere(document, answer, others):
+    pool = {"他1940年出生在北京。": "北京", "她1950年出生在大阪。": "大阪", "เขาเกิดที่เชียงใหม่": "เชียงใหม่", "เธอเกิดที่ขอนแก่น": "ขอนแก่น",
+            "उसका नया कानून पास": "नया कानून", "यह पुराना नियम है": "पुराना नियम", "ولد في دمشق": "دمشق", "ولد في بغداد": "بغداد"}  # fmt: skip
+    problem = Problem("p", document, "q?", "p", answer=answer)
+    lexicon = Lexicon.from_problems([problem, *(Problem(t, t, "q?", t, answer=pool[t]) for t in others)])
+    edits = list(counterfactuals(problem, lexicon, np.random.default_rng(0)))
+    assert len(edits) == 2
+    assert all(answer not in e.document for e in edits)
+    assert {e.changes[0].new for e in edits} == {pool[t] for t in others}
+
+
+def test_an_edit_that_leaves_another_right_answer_is_refused():
+    problem = Problem("p", "It took 15 minutes for 15 men.", "How long?", "p", answer="15 minutes", references=("15",))
+    lexicon = Lexicon.from_texts([problem.document])
+    assert list(counterfactuals(problem, lexicon, np.random.default_rng(0))) == []
+    alone = replace(problem, document="It took 15 minutes for all men.")
+    assert len(list(counterfactuals(alone, lexicon, np.random.default_rng(0), limit=3))) == 3
+
+
+@pytest.mark.parametrize("verdict", ["yes", "No", "maybe", "True", "false"])
+def test_a_verdict_is_never_swapped(verdict):
+    document = f"There is {verdict} doubt: {verdict}, Anna Lind left Bergen on 3 May 1970."
+    problem = Problem(
+        "p", document, "Did she leave?", "p", answer=verdict, choices=("yes", "No", "maybe", "True", "false")
+    )
+    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=5))
+    assert edits
+    assert all(e.document.count(verdict) >= 2 and e.changes[0].old != verdict for e in edits)
+
+
+@pytest.mark.parametrize(
+    ("document", "answer", "old"),
+    [
+        ("Capital expenditure was (1,577) in that year.", "$1577.00", "1,577"),
+        ("The share rose to 12 % at last.", "0.12", "12 %"),
+        ("She left on 2021-05-03 for good.", "3 May 2021", "2021-05-03"),
+    ],
+)
+def test_an_answer_in_another_notation_is_edited_where_its_value_stands(document, answer, old):
+    problem = Problem("p", document, "q?", "p", answer=answer)
+    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=3))
+    assert len(edits) == 3
+    for edit in edits:
+        [change] = edit.changes
+        assert change.old == old
+        assert edit.document == document.replace(old, change.new)
+        assert not states_fact(edit.document, answer)
+        assert answer_after(answer, edit.changes) == change.new
+
+
+def test_the_mention_that_the_data_name_is_the_one_that_is_edited():
+    document = "Turn page 5km ahead, 5 of them stayed."
+    known = Problem("p", document, "q?", "p", answer="5", answer_start=document.index("5km"))
+    assert answer_place(known) == (10, 11)
+    assert answer_place(replace(known, answer_start=None)) == (21, 22)
+    assert answer_place(replace(known, answer_start=3)) == (21, 22)
+    assert answer_place(replace(known, document="none here")) is None
+
+
+def test_facts_of_every_piece_of_evidence_come_first():
+    document = "Anna Lind was there. Bruno sold 30 cars. It rained in Bergen. Later 1970 cars came."
+    problem = Problem("p", document, "?", "d", answer="yes", evidence=("Bruno sold 30 cars.", "It rained in Bergen."))
+    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=2))
+    assert {e.changes[0].old for e in edits} == {"30", "Bergen"}

@@ -63,8 +63,9 @@ def test_ten_conversations_in_the_order_of_their_time_make_a_memory(tmp_path):
         assert problem.answer in problem.choices
         assert len(problem.choices) > 1
         assert not any(choice in problem.document for choice in problem.choices if choice != problem.answer)
-        assert problem.evidence in problem.document
-        assert problem.query.endswith(problem.evidence.replace(problem.answer, "____"))
+        [sentence] = problem.evidence
+        assert sentence in problem.document
+        assert problem.query.endswith(sentence.replace(problem.answer, "____"))
 
 
 def test_every_way_to_write_a_time_gives_the_same_order(tmp_path):

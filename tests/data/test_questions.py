@@ -203,7 +203,7 @@ def test_what_is_written_is_what_the_loader_reads(tmp_path):
             (f"d{number}#extractive-0", f"{number}00 tonnes"),
             (f"d{number}#extractive-1", f"199{number}"),
         ]
-        assert all(p.evidence == f"It made {number}00 tonnes in 199{number}." for p in mine)
+        assert all(p.evidence == (f"It made {number}00 tonnes in 199{number}.",) for p in mine)
     header = lines(path)[0]
     assert (header["model"], header["template"], header["data"]) == (
         "m", "questions-v1", {"name": "text", "revision": "sha256:1"},
