@@ -36,15 +36,16 @@ def mi_term_nats(record: Record, kinds: Sequence[str]) -> float:
 
 
 def evenly(records: Sequence[Record], kinds: Sequence[str]) -> list[Record]:
-    """The records that have as many negatives of `kinds` as the most have: one K for a matrix. The others were padded with
-    negatives of other kinds (`negatives.missing = fill`)."""
-    most = max((len(columns(r, kinds)) for r in records), default=0)
-    return [r for r in records if len(columns(r, kinds)) == most]
+    """The records that have as many negatives of `kinds` as most have: one K for a matrix. The others were padded
+    (`negatives.missing = fill`): they have fewer of one kind and more of another."""
+    sizes = Counter(len(columns(r, kinds)) for r in records)
+    usual = max(sizes, key=lambda size: (size > 1, sizes[size], size), default=0)
+    return [r for r in records if len(columns(r, kinds)) == usual]
 
 
 def estimate(records: Sequence[Record], kinds: Sequence[str]) -> MIEstimate | None:
     """The MI estimate of a group of compressions, or None where the run drew no negatives of `kinds`. Over those that have
-    all of them: see `evenly`."""
+    as many as most: see `evenly`."""
     records = evenly(records, kinds)
     rows = [[r["log_probs"][i] for i in columns(r, kinds)] for r in records]
     if len(rows[0]) < 2:
@@ -190,8 +191,8 @@ def _summary(
                 details = mi.to_dict()
                 for long in ("per_compression_nats", "per_document_nats"):
                     del details[long]  # they follow from the records
-                lacking = len(scored) - len(evenly(scored, kinds))
-                result["estimates"][name] = {**details, **({"fewer_negatives": lacking} if lacking else {})}
+                padded = len(scored) - len(evenly(scored, kinds))
+                result["estimates"][name] = {**details, **({"left_out_as_padded": padded} if padded else {})}
     for predictor, answers in predictions.items():
         result["predictors"][predictor] = _predictor_summary(answers, good)
         if "without_z" in result:

@@ -62,7 +62,7 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
         steps_RCK, among = np.array(table).transpose(1, 0, 2), [row["document_id"] for row in rows]
         rounds = estimate_rounds(steps_RCK, np.zeros(len(rows), dtype=int), document=among, sampler=sampler)
         if len(rows) < len(scores):
-            summary["fewer_negatives"] = {**summary.get("fewer_negatives", {}), name: len(scores) - len(rows)}
+            summary["left_out_as_padded"] = {**summary.get("left_out_as_padded", {}), name: len(scores) - len(rows)}
         summary["information"][name] = [_without_rows(r.to_dict()) for r in rounds]
         if (ended := saturated_after(rounds)) is not None:
             summary["saturated_after"][name] = ended
