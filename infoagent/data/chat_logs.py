@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infoagent.data.schema import IDENTITY, shown
+from infoagent.data.schema import HALF_PAIR, IDENTITY, shown
 
 MESSAGES = ("turns", "messages", "traj", "conversation", "conversations", "meeting_transcripts")
 IDS = ("id", "conversation_id", "conversation_hash", "uuid")
@@ -114,7 +114,7 @@ def _message_mistakes(place: str, value: Any) -> Iterator[str]:
                 yield f"field '{name}[{number}]': must be a text, or an object with a type, got {shown(part)}"
     elif content is not None and not isinstance(content, str):
         yield f"field {name!r}: must be a string, null or a list of parts, got {shown(content)}"
-    if any("\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False, default=str)):
+    if HALF_PAIR.search(json.dumps(value, ensure_ascii=False, default=str)):
         yield f"field {place!r}: holds half a surrogate pair, which is no text"
     for number, call in enumerate(_calls(value)):
         if not isinstance(call, dict) or not isinstance(_function(call).get("name"), str):

@@ -22,7 +22,7 @@ from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.documents import SUFFIXES, document_files, read_document
 from infoagent.data.passages import cut
 from infoagent.data.questions import SourceDocument, attach_questions
-from infoagent.data.schema import IDENTITY, Mistakes, Texts, Unreadable, shown
+from infoagent.data.schema import HALF_PAIR, IDENTITY, Mistakes, Texts, Unreadable, shown
 from infoagent.data.splits import splits_of
 from infoagent.data.squad import Reading
 from infoagent.data.tables import BadFile, bytes_identity, file_rows, kind_of, read_bytes
@@ -130,7 +130,8 @@ def _row_mistakes(row: Any) -> list[str]:
         elif not value.strip():
             mistakes.append(f"field {field!r}: is empty")
     for field, value in row.items():
-        if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        held = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and HALF_PAIR.search(text) for text in held):
             mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
     for field in ("answer", "group"):
         value = row.get(field)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.schema import Unreadable, reported, shown
+from infoagent.data.schema import HALF_PAIR, Unreadable, reported, shown
 from infoagent.data.tables import file_rows
 from infoagent.types import InputError, Problem
 
@@ -179,7 +179,7 @@ def _row_mistakes(row: Any) -> list[str]:
             mistakes.append(f"field {field!r}: missing; required are {', '.join(REQUIRED)}")
         elif field in row and not (isinstance(value, str) and value.strip()):
             mistakes.append(f"field {field!r}: must be a string that is not empty, got {shown(value)}")
-        elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        elif isinstance(value, str) and HALF_PAIR.search(value):
             mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
     if not mistakes and row["kind"] not in KINDS:
         mistakes.append(f"field 'kind': {row['kind']!r} is unknown; allowed are {', '.join(KINDS)}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from infoagent.types import InputError
 
 REPORTED = 20
 SHOWN_CHARACTERS = 40
+HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""Half a surrogate pair: JSON can write one, and no file in UTF-8 can hold it."""
 
 log = logging.getLogger(__name__)
 _SHORT = reprlib.Repr()
@@ -86,7 +89,7 @@ def mistakes_in(value: Any, schema: Schema, field: str = "") -> Iterator[str]:
     elif isinstance(schema, Kind):
         if not schema.fits(value):
             yield f"{name}: must be {schema.what}, {_what_it_is(value)}"
-        elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        elif isinstance(value, str) and HALF_PAIR.search(value):
             yield f"{name}: holds half a surrogate pair, which is no text"
     elif isinstance(schema, ListOf):
         if not isinstance(value, list):

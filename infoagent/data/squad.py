@@ -92,7 +92,8 @@ def read(name: str, rows: Iterable[Row], min_words: int | None = None, max_words
     own_ids = 0
     for question in _questions(rows, mistakes, found):
         context, document_id = texts.one(question.context)
-        words.setdefault(document_id, count_words(context))
+        if document_id not in words:
+            words[document_id] = count_words(context)
         cause = _why_not(question, words[document_id], low, high)
         if cause is not None:
             found.left_out[cause] += 1

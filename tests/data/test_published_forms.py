@@ -4,6 +4,8 @@ import gzip
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infoagent.cli import main
 from infoagent.data.registry import load_data
@@ -62,6 +64,43 @@ def test_nested_squad_without_titles_with_whole_numbers_and_repeated_ids(tmp_pat
     ]
 
 
+NESTED = st.lists(
+    st.fixed_dictionaries(
+        {"paragraphs": st.lists(st.builds(
+            lambda context, questions: {"context": context, "qas": questions},
+            st.sampled_from([RHINE, ODER, "Short."]),
+            st.lists(st.fixed_dictionaries({
+                "id": st.sampled_from([1, 2, "1", "a", "1#2"]), "question": st.sampled_from(["Where?", "Who?", " "]),
+                "answers": st.lists(st.sampled_from([{"text": "the Alps"}, {"text": "The Oder"}, {"text": ""}]), max_size=2),
+            }), max_size=3),
+        ), max_size=3)},
+        optional={"title": st.sampled_from(["Rivers", "", None])},
+    ),
+    min_size=1, max_size=3,
+)  # fmt: skip
+
+
+@given(NESTED)
+@settings(max_examples=60, deadline=None)
+def test_every_question_of_a_nested_file_is_a_problem_or_is_counted(tmp_path_factory, articles):
+    path = write(tmp_path_factory.mktemp("nested") / "n.json", {"data": articles})
+    asked = [(p["context"], q) for a in articles for p in a["paragraphs"] for q in p["qas"]]
+    kept = {
+        (str(q["id"]), context, q["question"], tuple(a["text"] for a in q["answers"]))
+        for context, q in asked if q["answers"] and q["answers"][0]["text"] and q["question"].strip()
+    }  # fmt: skip
+    data = load_data("squad", path, "all") if kept else None
+    if data is None:
+        with pytest.raises(InputError, match="holds no problem"):
+            load_data("squad", path, "all")
+        return
+    assert len(data) == len(kept) == len({p.id for p in data.problems})
+    assert len(data) + sum(data.left_out.values()) == len(asked)
+    assert {(p.document, p.query, p.answer) for p in data.problems} == {(c, q, a[0]) for _, c, q, a in kept}
+    wholes = {p.group for p in data.problems}
+    assert wholes <= {"Rivers"} | {f"data[{n}]" for n in range(len(articles))}
+
+
 def test_a_mistake_in_a_nested_file_has_its_place_and_its_value(tmp_path):
     broken = {"data": [{"title": "A", "paragraphs": [{"context": 5, "qas": [{"id": [1], "question": "?", "answers": []}]}]},
                        {"title": "B"}, "C"]}  # fmt: skip
@@ -111,7 +150,7 @@ def test_squad_and_what_bears_a_canary_is_not_trained_on_under_any_name(tmp_path
 # ---- QASPER -----------------------------------------------------------------------------------------------------
 
 
-def given(spans=(), **more):
+def annotation(spans=(), **more):
     answer = {"unanswerable": not spans, "extractive_spans": list(spans), "yes_no": None, "free_form_answer": "",
               "evidence": [], "highlighted_evidence": [], **more}  # fmt: skip
     return {"answer": answer, "annotation_id": "x", "worker_id": "y"}
@@ -126,11 +165,11 @@ AUTHORS = {
         "title": "Short codes", "abstract": "We shorten texts.",
         "full_text": [{"section_name": "Data", "paragraphs": ["We use 40 books.", ""]},
                       {"section_name": None, "paragraphs": ["Thanks."]}],
-        "qas": [asked("q1", "What data?", given(["40 books"]), given(["books"])), asked("q2", "Who?", given())],
+        "qas": [asked("q1", "What data?", annotation(["40 books"]), annotation(["books"])), asked("q2", "Who?", annotation())],
     },
     "1909.00002": {
         "title": "Long codes", "abstract": "We lengthen.", "full_text": [],
-        "qas": [asked("q1", "How?", given(["We lengthen"])), asked("q1", "What?", given(["codes"]))],
+        "qas": [asked("q1", "How?", annotation(["We lengthen"])), asked("q1", "What?", annotation(["codes"]))],
     },
 }  # fmt: skip
 

@@ -123,6 +123,8 @@ GOOD = {"id": "a", "document": "Ada was born in 1815.", "query": "When?"}
         ("d.jsonl", as_json_lines([{**GOOD, "id": 7}, {**GOOD, "id": "7"}]), [":2: field 'id': '7' stands already at"]),
         ("d.jsonl", b'{"id"\n[1]\n"x"\n', [":1: not valid JSON", ":2: a line must be a JSON object, got list [1]",
                                            ":3: a line must be a JSON object, got str 'x'"]),
+        ("d.jsonl", as_json_lines([GOOD]) + b'{"id": 2, "document": "x", "query": "?", "negatives": ["a\\ud800"]}\n',
+         [":2: field 'negatives': holds half a surrogate pair"]),
         ("d.parquet", b"no parquet", [": not a parquet file"]),
         ("d.parquet.gz", b"no gzip", [": not a whole gzip file"]),
         ("d.jsonl.gz", gzip.compress(as_json_lines([GOOD]))[:20], [": not a whole gzip file"]),
