@@ -16,6 +16,8 @@ TEST_PROCESSES ?= 2
 TRAIN_ARGS ?=
 EVAL_ARGS ?=
 GPU_ARGS ?=
+# of pytest, such as --no-skips
+TEST_ARGS ?=
 QUICKSTART_DIR ?= runs/quickstart
 LAUNCH := $(BIN)/accelerate launch --config_file accelerate_configs/cpu.yaml --num_cpu_threads_per_process $$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
@@ -79,7 +81,7 @@ lint: setup-dev
 
 test: setup-dev lint
 	$(BIN)/infoagent models prepare smollm2-135m
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30 $(TEST_ARGS)
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
@@ -99,7 +101,7 @@ $(VENV_VLLM)/.ready: pyproject.toml
 
 test-vllm: $(VENV_VLLM)/.ready
 	$(VENV_VLLM)/bin/infoagent models prepare smollm2-135m
-	$(VENV_VLLM)/bin/python -m pytest -m vllm tests/with_vllm
+	$(VENV_VLLM)/bin/python -m pytest -m vllm tests/with_vllm $(TEST_ARGS)
 
 test-gpu: setup-dev
 	$(BIN)/python -m pytest -m gpu

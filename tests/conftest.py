@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# a machine at work on something else is slow, not wrong
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+# a machine at work on something else is slow, not wrong; the same examples everywhere, so that a failure in CI is one
+# here too. HYPOTHESIS_PROFILE=search looks for new ones
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -23,6 +25,37 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: a thread for 
     os.environ["OMP_NUM_THREADS"] = "1"
 # a slow machine's progress lines are no part of what a test reads on stderr
 os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
+
+
+MAY_BE_SKIPPED = {
+    "no namespaces for this user": "a container may forbid them; the other way of keeping a program apart is tested there",
+}
+"""Reasons for which --no-skips lets a test go. What needs a GPU or vLLM is left out by its marker and skips nothing."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one, but for MAY_BE_SKIPPED")
+
+
+def _no_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
+    if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--no-skips"):
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        if reason.removeprefix("Skipped: ") not in MAY_BE_SKIPPED:
+            report.outcome, report.longrepr = "failed", f"{reason}: --no-skips wants it run (tests/conftest.py)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    report = yield
+    _no_skip(report, item.config)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):
+    report = yield
+    _no_skip(report, collector.config)
+    return report
 
 
 @pytest.fixture(autouse=True)
