@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from infoagent.baselines.ranking import bm25_scores
-from infoagent.data.cloze import sentences as split_sentences
+from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.grading import normalise, states_fact
 from infoagent.types import InputError, Problem
 

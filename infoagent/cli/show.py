@@ -37,6 +37,7 @@ def data_show(arguments: argparse.Namespace) -> None:
         "problems": len(data),
         "documents": len(data.documents),
         "groups": len(data.groups),
+        "left_out": dict(data.left_out),
         "first": [asdict(p) for p in data.problems[:3]],
     }
     if arguments.json:
@@ -46,6 +47,8 @@ def data_show(arguments: argparse.Namespace) -> None:
     print(f"{data.name} ({data.split}), revision {data.revision}")
     print(f"{len(data)} problems, {len(data.documents)} documents, {len(data.groups)} groups")
     print(f"{min(words)}-{max(words)} words a document")
+    for cause, number in data.left_out.items():
+        print(f"left out: {number:,} × {cause}")
     for problem in data.problems[:3]:
         print(
             f"\n{problem.id}  [{problem.group}]\n{problem.document}\n? {problem.query}\n= {problem.answer}  of {list(problem.choices)}"

@@ -9,7 +9,8 @@ wrong; a compression is better the more likely it makes the one that was written
 from __future__ import annotations
 
 from infoagent.data import python_reference
-from infoagent.data.cloze import Passage, sentences
+from infoagent.data.cloze import Passage
+from infoagent.data.segmentation import sentences
 from infoagent.types import Problem, ProblemSet
 
 WORDS = (90, 200)
@@ -22,9 +23,12 @@ def load(split: str, min_words: int | None, max_words: int | None) -> ProblemSet
     """Passages with their continuations, group = topic; splits by topic."""
     low = min_words if min_words is not None else min(WORDS[0], max_words or WORDS[0])
     high = max_words if max_words is not None else max(WORDS[1], low)
-    found, revision = python_reference.passages(split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1])
+    found, revision, left_out = python_reference.passages(
+        split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1]
+    )
     problems = [problem for passage in found if (problem := _cut(passage, low, high)) is not None]
-    return ProblemSet("continuations", revision, split, tuple(problems))
+    left_out["passage without an end of the right length"] += len(found) - len(problems)
+    return ProblemSet("continuations", revision, split, tuple(problems), +left_out)
 
 
 def _cut(passage: Passage, low: int, high: int) -> Problem | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from infoagent.data.cloze import Passage, make_questions
+from infoagent.data.cloze import NO_SPAN, Passage, questions_and_rest
 from infoagent.data.counterfactuals import span_pattern
-from infoagent.data.passages import cut, split_of
-from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.passages import cut, cut_and_rest, split_of
+from infoagent.data.questions import WITHOUT_QUESTION, SourceDocument, attach_questions, documents_without
 from infoagent.types import InputError, Problem, ProblemSet
 
 TRIED = 8
@@ -28,11 +29,14 @@ def problem_set(
     min_words: int | None,
     max_words: int | None,
     questions: str | None,
+    left_out: Mapping[str, int] | None = None,
 ) -> ProblemSet:
     """Problems on `documents`: whole, or where a number of words is given in passages of so many, part_of = document.
 
-    Splits are by document. Without a file of stored questions each document, or passage, gets one blank.
+    Splits are by document. Without a file of stored questions each document, or passage, gets one blank. `left_out` is
+    what the caller did not take of the data; what is left out here is added to it.
     """
+    dropped = Counter(left_out or {})
     if split != "all":
         assigned = split_of({document.id: 1 for document in documents})
         kept = [document for document in documents if assigned[document.id] == split]
@@ -44,19 +48,27 @@ def problem_set(
     if min_words is not None or max_words is not None:
         low = min_words if min_words is not None else min(120, max(1, (max_words or 240) // 2))
         high = max_words if max_words is not None else max(250, low)
-        passages = [p for d in documents for p in cut(d.id, _lines(d.text), low, high, group=d.id)]
+        passages = []
+        for document in documents:
+            found, rest = cut_and_rest(document.id, _lines(document.text), low, high, group=document.id)
+            passages += found
+            dropped += rest
         documents = [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
         if not passages:
             raise InputError(
                 f"data: split {split!r} of {name} holds no passage of {low}-{high} words; widen the limits"
             )
-        problems = make_questions(passages, seed) if questions is None else []
+        problems, without = questions_and_rest(passages, seed) if questions is None else ([], Counter())
     else:
         problems = _blanks(documents, seed) if questions is None else []
-    if questions is not None:
+        without = Counter({NO_SPAN.replace("passage", "document"): len(documents) - len(problems)})
+    if questions is None:
+        dropped += without
+    else:
+        dropped[WITHOUT_QUESTION] += documents_without(documents, questions)
         problems = attach_questions(documents, questions)
         revision += "+sha256:" + hashlib.sha256(Path(questions).expanduser().read_bytes()).hexdigest()[:16]
-    return ProblemSet(name, revision, split, tuple(problems))
+    return ProblemSet(name, revision, split, tuple(problems), +dropped)
 
 
 def _lines(text: str) -> list[str]:
@@ -78,7 +90,7 @@ def _blanks(documents: Sequence[SourceDocument], seed: int) -> list[Problem]:
             stretches.append(found[int(place)])
             home[found[int(place)].id] = document
     chosen: dict[str, Problem] = {}
-    for problem in make_questions(stretches, seed):
+    for problem in questions_and_rest(stretches, seed)[0]:
         document = home[problem.id]
         assert problem.answer is not None
         wrong = [c for c in problem.choices if c != problem.answer and c not in document.text]

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.cloze import Passage, make_questions
+from infoagent.data.cloze import Passage, questions_and_rest
 from infoagent.data.markdown import markdown_paragraphs
-from infoagent.data.passages import cut, paragraphs_of, split_of
+from infoagent.data.passages import cut_and_rest, paragraphs_of, split_of
 from infoagent.data.pdf import pdf_paragraphs
-from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.questions import WITHOUT_QUESTION, SourceDocument, attach_questions, documents_without
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 REQUIRED = ("id", "document", "query")
@@ -145,6 +146,8 @@ class OwnTexts:
     passages: tuple[Passage, ...]
     files: int
     words: tuple[int, int]
+    left_out: Mapping[str, int]
+    """Words and whole files that came into no passage, by cause."""
 
 
 def as_documents(passages: Sequence[Passage]) -> list[SourceDocument]:
@@ -165,18 +168,22 @@ def read_texts(path: str | None, min_words: int | None, max_words: int | None) -
     digest = hashlib.sha256()
     passages: list[Passage] = []
     mistakes: list[str] = []
+    left_out: Counter[str] = Counter()
     for file in files:
         content = file.read_bytes()
         digest.update(content)
         name = str(file.relative_to(root)) if root.is_dir() else file.name
         try:
-            passages += cut(name, _paragraphs(file, content), low, high, group=name)
+            found, rest = cut_and_rest(name, _paragraphs(file, content), low, high, group=name)
+            passages += found
+            left_out += rest
+            left_out[f"file of fewer than {low} words (data.min_words)"] += not found
         except InputError as error:
             mistakes += error.problems
     if mistakes:
         raise InputError(mistakes)
     revision = "sha256:" + digest.hexdigest()[:16]
-    return OwnTexts(root.name, revision, tuple(passages), len(files), (low, high))
+    return OwnTexts(root.name, revision, tuple(passages), len(files), (low, high), +left_out)
 
 
 def _paragraphs(file: Path, content: bytes) -> list[str]:
@@ -219,7 +226,7 @@ def load_text(
     where = f"{texts.files} files and {len(passages)} passages of {low}-{high} words"
     advice = "use data.split=all, longer files, or a lower data.min_words"
     if questions is None:
-        problems = make_questions(passages, seed)
+        problems, without = questions_and_rest(passages, seed)
         revision = texts.revision
         if not problems:
             raise InputError(f"data.path = {path!r}: split {split!r} gives no question from {where}; {advice}")
@@ -227,6 +234,7 @@ def load_text(
         if not passages:
             raise InputError(f"data.path = {path!r}: split {split!r} gives no document from {where}; {advice}")
         problems = attach_questions(as_documents(passages), questions)
+        without = Counter({WITHOUT_QUESTION: documents_without(as_documents(passages), questions)})
         content = texts.revision.encode() + Path(questions).expanduser().read_bytes()
         revision = "sha256:" + hashlib.sha256(content).hexdigest()[:16]
-    return ProblemSet(texts.name, revision, split, tuple(problems))
+    return ProblemSet(texts.name, revision, split, tuple(problems), +(Counter(texts.left_out) + without))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -188,7 +189,10 @@ def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> P
         return data
     low, high = min_words or 1, max_words or 10**9
     length = {text: len(text.split()) for text in {p.document for p in data.problems}}
-    return replace(data, problems=tuple(p for p in data.problems if low <= length[p.document] <= high))
+    kept = tuple(p for p in data.problems if low <= length[p.document] <= high)
+    left_out = Counter(data.left_out)
+    left_out["problem on a document outside min_words to max_words"] += len(data.problems) - len(kept)
+    return replace(data, problems=kept, left_out=+left_out)
 
 
 def _drawn(problems: tuple[Problem, ...], limit: int, seed: int) -> tuple[Problem, ...]:

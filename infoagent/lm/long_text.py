@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infoagent.data.cloze import sentences
+from infoagent.data.segmentation import sentences
 from infoagent.lm.context import Truncation, fit_to_context
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent.data import python_reference
-from infoagent.data.cloze import BLANK, Passage, find_spans, make_questions, sentences
+from infoagent.data.blanks import blanks_of
+from infoagent.data.cloze import BLANK, Passage, make_questions, sentences
 from infoagent.data.counterfactuals import counterfactuals, span_pattern
 from infoagent.data.passages import cut, split_of, without_repetition
 from infoagent.data.registry import load_data
@@ -51,7 +52,7 @@ def test_the_draw_repeats():
 def test_spans_of_each_type_are_found():
     spans = {
         (s.kind, s.text)
-        for s in find_spans('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')
+        for s in blanks_of('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')
     }
     expected = {
         "os.fork()": "code term",
