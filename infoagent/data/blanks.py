@@ -41,6 +41,8 @@ _TITLES = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St")
 _NAME = re.compile(
     rf"(?<=[a-z,;] )(?:(?:{'|'.join(_TITLES)})\. )?{_UPPER}[\w'’-]+(?: (?:of |de |van |von )?{_UPPER}[\w'’-]+){{0,3}}"
 )
+_CAPITAL_BEFORE = re.compile(rf"({_UPPER}[\w'’.-]*) $")
+_COUNTED = re.compile(r"\s\d")  # Figure 2
 _CONTRACTION = re.compile(
     r"(?i)(?:I|you|he|she|it|we|they|that|there|here|what|who|how|where|let)['’]\w{1,2}|\w+n['’]t"
 )
@@ -110,13 +112,10 @@ def _numbers(text: str) -> Iterator[Blank]:
 
 
 def number_form(text: str) -> str:
-    """What a number is written as: money, share, large (a word for its size), year, decimal, or count."""
-    if text[0] in "$€£":
-        return "money"
-    if text.endswith(("%", "percent")):
-        return "share"
-    if text[-1].isalpha():
-        return "large"
+    """What a number is written as: with which sign or word for its size, else as a year, a decimal, or a count."""
+    sign = re.sub(r"[\d.,\s]", "", text)
+    if sign:
+        return sign
     if re.fullmatch(r"1\d{3}|20\d\d", text):
         return "year"
     return "decimal" if "." in text else "count"
@@ -125,26 +124,31 @@ def number_form(text: str) -> str:
 def _names(text: str) -> Iterator[Blank]:
     lower = set(re.findall(r"(?<![\w'’-])[a-zà-öø-þ][\w-]*", text))
     for match in _NAME.finditer(text):
-        start, end = _trimmed(text, match.start(), match.end(), lower)
+        before = _CAPITAL_BEFORE.search(text, max(0, match.start() - 40), match.start())
+        if before is not None and not _is_no_name(before.group(1)):  # Tracey | Breheny
+            continue
+        start, end = _trimmed(text, match.start(), match.end())
         name = text[start:end]
-        if len(name) > 1 and name.rstrip(".") not in _TITLES and name not in (*words.MONTHS, *words.WEEKDAYS):
-            yield Blank("name", name_kind(name, text[end : end + 40]), name, start)
+        alone = " " not in name and (name.casefold() in lower and not name.isupper())
+        named = len(name) > 1 and name.rstrip(".") not in _TITLES and name not in (*words.MONTHS, *words.WEEKDAYS)
+        if named and not alone and not _COUNTED.match(text, end):
+            yield Blank("name", "acronym" if name.isupper() else name_kind(name, text[end : end + 40]), name, start)
 
 
-def _trimmed(text: str, start: int, end: int, lower: set[str]) -> tuple[int, int]:
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     """The name without words around it that are none, and without a possessive ending."""
     while start < end:
         word = re.match(r"\S+", text[start:end])
         assert word is not None
-        if not _is_no_name(word.group(), lower):
+        if not _is_no_name(word.group()):
             break
         start = min(end, start + word.end() + 1)
-    while start < end and _is_no_name(last := text[start:end].rsplit(" ", 1)[-1], lower):
+    while start < end and _is_no_name(last := text[start:end].rsplit(" ", 1)[-1]):
         end = max(start, end - len(last) - 1)
     possessive = re.search(r"['’]s?$", text[start:end])
     return start, end - (len(possessive.group()) if possessive else 0)
 
 
-def _is_no_name(word: str, lower: set[str]) -> bool:
+def _is_no_name(word: str) -> bool:
     usual = word in words.NOT_NAMES or word in _SPOKEN or word in words.LOWER_NAME_PARTS
-    return usual or _CONTRACTION.fullmatch(word) is not None or (word.casefold() in lower and not word.isupper())
+    return usual or _CONTRACTION.fullmatch(word) is not None
