@@ -39,7 +39,7 @@ _MARKER = re.compile(
 _UPPER = "[A-ZÀ-ÖØ-Þ]"
 _TITLES = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St")
 _NAME = re.compile(
-    rf"(?<=[a-z,;] )(?:(?:{'|'.join(_TITLES)})\. )?{_UPPER}[\w'’-]+(?: (?:of |de |van |von )?{_UPPER}[\w'’-]+){{0,3}}"
+    rf"(?<=[a-z,;] )(?:(?:{'|'.join(_TITLES)})\. )?{_UPPER}[\w'’-]+(?: (?:of |de |van |von )?{_UPPER}[\w'’-]+){{0,7}}"
 )
 _CAPITAL_BEFORE = re.compile(rf"({_UPPER}[\w'’.-]*) $")
 _COUNTED = re.compile(r"\s\d")  # Figure 2
