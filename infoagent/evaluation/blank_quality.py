@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from infoagent.data import word_lists as words
-from infoagent.data.spans import span_pattern
+from infoagent.data.cloze import BLANK
 from infoagent.types import Problem
 
 FLAWS = ("prose as code", "no name", "piece of a whole", "mark", "mixed choices")
@@ -41,8 +41,8 @@ def flaws(problem: Problem) -> list[str]:
     found = []
     if kind[1] == "code term" and not is_code(answer, document):
         found.append("prose as code")
-    place = span_pattern(answer).search(document)
-    before, after = (document[: place.start()], document[place.end() :]) if place else ("", "")
+    # what stands around the blank in the sentence that the question shows
+    before, _, after = problem.query.partition(": ")[2].partition(BLANK)
     if kind[1] == "name" and not is_name(answer, document):
         found.append("no name")
     if kind[1] == "name" and is_part_of_name(before, after):
@@ -52,7 +52,7 @@ def flaws(problem: Problem) -> list[str]:
             found.append("mark")
         elif is_piece(before, after):
             found.append("piece of a whole")
-    if any(not _alike(kind[1], answer, choice, document) for choice in problem.choices):
+    if any(not _alike(kind[1], answer, choice, document) for choice in problem.choices if choice != answer):
         found.append("mixed choices")
     return sorted(found, key=FLAWS.index)
 

@@ -11,7 +11,7 @@ from infoagent.data import python_reference
 from infoagent.data.blanks import blanks_of
 from infoagent.data.cloze import BLANK, Passage, make_questions, sentences
 from infoagent.data.counterfactuals import counterfactuals, span_pattern
-from infoagent.data.passages import REST, TOO_SHORT, cut, cut_and_rest, cut_prose, split_of, without_repetition
+from infoagent.data.passages import LISTING, REST, TOO_SHORT, cut, cut_and_rest, cut_prose, split_of, without_repetition
 from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
@@ -112,9 +112,9 @@ def test_good_text_before_a_table_without_full_stops_is_kept():
     passages, left_out = cut_and_rest("t", [prose, table], 120, 250, "g")
     assert sum(left_out.values()) == 0
     assert " ".join(" ".join(p.text for p in passages).split()) == " ".join(f"{prose} {table}".split())
-    reference, counted = cut_prose("t", [prose, prose, table], 120, 250, "g")
-    assert [p.text for p in reference] == [prose, prose]
-    assert sum(counted.values()) == len(table.split())
+    reference, counted = cut_prose("t", [prose, prose, " ".join(table.split())], 170, 250, "g")
+    assert [p.text for p in reference] == [prose]
+    assert counted == {LISTING: 175 + len(table.split())}
 
 
 def test_a_rest_shares_the_words_of_the_passage_before_it_or_is_counted():

@@ -7,7 +7,7 @@ from infoagent.data.cloze import Passage, make_questions
 from infoagent.evaluation.blank_quality import flaws, summarise
 from infoagent.types import Problem
 
-STORY = """Chapter 2. "Well, I'm not so sure," said Ada Linden, and she looked at Mr. Brandt. "We should go home," he said.
+STORY = """"Well, I'm not so sure," said Ada Linden, and she looked at Mr. Brandt. "We should go home," he said.
 They had left Lisbon on 8 May 1921 at 10:45, with 340 crates and 12 dogs. "No!" cried Olga. "It's Monday," said Ada's
 brother, who had paid $2,500 for the ship, 15% of what he had. On the way to Porto they met Captain Rossi and Henry Vogel."""
 MANUAL = """1. Call `open_file()` with "utf_8" first. 2. In version 3.11.2 of 2024-05-08 the limit is 4096 bytes, see [7] and
