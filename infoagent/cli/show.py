@@ -48,7 +48,7 @@ def data_show(arguments: argparse.Namespace) -> None:
     print(f"{len(data)} problems, {len(data.documents)} documents, {len(data.groups)} groups")
     print(f"{min(words)}-{max(words)} words a document")
     for cause, number in data.left_out.items():
-        print(f"left out: {number:,} × {cause}")
+        print(f"left out: {cause}: {number}")
     for problem in data.problems[:3]:
         print(
             f"\n{problem.id}  [{problem.group}]\n{problem.document}\n? {problem.query}\n= {problem.answer}  of {list(problem.choices)}"

@@ -109,14 +109,13 @@ def load_histories(
     if min_words is not None or max_words is not None:
         raise InputError(f"data.min_words, data.max_words: they are the length of a record; data.name={name} has none")
     if name == "wildchat":
-        found, users, before = wildchat.load_users(path, "all", revision)
+        found, users = wildchat.load_users(path, "all", revision)
         talks: list[Talk] = [
             (u.id, _turns([m for _, row in u.conversations for m in row["conversation"]]), None) for u in users
         ]
     else:
         found, talks = _own(path, revision, wanted)
-        before = Counter()
-    return _chosen(name, found, talks, wanted, limit, seed, before)
+    return _chosen(name, found, talks, wanted, limit, seed)
 
 
 Talk = tuple[str, tuple[str, ...], "list[dict[str, Any]] | None"]
@@ -231,11 +230,8 @@ def _probe_mistakes(field: str, probe: Mapping[str, Any], turns: Sequence[str], 
         yield f"field '{field}.choices': must be two or more different texts with the answer among them"
 
 
-def _chosen(
-    name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, limit: int, seed: int, before: Mapping[str, int]
-) -> HistorySet:
-    """The first `limit` that can be used; `before` is what was left out before there were talks."""
-    left_out: Counter[str] = Counter(before)
+def _chosen(name: str, revision: str, talks: Sequence[Talk], wanted: Wanted, limit: int, seed: int) -> HistorySet:
+    left_out: Counter[str] = Counter()
     long = [talk for talk in talks if len(talk[1]) >= wanted.turns]
     left_out[f"fewer than {wanted.turns} turns"] = len(talks) - len(long)
     cut = [(identity, turns[: wanted.turns], probes) for identity, turns, probes in long]

@@ -7,7 +7,6 @@ Source: Zhao et al. 2024, arXiv 2405.01470; `allenai/WildChat-1M`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,25 +62,20 @@ def load(
     min_words: int | None, max_words: int | None, questions: str | None,
 ) -> ProblemSet:  # fmt: skip
     """Users' memories, whole or in passages of min_words to max_words words."""
-    found, users, left_out = load_users(path, split, revision)
+    found, users = load_users(path, split, revision)
     documents = [SourceDocument(user.id, _memory(user), None) for user in users]
-    return problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions, left_out)
+    return problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions)
 
 
-def load_users(path: str | None, split: str, revision: str | None) -> tuple[str, list[User], Counter[str]]:
-    """(revision of the data, users, conversations left out by cause). Raises InputError with a line for every bad row."""
+def load_users(path: str | None, split: str, revision: str | None) -> tuple[str, list[User]]:
+    """(revision of the data, users). Raises InputError with a line for every bad row."""
     source = open_source("wildchat", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
     kept: list[tuple[datetime, str, Mapping[str, Any]]] = []
-    left_out: Counter[str] = Counter()
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
-        if row.content["language"] != "English":
-            left_out["conversation that is not in English"] += 1
-            continue
-        if not TURNS[0] <= row.content["turn"] <= TURNS[1]:
-            left_out[f"conversation not of {TURNS[0]} to {TURNS[1]} turns"] += 1
+        if row.content["language"] != "English" or not TURNS[0] <= row.content["turn"] <= TURNS[1]:
             continue
         if mistakes.fit(row.where, row.content, _TURNS):
             moment = _moment(row.content["timestamp"])
@@ -100,10 +94,7 @@ def load_users(path: str | None, split: str, revision: str | None) -> tuple[str,
         for number, part in enumerate(parts)
         if len(part) == CONVERSATIONS
     ]
-    left_out[f"conversation beyond the users, of {CONVERSATIONS} conversations each"] += len(
-        kept
-    ) - CONVERSATIONS * len(users)
-    return source.revision, users, +left_out
+    return source.revision, users
 
 
 def _conversation(row: Mapping[str, Any]) -> str:
