@@ -9,7 +9,7 @@ from infoagent.baselines import llmlingua2
 from infoagent.baselines.oracle import holding_sentences, oracle_order
 from infoagent.baselines.ranking import bm25_order, random_order, textrank_order
 from infoagent.data.characters import clusters
-from infoagent.data.cloze import sentences as split_sentences
+from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.types import InputError, Problem
 
 Kind = Literal["lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2"]

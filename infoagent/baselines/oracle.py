@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from infoagent.baselines.ranking import bm25_scores
-from infoagent.data.cloze import sentences as split_sentences
+from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.grading import normalise, states_fact
 from infoagent.grading.words import bare_words
 from infoagent.types import InputError, Problem

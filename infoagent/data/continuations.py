@@ -8,11 +8,13 @@ wrong; a compression is better the more likely it makes the one that was written
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cache
 
 from infoagent.data import python_reference
-from infoagent.data.cloze import Passage, sentences
+from infoagent.data.cloze import Passage
 from infoagent.data.revisions import digest
+from infoagent.data.segmentation import sentences
 from infoagent.grading.words import count_words
 from infoagent.types import Problem, ProblemSet
 
@@ -26,18 +28,21 @@ def load(split: str, min_words: int | None, max_words: int | None) -> ProblemSet
     """Passages with their continuations, group = topic; splits by topic."""
     low = min_words if min_words is not None else min(WORDS[0], max_words or WORDS[0])
     high = max_words if max_words is not None else max(WORDS[1], low)
-    return ProblemSet("continuations", revision(), split, tuple(_problems(split, low, high)))
+    problems, left_out = _problems(split, low, high)
+    return ProblemSet("continuations", revision(), split, tuple(problems), left_out)
 
 
 @cache
 def revision() -> str:
     """Hash of every problem of the usual length."""
-    return digest(_problems("all", *WORDS))
+    return digest(_problems("all", *WORDS)[0])
 
 
-def _problems(split: str, low: int, high: int) -> list[Problem]:
-    passages = python_reference.passages(split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1])
-    return [problem for passage in passages if (problem := _cut(passage, low, high)) is not None]
+def _problems(split: str, low: int, high: int) -> tuple[list[Problem], Counter[str]]:
+    found, left_out = python_reference.passages(split, low + CONTINUATION_WORDS[0], high + CONTINUATION_WORDS[1])
+    problems = [problem for passage in found if (problem := _cut(passage, low, high)) is not None]
+    left_out["passage without an end of the right length"] += len(found) - len(problems)
+    return problems, +left_out
 
 
 def _cut(passage: Passage, low: int, high: int) -> Problem | None:

@@ -7,6 +7,8 @@ Source: Penedo et al. 2024, arXiv 2406.17557; `HuggingFaceFW/fineweb`, its sampl
 
 from __future__ import annotations
 
+from collections import Counter
+
 from infoagent.data.generic import problem_set
 from infoagent.data.hub import Hub, open_source
 from infoagent.data.questions import SourceDocument
@@ -33,10 +35,15 @@ def load(
     source = open_source("fineweb", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
     documents: list[SourceDocument] = []
+    left_out: Counter[str] = Counter()
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
-        if row.content["language"] != "en" or not TOKENS[0] <= row.content["token_count"] <= TOKENS[1]:
+        if row.content["language"] != "en":
+            left_out["page that is not in English"] += 1
+            continue
+        if not TOKENS[0] <= row.content["token_count"] <= TOKENS[1]:
+            left_out[f"page not of {TOKENS[0]:,} to {TOKENS[1]:,} tokens"] += 1
             continue
         if mistakes.unique(row.where, "id", row.content["id"]):
             documents.append(SourceDocument(row.content["id"], row.content["text"], None))
@@ -47,4 +54,4 @@ def load(
         raise InputError(
             f"{source.name}: holds no English document of {TOKENS[0]:,} to {TOKENS[1]:,} tokens (token_count)"
         )
-    return problem_set("fineweb", source.revision, documents, split, seed, min_words, max_words, questions)
+    return problem_set("fineweb", source.revision, documents, split, seed, min_words, max_words, questions, left_out)

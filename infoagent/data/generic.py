@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from infoagent.data.cloze import Passage, make_questions
+from infoagent.data.cloze import NO_SPAN, Passage, questions_and_rest
 from infoagent.data.counterfactuals import span_pattern
-from infoagent.data.passages import cut
-from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.passages import cut, cut_and_rest
+from infoagent.data.questions import WITHOUT_QUESTION, SourceDocument, attach_questions, documents_without
 from infoagent.data.splits import splits_of, splits_of_parts
 from infoagent.types import InputError, Problem, ProblemSet
 
@@ -29,40 +30,50 @@ def problem_set(
     min_words: int | None,
     max_words: int | None,
     questions: str | None,
+    left_out: Mapping[str, int] | None = None,
 ) -> ProblemSet:
     """Problems on `documents`: whole, or where a number of words is given in passages of so many, part_of = document.
 
     Splits are by document, and by passage where one stands in documents of several splits. Without a file of stored
-    questions each document, or passage, gets one blank.
+    questions each document, or passage, gets one blank. `left_out` is what the caller did not take of the data; what is
+    left out here is added to it.
     """
+    dropped = Counter(left_out or {})
     splits = splits_of([d.text for d in documents], [d.id for d in documents])
     if split not in ("all", *splits):
         raise InputError(
             f"data: split {split!r} of {name} is empty with {len(documents)} documents; use data.split=all"
         )
-    left_out = {}
     if min_words is not None or max_words is not None:
         low = min_words if min_words is not None else min(120, max(1, (max_words or 240) // 2))
         high = max_words if max_words is not None else max(250, low)
-        pieces = [(p, s) for d, s in zip(documents, splits, strict=True)
-                  for p in cut(d.id, _lines(d.text), low, high, group=d.id)]  # fmt: skip
+        pieces: list[tuple[Passage, str]] = []
+        for document, home in zip(documents, splits, strict=True):
+            found, rest = cut_and_rest(document.id, _lines(document.text), low, high, group=document.id)
+            pieces += [(passage, home) for passage in found]
+            if split in ("all", home):
+                dropped += rest
         homes = splits_of_parts([p.text for p, _ in pieces], [s for _, s in pieces])
         twice = sum(s == split != home for (_, s), home in zip(pieces, homes, strict=True))
-        left_out = {"passages that stand in another split too": twice} if twice else {}
+        dropped["passages that stand in another split too"] += twice
         passages = [p for (p, s), home in zip(pieces, homes, strict=True) if split == "all" or s == home == split]
         documents = [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
         if not passages:
             raise InputError(
                 f"data: split {split!r} of {name} holds no passage of {low}-{high} words; widen the limits"
             )
-        problems = make_questions(passages, seed) if questions is None else []
+        problems, without = questions_and_rest(passages, seed) if questions is None else ([], Counter())
     else:
         documents = [d for d, home in zip(documents, splits, strict=True) if split in ("all", home)]
         problems = _blanks(documents, seed) if questions is None else []
-    if questions is not None:
+        without = Counter({NO_SPAN.replace("passage", "document"): len(documents) - len(problems)})
+    if questions is None:
+        dropped += without
+    else:
+        dropped[WITHOUT_QUESTION] += documents_without(documents, questions)
         problems = attach_questions(documents, questions)
         revision += "+sha256:" + hashlib.sha256(Path(questions).expanduser().read_bytes()).hexdigest()[:16]
-    return ProblemSet(name, revision, split, tuple(problems), left_out)
+    return ProblemSet(name, revision, split, tuple(problems), +dropped)
 
 
 def _lines(text: str) -> list[str]:
@@ -84,7 +95,7 @@ def _blanks(documents: Sequence[SourceDocument], seed: int) -> list[Problem]:
             stretches.append(found[int(place)])
             home[found[int(place)].id] = document
     chosen: dict[str, Problem] = {}
-    for problem in make_questions(stretches, seed):
+    for problem in questions_and_rest(stretches, seed)[0]:
         document = home[problem.id]
         assert problem.answer is not None
         wrong = [c for c in problem.choices if c != problem.answer and c not in document.text]

@@ -1,69 +1,195 @@
-"""Paragraphs of a Markdown file: its prose, under its headings, without its markup of links."""
+"""Markdown and HTML to plain text: the paragraphs that a reader sees, under their headings.
+
+Blocks and links are found by `markdown-it` (CommonMark, with tables), tags by Python's HTML parser.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
 
-from infoagent.data.passages import paragraphs_of
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
-_HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
-_UNDERLINE = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*$")
-_DEFINITION = re.compile(r" {0,3}\[[^\]^][^\]]*\]:[ \t]*\S+(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?[ \t]*$")
-_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
-_TEXT = r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\]"
-_TARGET = r"\(\s*(?:<[^>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)"
-_LINKS = (
-    re.compile("!" + _TEXT + _TARGET),  # an image may be the text of a link, so images come first
-    re.compile(r"(?<!\\)" + _TEXT + _TARGET),
-    re.compile(r"!?(?<!\\)" + _TEXT + r"\[[^\[\]]*\]"),
-    re.compile(r"<((?:https?|ftp|mailto):[^>\s]+)>"),
+_BLOCKS = (
+    "address article aside blockquote body br caption center dd details div dl dt figcaption figure footer form h1 h2 h3 h4 "
+    "h5 h6 head header hr html li main nav ol p picture pre section summary table tbody tfoot thead tr ul"
 )
+_BLOCK_TAGS = frozenset(_BLOCKS.split())
+_CELL_TAGS = ("td", "th")
+_UNSEEN_TAGS = ("script", "style", "template")
+_WRAPPERS = ("em", "strong", "s")
 
 
 def markdown_paragraphs(text: str) -> list[str]:
     """Paragraphs of Markdown.
 
-    Front matter and the definitions of links are dropped. A heading becomes the first line of the paragraph after it,
-    so that a passage cut there knows its topic. A code block stays as it is, fences included. A link or an image becomes
-    its text.
+    Front matter, comments, tags and the definitions of links are dropped. A heading becomes the first line of the
+    paragraph after it, so that a passage cut there knows its topic. A code block stays as it is, fences included; a list
+    and a table keep their lines. A link or an image becomes its text, HTML the text that it shows.
     """
+    lines = _without_front_matter(re.split(r"\r?\n", text.removeprefix("\ufeff")))
+    tokens = _parser().parse("\n".join(lines))
     paragraphs: list[str] = []
     headings: list[str] = []
-    prose: list[str] = []
-
-    def put(paragraph: str) -> None:
-        paragraphs.append("\n".join([*headings, paragraph]))
-        headings.clear()
-
-    def end_prose() -> None:
-        for paragraph in paragraphs_of("\n".join(prose)):
-            put(without_links(paragraph))
-        prose.clear()
-
-    lines = _without_front_matter(re.split(r"\r?\n", text.removeprefix("\ufeff")))
-    after_code = 0
-    for position, line in enumerate(lines):
-        if position < after_code:
-            continue
-        fence, heading = _FENCE.match(line), _HEADING.match(line)
-        if fence is not None:
-            end_prose()
-            after_code = _end_of_code(lines, position, fence.group(1))
-            put("\n".join(lines[position:after_code]))
-        elif heading is not None:
-            end_prose()
-            headings += [without_links(heading.group(1))] if heading.group(1) else []
-        elif _UNDERLINE.match(line) and prose and prose[-1].strip() and (len(prose) == 1 or not prose[-2].strip()):
-            title = prose.pop()
-            end_prose()
-            headings.append(without_links(title.strip()))
-        elif not _DEFINITION.match(line):
-            prose.append(line)
-    end_prose()
+    for kind, content in _blocks(tokens, lines):
+        if kind == "heading":
+            headings += [content] if content else []
+        elif content:
+            paragraphs.append("\n".join([*headings, content]))
+            headings = []
     if headings:
         paragraphs.append("\n".join(headings))
     return paragraphs
+
+
+def without_links(text: str) -> str:
+    """`text` with each link and image reduced to its text, and without tags; what stands between backticks is no link."""
+    return "".join(_inline(token) for token in _parser().parseInline(text))
+
+
+def html_text(content: str) -> str:
+    """What a piece of HTML shows: its text, a line for each block, an image's description for the image."""
+    reader = _Reader()
+    reader.feed(content)
+    reader.close()
+    lines = (" ".join(line.split()) for line in "".join(reader.shown).split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+class _Reader(HTMLParser):
+    """Collects what is shown, with a line break at each border of a block."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.shown: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _UNSEEN_TAGS:
+            self._unseen += 1
+        elif tag in _BLOCK_TAGS or tag in _CELL_TAGS:
+            self.shown.append("\n" if tag in _BLOCK_TAGS else " ")
+        elif tag == "img":
+            self.shown.append(f" {dict(attrs).get('alt') or ''} ")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in _UNSEEN_TAGS:
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _UNSEEN_TAGS:
+            self._unseen = max(0, self._unseen - 1)
+        elif tag in _BLOCK_TAGS:
+            self.shown.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self.shown.append(data.replace("\n", " "))
+
+
+@lru_cache(maxsize=1)
+def _parser() -> MarkdownIt:
+    # imported late: most data sets hold no Markdown
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def _blocks(tokens: Sequence[Token], lines: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """("heading" or "text", content) of the outermost blocks, a list or a table as one."""
+    at = 0
+    while at < len(tokens):
+        end = _end(tokens, at)
+        token, inside = tokens[at], tokens[at:end]
+        if token.type == "fence" and token.map:
+            yield "text", "\n".join(lines[token.map[0] : token.map[1]]).rstrip()
+        elif token.type == "blockquote_open":
+            yield from _blocks(inside[1:-1], lines)
+        elif token.type == "heading_open":
+            yield "heading", " ".join(_shown(inside).split())
+        else:
+            yield "text", _shown(inside)
+        at = end
+
+
+def _end(tokens: Sequence[Token], start: int) -> int:
+    """The position behind the block that begins at `start`."""
+    depth = 0
+    for at in range(start, len(tokens)):
+        depth += tokens[at].nesting
+        if depth <= 0:
+            return at + 1
+    return len(tokens)
+
+
+def _shown(tokens: Sequence[Token]) -> str:
+    """The text of a block: lines of a list with their marks, rows of a table with bars, a paragraph on one line."""
+    lines: list[str] = []
+    cells: list[str] = []
+    marks: list[str] = []
+    depth = 0
+    for token in tokens:
+        if token.type in ("bullet_list_open", "ordered_list_open"):
+            depth += 1
+        elif token.type in ("bullet_list_close", "ordered_list_close"):
+            depth -= 1
+        elif token.type == "list_item_open":
+            marks = ["  " * (depth - 1) + token.info + token.markup + " "]
+        elif token.type in ("th_open", "td_open"):
+            cells.append("")
+        elif token.type == "tr_close":
+            lines.append("| " + " | ".join(cells) + " |")
+            cells = []
+        elif token.type in ("fence", "code_block"):
+            lines += [f"{''.join(marks)}{line}" for line in token.content.rstrip("\n").split("\n")]
+            marks = []
+        elif token.type in ("inline", "html_block"):
+            content = _inline(token) if token.type == "inline" else html_text(token.content)
+            if cells:
+                cells[-1] = " ".join(content.split())
+            elif content.strip():
+                lines.append("".join(marks) + content.strip())
+                marks = []
+    return "\n".join(lines)
+
+
+def _inline(token: Token) -> str:
+    """A line of Markdown as text: emphasis keeps its marks, code its backticks, links and images their words."""
+    parts: list[str] = []
+    hidden = 0
+    for child in token.children or ():
+        kind = child.type
+        if kind == "html_inline":
+            tag = re.match(r"</?\s*([A-Za-z0-9]+)", child.content)
+            name = tag.group(1).lower() if tag else ""
+            if name in _UNSEEN_TAGS:
+                hidden += -1 if child.content.startswith("</") else 1
+            elif name == "img":
+                parts.append(html_text(child.content))
+            elif name in _BLOCK_TAGS:
+                parts.append("\n" if name == "br" else " ")
+        elif hidden <= 0:
+            parts.append(_words(child))
+    return re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(parts))
+
+
+def _words(child: Any) -> str:
+    if child.type == "softbreak":
+        return " "
+    if child.type == "hardbreak":
+        return "\n"
+    if child.type == "code_inline":
+        return f"{child.markup}{child.content}{child.markup}"
+    if child.type == "image":
+        return _inline(child)
+    if child.type.removesuffix("_open").removesuffix("_close") in _WRAPPERS:
+        return str(child.markup)
+    return str(child.content)
 
 
 def _without_front_matter(lines: list[str]) -> list[str]:
@@ -73,26 +199,3 @@ def _without_front_matter(lines: list[str]) -> list[str]:
             if line.rstrip() in ends:
                 return lines[number + 1 :]
     return lines
-
-
-def _end_of_code(lines: list[str], start: int, fence: str) -> int:
-    """The position after the block that begins at `start`; an open block ends with the file."""
-    closing = re.compile(rf" {{0,3}}{re.escape(fence[0])}{{{len(fence)},}}[ \t]*$")
-    for position in range(start + 1, len(lines)):
-        if closing.match(lines[position]):
-            return position + 1
-    return len(lines)
-
-
-def without_links(text: str) -> str:
-    """`text` with each link and image reduced to its text; what stands between backticks is no link."""
-    codes: list[str] = []
-
-    def hidden(match: re.Match[str]) -> str:
-        codes.append(match.group())
-        return f"\x00{len(codes) - 1}\x00"
-
-    text = _CODE_SPAN.sub(hidden, text.replace("\x00", ""))
-    for pattern in _LINKS:
-        text = pattern.sub(r"\1", text)
-    return re.sub("\x00(\\d+)\x00", lambda match: codes[int(match.group(1))], text)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.data import meetings, squad
-from infoagent.data.cloze import Passage, make_questions
+from infoagent.data.cloze import Passage, questions_and_rest
 from infoagent.data.documents import SUFFIXES, document_files, read_document
-from infoagent.data.passages import cut
-from infoagent.data.questions import SourceDocument, attach_questions
+from infoagent.data.passages import cut_and_rest
+from infoagent.data.questions import WITHOUT_QUESTION, SourceDocument, attach_questions, documents_without
 from infoagent.data.schema import HALF_PAIR, IDENTITY, Mistakes, Texts, Unreadable, shown
 from infoagent.data.splits import splits_of
 from infoagent.data.squad import Reading
@@ -184,7 +184,7 @@ class OwnTexts:
     files: int
     words: tuple[int, int]
     left_out: Mapping[str, int]
-    """Files and pages that were not taken, by cause."""
+    """Files, pages, and words that came into no passage, by cause."""
 
 
 def as_documents(passages: Sequence[Passage]) -> list[SourceDocument]:
@@ -217,7 +217,10 @@ def read_texts(
             continue
         digest.update(content)
         left_out.update(document.left_out)
-        passages += cut(name, document.paragraphs, low, high, group=name)
+        found, rest = cut_and_rest(name, document.paragraphs, low, high, group=name)
+        passages += found
+        left_out += rest
+        left_out[f"file of fewer than {low} words (data.min_words)"] += not found
     if bad and not (skip_bad_files and len(bad) < len(files)):
         lines = [line for error in bad for line in error.problems]
         if len(bad) < len(files):
@@ -230,7 +233,7 @@ def read_texts(
         log.warning("%s; left out", skipped)
         left_out[skipped.cause] += 1
     revision = "sha256:" + digest.hexdigest()[:16]
-    return OwnTexts(root.name, revision, tuple(passages), len(files) - len(bad), (low, high), left_out)
+    return OwnTexts(root.name, revision, tuple(passages), len(files) - len(bad), (low, high), +left_out)
 
 
 def load_text(
@@ -258,7 +261,7 @@ def load_text(
     where = f"{texts.files} files and {len(passages)} passages of {low}-{high} words"
     advice = "use data.split=all, longer files, or a lower data.min_words"
     if questions is None:
-        problems = make_questions(passages, seed)
+        problems, without = questions_and_rest(passages, seed)
         revision = texts.revision
         if not problems:
             raise InputError(f"data.path = {path!r}: split {split!r} gives no question from {where}; {advice}")
@@ -266,6 +269,7 @@ def load_text(
         if not passages:
             raise InputError(f"data.path = {path!r}: split {split!r} gives no document from {where}; {advice}")
         problems = attach_questions(as_documents(passages), questions)
+        without = Counter({WITHOUT_QUESTION: documents_without(as_documents(passages), questions)})
         content = texts.revision.encode() + Path(questions).expanduser().read_bytes()
         revision = "sha256:" + hashlib.sha256(content).hexdigest()[:16]
-    return ProblemSet(texts.name, revision, split, tuple(problems), texts.left_out)
+    return ProblemSet(texts.name, revision, split, tuple(problems), +(Counter(texts.left_out) + without))

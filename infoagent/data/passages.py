@@ -4,42 +4,130 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from infoagent.data.cloze import Passage, sentences
+from infoagent.data.cloze import Passage
+from infoagent.data.segmentation import halves, sentences
 from infoagent.grading.words import count_words
 
 SPLIT_SHARES = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
+TOO_SHORT = "words of texts below min_words"
+REST = "words of rests below min_words"
+LISTING = "words in or around listings without an end of sentence"
 
 
 def cut(name: str, paragraphs: Sequence[str], min_words: int, max_words: int, group: str) -> list[Passage]:
-    """Passages of min_words to max_words words, made of whole paragraphs, or of whole sentences of long ones.
+    """Passages of min_words to max_words words that hold all of the paragraphs' words in their order.
 
-    A rest below min_words at the end is left out.
+    They are made of whole paragraphs, else of whole sentences, else (tables, listings) of lines, and where a line or a
+    sentence is too long for what is left, of its parts between words. What remains at the end below min_words joins the
+    passage before it, or shares the words of both with it; only where neither gives two of the right length is it left
+    out, which `cut_and_rest` counts.
+    """
+    return cut_and_rest(name, paragraphs, min_words, max_words, group)[0]
+
+
+def cut_and_rest(
+    name: str, paragraphs: Sequence[str], min_words: int, max_words: int, group: str
+) -> tuple[list[Passage], Counter[str]]:
+    """(the passages of `cut`, the number of words left out by cause)."""
+    packed: list[list[str]] = []
+    waiting = deque(paragraph for paragraph in paragraphs if paragraph.strip())
+    current: list[str] = []
+    count = 0
+    enough = (min_words + max_words) // 2
+    while waiting:
+        piece = waiting.popleft()
+        words = count_words(piece)
+        if words > max_words or (count + words > max_words and count < min_words):
+            waiting.extendleft(reversed(_parts(piece)))
+            continue
+        if count + words > max_words:
+            packed.append(current)
+            current, count = [], 0
+        current.append(piece)
+        count += words
+        if count >= enough:
+            packed.append(current)
+            current, count = [], 0
+    left_out: Counter[str] = Counter()
+    if count >= min_words:
+        packed.append(current)
+    elif current:
+        joined = _shared([*packed[-1], *current], min_words, max_words) if packed else None
+        if joined is None:
+            left_out[REST if packed else TOO_SHORT] += count
+        else:
+            packed[-1:] = joined
+    return [_passage(name, index, pieces, group) for index, pieces in enumerate(packed)], left_out
+
+
+def _shared(pieces: Sequence[str], low: int, high: int) -> list[list[str]] | None:
+    """The pieces as one passage, or as two of low to high words, the most alike there are; None where neither goes."""
+    counts = [count_words(piece) for piece in pieces]
+    if sum(counts) <= high:
+        return [list(pieces)]
+    for parts, sizes in ((pieces, counts), _in_sentences(pieces)):
+        total = sum(sizes)
+        before = {at: sum(sizes[:at]) for at in range(1, len(parts))}
+        cuts = [at for at, words in before.items() if low <= words <= high and low <= total - words <= high]
+        if cuts:
+            _, at = min((abs(2 * before[at] - total), at) for at in cuts)
+            return [list(parts[:at]), list(parts[at:])]
+    return None
+
+
+def _in_sentences(pieces: Sequence[str]) -> tuple[list[str], list[int]]:
+    found = [sentence for piece in pieces for sentence in sentences(piece)]
+    return found, [count_words(sentence) for sentence in found]
+
+
+def _parts(piece: str) -> list[str]:
+    """The sentences of a piece, else its lines, else its two halves."""
+    for parts in (sentences(piece), [line.strip() for line in piece.split("\n") if line.strip()]):
+        if len(parts) > 1:
+            return parts
+    return [part.strip() for part in halves(piece)]
+
+
+def cut_prose(
+    name: str, paragraphs: Sequence[str], min_words: int, max_words: int, group: str
+) -> tuple[list[Passage], Counter[str]]:
+    """(passages of whole paragraphs, or of whole sentences of long ones; the number of words left out by cause).
+
+    For a reference in which grammar and tables are no text to ask about: a stretch of more than max_words words without
+    an end of sentence is left out with the unfinished passage before it, and so are rests below min_words.
     """
     pieces: list[str] = []
     for paragraph in paragraphs:
         pieces += [paragraph] if count_words(paragraph) <= max_words else sentences(paragraph)
-    passages: list[Passage] = []
+    packed: list[list[str]] = []
+    left_out: Counter[str] = Counter()
     current: list[str] = []
     count = 0
     for piece in pieces:
         words = count_words(piece)
-        if words > max_words:  # a table or a listing without an end of sentence: no passage
+        if words > max_words:
+            left_out[LISTING] += count + words
             current, count = [], 0
             continue
         if count + words > max_words:
             if count >= min_words:
-                passages.append(_passage(name, len(passages), current, group))
+                packed.append(current)
+            else:
+                left_out[REST] += count
             current, count = [], 0
         current.append(piece)
         count += words
         if count >= (min_words + max_words) // 2:
-            passages.append(_passage(name, len(passages), current, group))
+            packed.append(current)
             current, count = [], 0
     if count >= min_words:
-        passages.append(_passage(name, len(passages), current, group))
-    return passages
+        packed.append(current)
+    elif count:
+        left_out[REST] += count
+    return [_passage(name, index, pieces, group) for index, pieces in enumerate(packed)], left_out
 
 
 def _passage(name: str, index: int, pieces: Sequence[str], group: str) -> Passage:

@@ -32,6 +32,7 @@ HEADER: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 REQUIRED = ("document_sha256", "document_id", "kind", "query", "answer")
 OPTIONAL = ("evidence",)
+WITHOUT_QUESTION = "document without a stored question"
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,12 @@ def attach_questions(documents: Sequence[SourceDocument], path: str) -> list[Pro
     if without:
         log.warning("%s: %d of %d documents have no question and are left out", path, without, len(documents))
     return problems
+
+
+def documents_without(documents: Sequence[SourceDocument], path: str) -> int:
+    """How many of the documents no stored question belongs to."""
+    asked = {question.document_sha256 for question in read_questions(path).questions}
+    return sum(document_hash(document.text) not in asked for document in documents)
 
 
 def read_questions(path: str) -> StoredQuestions:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infoagent.data.characters import border_before
-from infoagent.data.cloze import sentences
+from infoagent.data.segmentation import sentences
 from infoagent.lm.context import Truncation, fit_to_context
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel

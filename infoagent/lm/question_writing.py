@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.cloze import sentences
 from infoagent.data.questions import (
     KINDS,
     QUESTIONS_VERSION,
@@ -26,6 +25,7 @@ from infoagent.data.questions import (
     document_hash,
     read_questions,
 )
+from infoagent.data.segmentation import sentences
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import chat_ids, text_ids
 from infoagent.lm.question_prompts import QUESTION_TEMPLATES, RejectedReply, States, question_prompt, read_reply

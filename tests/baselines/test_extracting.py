@@ -66,9 +66,8 @@ def compress(kind, item, sentences=None, tokens=None, count=words, seed=0):
 
 
 def test_lead_and_tail_take_the_ends_in_document_order():
-    # the splitter takes "Dr." for the end of a sentence
     assert compress("lead", problem(), sentences=2) == " ".join(SENTENCES[:2])
-    assert compress("tail", problem(), sentences=2) == "Brandt gave her metoprolol for the heart. " + SENTENCES[4]
+    assert compress("tail", problem(), sentences=2) == " ".join(SENTENCES[3:])
     assert compress("lead", problem(), sentences=99) == DOCUMENT
 
 
@@ -81,12 +80,12 @@ def test_random_sentences_depend_on_seed_and_document_and_not_on_the_question():
         for seed in range(300)
         for part in split_sentences(compress("random-sentences", problem(), sentences=1, seed=seed))
     )
-    assert len(counts) == 6
-    assert all(30 <= n <= 75 for n in counts.values())  # 50 each, up to four standard deviations
+    assert len(counts) == 5
+    assert all(32 <= n <= 88 for n in counts.values())  # 60 each, up to four standard deviations
 
 
 def test_bm25_takes_the_sentences_of_the_query():
-    assert compress("bm25", problem(), sentences=1) == "Brandt gave her metoprolol for the heart."
+    assert compress("bm25", problem(), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
     both = compress("bm25", problem(query="fever of Olga Rossi"), sentences=2)
     assert both == SENTENCES[1] + " " + SENTENCES[2]
 
@@ -186,7 +185,7 @@ def test_the_oracle_takes_the_evidence_then_its_neighbours():
 def test_evidence_may_run_over_sentences_or_stand_in_several_lines():
     over = problem(evidence="days. Dr. Brandt gave her metoprolol")
     assert (
-        compress("oracle", over, sentences=3)
+        compress("oracle", over, sentences=2)
         == "The fever fell after two days. Dr. Brandt gave her metoprolol for the heart."
     )
     lines = problem(evidence="Not in the document at all.\n" + SENTENCES[4] + "\n" + SENTENCES[0], answer=None)
@@ -194,10 +193,10 @@ def test_evidence_may_run_over_sentences_or_stand_in_several_lines():
 
 
 def test_without_evidence_the_oracle_takes_what_states_the_answer():
-    assert compress("oracle", problem(), sentences=1) == "Brandt gave her metoprolol for the heart."
+    assert compress("oracle", problem(), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
     assert (
         compress("oracle", problem(evidence="No such text."), sentences=1)
-        == "Brandt gave her metoprolol for the heart."
+        == "Dr. Brandt gave her metoprolol for the heart."
     )
     assert compress("oracle", problem(answer="Dr. Brandt"), sentences=2) == SENTENCES[3]
     # of two that state it, the one that the question is about
@@ -235,7 +234,7 @@ def test_a_budget_takes_the_best_sentences_up_to_the_first_that_does_not_fit(kin
 def test_a_sentence_that_does_not_fit_is_cut_between_words():
     assert compress("lead", problem(), tokens=3) == "The clinic stands"
     assert compress("tail", problem(), tokens=3) == "open on Sundays."
-    assert compress("bm25", problem(), tokens=3) == "Brandt gave her"
+    assert compress("bm25", problem(), tokens=3) == "Dr. Brandt gave"
     assert compress("lead", problem("Incomprehensibilities matter."), tokens=5, count=len) == "Incom"
     assert compress("tail", problem("They matter."), tokens=5, count=len) == "tter."
     with pytest.raises(InputError, match="not hold a single character"):

@@ -4,6 +4,8 @@ import gzip
 import io
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from infoagent.data.documents import read_document
 from infoagent.data.markdown import markdown_paragraphs, without_links
@@ -260,7 +262,8 @@ def test_markdown_keeps_topics_and_code_and_drops_front_matter_and_addresses():
     ("text", "expected"),
     [
         ("[`f()`](u) and [x]", "`f()` and [x]"),
-        (r"no \[link](u)", r"no \[link](u)"),
+        (r"no \[link](u)", "no [link](u)"),  # the escape is markup
+        ("a<br>b <b>c</b> <!-- d --> &amp; <img src=x alt=chart>", "a\nb c  & chart"),
         ("[a [b] c](u) [](u)", "a [b] c "),
         ("text[^1] (see) [a] (b)", "text[^1] (see) [a] (b)"),
     ],
@@ -271,7 +274,57 @@ def test_links_become_their_text(text, expected):
 
 def test_an_open_code_block_ends_with_the_file():
     assert markdown_paragraphs("~~~~\na\n~~~\nb") == ["~~~~\na\n~~~\nb"]
-    assert markdown_paragraphs("---\nno front matter, a rule") == ["--- no front matter, a rule"]
+    assert markdown_paragraphs("---\nno front matter, a rule") == ["no front matter, a rule"]
+
+
+HTML = """<!-- a comment
+
+over blank lines -->
+<p align="center">
+  <img src="logo.svg" alt="Linden Works">
+</p>
+<h1>Presses &amp; pumps</h1>
+
+<details><summary>More</summary>
+
+Press <b>7</b> weighs<br>40 tonnes.
+
+</details>
+<style>p { color: red }</style>
+<script>
+let x = "no text";
+</script>
+
+| Press | Weight |
+|-------|-------:|
+| [seven](u) | 40 t |
+
+1. Oil it.
+2. Run it:
+   - slowly
+   - often
+
+> Quoted *words*
+> go on.
+"""
+
+
+def test_html_in_markdown_becomes_what_it_shows():
+    assert markdown_paragraphs(HTML) == [
+        "Linden Works\nPresses & pumps",
+        "More",
+        "Press 7 weighs\n40 tonnes.",
+        "| Press | Weight |\n| seven | 40 t |",
+        "1. Oil it.\n2. Run it:\n  - slowly\n  - often",
+        "Quoted *words* go on.",
+    ]
+    assert markdown_paragraphs("<div>\n<br/>\n</div>\n<!-- nothing -->") == []
+
+
+@given(st.text(alphabet="ab# *-_`<>[]()!|&;\n\"'", max_size=80))
+@settings(deadline=None, max_examples=200)
+def test_any_markdown_is_read_without_blank_paragraphs(text):
+    assert all(paragraph.strip() for paragraph in markdown_paragraphs(text))
 
 
 def sentence(topic, number):

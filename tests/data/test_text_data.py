@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infoagent.cli import main
 from infoagent.data import python_reference
-from infoagent.data.cloze import BLANK, Passage, find_spans, make_questions, sentences
+from infoagent.data.blanks import blanks_of
+from infoagent.data.cloze import BLANK, Passage, make_questions, sentences
 from infoagent.data.counterfactuals import counterfactuals, span_pattern
-from infoagent.data.passages import cut, split_of, without_repetition
+from infoagent.data.passages import LISTING, REST, TOO_SHORT, cut, cut_and_rest, cut_prose, split_of, without_repetition
 from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
@@ -51,7 +53,7 @@ def test_the_draw_repeats():
 def test_spans_of_each_type_are_found():
     spans = {
         (s.kind, s.text)
-        for s in find_spans('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')
+        for s in blanks_of('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')
     }
     expected = {
         "os.fork()": "code term",
@@ -76,6 +78,53 @@ def test_passages_keep_to_their_lengths_and_repeat_nothing(sizes, low, extra):
     assert all(low <= len(p.text.split()) <= low + extra for p in passages)
     assert len(set(words)) == len(words)
     assert len({p.id for p in passages}) == len(passages)
+
+
+WORDS = st.lists(st.integers(1, 90), min_size=1, max_size=30)
+
+
+@given(WORDS, WORDS, st.integers(5, 60), st.integers(0, 80), st.sampled_from([" ", "\n", " | "]))
+@settings(deadline=None, max_examples=80)
+def test_cutting_keeps_every_word_in_order_or_counts_it(sizes, sentences_of, low, extra, between):
+    """Paragraphs of several sentences and tables of any length without an end of sentence."""
+    words = iter(range(10**6))
+    paragraphs = []
+    for i, size in enumerate(sizes):
+        tokens = [f"w{next(words)}" for _ in range(size)]
+        if i % 2:
+            paragraphs.append(between.join(tokens))
+        else:
+            n = sentences_of[i % len(sentences_of)]
+            paragraphs.append(". ".join(" ".join(tokens[k : k + n]).capitalize() for k in range(0, size, n)) + ".")
+    passages, left_out = cut_and_rest("t", paragraphs, low, low + extra, "g")
+    kept = " ".join(p.text for p in passages).split()
+    everything = " ".join(paragraphs).split()
+    assert kept == everything[: len(kept)]
+    assert len(everything) - len(kept) == sum(left_out.values())
+    assert sum(left_out.values()) < low
+    assert all(low <= len(p.text.split()) <= low + extra for p in passages)
+    assert passages or left_out[TOO_SHORT] == len(everything)
+
+
+def test_good_text_before_a_table_without_full_stops_is_kept():
+    prose = " ".join(f"Plant number {n} made paper in Lund." for n in range(25))  # 175 words
+    table = "\n".join(f"| plant {n} | {n * 17} tonnes | Lund |" for n in range(100))
+    passages, left_out = cut_and_rest("t", [prose, table], 120, 250, "g")
+    assert sum(left_out.values()) == 0
+    assert " ".join(" ".join(p.text for p in passages).split()) == " ".join(f"{prose} {table}".split())
+    reference, counted = cut_prose("t", [prose, prose, " ".join(table.split())], 170, 250, "g")
+    assert [p.text for p in reference] == [prose]
+    assert counted == {LISTING: 175 + len(table.split())}
+
+
+def test_a_rest_shares_the_words_of_the_passage_before_it_or_is_counted():
+    def words(*sizes):
+        return [" ".join(f"w{n}" for n in range(size)) for size in sizes]
+
+    assert [len(p.text.split()) for p in cut("t", words(100, 85, 50), 120, 250, "g")] == [235]
+    assert [len(p.text.split()) for p in cut("t", words(60, 60, 70, 100), 120, 250, "g")] == [120, 170]
+    assert cut_and_rest("t", words(190, 5), 120, 190, "g")[1] == {REST: 5}
+    assert cut_and_rest("t", words(5), 120, 190, "g")[1] == {TOO_SHORT: 5}
 
 
 def test_a_paragraph_in_two_texts_stays_in_the_shorter_one():
@@ -177,6 +226,37 @@ def test_own_text_files_become_passages_with_questions(tmp_path):
     (tmp_path / "empty.txt").write_text(" ")
     with pytest.raises(InputError, match=r"empty.txt: the document is empty"):
         load_data("text", str(tmp_path), "all")
+
+
+def test_a_folder_says_what_it_left_out(tmp_path, capsys):
+    for topic in ("alpha", "beta"):
+        lines = [
+            f"In the year {1900 + i} the {topic} plant number {i} made {i * 17} tonnes in one week." for i in range(40)
+        ]
+        (tmp_path / f"{topic}.md").write_text("\n\n".join(lines))
+    (tmp_path / "short.txt").write_text("Eleven words are too few to be a passage by themselves.")
+    (tmp_path / "plain.txt").write_text("nothing to ask about here " * 30)
+    data = load_data("text", str(tmp_path), "all")
+    expected = {
+        TOO_SHORT: 11,
+        "file of fewer than 120 words (data.min_words)": 1,
+        "passage without a span to ask for": 1,
+    }
+    assert dict(data.left_out) == expected
+    assert main(["data", "show", "text", f"data.path={tmp_path}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left_out"] == expected
+    assert main(["data", "show", "text", f"data.path={tmp_path}"]) == 0
+    assert "left out: words of texts below min_words: 11\n" in capsys.readouterr().out
+
+
+def test_documents_beyond_the_word_limits_are_counted(tmp_path):
+    rows = [{"financebench_id": str(n), "company": "c", "doc_name": "d", "question": "?", "answer": "1", "evidence": [
+        {"evidence_text": "1", "doc_name": f"d{n}", "evidence_page_num": n, "evidence_text_full_page": "w " * 10 * (n + 1)}]}
+        for n in range(3)]  # fmt: skip
+    path = write_jsonl(tmp_path / "f.jsonl", rows)
+    data = load_data("financebench", path, "test", min_words=20)
+    assert len(data) == 2
+    assert data.left_out == {"problem on a document outside min_words to max_words": 1}
 
 
 def test_questions_are_left_out_where_nothing_can_be_blanked():

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from infoagent.audit.measures import unknown_words
-from infoagent.data.cloze import sentences
+from infoagent.data.segmentation import sentences
 from infoagent.grading import unsupported_spans
 
 UNKNOWN_SHARE = 0.25
