@@ -62,6 +62,7 @@ def split_words(text: str) -> list[str]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def count_words(text: str) -> int:
     """How many words a text has, as `split_words` finds them."""
     return len(split_words(text))

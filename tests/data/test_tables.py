@@ -127,7 +127,7 @@ GOOD = {"id": "a", "document": "Ada was born in 1815.", "query": "When?"}
          [":2: field 'negatives': holds half a surrogate pair"]),
         ("d.parquet", b"no parquet", [": not a parquet file"]),
         ("d.parquet.gz", b"no gzip", [": not a whole gzip file"]),
-        ("d.jsonl.gz", gzip.compress(as_json_lines([GOOD]))[:20], [": not a whole gzip file"]),
+        ("d.jsonl.gz", gzip.compress(as_json_lines([GOOD]), mtime=0)[:20], [": not a whole gzip file"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_place_and_its_value(tmp_path, name, content, lines):
