@@ -355,7 +355,7 @@ def test_math_compresses_the_reasoning(tmp_path):
     data = load_data("math", path)
     assert [(p.document, p.query, p.answer, p.group, p.evidence) for p in data.problems] == [
         (r"We add: $\boxed{2}$.", "What is $1+1$?", "2", "Algebra", ()),
-        (r"A way, $\boxed{\sqrt{3}}$.", "What is $1+1$?", r"\sqrt{3}", "Geometry", None),
+        (r"A way, $\boxed{\sqrt{3}}$.", "What is $1+1$?", r"\sqrt{3}", "Geometry", ()),
     ]
     assert len(data.documents) == 2
     path = write(tmp_path / "m.jsonl", [row, {**row, "solution": "It is 2."}, {**row, "type": None}])

@@ -1,6 +1,7 @@
 """The user's own folders: PDF and Markdown become the paragraphs that a reader sees; bad files are one line each."""
 
 import io
+import json
 
 import pytest
 
@@ -8,6 +9,7 @@ from infoagent.data.markdown import markdown_paragraphs, without_links
 from infoagent.data.own import load_text, read_texts
 from infoagent.data.pdf import pdf_paragraphs, rebuilt, without_running_lines
 from infoagent.data.questions import document_hash
+from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
 
@@ -201,3 +203,16 @@ def test_a_folder_of_all_three_kinds_is_cut_into_passages_with_questions(tmp_pat
     assert all(p.answer in p.document for p in data.problems)
     before = {document_hash(p.text) for p in texts.passages}
     assert before == {document_hash(p.text) for p in read_texts(str(tmp_path), 40, 80).passages}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("A ran.", ("A ran.",)), (["A ran.", "B sat."], ("A ran.", "B sat.")), (None, ())]
+)
+def test_evidence_is_one_text_or_several(tmp_path, given, kept):
+    row = {"id": "1", "document": "A ran. B sat.", "query": "Who?", "evidence": given}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row))
+    [problem] = load_data("jsonl", str(tmp_path / "d.jsonl"), "all").problems
+    assert problem.evidence == kept
+    (tmp_path / "d.jsonl").write_text(json.dumps({**row, "evidence": ["A ran.", " "]}))
+    with pytest.raises(InputError, match="field 'evidence': must be a list of non-empty strings"):
+        load_data("jsonl", str(tmp_path / "d.jsonl"), "all")
