@@ -71,8 +71,11 @@ def _in_order(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generato
 
 def answer_place(problem: Problem) -> tuple[int, int] | None:
     """The (start, end) of the answer in the document: where the data say that it stands, else its first mention, else the first
-    place that states its value in another notation or in other capitals. None where there is none, and for a verdict (yes, no, true, …), which says
-    something of the text and stands nowhere in it, whatever words look alike."""
+    place that states its value in another notation or in other capitals.
+
+    None where there is none, and for a verdict (yes, no, true, …), which says something of the text and stands nowhere in it,
+    whatever words look alike.
+    """
     if problem.answer is None or is_polar(problem.answer):
         return None
     if problem.answer_place is not None:
