@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "structured": {"types"},
     "data": {"types", "config", "grading", "progress"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"types", "data", "costs", "store", "progress"},
+    "lm": {"grading", "types", "data", "costs", "store", "progress"},
     "search": {"types", "data", "baselines", "lm", "store"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},

@@ -21,7 +21,7 @@ from infoagent.data.replacing import kind_of, replace_fact
 from infoagent.data.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
 from infoagent.grading import states_fact
 from infoagent.grading.notation import is_polar, same_in_value, value_places
-from infoagent.grading.words import LETTERS, MARKS, contains, count_words, in_western_letters
+from infoagent.grading.words import LETTERS, MARKS, contains, count_words, in_western_letters, whole
 from infoagent.types import Change, Negative, Problem
 
 __all__ = [
@@ -71,15 +71,22 @@ def _in_order(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generato
 
 def answer_place(problem: Problem) -> tuple[int, int] | None:
     """The (start, end) of the answer in the document: where the data say that it stands, else its first mention, else the first
-    place that states its value in another notation. None where there is none, and for a verdict (yes, no, true, …), which says
-    something of the text and stands nowhere in it, whatever words look alike."""
+    place that states its value in another notation or in other capitals.
+
+    None where there is none, and for a verdict (yes, no, true, …), which says something of the text and stands nowhere in it,
+    whatever words look alike.
+    """
     if problem.answer is None or is_polar(problem.answer):
         return None
     if problem.answer_place is not None:
         return problem.answer_place
     if mention := span_pattern(problem.answer).search(problem.document):
         return mention.span()
-    return next(iter(value_places(problem.document, problem.answer)), None)
+    if places := value_places(problem.document, problem.answer):
+        return places[0]
+    # the same words at a sentence's start, say
+    other_case = regex.search(whole(problem.answer).pattern, problem.document, regex.V1 | regex.IGNORECASE)
+    return other_case.span() if other_case else None
 
 
 def still_answers(problem: Problem, document: str) -> bool:

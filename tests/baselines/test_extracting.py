@@ -192,6 +192,11 @@ def test_evidence_may_run_over_sentences_or_stand_in_several_lines():
     assert compress("oracle", lines, sentences=2) == SENTENCES[0] + " " + SENTENCES[4]
 
 
+def test_every_piece_of_evidence_is_held():
+    pieces = problem(evidence=(SENTENCES[4], "No such text.", SENTENCES[0]), answer=None)
+    assert compress("oracle", pieces, sentences=2) == SENTENCES[0] + " " + SENTENCES[4]
+
+
 def test_without_evidence_the_oracle_takes_what_states_the_answer():
     assert compress("oracle", problem(), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
     assert (

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -348,3 +349,16 @@ def test_a_folder_of_all_three_kinds_is_cut_into_passages_with_questions(tmp_pat
     assert all(p.answer in p.document for p in data.problems)
     before = {document_hash(p.text) for p in texts.passages}
     assert before == {document_hash(p.text) for p in read_texts(str(tmp_path), 40, 80).passages}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("A ran.", ("A ran.",)), (["A ran.", "B sat."], ("A ran.", "B sat.")), (None, ())]
+)
+def test_evidence_is_one_text_or_several(tmp_path, given, kept):
+    row = {"id": "1", "document": "A ran. B sat.", "query": "Who?", "evidence": given}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row))
+    [problem] = load_data("jsonl", str(tmp_path / "d.jsonl"), "all").problems
+    assert problem.evidence == kept
+    (tmp_path / "d.jsonl").write_text(json.dumps({**row, "evidence": ["A ran.", " "]}))
+    with pytest.raises(InputError, match="field 'evidence': must be a list of non-empty strings"):
+        load_data("jsonl", str(tmp_path / "d.jsonl"), "all")

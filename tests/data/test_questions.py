@@ -55,7 +55,7 @@ def test_questions_join_by_text_whatever_the_ids_say(tmp_path, caplog):
         ("d0#extractive-0", "B?", second.text, "d0"),
     ]
     assert (found[0].group, found[0].evidence, found[3].group, found[3].evidence) == (
-        "new", "Plant 0 stands in Lund.", None, None,
+        "new", ("Plant 0 stands in Lund.",), None, (),
     )  # fmt: skip
     assert "1 of 3 documents have no question" in caplog.text
 
