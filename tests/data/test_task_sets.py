@@ -132,7 +132,7 @@ def test_one_function_through_the_sandbox():
 
 
 def test_continuations_follow_their_document_in_the_text():
-    found, revision = __import__("infoagent.data.python_reference", fromlist=["passages"]).passages("test", 105, 260)
+    found, revision, _ = __import__("infoagent.data.python_reference", fromlist=["passages"]).passages("test", 105, 260)
     texts = {p.id: " ".join(p.text.split()) for p in found}
     data = load_data("continuations")
     assert data.revision == revision
