@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infoagent.cli.text import read_document
-from infoagent.data.own import SUFFIXES
+from infoagent.cli.text import read_input
+from infoagent.data.documents import SUFFIXES
+from infoagent.data.tables import kind_of
 from infoagent.progress import Progress, say
 from infoagent.store import TEMPLATE_DATE, template_date, text_id, write_json
 from infoagent.types import AUTO, InputError
@@ -25,7 +26,7 @@ def compress(arguments: argparse.Namespace) -> int:
     _check(arguments)
     if arguments.file != "-" and Path(arguments.file).is_dir():
         return _folder(arguments)
-    text = read_document(arguments.file)
+    text = read_input(arguments.file)
     session = _Session(arguments)
     shortened = session.fitted(text)
     [record] = session.run([text], [shortened])
@@ -184,7 +185,7 @@ def _folder(arguments: argparse.Namespace) -> int:
     files = sorted(
         f
         for f in source.rglob("*")
-        if f.suffix.lower() in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
+        if kind_of(f) in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
     )
     if not files:
         raise InputError(f"{source}: holds no {' or '.join(SUFFIXES)} file")
@@ -217,7 +218,7 @@ def _folder(arguments: argparse.Namespace) -> int:
 
         for file in files:
             try:
-                text = read_document(str(file))
+                text = read_input(str(file))
                 if _is_done(out / target_of(file.relative_to(source)), text):
                     done += 1
                     bar.update()
@@ -265,8 +266,8 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 
 
 def target_of(name: Path) -> Path:
-    """Where the compression of a file goes: a text under the name of a PDF would be taken for one."""
-    return name.with_name(f"{name.name}.txt") if name.suffix.lower() == ".pdf" else name
+    """Where the compression of a file goes: a text under the name of a PDF or a gzip would be taken for one."""
+    return name.with_name(f"{name.name}.txt") if name.suffix.lower() in (".pdf", ".gz") else name
 
 
 def _record_of(target: Path) -> Path:

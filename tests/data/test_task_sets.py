@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from infoagent.data import continuations, python_functions
+from infoagent.data import continuations, python_functions, python_reference
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading import code_grade, states_fact
@@ -135,7 +135,7 @@ def test_one_function_through_the_sandbox():
 
 
 def test_continuations_follow_their_document_in_the_text():
-    found = __import__("infoagent.data.python_reference", fromlist=["passages"]).passages("test", 105, 260)
+    found, _ = python_reference.passages("test", 105, 260)
     texts = {p.id: " ".join(p.text.split()) for p in found}
     data = load_data("continuations")
     assert len(data.problems) > 20
