@@ -256,7 +256,7 @@ def test_documents_beyond_the_word_limits_are_counted(tmp_path):
     path = write_jsonl(tmp_path / "f.jsonl", rows)
     data = load_data("financebench", path, "test", min_words=20)
     assert len(data) == 2
-    assert data.left_out == {"problem on a document outside min_words to max_words": 1}
+    assert data.left_out == {"question on a document that min_words and max_words rule out": 1}
 
 
 def test_questions_are_left_out_where_nothing_can_be_blanked():
