@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,14 @@ def smollm():
 
 _warm: list = []
 """The server that forks scripts, from the first that is started on."""
+
+
+def eventually(condition, seconds: float = 500) -> None:
+    """Wait until `condition()` holds: for as long as a machine at work on something else may need."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.005)
 
 
 def start_script(
