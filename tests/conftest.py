@@ -38,6 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one, but for MAY_BE_SKIPPED")
 
 
+SLOWEST_FIRST = ("scripts/test_distributed.py", "scripts", "test_costs_memory.py", "training", "evaluation")
+"""What is begun first, so that no process is left with a long file at the end (make test gives files out in this order)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT / "tests").as_posix() if item.path.is_relative_to(ROOT / "tests") else ""
+        return next((n for n, name in enumerate(SLOWEST_FIRST) if path.startswith(name)), len(SLOWEST_FIRST))
+
+    items.sort(key=place)
+
+
 def _no_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
     if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--no-skips"):
         reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
