@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -121,12 +122,14 @@ def start_script(
 
 def run_killed_at(moment: str, *arguments: str, **environment: str) -> None:
     """`python ARGUMENTS` until SIGKILL at `moment` (tests/moments.py), which it must come to."""
-    process = start_script(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, killed_at=moment, **environment)
-    try:
-        _, errors = process.communicate(500)
-    finally:
-        process.kill()
-    assert process.returncode == -signal.SIGKILL, f"it did not come to {moment}: {errors}"
+    with tempfile.TemporaryFile("w+") as errors:  # not a pipe: what the killed one started may hold it open
+        process = start_script(*arguments, stderr=errors, killed_at=moment, **environment)
+        try:
+            process.wait(500)
+        finally:
+            process.kill()
+        errors.seek(0)
+        assert process.returncode == -signal.SIGKILL, f"it did not come to {moment}: {errors.read()}"
 
 
 def run_script(
