@@ -81,7 +81,7 @@ lint: setup-dev
 
 test: setup-dev lint
 	$(BIN)/infoagent models prepare smollm2-135m
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --durations 30 $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --durations 30 $(TEST_ARGS)
 
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow

@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,18 @@ MAY_BE_SKIPPED = {
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one, but for MAY_BE_SKIPPED")
+
+
+SLOWEST_FIRST = ("scripts/test_distributed.py", "scripts", "test_costs_memory.py", "training", "evaluation")
+"""What is begun first, so that no process is left with a long file at the end (make test gives files out in this order)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(ROOT / "tests").as_posix() if item.path.is_relative_to(ROOT / "tests") else ""
+        return next((n for n, name in enumerate(SLOWEST_FIRST) if path.startswith(name)), len(SLOWEST_FIRST))
+
+    items.sort(key=place)
 
 
 def _no_skip(report: pytest.TestReport | pytest.CollectReport, config: pytest.Config) -> None:
@@ -85,6 +99,14 @@ _warm: list = []
 """The server that forks scripts, from the first that is started on."""
 
 
+def eventually(condition, seconds: float = 500) -> None:
+    """Wait until `condition()` holds: for as long as a machine at work on something else may need."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.005)
+
+
 def start_script(
     *arguments: str, cwd: Path = ROOT, stdout=None, stderr=None, limits=None, killed_at=None, **environment: str
 ):
@@ -100,12 +122,14 @@ def start_script(
 
 def run_killed_at(moment: str, *arguments: str, **environment: str) -> None:
     """`python ARGUMENTS` until SIGKILL at `moment` (tests/moments.py), which it must come to."""
-    process = start_script(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, killed_at=moment, **environment)
-    try:
-        _, errors = process.communicate(500)
-    finally:
-        process.kill()
-    assert process.returncode == -signal.SIGKILL, f"it did not come to {moment}: {errors}"
+    with tempfile.TemporaryFile("w+") as errors:  # not a pipe: what the killed one started may hold it open
+        process = start_script(*arguments, stderr=errors, killed_at=moment, **environment)
+        try:
+            process.wait(500)
+        finally:
+            process.kill()
+        errors.seek(0)
+        assert process.returncode == -signal.SIGKILL, f"it did not come to {moment}: {errors.read()}"
 
 
 def run_script(

@@ -35,7 +35,7 @@ def status(code: int, retry_after: str | float | None = None, body: str | None =
     return Behaviour("status", code, () if retry_after is None else (("Retry-After", str(retry_after)),), body)
 
 
-def hang(seconds: float = 30.0) -> Behaviour:
+def hang(seconds: float = 600.0) -> Behaviour:
     """Charged, and no reply for so long."""
     return Behaviour("hang", seconds=seconds)
 

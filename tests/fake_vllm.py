@@ -83,7 +83,7 @@ class FakeLLM:
         self.calls.append((requests, plans, lora_request))
         if self.deaths and self.deaths.pop(0):
             self.process.kill()
-            raise self.llm_engine.engine_core.outputs_queue.get(timeout=20)
+            raise self.llm_engine.engine_core.outputs_queue.get(timeout=300)
         model = self._with(lora_request)
         plans = plans if isinstance(plans, list) else [plans] * len(requests)
         return [self._answer(model, r["prompt_token_ids"], p) for r, p in zip(requests, plans, strict=True)]

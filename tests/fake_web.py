@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         if web.key is not None and given not in (web.key, f"Bearer {web.key}"):
             return self.send(401, json.dumps({"message": f"wrong key {given}"}))
         if fault == "hang":
-            web.closing.wait(20)
+            web.closing.wait(600)
             return None
         if fault == "not JSON":
             return self.send(200, "<html>blocked</html>")
@@ -86,5 +86,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for i in range(len(data) if slowly else 1):
             self.wfile.write(data[i : i + 1] if slowly else data)
-            if slowly and self.server.fake.closing.wait(0.1):
+            if slowly and self.server.fake.closing.wait(5):
                 return

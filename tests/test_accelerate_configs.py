@@ -69,7 +69,7 @@ STAND_INS = {
         while [[ $1 == --* ]]; do [[ $1 == --nodelist=* ]] && IFS=, read -ra hosts <<< "${1#*=}"; shift; done
         for number in "${!hosts[@]}"; do HOST=${hosts[$number]} SLURM_NODEID=$number "$@"; done""",
     "accelerate": 'echo "$HOST: accelerate $*" >> "$LOG"',
-    "trl": 'echo "$HOST: trl $*" >> "$LOG"; sleep 30',
+    "trl": 'echo "$HOST: trl $*" >> "$LOG"; sleep 600',
 }
 
 
@@ -84,7 +84,7 @@ def test_the_slurm_script_starts_one_launcher_a_machine(tmp_path, server):
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "SLURM_JOB_NODELIST": "n[1-3]",
         "SLURM_NNODES": "3" if server else "2", **({"SERVER_NODES": "1", "MODEL": "m"} if server else {}),
     }  # fmt: skip
-    subprocess.run(["bash", str(script), "r.yaml", "a=b c"], cwd=tmp_path, env=environment, check=True, timeout=20)
+    subprocess.run(["bash", str(script), "r.yaml", "a=b c"], cwd=tmp_path, env=environment, check=True, timeout=300)
     lines = sorted((tmp_path / "log").read_text().splitlines())
     shared = "--num_machines 2 --num_processes 16 --machine_rank {} --main_process_ip n1 --main_process_port 29500"
     more = " vllm.server_base_url=http://n3:8000" if server else ""

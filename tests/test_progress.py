@@ -2,14 +2,15 @@
 
 import gc
 import io
-import itertools
 import logging
 import re
 import sys
-import time
+import threading
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, run_script
+from virtual_time import Clock
 
 from infoagent import progress
 from infoagent.cli import main as cli
@@ -21,12 +22,14 @@ from infoagent.types import InputError
 LINE = re.compile(r"\d\d:\d\d:\d\d (\w+): (\w+) ([\d,]+) of ([\d,]+), (.*)")
 
 
-class Clock:
-    def __init__(self):
-        self.seconds = 1000.0
-
-    def __call__(self):
-        return self.seconds
+@pytest.fixture
+def clock(monkeypatch):
+    """The heartbeat in simulated time."""
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    monkeypatch.setattr(progress, "threading", SimpleNamespace(**{**vars(threading), "Event": made.event}))
+    monkeypatch.setattr(progress, "_heartbeat", progress._Heartbeat())
+    return made
 
 
 @pytest.mark.parametrize(
@@ -47,34 +50,33 @@ def test_the_line_says_where_it_is_and_how_long_the_rest_takes(total, initial, d
         assert work.line() == expected
 
 
-def test_a_line_comes_each_interval_and_tells_of_the_innermost_work(monkeypatch, capsys):
-    monkeypatch.setenv(INTERVAL_VARIABLE, "0.1")
+def test_a_line_comes_each_interval_and_tells_of_the_innermost_work(monkeypatch, capsys, clock):
+    monkeypatch.setenv(INTERVAL_VARIABLE, "1")
     with Progress(4, "train", "step") as outer:
         outer.update()
-        time.sleep(0.25)
+        clock.sleep(2.5)
         with Progress(9, "validation", "problem", quiet=True):
-            time.sleep(0.25)
-        time.sleep(0.25)
+            clock.sleep(2.75)
+        clock.sleep(2.5)
     out, err = capsys.readouterr()
-    time.sleep(0.3)
+    clock.sleep(3)
     assert capsys.readouterr().err == ""  # nothing is open any more
-    titles = [LINE.fullmatch(line)[1] for line in err.splitlines()]
     assert out == ""
-    assert 4 <= len(titles) <= 8  # 0.75 s of work at 0.1 s, some slack for a busy machine
-    assert [title for title, _ in itertools.groupby(titles)] == ["train", "validation", "train"]
+    titles = [LINE.fullmatch(line)[1] for line in err.splitlines()]
+    assert titles == ["train"] * 2 + ["validation"] * 3 + ["train"] * 2
     assert "train: step 1 of 4, " in err
 
 
-def test_many_short_works_get_a_line_as_well(monkeypatch, capsys):
-    monkeypatch.setenv(INTERVAL_VARIABLE, "0.3")
-    monkeypatch.setattr(progress, "SETTLING_SECONDS", 0.01)
+def test_many_short_works_get_a_line_as_well(monkeypatch, capsys, clock):
+    monkeypatch.setenv(INTERVAL_VARIABLE, "3")
+    monkeypatch.setattr(progress, "SETTLING_SECONDS", 0.1)
     for part in range(10):  # none of them lasts an interval
         with Progress(1, f"part{part}", "text"):
-            time.sleep(0.08)
-    assert 1 <= len(capsys.readouterr().err.splitlines()) <= 3
+            clock.sleep(0.8)
+    assert [LINE.fullmatch(line)[1] for line in capsys.readouterr().err.splitlines()] == ["part3", "part7"]
 
 
-def test_work_that_ends_by_an_error_is_silent_from_then_on(monkeypatch, capsys):
+def test_work_that_ends_by_an_error_is_silent_from_then_on(monkeypatch, capsys, clock):
     monkeypatch.setenv(INTERVAL_VARIABLE, "0.05")
 
     def train():
@@ -85,11 +87,11 @@ def test_work_that_ends_by_an_error_is_silent_from_then_on(monkeypatch, capsys):
         train()
     gc.collect()  # the generator that was left in its middle
     capsys.readouterr()
-    time.sleep(0.2)
+    clock.sleep(0.2)
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_shows_the_bar_and_no_lines(monkeypatch):
+def test_a_terminal_shows_the_bar_and_no_lines(monkeypatch, clock):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
@@ -99,17 +101,17 @@ def test_a_terminal_shows_the_bar_and_no_lines(monkeypatch):
     with Progress(5, "train", "step", leave=True) as work:
         for _ in range(5):
             work.update()
-            time.sleep(0.03)
+            clock.sleep(0.03)
     shown = sys.stderr.getvalue()
     assert "5/5" in shown
     assert not LINE.search(shown)
 
 
-def test_only_the_first_process_of_a_launch_says_it(monkeypatch, capsys):
+def test_only_the_first_process_of_a_launch_says_it(monkeypatch, capsys, clock):
     monkeypatch.setenv(INTERVAL_VARIABLE, "0.05")
     monkeypatch.setenv("RANK", "1")
     with Progress(5, "train", "step"):
-        time.sleep(0.2)
+        clock.sleep(0.2)
     assert capsys.readouterr().err == ""
 
 

@@ -1,10 +1,10 @@
 """Groups that a served scorer works on at the same time, and in the background: the same rewards, each asked for once."""
 
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
+from conftest import eventually
 from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.data.negatives import Counts, draw_negatives
@@ -35,7 +35,7 @@ class Served:
         self.lock, self.barrier, self.calls = threading.Lock(), threading.Barrier(together), 0
 
     def score(self, prefixes, continuations):
-        self.barrier.wait(30)
+        self.barrier.wait(300)
         with self.lock:  # a model takes one at a time
             self.calls += 1
             return self.scorer.score(prefixes, continuations)
@@ -57,10 +57,7 @@ def test_what_was_begun_is_collected_and_other_rows_are_scored_anew(expected):
     served = Served()
     reward = reward_of(served)
     reward.begin(IDS, INDEX)
-    deadline = time.monotonic() + 30
-    while served.calls < 4:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: served.calls == 4)
     assert reward([], [], IDS, INDEX) == expected
     assert served.calls == 4
     assert reward([], [], IDS, INDEX) == expected  # nothing was begun for this call

@@ -62,7 +62,7 @@ class ReadBack:
 def read_back(directory, ended=True):
     """The runs of a directory in the order in which they were started. W&B's service may still be writing the last bytes
     when `finish` returns; with `ended` each run is waited for until it says that it ended."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while True:
         runs = [ReadBack(file) for file in sorted(Path(directory).glob("wandb/offline-run-*/*.wandb"))]
         if not ended or all(run.exit_code is not None for run in runs):

@@ -163,8 +163,10 @@ def serve(connection: socket.socket) -> dict:
                 os.dup2(err, 2)
                 os.close(out)
                 os.close(err)
+                # a temporary folder of the server's is not the script's to remove
                 for kept in list(weakref.finalize._registry):
-                    kept.atexit = False  # a temporary folder of the server's is not the script's to remove
+                    kept.atexit = False
+                atexit.unregister(sys.modules["wandb.sdk.data_types._private"].MEDIA_TMP.cleanup)
                 return request
             os.close(out)
             os.close(err)

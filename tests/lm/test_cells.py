@@ -85,7 +85,7 @@ def test_the_matrix_does_not_depend_on_the_number_of_processes(tmp_path, number)
 
     class Together(Processes):
         def wait(self):
-            barrier.wait(timeout=60)
+            barrier.wait(timeout=500)
 
     scorers = [Scorer(tiny_model(16)) for _ in range(number)]
 

@@ -4,13 +4,13 @@ import json
 import re
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
 import pytest
 import torch
+from conftest import eventually
 
 from infoagent.lm.chat_model import ChatModel
 from infoagent.lm.chat_server import ChatServer
@@ -105,7 +105,7 @@ def body(**changed):
 
 def post(server, content):
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(f"{server.url}/v1/chat/completions", content=content, timeout=60, trust_env=False)
+    return httpx.post(f"{server.url}/v1/chat/completions", content=content, timeout=500, trust_env=False)
 
 
 def test_whole_and_streamed_replies_agree_and_count_their_tokens(server, lm):
@@ -161,6 +161,8 @@ def test_what_it_cannot_take_is_refused_in_one_line(server, content, status, mes
 
 
 def test_requests_are_served_in_turn_and_those_whose_client_left_are_dropped(lm):
+    may_write = threading.Event()
+
     class Slow(ChatModel):
         running, most, begun = 0, 0, []
 
@@ -168,7 +170,7 @@ def test_requests_are_served_in_turn_and_those_whose_client_left_are_dropped(lm)
             Slow.running += 1
             Slow.most = max(Slow.most, Slow.running)
             Slow.begun.append(len(prompt))
-            time.sleep(0.6)
+            assert may_write.wait(300)
             found = super().write(prompt, *arguments)
             Slow.running -= 1
             return found
@@ -177,17 +179,18 @@ def test_requests_are_served_in_turn_and_those_whose_client_left_are_dropped(lm)
     server.open(Slow(lm, 0), {"model": "tiny"})
     with ThreadPoolExecutor(3) as pool:
         replies = [pool.submit(post, server, body())]
-        time.sleep(0.1)
+        eventually(lambda: Slow.begun)
         data = json.dumps(body(messages=[{"role": "user", "content": "gone " * 9}])).encode()
         with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
             head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
             connection.sendall(head.encode() + data)
+            eventually(lambda: server.present == 2)
             replies.append(pool.submit(post, server, body()))
-            time.sleep(0.05)
+            eventually(lambda: server.present == 3)
+        eventually(lambda: server.counts["left"] == 1)  # it looks for its client while it waits
+        may_write.set()
         assert [r.result().status_code for r in replies] == [200, 200]
-    deadline = threading.Event()
-    while server.present and not deadline.wait(0.05):
-        pass
+    eventually(lambda: not server.present)
     assert Slow.most == 1
     assert len(Slow.begun) == 2  # nobody writes for the one who left
     assert server.counts["left"] == 1

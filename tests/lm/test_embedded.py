@@ -1,12 +1,7 @@
 """The embedded model: its tokenizer against known ids, its conversion against interruption."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
+from conftest import run_killed_at
 
 from infoagent.lm import embedded, prompts
 from infoagent.lm.models import load_tokenizer, resolve
@@ -76,18 +71,10 @@ def test_parameter_table_is_the_real_models(smollm):
 
 def test_an_interrupted_conversion_leaves_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "infoagent.cli", "models", "prepare", "smollm2-135m"],
-        env={**os.environ, "INFOAGENT_CACHE": str(tmp_path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("models/.*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert list(tmp_path.glob("models/.*")), "killed too early to prove anything"
+    # all is written, and not yet in its place
+    moment = f"models/{embedded.model_directory(SMOLLM).name}"
+    run_killed_at(moment, "-m", "infoagent.cli", "models", "prepare", "smollm2-135m")
+    assert list(tmp_path.glob("models/.*/*.safetensors"))
     assert not embedded.is_prepared(SMOLLM)
     assert not embedded.model_directory(SMOLLM).exists()
 

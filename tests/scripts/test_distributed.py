@@ -6,12 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT, eventually, run_script
 from safetensors.torch import load_file
 
 from infoagent.store import read_jsonl
@@ -111,6 +110,7 @@ def test_problems_are_shared_out_and_not_repeated(together):
 
 
 def test_only_the_first_process_writes(alone, together):
+    assert [json.loads((out / "run.json").read_text())["processes"] for out in (alone, together)] == [1, 2]
     assert [row["step"] for row in read_jsonl(together / "metrics.jsonl")] == list(range(1, STEPS + 1))
     writes = [set((together.parent / "watch" / f"writes-{rank}.txt").read_text().split()) for rank in (0, 1)]
     assert {"run.json", "metrics.jsonl", f"checkpoint-{STEPS}/adapter_model.safetensors"} <= writes[0]
@@ -162,7 +162,7 @@ def test_zero2_goes_on_from_its_checkpoint(tiny_dir, tmp_path, alone, zero2):
     ("environment", "in_use"),
     [
         ({"ACCELERATE_USE_CPU": "true"}, ["in use is data parallel, rank 0 of 2", "in use is data parallel, rank 1 of 2"]),
-        ({"BELIEF": "alone"}, ["asked for ZeRO-2, rank 1 of 2; in use is ZeRO-2, rank 0 of 1"]),
+        pytest.param({"BELIEF": "alone"}, ["asked for ZeRO-2, rank 1 of 2; in use is ZeRO-2, rank 0 of 1"], marks=pytest.mark.slow),
     ],
 )  # fmt: skip
 def test_another_engine_than_the_one_asked_for_is_refused(tiny_dir, tmp_path, environment, in_use):
@@ -185,21 +185,17 @@ def test_a_killed_process_ends_the_launch_with_a_message(tiny_dir, tmp_path):
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 240
-        while time.monotonic() < deadline and process.poll() is None and not (out / "metrics.jsonl").is_file():
-            time.sleep(0.1)
+        eventually(lambda: process.poll() is not None or (out / "metrics.jsonl").is_file())
         assert process.poll() is None, log.read_text()
         workers = psutil.Process(process.pid).children(recursive=True)
         second = next(w for w in workers if w.environ().get("RANK") == "1")
-        start = time.monotonic()
         second.send_signal(signal.SIGKILL)
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=300)
     finally:
         process.kill()
     assert code != 0
-    assert time.monotonic() - start < 60
     assert "SIGKILL" in log.read_text()
-    assert not psutil.wait_procs(workers, timeout=10)[1], "a process outlived the launch"
+    assert not psutil.wait_procs(workers, timeout=300)[1], "a process outlived the launch"
 
 
 @pytest.mark.slow

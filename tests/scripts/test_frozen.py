@@ -1,13 +1,10 @@
 """eval/frozen.py and eval/checkpoint.py as a user calls them."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import run_script
 from tiny import save_adapter
 
 from infoagent.evaluation.records import read_records
@@ -46,10 +43,7 @@ def recipe(tiny_dir, tmp_path):
 
 
 def run(*arguments, launcher=()):
-    return subprocess.run(
-        [sys.executable, *launcher, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    return run_script(*launcher, *map(str, arguments), OMP_NUM_THREADS="1")
 
 
 def test_a_dry_run_counts_what_will_be_done(recipe):

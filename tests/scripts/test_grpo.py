@@ -139,7 +139,7 @@ def test_a_finished_run_is_left_as_it_is(tiny_dir, unbroken):
 
 def test_rloo_follows_a_budget_of_each_prompt(tiny_dir, tmp_path):
     out = tmp_path / "run"
-    result = run_script("train/grpo.py", *overrides(tiny_dir, out, steps=2), "reward.budget=null",
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out, steps=3), "reward.budget=null",
                         "reward.budget_range=[3, 8]", "grpo.algorithm=rloo", "reward.objective=tv")  # fmt: skip
     assert result.returncode == 0, result.stderr
     rows = read_jsonl(out / "metrics.jsonl")
@@ -147,7 +147,8 @@ def test_rloo_follows_a_budget_of_each_prompt(tiny_dir, tmp_path):
     assert all(abs(row["reward/mi"]) <= 1 for row in rows)  # total variation
     budgets = {row["budget"] for row in read_jsonl(out / "samples.jsonl")}
     assert budgets <= set(range(3, 9))
-    assert json.loads((out / "checkpoint-2" / "infoagent.json").read_text())["budget_range"] == [3, 8]
+    for step in (2, 3):  # the last step is kept though save_steps is 2
+        assert json.loads((out / f"checkpoint-{step}" / "infoagent.json").read_text())["budget_range"] == [3, 8]
 
 
 def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_no_other(tiny_dir, tmp_path, unbroken):
@@ -175,16 +176,6 @@ def test_a_policy_that_breaks_ends_the_run_without_a_broken_checkpoint(tiny_dir,
     assert "lower the learning rate" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(out.glob("checkpoint-*/infoagent.json"))
-
-
-def test_two_processes_share_the_work(tiny_dir, tmp_path):
-    out = tmp_path / "run"
-    launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
-    result = run_script(*launch, "train/grpo.py", *overrides(tiny_dir, out, steps=3))
-    assert result.returncode == 0, result.stderr
-    assert json.loads((out / "run.json").read_text())["processes"] == 2
-    assert [r["step"] for r in read_jsonl(out / "metrics.jsonl")] == [1, 2, 3]
-    assert (out / "checkpoint-3" / "infoagent.json").is_file()  # the last step is kept though save_steps is 2
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):

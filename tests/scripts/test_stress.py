@@ -158,7 +158,7 @@ def test_an_endpoint_that_stalls_ends_the_run_in_one_line(here, tmp_path):
     with Stalling() as server:
         result = here("load", LOAD, *load_settings(tmp_path / "a", server.url, timeout_seconds=0.5))
         one_line(result, 2, server.url, "does not answer (TimeoutError); start the server")
-    hanging = lambda body, before: ok(30.0)  # noqa: E731 (it says which models it has, and then nothing more)
+    hanging = lambda body, before: ok(600.0)  # noqa: E731 (it says which models it has, and then nothing more)
     with FakeServer(lambda chat: "A", script=hanging) as server:
         result = here("load", LOAD, *load_settings(tmp_path / "b", server.url, timeout_seconds=0.5))
         one_line(

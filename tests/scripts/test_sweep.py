@@ -3,13 +3,13 @@
 import json
 import os
 import signal
+import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 import yaml
-from conftest import ROOT, run_script, start_script
+from conftest import ROOT, eventually, run_script, start_script
 
 from infoagent.config import load_recipe, recipe_yaml
 from infoagent.recipes import GRPORecipe, SweepFile
@@ -21,7 +21,7 @@ STOPPED_ONCE = """
 import os, runpy, signal, sys
 sys.path.insert(0, {tests!r})
 import moments
-if any(a.endswith("limit-11") for a in sys.argv) and not os.path.exists({once!r}):
+if any("limit-11" in a for a in sys.argv) and not os.path.exists({once!r}):
     open({once!r}, "w").close()
     moments.at("metrics.jsonl#3", signal.SIGSTOP)
 sys.path[0] = {root!r}
@@ -60,13 +60,12 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     out = tmp_path / "out"
     arguments = ["-m", "infoagent.cli", "sweep", str(sweep_file), "--out", str(out)]
     first, second, third = "limit-12", "limit-11", "limit-1"
-    process = start_script(*arguments)
+    process = start_script(*arguments, stderr=subprocess.PIPE)
     metrics = out / second / "metrics.jsonl"
-    while process.poll() is None and not any(
-        child.status() == psutil.STATUS_STOPPED for child in psutil.Process(process.pid).children()
-    ):
-        time.sleep(0.05)
-    assert process.poll() is None, "the sweep ended before it could be killed"
+    eventually(lambda: process.poll() is not None or (tmp_path / "stopped").is_file())
+    assert process.poll() is None, process.communicate()
+    [stopped] = psutil.Process(process.pid).children()
+    eventually(lambda: stopped.status() == psutil.STATUS_STOPPED)
     group = int((out / sweeping.LOCK_FILE).read_text())
     process.kill()
     process.wait()

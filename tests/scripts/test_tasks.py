@@ -19,7 +19,6 @@ from infoagent.reporting.plots import styles_of
 from infoagent.types import InputError, RunFailed
 
 DOCUMENTS = 9
-HANGS = "Write the Python function `pad_code(text)`."
 
 
 def content(tiny_dir, out, name, predictors, **more):
@@ -53,14 +52,14 @@ def writer(chat):
     name = asked[0].trial.entry_point
     replies = (
         "I do not know.",
-        f"def {name}(*values):\n    while True: pass",
+        f"def {name}(*values):\n    import time\n    while True: time.sleep(1)",
         f"def {name}(*values):\n    return None",
     )
     return replies[len(notes) % 3]
 
 
 def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, tmp_path):
-    grading = {"method": "code", "execute": True, "trial_seconds": 0.7}
+    grading = {"method": "code", "execute": True, "trial_seconds": 2.0}
     with FakeServer(writer) as server:
         predictor = {
             "name": "fake", "kind": "endpoint", "label": "writes", "max_tokens": 90,
@@ -87,7 +86,7 @@ def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, 
             assert ("while True" in answer["reply"]) == (reason == "timeout")
         assert {a["correct"] for a in answers} == {True, False}
         # with another limit the same replies are run again, and nobody is asked
-        recipe["grading"]["trial_seconds"] = 0.8
+        recipe["grading"]["trial_seconds"] = 2.1
         run(recipe)
         assert len(server.requests) == asked
     [found] = json.loads((tmp_path / "out" / "analysis.json").read_text())["sets"]

@@ -1,7 +1,6 @@
 """Search and reader APIs: what they answer, what goes wrong, what it costs, and the record that repeats it all."""
 
 import json
-import time
 
 import pytest
 from fake_web import FakeWeb
@@ -69,14 +68,12 @@ def test_results_and_pages_are_read_and_repeated_from_the_record_without_server_
 def test_a_fault_is_tried_again_or_said_with_what_it_may_cost(tmp_path, key, faults, cause, requests, usd):
     with FakeWeb(PAGES, faults={"/search": faults}) as web:
         provider = live(web, tmp_path / "r.jsonl", timeout_seconds=0.5 if cause == "timeout" else 20.0)
-        start = time.monotonic()
         if cause is None:
             assert len(provider.search("beta", 5)) == 2
         else:
             with pytest.raises(SearchFailed) as error:
                 provider.search("beta", 5)
             assert (error.value.cause, error.value.usd) == (cause, usd)
-        assert time.monotonic() - start < 3
         assert len(web.asked) == requests
     if cause is not None and cause != "not JSON":
         [row] = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]

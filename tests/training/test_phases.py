@@ -2,13 +2,14 @@
 
 import gzip
 import json
-import time
 from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
 import torch
+from virtual_time import Clock
 
+from infoagent.training import phases
 from infoagent.training.phases import PHASES, TimedPhases
 from infoagent.training.profiling import TABLE, TRACE, WARM_UP_STEPS, ProfileCallback
 
@@ -20,41 +21,42 @@ class Sleeper:
 
     def __init__(self):
         self._metrics = {"train": defaultdict(list)}
-        self._step = 0
+        self._step, self.clock = 0, Clock()
 
     def training_step(self):
         if self._step % 2 == 0:
             self._generate_and_score_completions()
-        time.sleep(0.02)
+        self.clock.sleep(0.02)
         self._step += 1
         return "loss"
 
     def _generate_and_score_completions(self):
         self._generate()
         self._calculate_rewards()
-        time.sleep(0.01)
+        self.clock.sleep(0.01)
 
     def _generate(self):
-        time.sleep(0.08)
+        self.clock.sleep(0.08)
 
     def _calculate_rewards(self):
-        time.sleep(0.04)
+        self.clock.sleep(0.04)
 
 
 class Timed(TimedPhases, Sleeper):
     pass
 
 
-def test_phases_sum_to_the_step_and_each_has_its_own():
-    trainer, start = Timed(), time.perf_counter()
+def test_phases_sum_to_the_step_and_each_has_its_own(monkeypatch):
+    trainer = Timed()
+    monkeypatch.setattr(phases, "time", trainer.clock)
+    start = trainer.clock.perf_counter()
     assert [trainer.training_step() for _ in range(4)] == ["loss"] * 4
-    whole = time.perf_counter() - start
+    whole = trainer.clock.perf_counter() - start
     found = {phase: trainer._metrics["train"][f"time/{phase}_seconds"] for phase in PHASES}
     assert all(len(values) == 2 for values in found.values())  # once for each optimizer step
-    # a sleep takes at least its time; what is above it, on a busy machine, is in the same phase
-    for phase, least in zip(PHASES, (0.08, 0.04, 0.01, 0.04), strict=True):
-        assert min(found[phase]) >= least
-    assert sum(map(sum, found.values())) == pytest.approx(whole, abs=0.01)
+    for phase, seconds in zip(PHASES, (0.08, 0.04, 0.01, 0.04), strict=True):
+        assert found[phase] == pytest.approx([seconds] * 2)
+    assert sum(map(sum, found.values())) == pytest.approx(whole)
 
 
 def test_the_profile_has_the_operators_of_the_wanted_steps_only(tmp_path):

@@ -10,7 +10,7 @@ from conftest import run_script
 from infoagent.evaluation.records import read_records
 
 pytestmark = pytest.mark.vllm
-MODEL = {"name": "smollm2-135m", "dtype": "bfloat16"}
+MODEL = {"name": "smollm2-135m", "dtype": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def grid(tmp_path_factory):
     }
     recipe = out / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(content))
-    run = run_script("eval/frozen.py", str(recipe), "--quiet", OMP_NUM_THREADS=str(os.cpu_count()))
+    run = run_script("eval/frozen.py", str(recipe), "--quiet", fresh=True, OMP_NUM_THREADS=str(os.cpu_count()))
     assert run.returncode == 0, run.stderr[-3000:]
     return recipe, out, run
 
@@ -56,7 +56,7 @@ def test_it_writes_scores_and_answers(grid):
 
 
 def test_scores_are_those_of_transformers(grid):
-    """The very texts that vLLM wrote and scored, scored by transformers, to bfloat16's rounding."""
+    """The very texts that vLLM wrote and scored, scored by transformers, to rounding."""
     from infoagent.data.registry import load_data
     from infoagent.lm.models import load
     from infoagent.lm.prompts import compressor_ids, text_ids
@@ -82,7 +82,7 @@ def test_scores_are_those_of_transformers(grid):
 def test_the_same_command_again_starts_no_engine(grid):
     recipe, out, _ = grid
     before = (out / "vllm" / "records.jsonl").read_bytes()
-    run = run_script("eval/frozen.py", str(recipe), "--quiet", VLLM_TARGET_DEVICE="none")
+    run = run_script("eval/frozen.py", str(recipe), "--quiet", fresh=True, VLLM_TARGET_DEVICE="none")
     assert run.returncode == 0, run.stderr[-3000:]
     assert (out / "vllm" / "records.jsonl").read_bytes() == before
     assert json.loads((out / "vllm" / "summary.json").read_text())["recipe"]["engine"] == "vllm"
