@@ -44,7 +44,7 @@ def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Co
     """A line: the time on this machine of what is left to do where the compressors with the labels `held` are done.
     Endpoints, which are not this machine, are not counted."""
     lines, seconds = _evaluation(recipe, sets, held)
-    return f"at most {duration(seconds)} here, {lines[-1]}"
+    return f"about {duration(seconds)} here, {lines[-1]}"
 
 
 def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> tuple[list[str], float]:

@@ -115,7 +115,7 @@ def describe_rest(recipe: GRPORecipe, problems: Sequence[Problem], done: int) ->
     left = recipe.grpo.steps - done
     found = _estimate(recipe, architecture, [count_words(p.document) for p in problems], left)
     return (
-        f"at most {duration(3600 * found.hours)} here for {left} steps of {found.gflops_per_step:,.0f} GFLOP, "
+        f"about {duration(3600 * found.hours)} here for {left} steps of {found.gflops_per_step:,.0f} GFLOP, "
         f"{rates_of(recipe).line}"
     )
 
