@@ -2,7 +2,8 @@
 
     python -m infoagent.lm.machine_rate float32
 
-A small random transformer of the embedded model's widths reads 96 tokens, about what a candidate has that its neighbour has not,, writes for 16 rows and goes forward and backward.
+A small random transformer of the embedded model's widths reads 96 tokens, about what a candidate has
+that its neighbour has not, writes for 16 rows and goes forward and backward.
 What was measured is kept in the cache for an hour (machines change with what else runs on them), apart for each processor,
 number of threads, version of torch, arithmetic type and limit on the instructions that torch may use.
 
