@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infoagent.lm.processor import Measured, kept_measurement, listed_processor, measured_once, this_processor
+from infoagent.progress import say
 from infoagent.types import AUTO, InputError
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ FIRST_MACOS = (14, 0)
 """Whose Metal has bfloat16."""
 DRIVERS = ("/proc/driver/nvidia/version", "/dev/kfd")
 """Files that tell of an accelerator: NVIDIA's driver, AMD's."""
+
+
+_notes: list[str] = []
+"""What is to be said of the choice when the first model is loaded."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,19 @@ def foresee() -> Choice | None:
         return Choice(FLOAT32, processor.lacks, False)
     kept = kept_measurement()
     return None if kept is None else _measured(f"{processor.name} ({', '.join(processor.bfloat16)})", kept.ratio)
+
+
+def note(line: str) -> None:
+    """Have `line` said when the first model is loaded."""
+    _notes.append(line)
+
+
+def say_notes() -> None:
+    """Say what was noted, once and by the first process."""
+    while _notes:
+        line = _notes.pop(0)
+        if os.environ.get("RANK", "0") == "0":
+            say(line)
 
 
 def has_accelerator() -> bool:

@@ -26,6 +26,7 @@ from infoagent.lm.adapters import base_here as base_here
 from infoagent.lm.adapters import check_adapter as check_adapter
 from infoagent.lm.allocator import keep_freed_memory
 from infoagent.lm.dtype import resolve as resolve_dtype
+from infoagent.lm.dtype import say_notes
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
 from infoagent.store import TEMPLATE_DATE, template_date
@@ -216,6 +217,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
 
     from infoagent.lm.attention import use_products
 
+    say_notes()
     keep_freed_memory()
     settle_deepspeed()
     is_hub = not Path(reference.path).is_dir()

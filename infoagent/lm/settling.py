@@ -19,7 +19,6 @@ from pydantic import BaseModel
 
 from infoagent.lm import dtype
 from infoagent.lm.models import default_device
-from infoagent.progress import say
 from infoagent.types import AUTO
 
 logger = logging.getLogger(__name__)
@@ -38,7 +37,8 @@ WORK = (
 
 
 def settle(recipe: RecipeT, dry_run: bool = False) -> RecipeT:
-    """`recipe` with a type in the place of every `auto`, and a line on stderr that says which and why.
+    """`recipe` with a type in the place of every `auto`. A line on stderr says which and why, when the first model is loaded:
+    where the input is wrong, what is wrong with it stands alone.
 
     Raises InputError where accelerate's mixed precision asks for what the GPUs do not have, or where a server that is to
     be asked for its type does not answer.
@@ -54,7 +54,9 @@ def settle(recipe: RecipeT, dry_run: bool = False) -> RecipeT:
 
     found: RecipeT = _replaced(recipe, (), None, replace)
     for line in said:
-        _say(f"dtype auto is {line}")
+        dtype.note(f"dtype auto is {line}")
+    if dry_run:
+        dtype.say_notes()
     if not dry_run:
         _check({named for _, named in named_types(found)})
     return found
@@ -99,11 +101,6 @@ def _check(types: set[str]) -> None:
             "'no' under accelerate, take float32",
             dtype.choose(device).why,
         )
-
-
-def _say(line: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        say(line)
 
 
 # ---- what a directory began with --------------------------------------------------------------------------------

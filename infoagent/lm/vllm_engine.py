@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from infoagent.lm.dtype import say_notes
 from infoagent.lm.models import ModelReference, context_tokens, default_device, load_config
 from infoagent.lm.served_adapters import Room, ServedAdapters
 from infoagent.types import InputError, RunFailed
@@ -178,6 +179,7 @@ def start_llm(**options: Any) -> Any:
         ) from error
     try:
         # a model's own generation_config may bend its distribution; the scorer knows the plain one
+        say_notes()
         return LLM(
             enable_prefix_caching=True, max_logprobs=1, generation_config="vllm",
             # the grammars of infoagent.lm.constrained; white space would be drawn without an end

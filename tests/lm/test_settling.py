@@ -160,6 +160,7 @@ def test_what_was_begun_goes_on_in_its_type(machine, tmp_path, capsys, work, nam
     capsys.readouterr()
     for dry_run in (False, True):
         assert settle(grpo(tmp_path), dry_run).model.dtype == "bfloat16"
+        dtype.say_notes()
         assert f"bfloat16: as {tmp_path} began" in capsys.readouterr().err
     assert settle(grpo(tmp_path, dtype="float32")).model.dtype == "float32"  # and is then refused, below
 
@@ -206,10 +207,13 @@ def test_in_a_directory_of_several_types_a_model_keeps_its_own_and_a_new_one_is_
 
 def test_the_choice_is_said_once_and_by_the_first_process(machine, tmp_path, capsys, monkeypatch):
     settle(grid(tmp_path))
+    assert capsys.readouterr().err == ""  # not before it is known that the input is right
+    dtype.say_notes()
     assert capsys.readouterr().err.splitlines() == ["dtype auto is float32: so it is"]
     monkeypatch.setenv("RANK", "1")
     settle(grid(tmp_path))
     settle(grpo(tmp_path, dtype="float32"))
+    dtype.say_notes()
     assert capsys.readouterr().err == ""
 
 

@@ -108,7 +108,7 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
     code += "assert 'torch' not in sys.modules"
     result = run_script("-c", code)
     assert result.returncode == 0, result.stderr
-    for part in ("per_problem: 3", "at most 1380 pairs from samples of runs/sft", "trained on", "h in all"):
+    for part in ("per_problem: 3", "at most 1395 pairs from samples of runs/sft", "trained on", " in all"):
         assert part in result.stdout
 
 

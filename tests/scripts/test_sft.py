@@ -143,7 +143,7 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
     code += "assert 'torch' not in sys.modules"
     result = run_script("-c", code)
     assert result.returncode == 0, result.stderr
-    for part in ("rounds: 3", "3 rounds of 120 problems × 8 samples", "92,160 generated", "h in all", "memory: about"):
+    for part in ("rounds: 3", "3 rounds of 120 problems × 8 samples", "92,160 generated", " in all", "memory: about"):
         assert part in result.stdout
 
 

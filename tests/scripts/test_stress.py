@@ -243,7 +243,7 @@ def stress_rows(out):
 def test_every_case_ends_in_one_of_three_ways(hard):
     out, _ = hard
     rows = stress_rows(out)
-    assert len(rows) == 3 * 11 * 5
+    assert len(rows) == 3 * 12 * 5
     assert {row["outcome"] for row in rows} == {"written", "refused"}
     for row in rows:
         expected = {"empty": "empty document"}.get(row["case"]["kind"])
@@ -327,7 +327,7 @@ def test_bad_input_recipes_are_told_before_a_model_loads(here, tiny_dir, tmp_pat
 
 def test_dry_runs_say_what_it_takes(here, tiny_dir, tmp_path):
     _, said, _ = here("inputs", INPUTS, *input_settings(tiny_dir, tmp_path), "--dry-run")
-    assert "plan: 55 cases × 2 compressors = 110" in said
+    assert "plan: 60 cases × 2 compressors = 120" in said
     result = run_script("eval/stress.py", "load", LOAD, "--dry-run")
     assert "jobs of 2 requests, none of them ever repeated" in result.stdout
     assert not (tmp_path / "records.jsonl").exists()
