@@ -211,8 +211,8 @@ def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
         (["configs/train/records.yaml", "data.split=test", "model.name={tiny}"], ["is kept for evaluation"]),
         (["configs/train/records.yaml", "data={{name: squad, path: x.json, split: all}}", "model.name={tiny}"],
          ["is for evaluation only"]),
-        (["configs/train/records.yaml", "data={{name: jsonl, path: '{plain}', split: all, min_words: null, max_words: null}}", "reward.answer_weight=0.5",
-          "grpo.prompts_per_step=1", "model.name={tiny}"], ["none of the 1 problems has an answer"]),
+        (["configs/train/records.yaml", "data={{name: jsonl, path: '{plain}', split: all, min_words: null, max_words: null}}",
+          "reward.answer_weight=0.5", "grpo.prompts_per_step=1", "model.name={tiny}"], ["none of the 1 problems has an answer"]),
         (["configs/train/records.yaml", "scorer.model.name=smollm2-135m", "model.name={tiny}"], ["its vocabulary is not"]),
     ],
 )  # fmt: skip

@@ -10,6 +10,7 @@ from test_grpo import adapter, overrides, trajectory
 from tiny import save_tiny
 
 from infoagent.config import load_recipe
+from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import prepare
 from infoagent.types import InputError
@@ -78,10 +79,10 @@ def test_a_run_is_refused_before_its_model_loads_unless_its_scorer_is_served(tin
     def prepared(url, **scorer):
         path, *more = overrides(tiny_dir, tmp_path)
         more += [f"scorer.url={url}", *(f"scorer.model.{name}={value}" for name, value in scorer.items())]
-        return prepare(load_recipe(GRPORecipe, path, more), 10)
+        return prepare(settle(load_recipe(GRPORecipe, path, more)), 10)
 
     other = save_tiny(tmp_path / "other")
-    with Served(other, "--port", 0) as served:
+    with Served(other, "--port", 0, "--dtype", "bfloat16") as served:
         with pytest.raises(InputError) as caught:
             prepared(served.url)  # the base is wanted, in float32
         assert [
