@@ -289,7 +289,7 @@ def test_pdf_files_are_read_as_the_data_set_of_own_files_reads_them(capsys, tiny
         (["{file}", "--out", "x"], "is for a folder"),
         (["{file}", "--batch-size", "0"], "--batch-size 0: must be at least 1"),
         (["{file}", "--temperature", "-1"], "--temperature -1.0: must be at least 0"),
-        (["{empty}", "--out", "x"], "holds no .txt or .md or .pdf file"),
+        (["{empty}", "--out", "x"], "holds no .txt or .text or .md or .markdown or .pdf file"),
         (["{long}", "--budget", "3000"], "--budget 3000: with a question of"),
     ],
 )

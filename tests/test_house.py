@@ -115,7 +115,8 @@ def test_light_rooms_leave_torch_alone():
 
 def test_texts_become_ids_in_one_place_only():
     """Where a tokenizer is called on its own, a document's control tokens are real ones."""
-    allowed = {"control_tokens.py", "chat_template.py"}
+    # the last one cuts a document where its tokens end and keeps none of the ids
+    allowed = {"control_tokens.py", "chat_template.py", "detokenization.py"}
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "train").rglob("*.py"), *(ROOT / "eval").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or path.name in allowed:

@@ -53,7 +53,7 @@ def against_rows(found: Found) -> list[list[str]]:
 
 def round_notes(found: Found) -> list[str]:
     """What was left out, where each system saturates, whether the ceiling is to blame, and what failed."""
-    data = found["data"]  # records from before counts were kept have none
+    data = found.get("data", {})  # records from before counts were kept have none
     lines = [f"left out, {cause}: {count}" for cause, count in data.get("left_out", {}).items()]
     lines += [f"{cause}: {count}" for cause, count in data.get("short", {}).items()]
     for system in found["systems"]:

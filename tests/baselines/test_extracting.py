@@ -203,7 +203,7 @@ def test_without_evidence_the_oracle_takes_what_states_the_answer():
         compress("oracle", problem(evidence="No such text."), sentences=1)
         == "Dr. Brandt gave her metoprolol for the heart."
     )
-    assert compress("oracle", problem(answer="Dr. Brandt"), sentences=2) == SENTENCES[3]
+    assert compress("oracle", problem(answer="Dr. Brandt"), sentences=1) == SENTENCES[3]
     # of two that state it, the one that the question is about
     fever = problem(query="What fell after some days?", answer="fever")
     assert compress("oracle", fever, sentences=1) == SENTENCES[2]

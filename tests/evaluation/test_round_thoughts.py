@@ -38,7 +38,7 @@ def thinker(tmp_path_factory):
 @pytest.fixture
 def says(monkeypatch):
     """`says(f)`: models write f(prompt, name). Returns the prompts as they come."""
-    return lambda text_of: scripted.install(monkeypatch, lambda prompt, name, number: text_of(prompt, name))
+    return lambda text_of: scripted.install(monkeypatch, lambda prompt, name, number: text_of(prompt, name), whole=True)
 
 
 def one_system(directory, out, **more):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny import tiny_tokenizer
+from tiny import save_adapter, save_tiny, tiny_tokenizer
 
 from infoagent.evaluation.cells import plan_cells
 from infoagent.lm.models import trained_without_thoughts
@@ -14,17 +14,15 @@ SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}{{ '<t
 
 
 def model_in(directory, template):
+    save_tiny(directory)
     made = tiny_tokenizer()
     made.chat_template += template
     made.save_pretrained(directory)
-    (directory / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 2048}')
     return str(directory)
 
 
 def adapter_of(base, directory, **facts):
-    directory.mkdir()
-    (directory / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "r": 2}))
-    (directory / "adapter_model.safetensors").write_bytes(b"weights")
+    save_adapter(base, directory)
     (directory / "infoagent.json").write_text(json.dumps({"base_model": base, **facts}))
     return str(directory)
 

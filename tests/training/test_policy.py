@@ -73,7 +73,7 @@ def test_the_base_judges_in_place_unless_it_is_sharded(tmp_path, tiny_dir, zero_
 
 def test_a_named_scorer_is_loaded(tmp_path, tiny_dir):
     policy = tiny_model(300)
-    made = recipe(tmp_path, scorer={"model": {"name": str(tiny_dir)}})
+    made = recipe(tmp_path, scorer={"model": {"name": str(tiny_dir), "dtype": "float32"}})
     assert frozen_scorer(made, trainer_of(policy)).model is not policy
 
 
