@@ -26,11 +26,14 @@ SAYS = "left out, fewer than 2 counterfactual documents: 4 of 12 problems"
 @pytest.fixture
 def own(tmp_path):
     """Twelve texts without a fact that could be changed, eight of which bring two versions; two questions on the last."""
-    path = tmp_path / "own.jsonl"
+    return written(tmp_path / "own.jsonl", "abcdefghijkl")
+
+
+def written(path, letters):
     rows = [
         {"id": f"q{i}", "document": f"{letter * 4} goes there", "query": "who", "answer": letter * 4,
          **({"negatives": ["nobody goes there", "somebody goes there"]} if i % 3 else {})}
-        for i, letter in enumerate("abcdefghijkl")
+        for i, letter in enumerate(letters)
     ]  # fmt: skip
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {"name": "jsonl", "path": str(path), "split": "all"}
@@ -87,6 +90,10 @@ def test_training_and_validation_leave_out_and_say_so(own, tiny_dir, tmp_path, n
     assert padded.drawn[0]["short"] == {"fewer than 2 counterfactual documents, padded with random": 4}
     with pytest.raises(InputError, match=r"8 problems \(4 more have too few negatives\) are fewer than steps = 9"):
         prepare(recipe, 4, ("steps", 9))
+    own = written(
+        tmp_path / "more.jsonl", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[::2]
+    )  # enough for two others
+    recipe = recipes(own, tiny_dir, tmp_path)[describe_grpo]
     train = recipe.model_copy(update={"data": recipe.data.model_copy(update={"split": "train"})})
     with_validation = GRPORecipe.model_validate(
         {**train.model_dump(exclude_unset=True), "validation": {"metric": "mi/nats"}}

@@ -122,7 +122,8 @@ def measure(dtype: str) -> dict[str, float]:
 def _file(dtype: str) -> Path:
     """Where the rates are kept of this processor as it may be used now."""
     limits = [f"{name}={os.environ.get(name, '')}" for name in LIMITS]
-    machine = [platform.machine(), _processor(), str(os.cpu_count()), version("torch"), dtype, *limits]
+    benchmark = f"{READ_TOKENS} {ROWS} {PAST_TOKENS} {WRITTEN_TOKENS}"
+    machine = [platform.machine(), _processor(), str(os.cpu_count()), version("torch"), dtype, benchmark, *limits]
     return cache_root() / "rates" / f"{hashlib.sha256(' '.join(machine).encode()).hexdigest()[:16]}.json"
 
 
