@@ -17,6 +17,7 @@ from infoagent.data.hub import missing_path
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.research import load_tasks
 from infoagent.data.tables import bytes_identity, table_files
+from infoagent.grading.words import count_words
 from infoagent.types import InputError
 
 SHOWN = 3
@@ -37,7 +38,7 @@ def overview(section: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError(f"data.{given[0]}: has no meaning for data.name={name}; drop it")
         return OTHERS[name](section)
     data = load_data(**section)
-    lengths = [len(text.split()) for text in {p.document for p in data.problems}]
+    lengths = [count_words(text) for text in {p.document for p in data.problems}]
     return {
         "name": data.name, "revision": data.revision, "split": data.split, "problems": len(data),
         "documents": len(data.documents), "groups": len(data.groups), "words": _spread(lengths),
@@ -54,7 +55,7 @@ def _conversations(section: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": "conversations", "revision": revision, "split": "all", "problems": sum(map(len, asked)),
         "documents": len(talks), "groups": 0,
-        "words": _spread([sum(len(turn.split()) for turn in turns) for _, turns, _ in talks]),
+        "words": _spread([sum(count_words(turn) for turn in turns) for _, turns, _ in talks]),
         "turns": _spread([len(turns) for _, turns, _ in talks]), "left_out": dict(+left_out), "benchmark": None,
         "first": [
             {"id": identity, "turns": list(turns), "questions": [asdict(problem) for _, problem in found]}
@@ -71,7 +72,7 @@ def _tasks(section: Mapping[str, Any]) -> dict[str, Any]:
     tasks = load_tasks(section["path"])
     return {
         "name": "tasks", "revision": bytes_identity(*files), "split": "all", "problems": len(tasks), "documents": 0,
-        "groups": 0, "words": _spread([len(task.task.split()) for task in tasks]), "left_out": {}, "benchmark": None,
+        "groups": 0, "words": _spread([count_words(task.task) for task in tasks]), "left_out": {}, "benchmark": None,
         "first": [asdict(task) for task in tasks[:SHOWN]],
     }  # fmt: skip
 
