@@ -162,7 +162,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
         drawn = take_negatives(problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn.negatives)
         # a blank whose other values all stand in its passage has no counterfactual document
-        assert len(drawn.problems) >= 0.97 * len(problems)
+        assert len(drawn.problems) >= 0.9 * len(problems)
 
 
 def test_labels_of_compressors_must_differ():

@@ -114,8 +114,6 @@ def take_negatives(
 ) -> NegativeDraw:
     """As `find_negatives`, with a warning for what was left out or is short. Raises InputError where nothing is left."""
     found = find_negatives(problems, counts, seed, quiet, setting)
-    for line in found.lines:
-        logger.warning(line)
     if problems and not found.problems:
         kinds = [kind for kind in NEGATIVE_KINDS if counts.of(kind)]
         asked = ", ".join(f"{setting.format(kind=kind)} = {counts.of(kind)}" for kind in kinds)
@@ -125,6 +123,8 @@ def take_negatives(
                 for cause, number in found.left_out.items()
             ]
         )
+    for line in found.lines:
+        logger.warning(line)
     return found
 
 

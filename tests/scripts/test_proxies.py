@@ -133,7 +133,10 @@ def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
         (["scorers.3.layers=2"], ["layers belongs to kind lm, not to unigram"]),
         (
             ["calibration_documents=1"],
-            ["calibration_documents = 1, taken from the validation split: negatives.random = 1: ", "has only 0"],
+            [
+                "calibration_documents = 1, taken from the validation split: negatives.random = 1, ",
+                "no problem has so many (fewer than 1 other documents: 1 of 1)",
+            ],
         ),
         (["trusted_correlation=1.5"], ["trusted_correlation = 1.5"]),
         (["scorers=[]"], ["scorers = []"]),
