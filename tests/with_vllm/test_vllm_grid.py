@@ -29,7 +29,7 @@ def grid(tmp_path_factory):
         ],
         "negatives": {"random": 1, "counterfactual": 2},
         "engine": "vllm",
-        "vllm": {"gpu_memory_utilization": 0.1, "max_model_length": 1024},
+        "vllm": {"gpu_memory_utilization": 0.3, "max_model_length": 1024},
         "resamples": 50,
     }
     recipe = out / "recipe.yaml"
