@@ -19,7 +19,7 @@ from infoagent.structured import Unfit, signature_form
 from infoagent.types import RunFailed
 
 pytestmark = pytest.mark.vllm
-MEMORY = 0.05
+MEMORY = 0.2
 
 
 @pytest.fixture(scope="module")
