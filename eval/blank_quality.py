@@ -9,6 +9,7 @@ questions that a recipe with `data.name: text` would train on. The rules: infoag
 import sys
 from pathlib import Path
 
+from infoagent.arguments import SEED, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError
 
@@ -16,17 +17,16 @@ from infoagent.types import InputError
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="texts of one kind, a file or a folder")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument("--seed", type=SEED, default=0)
+    parser.add_argument("--out", type=written_by("eval/blank_quality.py"), help="write the figures as JSON")
     arguments = parser.parse_args(argv)
-    if arguments.seed < 0:
-        raise InputError(f"--seed {arguments.seed}: must be at least 0")
     names = [Path(folder).resolve().name for folder in arguments.folders]
     if len(set(names)) < len(names):
         raise InputError(f"{' '.join(arguments.folders)}: two have the same name; rename one")
     from infoagent.data.own import load_text
     from infoagent.evaluation.blank_quality import summarise
-    from infoagent.store import provenance, write_json
+    from infoagent.files import write_json
+    from infoagent.store import provenance
 
     found = {}
     for name, folder in zip(names, arguments.folders, strict=True):

@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.comparison import compare, verdicts
     from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.session import run_grid
+    from infoagent.files import write_json
     from infoagent.reporting.tables import (
         ADHERENCE_COLUMNS,
         COMPARISON_COLUMNS,
@@ -42,7 +43,6 @@ def main(argv: list[str] | None = None) -> int:
         comparison_rows,
         summary_text,
     )
-    from infoagent.store import write_json
 
     cells = plan_cells(recipe, arguments.quiet)
     found = run_grid(recipe, cells, arguments.quiet, shard)

@@ -21,6 +21,7 @@ from infoagent.recipes import CompactionRecipe
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     from infoagent.evaluation.rounds.trained import with_checkpoint
+    from infoagent.files import write_text
 
     recipe = load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides)
     recipe = with_checkpoint(settle(recipe, arguments.dry_run))
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     found = known(measure_compaction(plan_compaction(recipe), arguments.quiet))
     out = Path(recipe.output_dir)
     table = (shown.COMPACTION_COLUMNS, shown.compaction_rows(found))
-    (out / "tables.md").write_text(shown.markdown(*table) + "\n", encoding="utf-8")
+    write_text(out / "tables.md", shown.markdown(*table) + "\n")
     shown.save_compaction(found, out / "compaction.svg")
     tracker = Tracker.of(recipe, "eval")
     for step, line in enumerate(metrics(compactor) for compactor in found["compactors"]):

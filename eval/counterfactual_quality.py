@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infoagent.arguments import COUNT, SEED, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.evaluation.edit_quality import edit_squad, on_records, on_squad, read_by_model, read_squad
 from infoagent.types import InputError
@@ -20,27 +21,21 @@ from infoagent.types import InputError
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
-    parser.add_argument("--records", type=int, default=200, help="records to edit")
+    parser.add_argument("--records", type=COUNT, default=200, help="records to edit")
     parser.add_argument("--squad", help="SQuAD file (.json or .json.gz); without it only records are measured")
-    parser.add_argument("--questions", type=int, default=1000, help="SQuAD questions to edit")
-    parser.add_argument("--read", type=int, default=150, help="of these, so many are read by the model")
+    parser.add_argument("--questions", type=COUNT, default=1000, help="SQuAD questions to edit")
+    parser.add_argument("--read", type=COUNT, default=150, help="of these, so many are read by the model")
     parser.add_argument(
         "--articles", choices=["odd", "even", "all"], default="odd",
         help="which articles, by index: the rules were made by looking at the even ones",
     )  # fmt: skip
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument("--seed", type=SEED, default=0)
+    parser.add_argument("--out", type=written_by("eval/counterfactual_quality.py"), help="write the figures as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     arguments = parser.parse_args(argv)
-    sizes = ("records", "questions", "read")
-    wrong = [f"--{k} {getattr(arguments, k)}: must be at least 1" for k in sizes if getattr(arguments, k) < 1]
-    if arguments.seed < 0:
-        wrong.append(f"--seed {arguments.seed}: must be at least 0")
     if arguments.squad and not Path(arguments.squad).is_file():
-        wrong.append(f"--squad {arguments.squad}: no such file; give SQuAD's JSON, as it is or gzipped")
-    if wrong:
-        raise InputError(wrong)
+        raise InputError(f"--squad {arguments.squad}: no such file; give SQuAD's JSON, as it is or gzipped")
     settings = {k: v for k, v in vars(arguments).items() if k not in ("squad", "out", "quiet")}
     found = {"records": on_records(arguments.records, arguments.seed)}
     if arguments.squad:
@@ -58,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
         settings["model"] = Path(arguments.model).name  # of a directory its name alone
         settings["model_revision"] = loaded.reference.revision
 
-    from infoagent.store import provenance, write_json
+    from infoagent.files import write_json
+    from infoagent.store import provenance
 
     for part, values in found.items():
         show(part, values)

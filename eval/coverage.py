@@ -9,35 +9,30 @@ midpoint's for the true information, the paired one for the difference to a wors
 
 import sys
 
+from infoagent.arguments import COUNT, SEED, whole, written_by
 from infoagent.config import exit_code, script_parser
-from infoagent.types import InputError
 
 LOW, HIGH = 0.93, 0.98
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
-    parser.add_argument("--documents", type=int, nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each")
-    parser.add_argument("--samples", type=int, default=2, help="compressions of each document")
-    parser.add_argument("--replicates", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument(
+        "--documents", type=whole(3), nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each"
+    )
+    parser.add_argument("--samples", type=COUNT, default=2, help="compressions of each document")
+    parser.add_argument("--replicates", type=COUNT, default=4000)
+    parser.add_argument("--seed", type=SEED, default=0)
+    parser.add_argument("--out", type=written_by("eval/coverage.py"), help="write the figures as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     arguments = parser.parse_args(argv)
-    wrong = [f"--documents {n}: at least 3, since the jackknife deletes one" for n in arguments.documents if n < 3]
-    for name in ("samples", "replicates"):
-        if getattr(arguments, name) < 1:
-            wrong.append(f"--{name} {getattr(arguments, name)}: must be at least 1")
-    if arguments.seed < 0:
-        wrong.append(f"--seed {arguments.seed}: must be at least 0")
-    if wrong:
-        raise InputError(wrong)
 
     import numpy as np
 
+    from infoagent.files import write_json
     from infoagent.information.coverage import populations, simulate
     from infoagent.progress import each
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     drawn = populations(arguments.seed)
     work = [(documents, name) for documents in arguments.documents for name in drawn]

@@ -7,7 +7,6 @@ Reads summary.json and analysis.json; no model is loaded. Several directories st
 and .svg.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.mirroring import draw_curves, report_mirror
+    from infoagent.files import read_json
     from infoagent.reporting.curves import (
         BD_COLUMNS,
         CONTROLLED_COLUMNS,
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     for ending in ("png", "svg"):
         save_curves(summaries, out / f"curves.{ending}", baselines)
     for directory in arguments.directories:
-        analysis = json.loads((Path(directory) / "analysis.json").read_text(encoding="utf-8"))
+        analysis = read_json(Path(directory) / "analysis.json")
         print(f"{directory}: D(R) = C·exp(−b·R) + D0 and its alternatives, 95 % intervals over documents")
         print(as_text(FIT_COLUMNS, fit_rows(analysis)))
         print("\nfirst curve over second, paired by document, 95 %")

@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.dry_run:
         from infoagent.evaluation.research.estimate import describe_research
         from infoagent.evaluation.research.preparing import systems_of
+        from infoagent.files import write_text
 
         print(recipe_yaml(recipe))
         print(describe_research(recipe, systems_of(recipe)))
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         (shown.STAGE_COLUMNS, shown.stage_rows(found)),
     ]
     out = Path(recipe.output_dir)
-    (out / "tables.md").write_text("\n\n".join(shown.markdown(*table) for table in tables) + "\n", encoding="utf-8")
+    write_text(out / "tables.md", "\n\n".join(shown.markdown(*table) for table in tables) + "\n")
     drawn = shown.save_quality_cost(found, out / "quality_cost.svg")
 
     tracker = Tracker.of(recipe, "eval")

@@ -12,10 +12,10 @@ time. A name is enough for the first, so it stays at its ceiling; the second fal
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
+from infoagent.arguments import COUNT, MEMORY_MIB, SEED, whole
 from infoagent.config import exit_code, recipe_yaml, script_parser
 from infoagent.logs import add_log_level
 from infoagent.types import AUTO, DTYPES, InputError
@@ -33,18 +33,18 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("figure", help="a name of `ls`")
     run.add_argument("--size", choices=["small", "full"], default="small", help="small: the embedded model and text")
     run.add_argument("--out", help="directory of records, numbers and picture; by default the recipe's output_dir")
-    run.add_argument("--limit", type=int, metavar="N", help="at most N problems of each data set")
+    run.add_argument("--limit", type=COUNT, metavar="N", help="at most N problems of each data set")
     run.add_argument("--scorer", action="append", metavar="NAME[:DTYPE]", help="fig13: score by these models instead")
     run.add_argument("--dry-run", action="store_true", help="show the recipe, what it needs and an estimate, then stop")
     run.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     deletion = figures.add_parser("fact-deletion", help="random stays at log K, counterfactual falls with the facts")
-    deletion.add_argument("--documents", type=int, default=16)
-    deletion.add_argument("--facts", type=int, default=6, help="facts of the whole compression")
-    deletion.add_argument("--versions", type=int, default=3, help="counterfactual documents of each fact")
+    deletion.add_argument("--documents", type=whole(2), default=16)
+    deletion.add_argument("--facts", type=COUNT, default=6, help="facts of the whole compression")
+    deletion.add_argument("--versions", type=COUNT, default=3, help="counterfactual documents of each fact")
     deletion.add_argument("--model", default="smollm2-135m")
     deletion.add_argument("--dtype", choices=DTYPES, default=AUTO)
-    deletion.add_argument("--seed", type=int, default=0)
-    deletion.add_argument("--memory-mib", type=int, default=1024)
+    deletion.add_argument("--seed", type=SEED, default=0)
+    deletion.add_argument("--memory-mib", type=MEMORY_MIB, default=1024)
     deletion.add_argument("--out", required=True, help="directory of the figure, its numbers and its scores")
     deletion.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     for long in (run, deletion):
@@ -90,8 +90,9 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.proxies import check_scorers, parse_scorer, proxy_summaries
     from infoagent.evaluation.session import ANALYSIS_FILE, run_grid
+    from infoagent.files import read_json, write_json
     from infoagent.reporting.experiments import save_experiment
-    from infoagent.store import finite, provenance, write_json
+    from infoagent.store import provenance
 
     scorers = [parse_scorer(name) for name in names]
     cells = plan_cells(recipe, arguments.quiet)
@@ -105,10 +106,10 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
         seen = proxy_summaries(recipe, cells, records, scorers, arguments.quiet)
         points = [point for title, part in seen.items() for point in points_of(part, title)]
     out = Path(recipe.output_dir)
-    numbers = numbers_of(experiment, arguments.size, points, json.loads((out / ANALYSIS_FILE).read_text()))
+    numbers = numbers_of(experiment, arguments.size, points, read_json(out / ANALYSIS_FILE))
     revisions = {cell.data.name: cell.data.revision for cell in cells}
     about = {"recipe": recipe.model_dump(mode="json"), "data_revisions": revisions, **provenance()}
-    write_json(out / f"{experiment.name}.json", finite({**numbers, **about}))
+    write_json(out / f"{experiment.name}.json", {**numbers, **about})
     pictures = save_experiment(numbers, out)
     track_evaluation(recipe, summaries)
     for claim in numbers["claims"]:
@@ -120,21 +121,15 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def fact_deletion(arguments: argparse.Namespace) -> int:
-    least = {"documents": 2, "facts": 1, "versions": 1, "memory_mib": 1, "seed": 0}
-    if wrong := [
-        f"--{k.replace('_', '-')} {getattr(arguments, k)}: must be at least {v}" for k, v in least.items()
-        if getattr(arguments, k) < v
-    ]:  # fmt: skip
-        raise InputError(wrong)
-
     from infoagent.evaluation.figures import fact_deletion as measure
+    from infoagent.files import write_json
     from infoagent.reporting.plots import save_fact_deletion
-    from infoagent.store import finite, provenance, write_json
+    from infoagent.store import provenance
 
     settings = {k: v for k, v in vars(arguments).items() if k not in ("command", "log_level")}
     found = measure(**settings)
     out = Path(arguments.out)
-    write_json(out / "fact-deletion.json", finite({**found, **provenance()}))
+    write_json(out / "fact-deletion.json", {**found, **provenance()})
     for suffix in (".svg", ".png"):
         save_fact_deletion(found, str(out / f"fact-deletion{suffix}"))
     print(f"facts left  tokens  among random (of {found['random_ceiling_nats']:.2f})  "

@@ -10,6 +10,7 @@ Reads records.jsonl alone; no model is loaded. Writes frontier-VALUE.json, .png 
 import sys
 from pathlib import Path
 
+from infoagent.arguments import SEED
 from infoagent.config import exit_code, script_parser
 
 
@@ -18,14 +19,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("directory", help="output_dir of the evaluations")
     parser.add_argument("--out", required=True, help="directory for the figures")
     parser.add_argument("--value", choices=["hard", "easy", "all", "fact", "accuracy"], default="hard")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over documents")
+    parser.add_argument("--seed", type=SEED, default=0, help="of the bootstrap over documents")
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.frontier import find_frontier
     from infoagent.evaluation.mirroring import frontier_points, report_mirror
+    from infoagent.files import write_json
     from infoagent.reporting.frontier import COLUMNS, frontier_notes, frontier_rows, save_frontier
     from infoagent.reporting.tables import as_text
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     found = find_frontier(arguments.directory, arguments.value, arguments.seed)
     out = Path(arguments.out)

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.comparison import compare_pairs
     from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.evaluation.session import check_compressions, run_grid
+    from infoagent.files import write_json
     from infoagent.reporting.tables import (
         ADHERENCE_COLUMNS,
         WITHOUT_Z_COLUMNS,
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
         summary_text,
         without_z_rows,
     )
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     cells = plan_cells(recipe, arguments.quiet)  # everything that can be wrong is found before a model loads
     found = run_grid(recipe, cells, arguments.quiet, shard)

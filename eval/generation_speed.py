@@ -9,6 +9,7 @@ distribution is the same is checked on the first sampled position's logits.
 import sys
 import time
 
+from infoagent.arguments import COUNT, whole, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.types import AUTO, DTYPES
 
@@ -17,20 +18,21 @@ def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=DTYPES, default=AUTO)
-    parser.add_argument("--prompt", type=int, default=190, help="tokens of a prompt")
-    parser.add_argument("--completion", type=int, default=32, help="tokens of a completion")
-    parser.add_argument("--group", type=int, default=8, help="completions of a prompt")
-    parser.add_argument("--prompts", type=int, default=2)
-    parser.add_argument("--repetitions", type=int, default=4)
-    parser.add_argument("--out", default="runs/generation_speed.json")
+    parser.add_argument("--prompt", type=COUNT, default=190, help="tokens of a prompt")
+    parser.add_argument("--completion", type=COUNT, default=32, help="tokens of a completion")
+    parser.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a prompt")
+    parser.add_argument("--prompts", type=COUNT, default=2)
+    parser.add_argument("--repetitions", type=COUNT, default=4)
+    parser.add_argument("--out", type=written_by("eval/generation_speed.py"), default="runs/generation_speed.json")
     arguments = parser.parse_args(argv)
 
     import torch
 
+    from infoagent.files import write_json
     from infoagent.lm.attention import NAME
     from infoagent.lm.generation import shared_cache
     from infoagent.lm.models import load
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     model = load(arguments.model, dtype=arguments.dtype, device="cpu").model
     torch.manual_seed(0)

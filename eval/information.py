@@ -31,11 +31,12 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     from infoagent.evaluation.measurement import measure, plan_measurement
+    from infoagent.files import hold, write_json
     from infoagent.information.analysis import analyse, token_examples
     from infoagent.lm.cells import current_processes
     from infoagent.lm.models import default_device
     from infoagent.reporting.information import information_lines
-    from infoagent.store import check_output_dir, finite, provenance, write_json
+    from infoagent.store import check_output_dir, provenance
     from infoagent.tracking import Tracker, wandb_mode
 
     check_output_dir(recipe.output_dir, "measure")
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     processes = current_processes(on_cpu=default_device() == "cpu")
     out = Path(recipe.output_dir)
     if processes.index == 0:
+        hold(out)
         run = {"kind": "measure", "recipe": recipe.model_dump(mode="json"), "data_revision": plan.data.revision,
                "drawn": [plan.drawn]}  # fmt: skip
         write_json(out / "run.json", {**run, **provenance(), "processes": processes.number})
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     label = recipe.compressor.label
     about = {"label": label, **matrix.about}
     kept = {**about, "analysis": found, "examples": token_examples(matrix, SHOWN, plan.beta)}
-    write_json(out / "information.json", finite(kept))
+    write_json(out / "information.json", kept)
     tracker = Tracker.of(recipe, "eval")
     tracker.log(0, metrics(found, matrix.about["rate_tokens"]))
     tracker.finish()

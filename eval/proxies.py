@@ -40,9 +40,10 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.proxies import check_scorers, proxy_rows
     from infoagent.evaluation.proxy_study import SELF, fit_scales, study
     from infoagent.evaluation.session import run_evaluation
+    from infoagent.files import write_json
     from infoagent.reporting.proxies import COLUMNS, rows, save_study, smallest_line, title
     from infoagent.reporting.tables import as_text
-    from infoagent.store import finite, provenance, write_json
+    from infoagent.store import provenance
 
     cells = {"evaluation": plan_cells(recipe, arguments.quiet)}
     if "calibration" in grids:
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     about["data_revisions"] = {
         f"{c.data.name} ({c.data.split})": c.data.revision for part in cells.values() for c in part
     }
-    write_json(out / "proxies.json", finite({"schema_version": 1, **found, **about}))
+    write_json(out / "proxies.json", {"schema_version": 1, **found, **about})
     for part in found["parts"]:
         print(title(part))
         print(as_text(COLUMNS, rows(part)))

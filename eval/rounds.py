@@ -20,6 +20,7 @@ from infoagent.recipes import RoundsRecipe
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     from infoagent.evaluation.rounds.trained import with_checkpoint
+    from infoagent.files import write_text
 
     recipe = load_recipe(RoundsRecipe, arguments.recipe, arguments.overrides)
     recipe = with_checkpoint(settle(recipe, arguments.dry_run))
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     found = known(measure_rounds(plan_rounds(recipe), arguments.quiet))
     out = Path(recipe.output_dir)
     tables = [(shown.ROUND_COLUMNS, shown.round_rows(found)), (shown.AGAINST_COLUMNS, shown.against_rows(found))]
-    (out / "tables.md").write_text("\n\n".join(shown.markdown(*t) for t in tables) + "\n", encoding="utf-8")
+    write_text(out / "tables.md", "\n\n".join(shown.markdown(*t) for t in tables) + "\n")
     shown.save_rounds(found, out / "rounds.svg")
     tracker = Tracker.of(recipe, "eval")
     for step, line in enumerate(metrics(system) for system in found["systems"] if system["after"]):

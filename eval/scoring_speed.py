@@ -10,31 +10,31 @@ import sys
 import time
 from contextlib import closing
 
+from infoagent.arguments import COUNT, written_by
 from infoagent.config import exit_code, script_parser
-from infoagent.types import AUTO, DTYPES, InputError
+from infoagent.types import AUTO, DTYPES
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=DTYPES, default=AUTO)
-    parser.add_argument("--prefixes", type=int, default=8)
-    parser.add_argument("--prefix-tokens", type=int, default=1000)
-    parser.add_argument("--continuations", type=int, default=32)
-    parser.add_argument("--continuation-tokens", type=int, default=64)
+    parser.add_argument("--prefixes", type=COUNT, default=8)
+    parser.add_argument("--prefix-tokens", type=COUNT, default=1000)
+    parser.add_argument("--continuations", type=COUNT, default=32)
+    parser.add_argument("--continuation-tokens", type=COUNT, default=64)
     parser.add_argument("--vllm", action="store_true", help="score the same with vLLM's prompt_logprobs")
     parser.add_argument("--no-count", action="store_true", help="leave the large job out")
-    parser.add_argument("--out", help="write the figures as JSON")
+    parser.add_argument("--out", type=written_by("eval/scoring_speed.py"), help="write the figures as JSON")
     arguments = parser.parse_args(argv)
     sizes = {k: v for k, v in vars(arguments).items() if isinstance(v, int) and not isinstance(v, bool)}
-    if wrong := [f"--{k.replace('_', '-')} {v}: must be at least 1" for k, v in sizes.items() if v < 1]:
-        raise InputError(wrong)
 
     from infoagent.costs import Architecture, scoring_flops
+    from infoagent.files import write_json
     from infoagent.lm import dtype
     from infoagent.lm.models import default_device, load_tokenizer, load_weights, resolve
     from infoagent.lm.scoring import Scorer
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     reference, device = resolve(arguments.model), default_device()
     arguments.dtype = dtype.resolve(arguments.dtype, device)

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from statistics import mean, median
 
+from infoagent.arguments import written_by
 from infoagent.config import exit_code, load_recipe, script_parser
 from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("recipe", help="a recipe of train/grpo.py")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     parser.add_argument("--launch", default="cpu", help="a configuration of accelerate_configs/ (default cpu)")
-    parser.add_argument("--out", default="runs/speed/speed.json")
+    parser.add_argument("--out", type=written_by("eval/speed.py"), default="runs/speed/speed.json")
     arguments = parser.parse_intermixed_args(argv)
     overrides = list(arguments.overrides)
     recipe = settle(load_recipe(GRPORecipe, arguments.recipe, overrides))
@@ -41,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
         overrides.append("vllm.enabled=false")
         recipe = settle(load_recipe(GRPORecipe, arguments.recipe, overrides))
 
-    from infoagent.store import provenance, read_jsonl, write_json
+    from infoagent.files import read_jsonl, write_json
+    from infoagent.store import provenance
 
     out = Path(arguments.out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +100,7 @@ def run(command: list[str], **environment: str) -> None:
 
 def part(script: str, options: list[str], out: Path) -> dict:
     run([sys.executable, str(ROOT / script), *options, "--out", str(out)])
-    return json.loads(out.read_text())
+    return json.loads(out.read_text(encoding="utf-8"))
 
 
 def step_figures(rows: list[dict], recipe: GRPORecipe) -> dict:

@@ -33,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
 def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     recipe = settle(load_recipe(LoadRecipe, path, overrides), dry_run)
     from infoagent.evaluation.stress.load import plan_load, run_load
-    from infoagent.store import check_output_dir, provenance, write_json
+    from infoagent.files import hold, write_json
+    from infoagent.store import check_output_dir, provenance
 
     check_output_dir(recipe.output_dir, "load")
     plan = plan_load(recipe)  # everything that can be wrong is found before anything is sent
@@ -53,6 +54,7 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
         "data_revision": plan.data_revision,
         **provenance(),
     }
+    hold(out)
     write_json(out / "run.json", run)
     conditions = summarise_load(recipe, run_load(plan, quiet))
     write_json(out / "load.json", {**run, "conditions": conditions})
@@ -65,7 +67,8 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
 def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     recipe = settle(load_recipe(HardInputsRecipe, path, overrides), dry_run)
     from infoagent.evaluation.stress.inputs_plan import plan_inputs
-    from infoagent.store import check_output_dir, finite, provenance, write_json
+    from infoagent.files import hold, write_json
+    from infoagent.store import check_output_dir, provenance
 
     check_output_dir(recipe.output_dir, "stress")
     plan = plan_inputs(recipe)  # everything that can be wrong is found before a model loads
@@ -81,9 +84,10 @@ def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
 
     out = Path(recipe.output_dir)
     run = {"kind": "stress", "recipe": recipe.model_dump(mode="json"), "revisions": plan.revisions, **provenance()}
+    hold(out)
     write_json(out / "run.json", run)
     found = summarise_inputs(plan, *run_inputs(plan, quiet))
-    write_json(out / "stress.json", finite({**run, **found}))
+    write_json(out / "stress.json", {**run, **found})
     save_hard_inputs(found, out / "stress.svg", out / "stress.png")
     print(hard_inputs_text(found))
     print(

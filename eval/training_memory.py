@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from infoagent.arguments import written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError, RunFailed
 
@@ -56,12 +57,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--shape", action="append", help="a shape in place of the standing ones, e.g. group=2,micro=2")
     parser.add_argument("--no-heap", action="store_true", help="leave out the runs with the default allocator")
-    parser.add_argument("--out", default="runs/training_memory.json")
+    parser.add_argument("--out", type=written_by("eval/training_memory.py"), default="runs/training_memory.json")
     arguments = parser.parse_args(argv)
     shapes = [parsed(text) for text in arguments.shape] if arguments.shape else SHAPES
 
+    from infoagent.files import write_json
     from infoagent.lm.models import load_tokenizer, resolve
-    from infoagent.store import provenance, write_json
+    from infoagent.store import provenance
 
     tokenizer = load_tokenizer(resolve(arguments.model))
     framework = float(subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True).split()[-1])

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from infoagent.arguments import COUNT, whole, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.types import AUTO, DTYPES
 
@@ -22,18 +23,19 @@ def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--dtype", choices=DTYPES, default=AUTO)
-    parser.add_argument("--prompt", type=int, default=180, help="tokens of a prompt")
-    parser.add_argument("--completion", type=int, default=32, help="tokens of a completion")
-    parser.add_argument("--group", type=int, default=8, help="completions of a prompt")
-    parser.add_argument("--prompts", type=int, default=2)
-    parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--out", default="runs/training_speed.json")
+    parser.add_argument("--prompt", type=COUNT, default=180, help="tokens of a prompt")
+    parser.add_argument("--completion", type=COUNT, default=32, help="tokens of a completion")
+    parser.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a prompt")
+    parser.add_argument("--prompts", type=COUNT, default=2)
+    parser.add_argument("--repetitions", type=COUNT, default=3)
+    parser.add_argument("--out", type=written_by("eval/training_speed.py"), default="runs/training_speed.json")
     arguments = parser.parse_args(argv)
 
     import torch
     from trl import GRPOTrainer
 
-    from infoagent.store import provenance, write_json
+    from infoagent.files import write_json
+    from infoagent.store import provenance
 
     trainer, model = build(arguments)
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ import argparse
 import difflib
 import errno
 import gc
+import logging
 import os
 import re
 import sys
@@ -23,8 +24,11 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from infoagent.logs import add_log_level, set_up_logging
+from infoagent.arguments import COUNT, Parser
+from infoagent.logs import add_log_level, plain_streams, set_up_logging
 from infoagent.types import InputError, RunFailed
+
+logger = logging.getLogger(__name__)
 
 
 class Section(BaseModel):
@@ -210,7 +214,7 @@ def recipe_yaml(recipe: Section) -> str:
 
 def script_parser(description: str | None) -> argparse.ArgumentParser:
     """A parser with what every script takes: its docstring as help, and --log-level."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_log_level(parser)
     return parser
 
@@ -224,7 +228,7 @@ def script_arguments(argv: Sequence[str] | None, description: str | None, grid: 
     parser.add_argument("--dry-run", action="store_true", help="show the resolved recipe and an estimate, then stop")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     if grid:
-        parser.add_argument("--limit", type=int, metavar="N", help="at most N problems of each data set")
+        parser.add_argument("--limit", type=COUNT, metavar="N", help="at most N problems of each data set")
         parser.add_argument(
             "--shard", metavar="I/N", help="do the I-th of N parts; without it, the rest and the summary"
         )
@@ -244,30 +248,40 @@ def exit_code(main: Callable[[], int | None]) -> int:
     """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong.
 
     Log lines go to stderr from here on; --log-level, once parsed, says which."""
-    set_up_logging()
-    try:
-        code = main() or 0
-        _leave_process_group()
-        return code
-    except InputError as error:
-        if os.environ.get("RANK", "0") == "0":  # under a launcher every rank finds the same mistake
-            for line in error.problems:
-                print(f"error: {line}", file=sys.stderr)
-        return 2
-    except RunFailed as error:
-        print(f"failed: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
-        return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(
-            f"failed: {error}; free some space and run the same command again: it goes on from what is complete",
-            file=sys.stderr,
+    with plain_streams():
+        set_up_logging()
+        try:
+            code = main() or 0
+            _leave_process_group()
+            return code
+        except InputError as error:
+            if os.environ.get("RANK", "0") == "0":  # under a launcher every rank finds the same mistake
+                for line in error.problems:
+                    print(f"error: {line}", file=sys.stderr)
+            return 2
+        except RunFailed as error:
+            print(f"failed: {error}", file=sys.stderr)
+            return 1
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
+            return 1
+        except (OSError, MemoryError) as error:
+            logger.debug("where it happened", exc_info=error)
+            print(f"failed: {_of_the_machine(error)}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
+
+
+def _of_the_machine(error: OSError | MemoryError) -> str:
+    """What a full disk, a read-only directory or too little memory says, in one line."""
+    again = "run the same command again: it goes on from what is complete"
+    if isinstance(error, MemoryError):
+        return (
+            f"out of memory ({' '.join(str(error).split()) or 'no more to be had'}); take smaller batches, and {again}"
         )
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    said = " ".join(str(error).split()) or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"{said}; free some space and {again}"
+    return f"{said}; mend that and {again} (--log-level debug tells where)"

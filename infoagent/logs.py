@@ -7,9 +7,14 @@ their own lines below that hide ours.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
+import re
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -17,11 +22,62 @@ LEVELS = ("debug", "info", "warning", "error")
 DEFAULT = "warning"
 
 
+# all but tab and the two line ends: a terminal would obey the others
+_COMMANDS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: str) -> str:
+    """`text` without what a terminal would take for a command, each such character as U+FFFD."""
+    return _COMMANDS.sub("\ufffd", text)
+
+
+class PlainStream:
+    """A stream that shows what a document says and does nothing of it: what a terminal would take for a command is shown
+    as U+FFFD, and what the terminal's encoding lacks as an escape. What the program itself draws goes to `unfiltered`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.unfiltered = stream
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def write(self, text: str) -> int:
+        self.unfiltered.write(plain(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unfiltered, name)
+
+
+def unfiltered(stream: Any) -> Any:
+    """The stream behind a PlainStream, for bars and colours."""
+    return stream.unfiltered if isinstance(stream, PlainStream) else stream
+
+
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    """stdout and stderr as PlainStreams, for a whole program."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (PlainStream(unfiltered(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
 class _AboveBars(logging.Handler):
     """Writes to the stderr of the moment, so that a line never breaks into a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stderr)
+        write_above_bars(self.format(record))
+
+
+def write_above_bars(line: str) -> None:
+    """A line on stderr, which never breaks into a progress bar."""
+    tqdm.write(plain(line), file=unfiltered(sys.stderr))
 
 
 def set_up_logging(level: str = DEFAULT) -> None:

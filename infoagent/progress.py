@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from infoagent.logs import is_first_process
+from infoagent.logs import is_first_process, unfiltered, write_above_bars
 from infoagent.types import InputError
 
 INTERVAL_VARIABLE = "INFOAGENT_HEARTBEAT_SECONDS"
@@ -41,6 +41,7 @@ class Progress:
         shown = not quiet and is_first_process() and sys.stderr.isatty()
         self._bar = tqdm(
             total=total,
+            file=unfiltered(sys.stderr),
             initial=initial,
             desc=title,
             unit=unit,
@@ -93,7 +94,7 @@ def each(items: Iterable[Item], total: int, title: str, unit: str, quiet: bool =
 
 def say(line: str) -> None:
     """A line on stderr, above the bar where one is shown."""
-    tqdm.write(line, file=sys.stderr)
+    write_above_bars(line)
 
 
 def heartbeat_seconds() -> float:

@@ -1,10 +1,9 @@
-"""Files that survive a kill, and what a number needs to be repeated."""
+"""The directory of a run: whose it is, what it found, and what its numbers need to be repeated."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import math
 import os
 import platform
@@ -15,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import check_writable, read_json
 from infoagent.types import InputError
 
 DATE_VARIABLE = "INFOAGENT_TEMPLATE_DATE"
@@ -78,45 +78,47 @@ def _commit() -> str:
     return commit.strip() + ("+changes" if changes.strip() else "")
 
 
+RUN_FILE = "run.json"
+"""Who made a directory: kind, recipe, commit, versions. Every run writes it before anything else."""
+OF_A_RUN = (
+    "metrics.jsonl", "samples.jsonl", "summary.json", "analysis.json", "best.json", "problems.jsonl", "documents.jsonl",
+    "reports.jsonl", "cases.jsonl", "tables.md", "comparison.json", "information.json", "scores.npz", "sweep.json",
+)  # fmt: skip
+"""What runs write anew in their own directories."""
+
+
 def check_output_dir(output_dir: str, kind: str) -> None:
-    """Raise InputError if `output_dir` is a file or belongs to a run of another kind ("train" or "evaluate")."""
+    """Raise InputError if `output_dir` cannot be written to, is a file, belongs to a run of another kind ("train" or
+    "evaluate"), or belongs to nobody and holds files that the run would replace."""
     directory = Path(output_dir)
     if directory.exists() and not directory.is_dir():
         raise InputError(f"output_dir = {output_dir!r}: is a file; name a directory")
-    run_file = directory / "run.json"
-    if run_file.is_file():
-        held = json.loads(run_file.read_text(encoding="utf-8")).get("kind", kind)
+    check_writable(directory, "output_dir =")
+    if (directory / RUN_FILE).is_file():
+        held = read_run(directory).get("kind", kind)
         if held != kind:
             raise InputError(f"output_dir = {output_dir!r}: belongs to a run of kind {held!r}; name another output_dir")
+        return
+    foreign = [name for name in OF_A_RUN if (directory / name).exists()]
+    if foreign and not (kind == "sweep" and "sweep.json" in foreign):
+        raise InputError(
+            f"output_dir = {output_dir!r}: holds {', '.join(foreign)} and no {RUN_FILE}, so it is no run's; name another "
+            "output_dir"
+        )
+
+
+def read_run(directory: str | Path) -> dict[str, Any]:
+    """run.json of a run. Raises InputError where it is missing, damaged, or another program's."""
+    file = Path(directory) / RUN_FILE
+    content = read_json(file, "restore it, or name another directory")
+    if not isinstance(content.get("recipe"), dict):
+        raise InputError(f"{file}: was not written by a run of infoagent (it names no recipe); name another directory")
+    return content
 
 
 def text_id(text: str) -> str:
     """A text by its content: ids of data sets may name different texts alike after other settings or a truncation."""
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other is an error."""
-    rows: list[dict[str, Any]] = []
-    if not Path(path).stat().st_size:
-        return rows
-    lines = Path(path).read_bytes().removesuffix(b"\n").split(b"\n")  # not splitlines: texts hold other line ends
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines):
-                raise ValueError(f"{path}:{number}: damaged line: {error}") from error
-    return rows
-
-
-def write_json(path: str | Path, content: Any) -> None:
-    """Write beside and rename: a killed process leaves the old file or the new one, never half of one."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = target.with_name(f".{target.name}.{os.getpid()}")
-    work.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    work.replace(target)
 
 
 SUMMARY_FILE = "summary.json"
@@ -129,30 +131,36 @@ def read_summaries(directory: str | Path) -> list[dict[str, Any]]:
     path = Path(directory) / SUMMARY_FILE
     if not path.is_file():
         raise InputError(f"{directory}: holds no {SUMMARY_FILE}; give the output_dir of eval/frozen.py")
-    found: list[dict[str, Any]] = read_summary_file(path)["summaries"]
+    found = read_summary_file(path).get("summaries")
+    if not isinstance(found, list):
+        raise InputError(f"{path}: holds no summaries; evaluate again (records are reused)")
     return found
 
 
 def read_summary_file(path: str | Path) -> dict[str, Any]:
     """A summary.json, or one kept as a baseline, with its provenance. Raises InputError for anything else."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
+    content = read_json(path)
+    version = content.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: schema_version {version}; this version reads {SCHEMA_VERSION}: evaluate again (records are reused)"
         )
-    return dict(content)
+    return {key: unknown_as_nan(value) if key == "summaries" else value for key, value in content.items()}
 
 
-def finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null, where a warning says which it is."""
-    if isinstance(value, dict):
-        return {key: finite(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+MAY_BE_UNKNOWN = ("low", "high", "leave_one_out_nats", "midpoint_nats", "midpoint_ci_nats")
+"""Numbers of a summary that few documents leave undetermined: null in the file, NaN here."""
+
+
+def unknown_as_nan(value: Any) -> Any:
+    """What a file of results holds, with NaN for the numbers that are null there."""
+    if isinstance(value, list):
+        return [unknown_as_nan(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: (math.nan if v is None else [math.nan if x is None else x for x in v] if isinstance(v, list) else v)
+        if key in MAY_BE_UNKNOWN
+        else unknown_as_nan(v)
+        for key, v in value.items()
+    }

@@ -5,15 +5,14 @@ Metric names are fixed here once, for both: see METRICS.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import append_jsonl, read_jsonl, write_jsonl
 from infoagent.mirror import Mirror, wandb_mode
-from infoagent.store import read_jsonl
 
 logger = logging.getLogger(__name__)
 
@@ -125,25 +124,18 @@ class Tracker:
         if not path.is_file():
             return
         kept = [row for row in read_jsonl(path) if step is not None and row["step"] <= step]
-        work = path.with_name(f".{path.name}.{os.getpid()}")
-        work.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
-        work.replace(path)
+        write_jsonl(path, kept)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """One line of metrics.jsonl, flushed, and the same to W&B."""
         logger.debug("step %d: %s", step, metrics)
-        self._append(METRICS_FILE, {"step": step, **metrics})
+        append_jsonl(self.directory / METRICS_FILE, [{"step": step, **metrics}])
         self.wandb.log(step, metrics)
 
     def samples(self, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """A table of sample compressions."""
-        for row in rows:
-            self._append(SAMPLES_FILE, {"step": step, **row})
+        append_jsonl(self.directory / SAMPLES_FILE, [{"step": step, **row} for row in rows])
         self.wandb.table("samples", step, rows)
-
-    def _append(self, name: str, row: Mapping[str, Any]) -> None:
-        with (self.directory / name).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def finish(self, exit_code: int = 0) -> None:
         self.wandb.finish(exit_code)

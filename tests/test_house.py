@@ -8,27 +8,29 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "infoagent"
-BASE = {"types", "config", "recipes", "store", "grading", "costs", "progress"}
+BASE = {"types", "config", "recipes", "files", "store", "grading", "costs", "progress"}
 MAY_IMPORT = {
     "types": set(),
-    "store": {"types"},
+    "files": {"types"},
+    "arguments": {"types", "files"},
+    "store": {"types", "files"},
     "logs": set(),
     "progress": {"types", "logs"},
     "grading": {"types"},
     "audit": {"types", "grading"},
     "costs": {"types"},
-    "information": {"types"},
+    "information": {"types", "files"},
     "rate_distortion": {"types"},
-    "config": {"types", "logs"},
+    "config": {"types", "logs", "arguments"},
     "recipes": {"types", "config"},
     "structured": {"types"},
-    "data": {"types", "config", "grading", "progress"},
+    "data": {"types", "config", "files", "grading", "progress"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"grading", "types", "data", "costs", "store", "progress"},
-    "search": {"types", "data", "baselines", "lm", "store"},
+    "lm": {"grading", "types", "data", "costs", "files", "store", "progress"},
+    "search": {"types", "data", "baselines", "lm", "files"},
     "mirror": {"types"},
-    "tracking": {"types", "mirror", "store"},
-    "reporting": {"audit", "data", "types", "information", "rate_distortion", "costs", "store"},
+    "tracking": {"types", "mirror", "files", "store"},
+    "reporting": {"audit", "logs", "data", "types", "information", "rate_distortion", "costs", "files", "store"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
     "evaluation": {
@@ -58,6 +60,8 @@ PURE = (
     "config",
     "recipes",
     "data",
+    "files",
+    "arguments",
     "store",
     "baselines",
     "search",

@@ -8,8 +8,9 @@ import pytest
 from wandb_files import read_back
 
 from infoagent import mirror
+from infoagent.files import read_jsonl, write_json
 from infoagent.mirror import wandb_mode
-from infoagent.store import check_output_dir, provenance, read_jsonl, write_json
+from infoagent.store import check_output_dir, provenance
 from infoagent.tracking import METRICS, Tracker, run_group
 from infoagent.types import InputError
 

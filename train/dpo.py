@@ -38,8 +38,8 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         check_same_sources,
         checkpoint_facts,
         checkpoint_step,
-        discard_incomplete,
         find_resume_point,
+        take_directory,
         write_run_file,
     )
     from infoagent.training.validation_plan import drawn_of, plan_validation
@@ -55,6 +55,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         check_same_sources(resume_from, facts)
     reward = build_reward(recipe, prepared)
     settings = settings_of(recipe, recipe.sampling, prepared)
+    take_directory(recipe.output_dir)
     if recipe.candidates:
         drawn = load_candidates(recipe.candidates, settings, prepared.problems, reward.price)
         pairs = make_pairs(drawn, recipe.pairs)
@@ -71,7 +72,6 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. Samples and what they are worth: those of earlier runs, or drawn from the policy that training starts from.
-    discard_incomplete(recipe.output_dir)
     write_run_file(recipe.output_dir, resolved, data_revision=prepared.data_revision,
                    base_revision=prepared.reference.revision, drawn=drawn_of(prepared, plan))  # fmt: skip
     with quiet_libraries():

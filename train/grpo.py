@@ -42,8 +42,8 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         check_same_sources,
         checkpoint_facts,
         checkpoint_step,
-        discard_incomplete,
         find_resume_point,
+        take_directory,
         write_run_file,
     )
     from infoagent.training.validation_plan import drawn_of, plan_validation
@@ -83,7 +83,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
     engine, tracker = settle_engine(), None
     if is_main_process():
-        discard_incomplete(recipe.output_dir)
+        take_directory(recipe.output_dir)
         write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), data_revision=prepared.data_revision,
                        base_revision=prepared.reference.revision, drawn=drawn_of(prepared, plan),
                        processes=engine.processes, engine=engine.name)  # fmt: skip

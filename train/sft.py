@@ -47,7 +47,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
         check_same_sources,
         checkpoint_facts,
         checkpoint_step,
-        discard_incomplete,
+        take_directory,
         write_run_file,
     )
     from infoagent.training.validation_plan import drawn_of, plan_validation
@@ -61,6 +61,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
     if last is not None:
         check_same_sources(last, facts)
+    take_directory(recipe.output_dir)
     file = CandidateFile(recipe.output_dir, settings_of(recipe, sampling, prepared), recipe.resume)
     if first_round > sft.rounds:
         print(f"{last}: has all {sft.rounds} rounds already; raise sft.rounds to go on", file=sys.stderr)
@@ -79,7 +80,6 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
-    discard_incomplete(recipe.output_dir)
     clear_finished(recipe.output_dir)
     sources = {"data_revision": prepared.data_revision, "base_revision": prepared.reference.revision}
     write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources, drawn=drawn_of(prepared, plan))

@@ -35,8 +35,9 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     from infoagent.data.registry import load_data
     from infoagent.evaluation.reached import one_thread, source_candidates
     from infoagent.evaluation.shannon import Limits, compare_run, verdict
+    from infoagent.files import hold, write_json
     from infoagent.reporting.shannon import save_shannon, table
-    from infoagent.store import check_output_dir, provenance, write_json
+    from infoagent.store import check_output_dir, provenance
     from infoagent.training.subruns import finished_checkpoint, run_all
     from infoagent.training.tiny_lm import TinySettings, train_tiny_lm
 
@@ -44,6 +45,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     runs = [recipe.run(price, seed) for price in recipe.prices for seed in recipe.seeds]
     for run in runs:
         finished_checkpoint(run)  # a directory of another recipe is refused before the work
+    hold(recipe.output_dir)
     write_json(Path(recipe.output_dir) / "run.json",
                {"kind": "shannon", "recipe": recipe.model_dump(mode="json"), **provenance()})  # fmt: skip
     one_thread()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from infoagent import __version__
+from infoagent.arguments import COUNT, MEMORY_MIB, MONEY, NATURAL, PORT, SEED, TEMPERATURE, Parser, real, whole
 from infoagent.config import exit_code
 from infoagent.logs import add_log_level
 from infoagent.mirror import MODES
@@ -32,7 +33,7 @@ def _run(argv: Sequence[str] | None) -> int | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="infoagent", description="Measure, train and prove context compressors.")
+    parser = Parser(prog="infoagent", description="Measure, train and prove context compressors.")
     parser.add_argument("--version", action="version", version=f"infoagent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -44,9 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
     compress.add_argument("--adapter", help="a trained checkpoint")
     compress.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
-    compress.add_argument("--budget", type=int, default=60, help="at most so many tokens (default 60)")
-    compress.add_argument("--temperature", type=float, default=0.0, help="0 is greedy (default)")
-    compress.add_argument("--seed", type=int, default=0)
+    compress.add_argument("--budget", type=COUNT, default=60, help="at most so many tokens (default 60)")
+    compress.add_argument("--temperature", type=TEMPERATURE, default=0.0, help="0 is greedy (default)")
+    compress.add_argument("--seed", type=SEED, default=0)
     compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default=None,
                           help="of a text longer than the context: refuse or cut it (default: compress it part by part)")  # fmt: skip
     compress.add_argument(
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument(
         "--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there"
     )
-    compress.add_argument("--batch-size", type=int, default=8, help="prompts generated together (default 8)")
+    compress.add_argument("--batch-size", type=COUNT, default=8, help="prompts generated together (default 8)")
     compress.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(compress)
     compress.set_defaults(run="compress")
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--out", required=True, help="the .npz to write")
     score.add_argument("--query", choices=["shared", "own_document"], default="shared",
                        help="every column under the question of the compression (default), or each under its own")  # fmt: skip
-    score.add_argument("--counterfactuals", type=int, default=0, metavar="N",
+    score.add_argument("--counterfactuals", type=NATURAL, default=0, metavar="N",
                        help="score N versions of each document with a fact changed as well")  # fmt: skip
     score.add_argument("--missing", choices=["fewer", "refuse"], default="fewer",
                        help="documents with fewer versions than --counterfactuals: take what there is, and count them "
@@ -95,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-missing", action="store_true", help="documents without a compression stand as candidates"
     )
     score.add_argument("--scores", metavar="DIR", help="scores by content, to go on from (default: OUT.scores)")
-    score.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
+    score.add_argument(
+        "--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document"
+    )
     score.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(score)
     score.set_defaults(run="score")
@@ -106,13 +109,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("model", help="embedded model, hub id or directory")
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
-    serve.add_argument("--port", type=int, default=8400, help="0 takes a free one (default 8400)")
+    serve.add_argument("--port", type=PORT, default=8400, help="0 takes a free one (default 8400)")
     serve.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"as the recipe's; {AUTO_HELP}")
     serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
-    serve.add_argument("--memory-mib", type=int, default=1024, help="memory of a pass beside weights and one document")
+    serve.add_argument(
+        "--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document"
+    )
     serve.add_argument("--generate", action="store_true",
                        help="OpenAI's chat completions under /v1 in place of scores: one reply at a time, streamed")  # fmt: skip
-    serve.add_argument("--prefix-cache", type=int, default=8, metavar="N",
+    serve.add_argument("--prefix-cache", type=NATURAL, default=8, metavar="N",
                        help="with --generate: prompts whose beginnings need not be read again; 0: none (default 8)")  # fmt: skip
     serve.set_defaults(run="serve")
 
@@ -152,24 +157,24 @@ def _parser() -> argparse.ArgumentParser:
     questions.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs it, up to /v1")
     questions.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME",
                            help="the environment variable that holds the key; empty for a server without keys")  # fmt: skip
-    questions.add_argument("--price", type=float, nargs=2, metavar=("IN", "OUT"),
+    questions.add_argument("--price", type=MONEY, nargs=2, metavar=("IN", "OUT"),
                            help="USD per million tokens; without it the price table is asked, 0 0 for your own server")  # fmt: skip
-    questions.add_argument("--spending-limit", type=float, default=5.0, metavar="USD", help="of one call (default 5)")
+    questions.add_argument("--spending-limit", type=MONEY, default=5.0, metavar="USD", help="of one call (default 5)")
     questions.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     questions.add_argument("--out", required=True, help="the .jsonl to write, or to go on with; for data.questions")
     questions.add_argument("--kinds", default="extractive", metavar="KIND[:N],…",
                            help="extractive, email, rap, poem, memory; with :N for N of it (default: extractive)")  # fmt: skip
-    questions.add_argument("--per-document", type=int, default=2, help="of each kind that names no N (default 2)")
-    questions.add_argument("--temperature", type=float, default=0.7)
-    questions.add_argument("--seed", type=int, default=0)
-    questions.add_argument("--limit", type=int, help="at most so many documents, drawn by the seed")
-    questions.add_argument("--min-words", type=int, help="shortest passage, as data.min_words (default 120)")
-    questions.add_argument("--max-words", type=int, help="longest passage, as data.max_words (default 250)")
+    questions.add_argument("--per-document", type=COUNT, default=2, help="of each kind that names no N (default 2)")
+    questions.add_argument("--temperature", type=TEMPERATURE, default=0.7)
+    questions.add_argument("--seed", type=SEED, default=0)
+    questions.add_argument("--limit", type=COUNT, help="at most so many documents, drawn by the seed")
+    questions.add_argument("--min-words", type=COUNT, help="shortest passage, as data.min_words (default 120)")
+    questions.add_argument("--max-words", type=COUNT, help="longest passage, as data.max_words (default 250)")
     questions.add_argument(
         "--skip-bad-files", action="store_true", help="leave out files that cannot be read, as data.skip_bad_files"
     )
-    questions.add_argument("--max-tokens", type=int, default=512, help="longest reply (default 512)")
-    questions.add_argument("--batch-size", type=int, default=4, help="replies generated together (default 4)")
+    questions.add_argument("--max-tokens", type=COUNT, default=512, help="longest reply (default 512)")
+    questions.add_argument("--batch-size", type=COUNT, default=4, help="replies generated together (default 4)")
     questions.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(questions)
     questions.set_defaults(run="questions")
@@ -187,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--baseline", action="append", default=[], metavar="FILE",
                         help="a kept summary.json to lay below the curves, see eval/baselines/")  # fmt: skip
     report.add_argument(
-        "--samples", type=int, default=200, metavar="N", help="compressions in the viewer (default 200)"
+        "--samples", type=NATURAL, default=200, metavar="N", help="compressions in the viewer (default 200)"
     )
     report.add_argument(
         "--wandb", choices=MODES, default="disabled", help="keep the page as a W&B artifact too (default: not)"
@@ -198,14 +203,20 @@ def _parser() -> argparse.ArgumentParser:
         "plan", help="memory of GRPO training on your GPUs, and the configuration to launch it with"
     )
     plan.add_argument("model", help="embedded model, hub id, directory, or a known size such as Qwen2.5-7B")
-    plan.add_argument("--gpus", type=int, default=1, metavar="N", help="processes, one a GPU (default 1)")
-    plan.add_argument("--gpu-memory", type=float, default=80.0, metavar="GIB", help="of one GPU (default 80)")
-    plan.add_argument("--group", type=int, default=8, help="completions of a problem (default 8)")
-    plan.add_argument("--prompts-per-step", type=int, default=8, help="problems in a step, over all GPUs (default 8)")
-    plan.add_argument("--micro-batch", type=int, help="completions in one pass of one GPU (default: a group)")
-    plan.add_argument("--document-tokens", type=int, default=1000, help="of the longest document (default 1000)")
-    plan.add_argument("--completion-tokens", type=int, default=64, help="longest compression (default 64)")
-    plan.add_argument("--lora-rank", type=int, default=16)
+    plan.add_argument("--gpus", type=whole(1, 100_000), default=1, metavar="N", help="processes, one a GPU (default 1)")
+    plan.add_argument(
+        "--gpu-memory", type=real(0, 1e6, above=True), default=80.0, metavar="GIB", help="of one GPU (default 80)"
+    )
+    plan.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a problem (default 8)")
+    plan.add_argument(
+        "--prompts-per-step", type=whole(1, 10**6), default=8, help="problems in a step, over all GPUs (default 8)"
+    )
+    plan.add_argument(
+        "--micro-batch", type=whole(1, 10**6), help="completions in one pass of one GPU (default: a group)"
+    )
+    plan.add_argument("--document-tokens", type=COUNT, default=1000, help="of the longest document (default 1000)")
+    plan.add_argument("--completion-tokens", type=COUNT, default=64, help="longest compression (default 64)")
+    plan.add_argument("--lora-rank", type=whole(1, 10**6), default=16)
     plan.add_argument(
         "--dtype", choices=DTYPES, default=AUTO, help="auto (default): bfloat16, which GPUs from Ampere on have"
     )
@@ -216,7 +227,9 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument(
         "--scorer", choices=["base", "served"], default="base", help="served: `infoagent serve` on another GPU"
     )
-    plan.add_argument("--scorer-memory", type=int, default=1024, metavar="MIB", help="of a scoring pass (default 1024)")
+    plan.add_argument(
+        "--scorer-memory", type=MEMORY_MIB, default=1024, metavar="MIB", help="of a scoring pass (default 1024)"
+    )
     plan.add_argument("--json", action="store_true")
     plan.set_defaults(run="plan")
 

@@ -11,8 +11,10 @@ from typing import Any
 from infoagent.cli.text import read_input
 from infoagent.data.documents import SUFFIXES
 from infoagent.data.tables import kind_of
+from infoagent.files import read_json, write_json, write_text
+from infoagent.logs import unfiltered
 from infoagent.progress import Progress, say
-from infoagent.store import TEMPLATE_DATE, template_date, text_id, write_json
+from infoagent.store import TEMPLATE_DATE, template_date, text_id
 from infoagent.types import AUTO, InputError
 
 SETTINGS_FILE = "compress.json"
@@ -32,18 +34,14 @@ def compress(arguments: argparse.Namespace) -> int:
     [record] = session.run([text], [shortened])
     if arguments.json:
         print(json.dumps(record, ensure_ascii=False))
-    else:
-        print(record["text"])
+    else:  # a file gets the text as it is
+        print(record["text"], file=sys.stdout if sys.stdout.isatty() else unfiltered(sys.stdout))
     print(_figures(record), file=sys.stderr)
     return 0
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    mistakes = [
-        f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {least}"
-        for name, least in (("budget", 1), ("temperature", 0), ("batch_size", 1))
-        if getattr(arguments, name) < least
-    ]
+    mistakes = []
     is_folder = arguments.file != "-" and Path(arguments.file).is_dir()
     if is_folder and arguments.out is None:
         mistakes.append(f"{arguments.file}: is a folder; say where its compressions go with --out DIR")
@@ -244,7 +242,7 @@ def _begun_dtype(arguments: argparse.Namespace) -> str | None:
     file = Path(arguments.out or ".") / SETTINGS_FILE
     if arguments.dtype != AUTO or arguments.out is None or not file.is_file():
         return None
-    return str(json.loads(file.read_text(encoding="utf-8")).get("dtype", EARLIER_DTYPE))
+    return str(read_json(file).get("dtype", EARLIER_DTYPE))
 
 
 def _claim(out: Path, settings: dict[str, Any]) -> None:
@@ -253,7 +251,7 @@ def _claim(out: Path, settings: dict[str, Any]) -> None:
 
     file = out / SETTINGS_FILE
     if file.is_file():
-        before = {"dtype": EARLIER_DTYPE, **json.loads(file.read_text(encoding="utf-8"))}
+        before = {"dtype": EARLIER_DTYPE, **read_json(file)}
         different = [key for key in settings if not same_revision(before.get(key), settings[key])]
         if different:
             raise InputError(
@@ -278,11 +276,8 @@ def _is_done(target: Path, text: str) -> bool:
     record = _record_of(target)
     if not record.is_file() or not target.is_file():
         return False
-    return bool(json.loads(record.read_text(encoding="utf-8"))["source"] == text_id(text))
+    return bool(read_json(record)["source"] == text_id(text))
 
 
 def _write(target: Path, text: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    work = target.with_name(f".{target.name}.part")
-    work.write_text(text + "\n", encoding="utf-8")
-    work.replace(target)
+    write_text(target, text + "\n")

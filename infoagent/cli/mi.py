@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import check_output_file, check_writable, json_text
+from infoagent.logs import plain, unfiltered
 from infoagent.types import InputError
 
 
 def mi(arguments: argparse.Namespace) -> None:
     from infoagent.information.analysis import analyse, compare, tokens_among_counterfactuals, tokens_among_pool
     from infoagent.reporting.information import difference_lines, information_lines, token_lines
-    from infoagent.store import finite
 
     path = arguments.scores
     matrix = _load(path)
     if arguments.plot and Path(arguments.plot).suffix not in (".svg", ".png"):
         raise InputError(f"--plot {arguments.plot}: must end in .svg or .png")
-    if arguments.plot and not Path(arguments.plot).parent.is_dir():
-        raise InputError(f"--plot {arguments.plot}: its directory does not exist; make it first")
+    if arguments.plot:
+        check_writable(arguments.plot, "--plot")
     beta = None
     if arguments.calibration:
         from infoagent.evaluation.calibration import read_calibration, scorer_name
@@ -56,7 +56,7 @@ def mi(arguments: argparse.Namespace) -> None:
             fields["token_information"] = [{"tokens": t, **found.to_dict()} for t, found in rows]
         if differences is not None:
             fields["against"] = differences
-        print(json.dumps(finite(fields), indent=2, allow_nan=False))
+        print(json_text(fields, indent=2))
         return
     clip = bool(matrix.about.get("print_clipped"))
     print("\n".join(information_lines(analysis.to_dict(), clip)))
@@ -64,7 +64,8 @@ def mi(arguments: argparse.Namespace) -> None:
         ids = range(len(tokens)) if matrix.compression_id_C is None else kept.compression_id_C
         print(f"\nnats that each token adds, among {arguments.among}")
         for identity, text, found in zip(ids, texts, tokens, strict=True):
-            print("\n".join(token_lines(str(identity), text, found.to_dict(), colour=sys.stdout.isatty())))
+            lines = token_lines(plain(str(identity)), text, found.to_dict(), colour=sys.stdout.isatty())
+            print("\n".join(lines), file=unfiltered(sys.stdout))
     if differences is not None:
         print("\n".join(["", f"against {arguments.against}, paired by document", *difference_lines(differences)]))
     for note in analysis.warnings:
@@ -73,11 +74,12 @@ def mi(arguments: argparse.Namespace) -> None:
 
 def calibrate(arguments: argparse.Namespace) -> None:
     from infoagent.evaluation.calibration import scorer_name
+    from infoagent.files import write_json
     from infoagent.information.calibration import fit_beta
-    from infoagent.store import write_json
 
     if Path(arguments.out).suffix != ".json":
         raise InputError(f"--out {arguments.out}: must end in .json")
+    check_output_file(arguments.out, "infoagent calibrate", earlier=('"beta"', '"scorer"'))
     matrix = _load(arguments.scores)
     scorer, documents = _scorer(matrix, arguments.scores), _documents(matrix, arguments.scores)
     try:

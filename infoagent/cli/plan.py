@@ -15,7 +15,7 @@ from infoagent.costs.memory import Workload
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
 from infoagent.training.plan import workload_of
-from infoagent.types import AUTO, InputError
+from infoagent.types import AUTO
 
 SLACK = 0.92
 """The part of a GPU that is planned with: the allocator's blocks never fit exactly."""
@@ -26,13 +26,6 @@ def plan(arguments: argparse.Namespace) -> None:
     architecture = known_architecture(arguments.model) or architecture_of(arguments.model)
     if architecture is None:
         raise unknown_model(arguments.model)
-    mistakes = [
-        f"--{name.replace('_', '-')} {value:g}: must be above 0"
-        for name in ("gpus", "gpu_memory", "document_tokens")
-        if (value := getattr(arguments, name)) <= 0
-    ]
-    if mistakes:
-        raise InputError(mistakes)
     work = workload_of(_recipe(arguments), arguments.document_tokens + PROMPT_OVERHEAD_TOKENS, arguments.gpus)
     room = arguments.gpu_memory * GIB * SLACK
     found = [

@@ -84,13 +84,7 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
     """How many questions of each kind a document gets: `extractive:2,email` with --per-document for the others."""
     from infoagent.data.questions import KINDS
 
-    mistakes = [
-        f"--{name.replace('_', '-')} {getattr(arguments, name)}: must be at least {least}"
-        for name, least in (
-            ("per_document", 1), ("temperature", 0), ("limit", 1), ("batch_size", 1), ("max_tokens", 1), ("seed", 0),
-        )
-        if getattr(arguments, name) is not None and getattr(arguments, name) < least
-    ]  # fmt: skip
+    mistakes = []
     if not arguments.out.endswith(".jsonl"):
         mistakes.append(f"--out {arguments.out}: must end in .jsonl")
     counts: dict[str, int] = {}
@@ -104,8 +98,6 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
             mistakes.append(f"--kinds {part!r}: after the colon stands how many a document gets, at least 1")
         else:
             counts[kind] = int(number) if sign else arguments.per_document
-    if arguments.price is not None and min(arguments.price) < 0:
-        mistakes.append(f"--price {arguments.price[0]:g} {arguments.price[1]:g}: must not be below 0")
     if mistakes:
         raise InputError(mistakes)
     return counts

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from infoagent.files import check_output_file, check_writable
 from infoagent.types import Compression, InputError, Problem
 
 
@@ -15,6 +16,7 @@ def score(arguments: argparse.Namespace) -> None:
     from infoagent.data.own import load_jsonl
     from infoagent.evaluation.pool import Pool, express, score_pool
     from infoagent.evaluation.pool_draw import refuse_repeated
+    from infoagent.information.scores import OF_A_MATRIX
     from infoagent.lm import models, prompts
     from infoagent.lm.cells import current_processes
     from infoagent.lm.context import fit_to_context
@@ -22,17 +24,13 @@ def score(arguments: argparse.Namespace) -> None:
     mistakes = []
     if Path(arguments.out).suffix != ".npz":
         mistakes.append(f"--out {arguments.out}: must end in .npz")
-    if arguments.memory_mib < 1:
-        mistakes.append(f"--memory-mib {arguments.memory_mib}: must be at least 1")
-    if arguments.counterfactuals < 0:
-        mistakes.append(f"--counterfactuals {arguments.counterfactuals}: must be at least 0")
-    if Path(arguments.out).is_dir():
-        mistakes.append(f"--out {arguments.out}: is a directory; name a file")
     store = arguments.scores or f"{arguments.out}.scores"
     if Path(store).is_file():
         mistakes.append(f"--scores {store}: is a file; name a directory")
     if mistakes:
         raise InputError(mistakes)
+    check_output_file(arguments.out, "infoagent score", earlier=OF_A_MATRIX)
+    check_writable(store, "--scores")
     problems = list(load_jsonl(arguments.documents, "all").problems)
     texts = _read_compressions(arguments.compressions, {p.id for p in problems})
     documents = {p.document: p for p in reversed(problems)}  # questions on one text share its column

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.config import load_recipe, recipe_yaml
+from infoagent.files import check_output_file, reading
 from infoagent.types import InputError
 
 
@@ -76,13 +77,15 @@ def models(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     if Path(arguments.out).suffix not in (".html", ".htm"):
         raise InputError(f"--out {arguments.out}: must end in .html")
-    if arguments.samples < 0:
-        raise InputError(f"--samples {arguments.samples}: must be at least 0")
+    page, numbers = Path(arguments.out), Path(arguments.out).with_suffix(".json")
+    check_output_file(page, "infoagent report")
+    check_output_file(numbers, "infoagent report", f"--out {page}: its numbers go to", ('{\n  "evaluations":',))
     from infoagent.evaluation.mirroring import report_mirror
     from infoagent.reporting.page import write_report
     from infoagent.store import provenance
 
-    page, numbers = write_report(arguments.runs, arguments.out, arguments.baseline, arguments.samples)
+    with reading(" ".join(arguments.runs)):
+        write_report(arguments.runs, page, numbers, arguments.baseline, arguments.samples)
     mirror = report_mirror(arguments.runs[0], page.stem, arguments.wandb)
     about = {"runs": list(arguments.runs), "commit": provenance()["commit"]}
     mirror.artifact(f"{Path(arguments.runs[0]).resolve().name}-{page.stem}", "report", [page, numbers], about)

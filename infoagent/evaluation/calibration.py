@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from infoagent.files import read_json
 from infoagent.information.calibration import Calibration, require_held_out
 from infoagent.types import InputError
 
@@ -22,10 +21,9 @@ def read_calibration(file: str, scorer: str, document_ids: Sequence[str]) -> Cal
 
     Raises InputError otherwise.
     """
+    content = read_json(file, "`infoagent calibrate` writes one")
     try:
-        found = Calibration.from_dict(json.loads(Path(file).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(f"calibration {file}: no such file; `infoagent calibrate` writes one") from error
+        found = Calibration.from_dict(content)
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"calibration {file}: {error}") from error
     if scorer != found.scorer:

@@ -11,7 +11,6 @@ among different negatives are refused.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.summary import EASY, HARD, Record, mi_term_nats
+from infoagent.files import read_json
 from infoagent.information import mean_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
 from infoagent.types import InputError
@@ -97,7 +97,7 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[tuple[str, bool
         trained = row["compressor"]["model"]["adapter"] is not None
         found[row["data"]["name"]][(row["compressor"]["label"], trained)].append(joined)
     run_file = Path(directory) / "run.json"
-    run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+    run = read_json(run_file) if run_file.is_file() else {}
     current = set(run.get("record_keys", []))
     for groups in found.values():
         for who, records in groups.items():

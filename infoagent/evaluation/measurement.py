@@ -20,6 +20,7 @@ from infoagent.evaluation.calibration import read_calibration, scorer_name
 from infoagent.evaluation.pool import Pool, express, score_pool
 from infoagent.evaluation.pool_draw import DrawnPool, choose_pool, draw_pool, refuse_repeated
 from infoagent.evaluation.records import RECORDS_FILE, RecordFile, content_key
+from infoagent.files import read_jsonl
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
 from infoagent.lm.cells import Processes, scorer_identity
@@ -41,7 +42,7 @@ from infoagent.lm.models import (
 from infoagent.lm.prompts import check_template, compressor_ids
 from infoagent.progress import Progress
 from infoagent.recipes import InformationRecipe, ModelSection
-from infoagent.store import read_jsonl, text_id
+from infoagent.store import text_id
 from infoagent.types import Compression, InputError, Problem, ProblemSet
 
 __all__ = ["Measurement", "draw_pool", "measure", "plan_measurement", "refuse_repeated"]

@@ -5,14 +5,13 @@ The same numbers stand in summary.json, comparison.json and frontier-*.json; not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import clean, read_json
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
-from infoagent.store import finite
 from infoagent.tracking import Tracker, run_group
 from infoagent.types import ANCHORS
 
@@ -74,7 +73,7 @@ def rate_distortion_rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
         easy, hard, both = (s["estimates"].get(key) for key in ("easy", "hard", "all"))
         errors = [p["distortion/error"]["value"] for p in s["predictors"].values() if "distortion/error" in p]
         rows.append(
-            finite(
+            clean(
                 {
                     "data": s["data"]["name"],
                     "compressor": s["label"],
@@ -95,7 +94,7 @@ def rate_distortion_rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
 def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for each quantity of each pair; the difference is trained − frozen."""
     return [
-        finite(
+        clean(
             {
                 "data": c["data"], "trained": c["trained"], "frozen": c["frozen"], "quantity": quantity,
                 "trained_value": found["trained"], "frozen_value": found["frozen"],
@@ -111,7 +110,7 @@ def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Row]:
 def frontier_points(found: Mapping[str, Any]) -> list[Row]:
     """A row for each point of `find_frontier`."""
     return [
-        finite(
+        clean(
             {
                 "data": part["data"], "compressor": p["label"],
                 "curve": f"{'trained' if p['trained'] else 'frozen'} on {part['data']}",
@@ -130,7 +129,7 @@ def report_mirror(directory: str | Path, name: str, wandb: str | None = None) ->
     `wandb` is its mode; None: as the recipe of the run says.
     """
     file = Path(directory) / "run.json"
-    recipe = json.loads(file.read_text(encoding="utf-8"))["recipe"] if file.is_file() else {}
+    recipe = read_json(file)["recipe"] if file.is_file() else {}
     section = {"wandb": "disabled", "project": "infoagent", "group": None, **recipe.get("tracking", {})}
     mode = wandb_mode(section["wandb"] if wandb is None else wandb)
     group = run_group(section["group"], directory)

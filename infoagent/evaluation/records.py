@@ -9,17 +9,14 @@ Processes that share the work write a file each (`records-2of4.jsonl`), and ever
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.store import read_jsonl
+from infoagent.files import append_jsonl, read_jsonl
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
@@ -70,11 +67,6 @@ class RecordFile:
         self.directory = Path(directory)
         self.path = self.directory / f"records{shard.suffix}.jsonl"
         self.directory.mkdir(parents=True, exist_ok=True)
-        if self.path.is_file() and self.path.stat().st_size and not self.path.read_bytes().endswith(b"\n"):
-            whole = read_jsonl(self.path)  # a killed process left half a line: cut it off
-            work = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            work.write_text("".join(_line(row) for row in whole), encoding="utf-8")
-            work.replace(self.path)
         self.rows: dict[str, Row] = {}
         self.paid_usd = 0.0
         """What all requests of this directory have cost, failed ones and earlier runs included."""
@@ -103,27 +95,14 @@ class RecordFile:
         return key in self.rows and (self.rows[key]["status"] == "ok" or self.rows[key].get("final", False))
 
     def append(self, *rows: Row) -> None:
-        """Add rows, all of them in one write."""
-        if not rows:
-            return
-        text = "".join(_line(row) for row in rows).encode()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            while text:  # a full disk takes a part, then raises
-                text = text[os.write(descriptor, text) :]
-        finally:
-            os.close(descriptor)
-        for row in rows:
+        """Add rows, all of them in one piece."""
+        for row in append_jsonl(self.path, rows):
             self._take(row)
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _all_rows(directory: Path) -> Iterator[Row]:
     for path in sorted(directory.glob("records*.jsonl")):
-        yield from read_jsonl(path)
+        yield from read_jsonl(path, keys=("key", "status"))
 
 
 def read_records(directory: str | Path) -> list[Row]:
@@ -140,26 +119,6 @@ def read_records(directory: str | Path) -> list[Row]:
         if row["key"] not in found or row["status"] == "ok" or found[row["key"]]["status"] != "ok":
             found[row["key"]] = row
     return list(found.values())
-
-
-@contextmanager
-def only_writer(directory: str | Path, shard: Shard) -> Iterator[None]:
-    """Hold the directory, or one shard of it, for this process. Raises InputError where another process does."""
-    path = Path(directory) / f".lock{shard.suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            raise InputError(
-                f"output_dir = {str(directory)!r}: is being written by process {stream.read().strip() or 'unknown'}; wait "
-                "for it, share the work by --shard I/N, or name another output_dir"
-            ) from None
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield
 
 
 def batches(number: int, size: int) -> Iterator[tuple[int, Sequence[int]]]:

@@ -3,7 +3,6 @@ eval/checkpoint.py share."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections import Counter
@@ -16,24 +15,16 @@ from infoagent.evaluation.analysis import analyse
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
 from infoagent.evaluation.phases import PhaseTimes
-from infoagent.evaluation.records import RecordFile, Row, Shard, only_writer
+from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
+from infoagent.files import only_writer, read_jsonl, write_json, write_jsonl
 from infoagent.lm.cells import Processes, current_processes
 from infoagent.lm.models import default_device
 from infoagent.mirror import wandb_mode
 from infoagent.recipes import EvaluationRecipe
-from infoagent.store import (
-    SCHEMA_VERSION,
-    SUMMARY_FILE,
-    check_output_dir,
-    finite,
-    provenance,
-    read_jsonl,
-    text_id,
-    write_json,
-)
+from infoagent.store import SCHEMA_VERSION, SUMMARY_FILE, check_output_dir, provenance, text_id
 from infoagent.types import ANCHORS, RunFailed
 
 ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
@@ -75,7 +66,7 @@ def run_evaluation(
     check_endpoints(recipe)
     check_sandbox(recipe)
     times = PhaseTimes()
-    with only_writer(recipe.output_dir, shard):
+    with only_writer(recipe.output_dir, shard.suffix):
         _begin(recipe, cells)
         records = evaluate(recipe, cells, quiet, shard, times)
         summaries = []
@@ -143,7 +134,7 @@ def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Seq
     add_break_even(summaries)
     write_json(out / SUMMARY_FILE, {**run, "summaries": summaries})
     analysis = analyse(records, seed=recipe.seeds[0], resamples=recipe.resamples)
-    write_json(out / ANALYSIS_FILE, {"schema_version": SCHEMA_VERSION, **finite(analysis)})
+    write_json(out / ANALYSIS_FILE, {"schema_version": SCHEMA_VERSION, **analysis})
     return summaries
 
 
@@ -160,9 +151,7 @@ def _keep_texts(out: Path, cells: Sequence[Cell]) -> None:
                 "choices": list(p.choices), "evidence": list(p.evidence), "group": p.group,
             }  # fmt: skip
     for name, found in ((PROBLEMS_FILE, problems.values()), (DOCUMENTS_FILE, documents.values())):
-        work = out / f".{name}"
-        work.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found), encoding="utf-8")
-        work.replace(out / name)
+        write_jsonl(out / name, found)
 
 
 def _rows(path: Path) -> list[Row]:

@@ -19,6 +19,7 @@ from infoagent.evaluation.reached import (
     sample_policy,
     state_prompts,
 )
+from infoagent.files import replacing
 from infoagent.information.intervals import mean_interval
 from infoagent.lm.enumeration import string_at, string_lengths, string_log_probs
 from infoagent.lm.models import load
@@ -59,9 +60,8 @@ class Limits:
         table = directory / f"strings-{recipe.longest}.npy"  # beside the weights: it goes when they go
         if not table.is_file():
             prompts = state_prompts(lm.tokenizer, TEMPLATE)
-            work = table.with_name(f".work-{table.name}")
-            np.save(work, string_log_probs(lm.model, prompts, alphabet, stop, recipe.longest, quiet))
-            work.replace(table)
+            with replacing(table) as work:
+                np.save(work, string_log_probs(lm.model, prompts, alphabet, stop, recipe.longest, quiet))
         log_probs_ZD = np.load(table)
         blank_V = blank_tokens(lm.tokenizer)
         gated_Z = np.array([all(blank_V[t] for t in string_at(z, alphabet)) for z in range(len(log_probs_ZD))])

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infoagent.files import WRITTEN_BY, json_text, replacing
 from infoagent.information.stratified import Strata
 
 Floats = NDArray[np.float64]
@@ -63,15 +64,13 @@ class ScoreMatrix:
 
     def save(self, path: str | Path) -> None:
         """Write beside and rename: a killed process leaves no half file."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: getattr(self, attribute) for name, attribute in ARRAYS.items()}
         held = {name: array for name, array in arrays.items() if array is not None}
         if self.strata is not None:
             held |= {f"strata_{name}": np.asarray(value) for name, value in vars(self.strata).items()}
-        work = target.with_name(f".{target.name}.part.npz")
-        np.savez(work, about=np.array(json.dumps(self.about)), **held)
-        work.replace(target)
+        about = {WRITTEN_BY: "infoagent score", **self.about}
+        with replacing(path) as work:
+            np.savez(work, about=np.array(json_text(about)), **held)
 
     @classmethod
     def load(cls, path: str | Path) -> ScoreMatrix:
@@ -139,6 +138,8 @@ def _check_tokens(held: dict[str, Any]) -> None:
             )
 
 
+OF_A_MATRIX = ("about.npy",)
+"""How the files of `save` begin, those of earlier versions too."""
 ARRAYS = {
     "log_probs": "log_probs_CK",
     "source": "source_C",

@@ -19,7 +19,8 @@ from typing import Any
 
 import torch
 
-from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, read_json, read_settings, tensors_of
+from infoagent.files import read_json
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, ANEW, read_settings, tensors_of
 from infoagent.lm.models import ModelReference, load_config, load_tokenizer
 from infoagent.types import InputError
 
@@ -84,7 +85,7 @@ def added_tokens(directory: str | Path) -> dict[str, int]:
     found: dict[str, int] = {}
     for name in TOKENIZER_FILES:
         file = Path(directory) / name
-        content = read_json(file) if file.is_file() else {}
+        content = read_json(file, ANEW) if file.is_file() else {}
         if name == "tokenizer.json":
             found |= {str(token["content"]): int(token["id"]) for token in content.get("added_tokens") or []}
         elif name == "tokenizer_config.json":

@@ -7,13 +7,13 @@ was trained: a hub id, a path, or nothing. A name that cannot hold here does not
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import read_json
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -35,26 +35,16 @@ def is_adapter(directory: str | Path) -> bool:
 
 def read_settings(directory: str | Path) -> dict[str, Any]:
     """What PEFT wrote of an adapter. Raises InputError where that is no JSON object."""
-    return read_json(Path(directory) / ADAPTER_SETTINGS)
+    return read_json(Path(directory) / ADAPTER_SETTINGS, ANEW)
+
+
+ANEW = "copy the checkpoint anew"
 
 
 def read_record(directory: str | Path) -> dict[str, Any] | None:
     """What this package's training wrote of an adapter; None for one of others. Raises InputError for a damaged one."""
     file = Path(directory) / RECORD_FILE
-    return read_json(file) if file.is_file() else None
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in a file beside an adapter. Raises InputError where there is none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{file}: is damaged ({' '.join(str(error).split())[:100]}); copy the checkpoint anew"
-        ) from error
-    if not isinstance(found, dict):
-        raise InputError(f"{file}: holds {type(found).__name__}, not an object; copy the checkpoint anew")
-    return found
+    return read_json(file, ANEW) if file.is_file() else None
 
 
 def tensors_of(directory: str | Path) -> dict[str, tuple[str, Shape]]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import write_json
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, note_prompt, prompt_hash
-from infoagent.store import write_json
 from infoagent.types import InputError
 
 

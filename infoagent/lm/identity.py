@@ -8,12 +8,11 @@ those files are the ones that it was made with.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import Any
 
-from infoagent.store import write_json
+from infoagent.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def prompt_hash(directory: str | Path) -> str:
 def source_of(directory: Path) -> dict[str, Any]:
     """What SOURCE_FILE says; nothing where there is none."""
     file = directory / SOURCE_FILE
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    return dict(read_json(file)) if file.is_file() else {}
 
 
 def note_prompt(directory: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from infoagent.files import write_json
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
 from infoagent.lm.models import (
@@ -31,7 +32,6 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import compressor_ids
-from infoagent.store import write_json
 from infoagent.types import InputError, RunFailed
 
 TOLERANCE_NATS = {"float32": 1e-3, "bfloat16": 0.1}

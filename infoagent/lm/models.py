@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -139,7 +138,7 @@ def adapter_group(directory: str | Path) -> str | None:
 def merged_prompt(reference: ModelReference) -> dict[str, Any]:
     """The prompt of the adapter that `infoagent merge` put into a model; {} for any other model."""
     source = Path(reference.path) / SOURCE_FILE
-    return dict(json.loads(source.read_text()).get("prompt", {})) if source.is_file() else {}
+    return dict(read_json(source).get("prompt", {})) if source.is_file() else {}
 
 
 def load_tokenizer(reference: ModelReference) -> Any:

@@ -21,8 +21,8 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
+from infoagent.files import write_json
 from infoagent.lm.embedded import cache_root
-from infoagent.store import write_json
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,11 +25,12 @@ from infoagent.data.questions import (
     read_questions,
 )
 from infoagent.data.segmentation import sentences
+from infoagent.files import append_jsonl, read_jsonl, write_jsonl
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import chat_ids, text_ids
 from infoagent.lm.question_prompts import QUESTION_TEMPLATES, RejectedReply, States, question_prompt, read_reply
 from infoagent.progress import Progress
-from infoagent.store import provenance, read_jsonl
+from infoagent.store import provenance
 from infoagent.types import InputError
 
 Write = Callable[[Sequence[str], int], Sequence[str]]
@@ -137,12 +137,12 @@ def write_questions(
             for attempt in range(tried[batch[0]], tried[batch[0]] + wanted.attempts):
                 seed = _seed(wanted.seed, batch[0], attempt)
                 found, jobs = _asked(jobs, seed, write, states, held, done.causes)
-                _append(file, found)
+                append_jsonl(file, found)
                 done.stored += len(found)
                 bar.update(len(found))
                 if not jobs:
                     break
-            _append(failures, [_failure(job) for job in jobs])
+            append_jsonl(failures, [_failure(job) for job in jobs])
             done.failed += len(jobs)
             bar.update(len(jobs))
             for job in jobs:
@@ -253,11 +253,7 @@ def _opened(file: Path, header: dict[str, Any]) -> StoredQuestions:
     """What stands in the file; a new one gets its header."""
     check_file(file, header)
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        work = file.with_name(f".{file.name}.{os.getpid()}")
-        work.write_text(json.dumps(header, ensure_ascii=False) + "\n", encoding="utf-8")
-        work.replace(file)  # a killed process leaves a whole header or no file
-    _cut_off_half_a_line(file)
+        write_jsonl(file, [header])  # a killed process leaves a whole header or no file
     return read_questions(str(file))
 
 
@@ -265,24 +261,9 @@ def _tried_before(failures: Path) -> Counter[tuple[str, str]]:
     """Attempts of earlier runs, by document and kind."""
     tried: Counter[tuple[str, str]] = Counter()
     if failures.is_file():
-        _cut_off_half_a_line(failures)
         for row in read_jsonl(failures):
             tried[row["document_sha256"], row["kind"]] += len(row["attempts"])
     return tried
-
-
-def _cut_off_half_a_line(file: Path) -> None:
-    """What a process killed while writing left after the last line break."""
-    content = file.read_bytes()
-    if not content.endswith(b"\n"):
-        with file.open("r+b") as stream:
-            stream.truncate(content.rfind(b"\n") + 1)
-
-
-def _append(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        with file.open("a", encoding="utf-8") as stream:
-            stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 # ---- a model that runs here -------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ start can tell.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from infoagent.files import read_json
 from infoagent.lm import dtype
 from infoagent.lm.models import default_device
 from infoagent.types import AUTO
@@ -118,7 +118,7 @@ class _Began:
         file = Path(directory or ".") / "run.json"
         if directory is None or not file.is_file() or not any(next(file.parent.glob(p), None) for p in WORK):
             return cls(str(directory), {})
-        recipe = json.loads(file.read_text(encoding="utf-8")).get("recipe")
+        recipe = read_json(file).get("recipe")
         return cls(directory, dict(_named(recipe, ())))
 
     def type_of(self, section: BaseModel, where: Place) -> str | None:

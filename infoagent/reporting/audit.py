@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 from infoagent.audit import flags
 from infoagent.audit.flags import PART, change
+from infoagent.files import read_json, read_jsonl
 from infoagent.reporting import plots
 from infoagent.reporting.tables import with_interval
-from infoagent.store import read_jsonl
 
 Row = Mapping[str, Any]
 
@@ -79,7 +78,7 @@ def run_flags(directory: str, run: Row, metrics: Sequence[Row]) -> list[dict[str
     flags of all its steps."""
     file = Path(directory) / "audit.json"
     if file.is_file():
-        found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["flags"]
+        found: list[dict[str, Any]] = read_json(file)["flags"]
         return found
     return [
         {"name": f.name, "severity": f.severity, "sentence": f.sentence}

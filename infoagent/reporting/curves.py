@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, curve_of, new_grid, scale_tokens, shown, styles_of
+from infoagent.reporting.plots import INK, curve_of, new_grid, save_figure, scale_tokens, shown, styles_of
 from infoagent.types import ANCHORS
 
 Summary = Mapping[str, Any]
@@ -17,11 +17,8 @@ def save_curves(summaries: Sequence[Summary], path: str | Path, baselines: Seque
     """Upper row: MI among counterfactual documents; lower row: questions answered (or the fact stands in the text, where
     nobody was asked). Against tokens on a logarithmic scale, one colour for each curve, 95 % intervals over documents;
     `baselines` of an earlier run hollow."""
-    from matplotlib import pyplot as plt
-
     figure = _figure(summaries, baselines)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:

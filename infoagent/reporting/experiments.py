@@ -30,12 +30,11 @@ from infoagent.reporting.experiment_axes import (
     value_of,
 )
 from infoagent.reporting.experiment_curves import coefficients, proxies, rate_distortion
-from infoagent.reporting.plots import INK, new_figure
+from infoagent.reporting.plots import INK, new_figure, save_figure
 
 
 def save_experiment(numbers: Mapping[str, Any], directory: str | Path) -> list[Path]:
     """Write <figure>.png and .svg, with the data set's name where there are several. Returns the PNG files."""
-    from matplotlib import pyplot as plt
 
     sets = list(dict.fromkeys(p["data"] for p in numbers["points"]))
     if numbers["drawing"] == "coefficients":
@@ -48,9 +47,7 @@ def save_experiment(numbers: Mapping[str, Any], directory: str | Path) -> list[P
         detail = f", {documents} documents" if documents else ""
         figure.suptitle(f"{numbers['figure']}: {numbers['title']} ({data}{detail})", fontsize=11, color=INK)
         stem = Path(directory) / (numbers["figure"] if len(sets) == 1 else f"{numbers['figure']}-{data}")
-        for suffix in (".svg", ".png"):
-            figure.savefig(f"{stem}{suffix}", dpi=150, metadata={"Date": None} if suffix == ".svg" else None)
-        plt.close(figure)
+        save_figure(figure, f"{stem}.svg", f"{stem}.png")
         written.append(Path(f"{stem}.png"))
     return written
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, as_svg, new_figure, shown
+from infoagent.reporting.plots import INK, PALETTE, as_svg, new_figure, save_figure, shown
 from infoagent.reporting.tables import with_interval
 
 COLUMNS = ("data", "checkpoint", "tokens", "value", "tokens at equal value", "value at equal tokens")
@@ -15,11 +15,8 @@ COLUMNS = ("data", "checkpoint", "tokens", "value", "tokens at equal value", "va
 
 def save_frontier(found: Mapping[str, Any], path: str | Path) -> None:
     """One panel for each data set: the frozen curve with its points, trained points over it, 95 % intervals."""
-    from matplotlib import pyplot as plt
-
     figure = _figure(found)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def frontier_svg(found: Mapping[str, Any]) -> str:

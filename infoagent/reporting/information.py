@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infoagent.logs import plain
+
 CHAIN = (
     ("random", "which document of the pool, I(X;Z)"),
     ("topic", "  of it which topic, I(C;Z)"),
@@ -125,7 +127,7 @@ def token_lines(identity: str, tokens: Sequence[str], found: Mapping[str, Any], 
     identified = "never identifies its document" if after is None else f"identifies its document after {after} tokens"
     shown = []
     for token, nats in zip(tokens, found["nats"], strict=True):
-        visible = token.replace("\n", "⏎")
+        visible = plain(token).replace("\n", "⏎")
         if colour:
             shown.append(f"\x1b[48;5;{_terminal_colour(nats)}m\x1b[30m{visible}\x1b[0m")
         else:

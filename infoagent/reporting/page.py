@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import WRITTEN_BY, read_json, read_jsonl, write_json, write_text
 from infoagent.reporting import curves, evaluation_tables, overview, plots, tables
 from infoagent.reporting import frontier as frontiers_of
 from infoagent.reporting.audit import run_flags, training_audit
 from infoagent.reporting.evaluation import analysis_part, data_parts
 from infoagent.reporting.information import information_lines, token_html
 from infoagent.reporting.viewer import as_script_json, samples_of
-from infoagent.store import read_jsonl, read_summaries, read_summary_file, write_json
+from infoagent.store import read_summaries, read_summary_file, unknown_as_nan
 from infoagent.types import InputError
 
 SHOWN_SAMPLES = 200
@@ -35,23 +36,23 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
         directory = Path(name)
         run_file = directory / "run.json"
         drawn = sorted(directory.glob("frontier-*.json"))
-        frontiers += [{"directory": name, **json.loads(file.read_text(encoding="utf-8"))} for file in drawn]
+        frontiers += [{"directory": name, **unknown_as_nan(read_json(file))} for file in drawn]
         if drawn and not run_file.is_file():
             continue  # the directory of a sweep: its runs have their own
         if not run_file.is_file():
             mistakes.append(f"{name}: no run directory, it holds no run.json; give an output_dir of train/ or eval/")
             continue
-        run = json.loads(run_file.read_text(encoding="utf-8"))
+        run = read_json(run_file)
         if (directory / "summary.json").is_file():
             analysis_file = directory / "analysis.json"
-            analysis = json.loads(analysis_file.read_text(encoding="utf-8")) if analysis_file.is_file() else {}
+            analysis = read_json(analysis_file) if analysis_file.is_file() else {}
             evaluations.append(
                 {"directory": name, "run": run, "summaries": read_summaries(directory), "analysis": analysis}
             )
             if (directory / "comparison.json").is_file():
-                comparisons += json.loads((directory / "comparison.json").read_text(encoding="utf-8"))
+                comparisons += unknown_as_nan(read_json(directory / "comparison.json", kind=list))
         elif (directory / "information.json").is_file():
-            found = json.loads((directory / "information.json").read_text(encoding="utf-8"))
+            found = read_json(directory / "information.json")
             measurements.append({"directory": name, "run": run, **found})
         elif (directory / "metrics.jsonl").is_file():
             metrics = read_jsonl(directory / "metrics.jsonl")
@@ -172,13 +173,8 @@ def _baseline(file: str) -> dict[str, Any]:
 
 
 def write_report(
-    directories: Sequence[str], out: str, baselines: Sequence[str] = (), samples: int = SHOWN_SAMPLES
-) -> tuple[Path, Path]:
-    """Write the page to `out` and its numbers to the same name with `.json`. Returns both paths."""
-    page = render(directories, baselines, samples)
-    target = Path(out)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(page, encoding="utf-8")
-    numbers = target.with_suffix(".json")
-    write_json(numbers, collect(directories))
-    return target, numbers
+    directories: Sequence[str], page: Path, numbers: Path, baselines: Sequence[str] = (), samples: int = SHOWN_SAMPLES
+) -> None:
+    """Write the page, and its numbers as JSON."""
+    write_text(page, render(directories, baselines, samples))
+    write_json(numbers, {WRITTEN_BY: "infoagent report", **collect(directories)})

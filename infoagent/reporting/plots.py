@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import replacing
 from infoagent.reporting.information import known
-from infoagent.types import ANCHORS
+from infoagent.types import ANCHORS, InputError
 
 INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770", "#c2558f", "#2a9aa3", "#8f6b4a", "#7a8f2f")
@@ -50,12 +51,18 @@ def new_grid(width: float, height: float, rows: int, columns: int) -> tuple[Any,
 
 
 def save_figure(figure: Any, *paths: str | Path) -> None:
-    """Write a figure to each of the files, by their endings, and close it. An SVG carries no date: the same figure gives
-    the same file."""
+    """Write a figure to each of the files, by their endings, and close it. The same figure gives the same file: an SVG
+    carries no date, and names that depend on its content alone. Raises InputError for a file that is no picture of
+    Matplotlib's: it is not ours to replace."""
+    import matplotlib
     from matplotlib import pyplot as plt
 
-    for path in paths:
-        figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    for path in map(Path, paths):
+        if path.exists() and b"matplotlib" not in path.read_bytes()[:4096].lower():
+            raise InputError(f"{path}: is there and no picture of this command; move it away, and run it again")
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        with replacing(path) as work, matplotlib.rc_context({"svg.hashsalt": "infoagent"}):
+            figure.savefig(work, dpi=150, metadata=metadata)
     plt.close(figure)
 
 
@@ -167,11 +174,8 @@ def legend_below(figure: Any, axes: Sequence[Any]) -> None:
 
 def save_mi_at_k(found: Mapping[str, Any], path: str) -> None:
     """MI@K of one analysis with its chain as horizontal marks, written to `path` (.svg or .png)."""
-    from matplotlib import pyplot as plt
-
     figure = _mi_at_k_figure(found)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def measured_at_k(found: Mapping[str, Any]) -> str:
@@ -212,7 +216,6 @@ def _mi_at_k_figure(found: Mapping[str, Any]) -> Any:
 
 def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
     """MI among random and among counterfactual documents against the number of facts left, to .svg or .png."""
-    from matplotlib import pyplot as plt
 
     figure, (axis,) = new_figure(6.4, 4)
     points = found["points"]
@@ -231,8 +234,7 @@ def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
     axis.set_xlabel("facts left in the compression (deleted from left to right)")
     axis.set_ylabel("nats (dotted: ceiling)")
     axis.legend(fontsize=8, frameon=False, loc="upper right")
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 TRAINING_PANELS = (

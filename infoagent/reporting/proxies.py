@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, new_grid, shown
+from infoagent.reporting.plots import INK, PALETTE, new_grid, save_figure, shown
 
 Part = Mapping[str, Any]
 COLUMNS = ("scorer", "left out", "MiB", "GFLOP", "s", "β", "MI (nats)", "calibrated", "ρ with self", "over compressors",
@@ -87,7 +87,6 @@ def _interval(found: Mapping[str, Any]) -> str:
 
 def save_study(study: Mapping[str, Any], directory: str | Path) -> list[Path]:
     """proxies.png and .svg: for each part the rank correlation with the self-score, with accuracy, and the estimates."""
-    from matplotlib import pyplot as plt
 
     parts: Sequence[Part] = study["parts"]
     scorers = [row["scorer"] for row in parts[0]["scorers"]]
@@ -111,9 +110,7 @@ def save_study(study: Mapping[str, Any], directory: str | Path) -> list[Path]:
     handles, names = grid[0][2].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     files = [Path(directory) / f"proxies{ending}" for ending in (".png", ".svg")]
-    for file in files:
-        figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    plt.close(figure)
+    save_figure(figure, *files)
     return files
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import MARKERS, PALETTE, legend_below, new_grid, scale_tokens, shown
+from infoagent.reporting.plots import MARKERS, PALETTE, legend_below, new_grid, save_figure, scale_tokens, shown
 
 Found = Mapping[str, Any]
 
@@ -112,7 +112,6 @@ def save_quality_cost(found: Found, path: str | Path) -> bool:
     columns = [c for c in COSTS if any(_total(s, c[0]) for s in found["systems"])]
     if not rows or not columns:
         return False
-    from matplotlib import pyplot as plt
 
     figure, grid = new_grid(5.4 * len(columns), 3.0 * len(rows), len(rows), len(columns))
     for axes, (quality, title, factor) in zip(grid, rows, strict=True):
@@ -121,8 +120,7 @@ def save_quality_cost(found: Found, path: str | Path) -> bool:
             axis.set_xlabel(cost_title)
             axis.set_ylabel(title)
     legend_below(figure, [axis for axes in grid for axis in axes])
-    figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
     return True
 
 

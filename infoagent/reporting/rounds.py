@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, MARKERS, PALETTE, legend_below, new_figure, shown
+from infoagent.reporting.plots import INK, MARKERS, PALETTE, legend_below, new_figure, save_figure, shown
 from infoagent.reporting.tables import with_interval
 
 ROUND_COLUMNS = (
@@ -161,7 +161,7 @@ def save_rounds(found: Found, path: str | Path) -> None:
         axis.set_xlim(left=0)
         axis.margins(y=0.15)
     legend_below(figure, axes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_compaction(found: Found, path: str | Path) -> None:
@@ -194,7 +194,7 @@ def save_compaction(found: Found, path: str | Path) -> None:
         axis.set_xlabel("compactions")
         axis.set_xticks(range(len(found["compactors"][0]["after"])))
     legend_below(figure, axes)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _tokens(system: Found) -> list[float]:
@@ -220,15 +220,6 @@ def _curve(
                 str(place), (at, p["value"]), textcoords="offset points", xytext=(5, 5), fontsize=7,
                 color=PALETTE[number % len(PALETTE)],
             )  # fmt: skip
-
-
-def _save(figure: Any, path: str | Path) -> None:
-    import matplotlib
-    from matplotlib import pyplot as plt
-
-    with matplotlib.rc_context({"svg.hashsalt": "infoagent"}):
-        figure.savefig(path, dpi=150, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    plt.close(figure)
 
 
 # ---- cells -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, _error, new_figure
+from infoagent.reporting.plots import INK, PALETTE, _error, new_figure, save_figure
 
 MARKERS = "osD^vP"
 
@@ -16,7 +16,6 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
     Left, tokens against nats about the source. Right, the same nats against the facts that no encoder can avoid to
     get wrong with so few: R(D) itself.
     """
-    from matplotlib import pyplot as plt
 
     limits, rows = found["limits"], found["rows"]
     figure, (left, right) = new_figure(11, 4.6, panels=2)
@@ -65,8 +64,7 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
     right.set_xlabel("nats told about the source")
     right.set_ylabel("facts that a reader guesses wrong, of 4")
     right.legend(fontsize=7.5, frameon=False)
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.endswith(".svg") else None)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def table(found: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.files import read_json, read_jsonl
 from infoagent.information import infonce_terms
-from infoagent.store import read_jsonl
 
 Row = dict[str, Any]
 LONGEST_DOCUMENT = 20_000
@@ -66,7 +66,7 @@ def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, 
 
 def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[Row, list[Row]]]]:
     """(data, problem) → compressions of the last evaluation, each with its predictions; the first draw of each."""
-    keys = set(json.loads((directory / "run.json").read_text(encoding="utf-8")).get("record_keys", []))
+    keys = set(read_json(directory / "run.json").get("record_keys", []))
     rows = {r["key"]: r for path in sorted(directory.glob("records*.jsonl")) for r in read_jsonl(path)}
     current = [r for key, r in rows.items() if not keys or key in keys]
     answers: dict[str, list[Row]] = defaultdict(list)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import threading
 import time
@@ -20,9 +19,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from infoagent.files import append_jsonl, read_jsonl
 from infoagent.lm.endpoint_reply import AGAIN, one_line, retry_after_seconds, said
 from infoagent.search.sources import SearchFailed
-from infoagent.store import read_jsonl
 from infoagent.types import InputError
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -107,15 +106,8 @@ class LiveWire:
             return response.status_code, response.headers, b"".join(parts_read).decode(errors="replace")
 
     def _append(self, row: dict[str, Any]) -> None:
-        line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
         with self._lock:
-            self.record.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.record, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                while line:
-                    line = line[os.write(descriptor, line) :]
-            finally:
-                os.close(descriptor)
+            append_jsonl(self.record, [row])
 
 
 class ReplayWire:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from infoagent.files import read_json
 from infoagent.lm.models import ADAPTER_WEIGHTS, RECORD_FILE
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.tracking import Tracker
@@ -21,11 +21,11 @@ def log_adapters(tracker: Tracker, recipe: TrainingRecipe) -> None:
     output_dir, which = Path(recipe.output_dir), recipe.tracking.artifacts
     complete = complete_checkpoints(output_dir)
     best = (read_best(output_dir) or {}).get("checkpoint")
-    commit = json.loads((output_dir / RUN_FILE).read_text(encoding="utf-8"))["commit"]
+    commit = read_json(output_dir / RUN_FILE)["commit"]
     for checkpoint in complete:
         if which == "none" or (which == "last" and checkpoint != complete[-1] and checkpoint.name != best):
             continue
-        record = json.loads((checkpoint / RECORD_FILE).read_text(encoding="utf-8"))
+        record = read_json(checkpoint / RECORD_FILE)
         facts = {key: record[key] for key in ("base_model", "base_revision", "data_revision", "step")}
         aliases = [f"step-{record['step']}", *(["best"] if checkpoint.name == best else [])]
         files = [checkpoint / name for name in FILES if (checkpoint / name).is_file()]

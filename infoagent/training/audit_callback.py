@@ -16,12 +16,12 @@ from typing import Any
 from transformers import TrainerCallback
 
 from infoagent.audit import Flag, FlagHistory
+from infoagent.files import read_jsonl, write_json
 from infoagent.lm.answering import answer_log_probs
 from infoagent.progress import say
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward, ScoredCompression
 from infoagent.reward.judge import SCORER_FAULTS
-from infoagent.store import read_jsonl, write_json
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.callbacks import step_metrics
 from infoagent.types import Problem

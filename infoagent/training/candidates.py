@@ -11,9 +11,7 @@ not of a generator that runs on. MI and rate are stored apart, so another price 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.data.revisions import same_data
+from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
 from infoagent.lm.generation import generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
@@ -29,7 +28,7 @@ from infoagent.progress import Progress
 from infoagent.recipes.sft import SamplingSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.reward import MIReward, Price, ScoredCompression
-from infoagent.store import TEMPLATE_DATE, provenance, read_jsonl, template_date, text_id, write_json
+from infoagent.store import TEMPLATE_DATE, provenance, template_date, text_id
 from infoagent.training.preparation import Prepared
 from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
 
@@ -84,7 +83,7 @@ class CandidateFile:
         self.samples = int(settings["sampling"]["samples"])
         self.manifest: dict[str, Any] = {"settings": settings, "policies": {}, **provenance()}
         if self.manifest_path.is_file():
-            held = json.loads(self.manifest_path.read_text(encoding="utf-8"))
+            held = read_json(self.manifest_path)
             if not resume:
                 raise InputError(
                     f"output_dir = {str(output_dir)!r}: already holds {SAMPLES_FILE}; set resume=true to go on, or another output_dir"
@@ -107,13 +106,8 @@ class CandidateFile:
         for name in [name for name, group in self._rows.items() if len(group) < self.samples]:
             del self._rows[name]  # a killed process left a part of the group: it is drawn again
         whole = [row for group in self._rows.values() for row in group]
-        if len(whole) < len(rows) or not self.path.read_bytes().endswith(b"\n"):
-            self._rewrite(whole)
-
-    def _rewrite(self, rows: Sequence[dict[str, Any]]) -> None:
-        work = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        work.write_text("".join(_line(row) for row in rows), encoding="utf-8")
-        work.replace(self.path)
+        if len(whole) < len(rows):
+            write_jsonl(self.path, whole)
 
     def begin_round(self, number: int, policy: str) -> None:
         """Record whose samples a round holds: the revision of its adapter, or `base`."""
@@ -135,7 +129,7 @@ class CandidateFile:
         for name in failed:
             del self._rows[name]
         if failed:
-            self._rewrite([row for group in self._rows.values() for row in group])
+            write_jsonl(self.path, [row for group in self._rows.values() for row in group])
 
     def holds(self, number: int, problem: Problem) -> bool:
         return (number, key_of(problem)) in self._rows
@@ -147,9 +141,7 @@ class CandidateFile:
 
     def append(self, number: int, scored: Sequence[ScoredCompression]) -> None:
         """All samples of one problem, in one write."""
-        rows = [row_of(number, s) for s in scored]
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write("".join(_line(row) for row in rows))
+        rows = append_jsonl(self.path, [row_of(number, s) for s in scored])
         self._rows[number, _key_of_row(rows[0])] = rows
 
 
@@ -213,7 +205,7 @@ def load_candidates(
             mistakes.append(
                 f"candidates: {str(directory)!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
             )
-        elif different := _different(json.loads(manifest.read_text(encoding="utf-8"))["settings"], settings, WORTH):
+        elif different := _different(read_json(manifest)["settings"], settings, WORTH):
             mistakes.append(
                 f"candidates: {str(directory)!r} was scored with other settings, {', '.join(different)} differ; use the same, or draw anew"
             )
@@ -274,10 +266,6 @@ def key_of(problem: Problem) -> Key:
 
 def _key_of_row(row: dict[str, Any]) -> Key:
     return row["problem_id"], row["document"], row["query"]
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _different(held: dict[str, Any], now: dict[str, Any], names: Sequence[str]) -> list[str]:

@@ -9,7 +9,6 @@ of the wrapped model when training begins.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from infoagent.files import read_json
 from infoagent.lm.models import default_device, settle_deepspeed
 from infoagent.training.preparation import process_count
 from infoagent.types import InputError, RunFailed
@@ -120,7 +120,7 @@ def _zero_stage() -> int:
     file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
     if file == "none":
         return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))  # accelerate's own default
-    stage = json.loads(Path(file).read_text(encoding="utf-8")).get("zero_optimization", {}).get("stage")
+    stage = read_json(Path(file)).get("zero_optimization", {}).get("stage")
     if not isinstance(stage, int):
         raise InputError(f"{file}: zero_optimization.stage = {stage!r}; set it to 0, 1, 2 or 3")
     return stage

@@ -6,17 +6,16 @@ It names no path of the machine that made it: a local base or file goes by its l
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.models import RECORD_FILE, is_adapter
 from infoagent.lm.served_adapters import servable, served_rank
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
-from infoagent.store import read_jsonl
+from infoagent.store import unknown_as_nan
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.run_directory import RUN_FILE, read_best
 from infoagent.types import NEGATIVE_KINDS, InputError
@@ -41,14 +40,14 @@ def write_card(
     if facts is None:
         if not (directory / RECORD_FILE).is_file():
             raise InputError(f"{directory}: holds no {RECORD_FILE}; give a complete checkpoint of train/")
-        facts = json.loads((directory / RECORD_FILE).read_text(encoding="utf-8"))
+        facts = read_json(directory / RECORD_FILE)
     if not is_adapter(directory):
         raise InputError(f"{directory}: holds no adapter_config.json; give a checkpoint of train/")
     comparisons = [] if evaluation is None else _comparisons(Path(evaluation), directory)
     target = directory / CARD_FILE
-    work = target.with_name(f".{CARD_FILE}.{os.getpid()}")
-    work.write_text(card_text(directory, facts, comparisons), encoding="utf-8")
-    work.replace(target)
+    with reading(str(directory)):
+        text = card_text(directory, facts, comparisons)
+    write_text(target, text)
     return target
 
 
@@ -56,9 +55,9 @@ def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[M
     """The card as Markdown with the YAML header of the Hugging Face hub."""
     from huggingface_hub import ModelCardData
 
-    adapter = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    adapter = read_json(directory / "adapter_config.json")
     run_file = directory.resolve().parent / RUN_FILE
-    run = json.loads(run_file.read_text(encoding="utf-8")) if run_file.is_file() else {}
+    run = read_json(run_file) if run_file.is_file() else {}
     base, hub_base = _base_names(str(facts["base_model"]))
     header = ModelCardData(
         base_model=hub_base,
@@ -209,7 +208,7 @@ def _comparisons(evaluation: Path, checkpoint: Path) -> list[dict[str, Any]]:
         raise InputError(
             f"--evaluation {evaluation}: holds no comparison.json; give the output_dir of eval/checkpoint.py"
         )
-    comparisons: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    comparisons: list[dict[str, Any]] = unknown_as_nan(read_json(file, kind=list))
     own = checkpoint.resolve().parts[-2:]
     other = [c["checkpoint"] for c in comparisons if Path(c["checkpoint"]).resolve().parts[-2:] != own]
     if other:

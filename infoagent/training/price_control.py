@@ -11,14 +11,13 @@ first learns what to keep. Source: the dual of a constrained Markov decision pro
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import read_json, write_json
 from infoagent.recipes.sections import RewardSection
 from infoagent.reward.processes import gathered
-from infoagent.store import write_json
 from infoagent.types import InputError
 
 STATE_FILE = "price.json"
@@ -62,7 +61,7 @@ class PriceControl:
             raise InputError(
                 f"{checkpoint}: holds no {STATE_FILE}, so the price of this run is lost; start a new output_dir"
             )
-        state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        state: dict[str, Any] = read_json(file)
         self.price, self.updates = float(state["price"]), int(state["updates"])
 
 

@@ -6,11 +6,11 @@ OUT/checkpoint-60/      what a finished round leaves: its last checkpoint, named
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import read_json
 from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.models import RECORD_FILE, LoadedModel, adapter_revision, default_device, load_weights, resolve
 from infoagent.lm.scoring import Scorer
@@ -19,10 +19,11 @@ from infoagent.training.model_card import write_card
 from infoagent.training.policy import load_policy, served_scorer
 from infoagent.training.preparation import Prepared, process_count
 from infoagent.training.run_directory import (
+    RUN_FILE,
     checkpoint_step,
     complete_checkpoints,
-    discard_incomplete,
     find_resume_point,
+    take_directory,
     write_run_file,
 )
 from infoagent.types import InputError
@@ -67,7 +68,7 @@ def finished_rounds(output_dir: str | Path) -> int:
     checkpoints = complete_checkpoints(output_dir)
     if not checkpoints:
         return 0
-    marker = json.loads((checkpoints[-1] / RECORD_FILE).read_text(encoding="utf-8"))
+    marker = read_json(checkpoints[-1] / RECORD_FILE)
     if "round" not in marker:
         raise InputError(
             f"output_dir = {str(output_dir)!r}: {checkpoints[-1].name} is of another script; name another output_dir"
@@ -91,15 +92,16 @@ def begin_round(recipe: TrainingRecipe, number: int, **facts: Any) -> tuple[Path
     """(the round's directory, the checkpoint in it to go on from); what a kill left half done is removed."""
     work, resolved = round_directory(recipe.output_dir, number), recipe.model_dump(mode="json")
     inside = find_resume_point(str(work), resolved, recipe.resume)
+    take_directory(work)
     write_run_file(work, resolved, **facts)
-    discard_incomplete(work)
     return work, inside
 
 
 def clear_finished(output_dir: str | Path) -> None:
     """Remove the work of finished rounds, which a kill between the last two lines of `finish_round` leaves."""
     for number in range(1, finished_rounds(output_dir) + 1):
-        shutil.rmtree(round_directory(output_dir, number), ignore_errors=True)
+        if (round_directory(output_dir, number) / RUN_FILE).is_file():  # else it is not ours
+            shutil.rmtree(round_directory(output_dir, number))
 
 
 def finish_round(output_dir: str | Path, number: int, offset: int) -> Path:

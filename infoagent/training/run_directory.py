@@ -6,26 +6,38 @@ was saving never resumes from half a checkpoint.
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from infoagent.data.revisions import same_data
+from infoagent.files import hold, read_json, write_json
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
 from infoagent.recipes import recipe_schema
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.store import check_output_dir, provenance, template_date, write_json
+from infoagent.store import RUN_FILE, check_output_dir, provenance, read_run, template_date
 from infoagent.tracking import run_group
 from infoagent.types import AUTO, InputError
 
 logger = logging.getLogger(__name__)
 
-RUN_FILE = "run.json"
 BEST_FILE = "best.json"
 """Which checkpoint is the best by validation, and every measurement so far."""
+CHECKPOINT_NAME = re.compile(r"checkpoint-[0-9]{1,18}")
+SURE_SIGNS = (
+    "adapter_config.json", "adapter_model*.safetensors", "model*.safetensors", "optimizer*.pt", "scheduler.pt",
+    "rng_state*.pth", "trainer_state.json", "training_args.bin", "global_step*", "pytorch_model_fsdp*", "optimizer_*",
+)  # fmt: skip
+"""What nobody but a trainer leaves in a checkpoint."""
+ALSO_SAVED = (
+    "README.md", "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt",
+    "added_tokens.json", "chat_template*", "latest", "zero_to_fp32.py", "price.json", ".*", "scaler.pt",
+    "model.safetensors.index.json",
+)  # fmt: skip
 FREE_KEYS = (
     "resume",
     "thinking",  # what may stand there is all the same
@@ -49,8 +61,8 @@ FREE_KEYS = (
 
 def complete_checkpoints(output_dir: str | Path) -> list[Path]:
     """Complete checkpoints in the order of their steps."""
-    found = [d for d in Path(output_dir).glob("checkpoint-*") if (d / RECORD_FILE).is_file()]
-    return sorted(found, key=lambda d: int(d.name.rsplit("-", 1)[1]))
+    found = [d for d in Path(output_dir).glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(d.name)]
+    return sorted((d for d in found if (d / RECORD_FILE).is_file()), key=checkpoint_step)
 
 
 def checkpoint_step(checkpoint: Path) -> int:
@@ -62,7 +74,7 @@ def read_best(output_dir: str | Path, with_checkpoint: bool = True) -> dict[str,
     file = Path(output_dir) / BEST_FILE
     if not file.is_file():
         return None
-    best: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    best = read_json(file, "restore it; without it the best checkpoint is not known")
     return best if "checkpoint" in best or not with_checkpoint else None
 
 
@@ -89,7 +101,7 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
         )
     if not (directory / RUN_FILE).is_file():
         raise InputError(f"output_dir = {output_dir!r}: holds checkpoints but no {RUN_FILE}; name another output_dir")
-    before = _with_later_keys(json.loads((directory / RUN_FILE).read_text())["recipe"])
+    before = _with_later_keys(read_run(directory)["recipe"])
     different = sorted(_different_keys(before, recipe))
     if different:
         raise InputError(
@@ -121,14 +133,32 @@ def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "
     return different
 
 
-def discard_incomplete(output_dir: str | Path) -> None:
-    """Remove what a run killed while saving left behind."""
+def take_directory(output_dir: str | Path) -> None:
+    """Hold the directory until this process ends, and remove what a run killed while saving left in it: of a run of ours,
+    directories named `checkpoint-<step>` that hold what a trainer saves and nothing else.
+
+    Raises InputError where another process works in it.
+    """
+    hold(output_dir)
     if not (Path(output_dir) / RUN_FILE).is_file():
         return  # not a run of ours: nothing there is ours to remove
     complete = set(complete_checkpoints(output_dir))
     for directory in Path(output_dir).glob("checkpoint-*"):
-        if directory not in complete:
+        if directory in complete or not CHECKPOINT_NAME.fullmatch(directory.name):
+            continue
+        if _is_of_a_trainer(directory):
             shutil.rmtree(directory)
+        else:
+            logger.warning("%s: is no checkpoint of ours and is left alone", directory)
+
+
+def _is_of_a_trainer(directory: Path) -> bool:
+    """Whether a trainer, killed while saving, may have made all of it: known names, its state or weights among them."""
+    if directory.is_symlink() or not directory.is_dir():
+        return False
+    names = [entry.name for entry in directory.iterdir()]
+    known = all(any(fnmatch(name, pattern) for pattern in (*SURE_SIGNS, *ALSO_SAVED)) for name in names)
+    return known and (not names or any(fnmatch(name, sign) for name in names for sign in SURE_SIGNS))
 
 
 def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any) -> None:
@@ -138,7 +168,7 @@ def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any)
 
 def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
     """Raise InputError if the data or the base model changed since `checkpoint` was saved."""
-    before = json.loads((checkpoint / RECORD_FILE).read_text())
+    before = read_json(checkpoint / RECORD_FILE, "go on from an earlier checkpoint: move this one away")
     changed = [
         f"{name} was {before[name]} and is {facts[name]} now"
         for name in ("data_revision", "base_revision", "base_commit", "template_date")

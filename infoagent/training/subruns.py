@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -11,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infoagent.config import recipe_yaml
+from infoagent.files import only_writer, write_text
 from infoagent.progress import Progress
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.training.run_directory import checkpoint_step, complete_checkpoints, find_resume_point
 from infoagent.types import RunFailed
 
 SCRIPT = Path(__file__).resolve().parents[2] / "train" / "grpo.py"
-LOG_FILE, RECIPE_FILE, LOCK_FILE = "grpo.log", "recipe.yaml", ".lock"
+LOG_FILE, RECIPE_FILE = "grpo.log", "recipe.yaml"
 
 
 def finished_checkpoint(recipe: GRPORecipe) -> Path | None:
@@ -63,20 +63,10 @@ def run_all(recipes: Sequence[GRPORecipe], processes: int, quiet: bool = False) 
 def _start(recipe: GRPORecipe) -> subprocess.Popen[bytes]:
     directory = Path(recipe.output_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    # the child keeps the lock, and keeps it when this process is killed: no second one may train beside it
-    lock = os.open(directory / LOCK_FILE, os.O_CREAT | os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunFailed(
-                f"{directory}: is still being trained by an earlier command; wait for it, or end that process"
-            ) from error
-        (directory / RECIPE_FILE).write_text(recipe_yaml(recipe), encoding="utf-8")
-        # one thread each: several processes with a thread for every core stand in each other's way
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        with open(directory / LOG_FILE, "ab") as log:
-            command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, pass_fds=(lock,))
-    finally:
-        os.close(lock)
+    with only_writer(directory):  # one that an earlier command left is still at it; the child holds its own lock
+        write_text(directory / RECIPE_FILE, recipe_yaml(recipe))
+    # one thread each: several processes with a thread for every core stand in each other's way
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    with open(directory / LOG_FILE, "ab") as log:
+        command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -10,19 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import only_writer, read_json, say_holder, write_json
 from infoagent.progress import Progress, say
 from infoagent.recipes import SweepFile
-from infoagent.store import check_output_dir, provenance, write_json
+from infoagent.store import check_output_dir, provenance
 from infoagent.training.run_directory import complete_checkpoints
 from infoagent.training.sweep_plan import SweepRun, best_checkpoint
 from infoagent.types import InputError, RunFailed
 
-RECORD_FILE, LOCK_FILE = "sweep.json", ".sweep.lock"
+RECORD_FILE = "sweep.json"
 TRAIN_LOG, EVALUATION_LOG, FRONTIER_LOG = "train.log", "evaluation.log", "frontier.log"
 EVAL_SCRIPTS = Path(__file__).resolve().parents[2] / "eval"
 
@@ -59,7 +58,7 @@ class Sweep:
         in the same directory, or when the frontier cannot be drawn.
         """
         self.out.mkdir(parents=True, exist_ok=True)
-        with _locked(self.out / LOCK_FILE) as lock:
+        with only_writer(self.out) as lock:  # children hold it too, and keep it when this process is killed
             self._save()
             with Progress(len(self.runs), "sweep", "run", self.quiet, leave=False) as bar:
                 for number, run in enumerate(self.runs, start=1):
@@ -137,11 +136,13 @@ def read_rows(out: str | Path) -> list[dict[str, Any]]:
     file = Path(out) / RECORD_FILE
     if not file.is_file():
         return []
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [*content["runs"], *content.get("earlier_runs", [])]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: is no record of a sweep; name another --out") from error
+    content = read_json(file, "name another --out")
+    rows = [content.get("runs"), content.get("earlier_runs", [])]
+    if not all(
+        isinstance(part, list) and all(isinstance(row, dict) and "name" in row for row in part) for part in rows
+    ):
+        raise InputError(f"{file}: is no record of a sweep; name another --out")
+    return [*rows[0], *rows[1]]
 
 
 def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: bool = False) -> str | None:
@@ -159,8 +160,7 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         try:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(process.pid).encode(), 0)
+            say_holder(lock, process.pid)
             code = process.wait()
         finally:
             if process.poll() is None:
@@ -187,21 +187,3 @@ def cause_of(output: str, code: int) -> str:
     if code < 0:
         return f"died with signal {-code}"
     return lines[-1] if lines else f"ended with code {code} and said nothing"
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """Children hold the lock too, and keep it when this process is killed: no second one trains beside them."""
-    lock = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            left = os.pread(lock, 20, 0).decode() or "unknown"
-            raise RunFailed(
-                f"{path.parent}: an earlier sweep, or a run that it left behind (process group {left}), still works there; "
-                f"wait for it, or end it with `kill -- -{left}`"
-            ) from error
-        yield lock
-    finally:
-        os.close(lock)

@@ -12,7 +12,6 @@ The result is an ordinary model directory, with a tokenizer (one token a word) a
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -24,10 +23,10 @@ import numpy as np
 import torch
 
 from infoagent.data.shannon import FACTS, MARK, QUERY, State, all_states
+from infoagent.files import read_json, write_json
 from infoagent.lm.models import settle_deepspeed
 from infoagent.lm.prompts import compressor_ids
 from infoagent.progress import each
-from infoagent.store import write_json
 from infoagent.types import InputError
 
 TEMPLATE = "plain-v1"
@@ -104,7 +103,7 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     """
     target = Path(directory)
     if (target / SETTINGS_FILE).is_file():
-        before = json.loads((target / SETTINGS_FILE).read_text(encoding="utf-8"))["settings"]
+        before = read_json(target / SETTINGS_FILE)["settings"]
         different = sorted(key for key, value in asdict(settings).items() if before.get(key) != value)
         if different:
             raise InputError(

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
+from infoagent.files import write_json
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel
 from infoagent.progress import Progress
 from infoagent.reward import MIReward, Price, ScoredCompression, summarise
-from infoagent.store import write_json
 from infoagent.tracking import Tracker
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import BEST_FILE, checkpoint_step, complete_checkpoints, read_best

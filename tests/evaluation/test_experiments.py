@@ -19,8 +19,8 @@ from infoagent.evaluation.published import (
     NotAsked,
     Published,
 )
+from infoagent.files import clean
 from infoagent.reporting.experiments import save_experiment
-from infoagent.store import finite
 from infoagent.types import InputError
 
 
@@ -239,7 +239,7 @@ def test_every_kind_is_drawn_from_its_numbers_as_they_stand_in_the_file(name, tm
     points = points_of([*several(-1), anchor(0.2)], "scorer" if name == "fig13" else None)
     for i, point in enumerate(points[:4]):
         point["sentences"] = 3 * (i + 1)
-    numbers = json.loads(json.dumps(finite(numbers_of(EXPERIMENTS[name], "small", points, ANALYSIS))))
+    numbers = json.loads(json.dumps(clean(numbers_of(EXPERIMENTS[name], "small", points, ANALYSIS))))
     [picture] = save_experiment(numbers, tmp_path)
     assert picture.stat().st_size > 8_000
     text = (tmp_path / f"{name}.svg").read_text()

@@ -7,9 +7,9 @@ import pytest
 from conftest import run_script
 
 from infoagent.evaluation.frontier import find_frontier
+from infoagent.files import write_json
 from infoagent.reporting.frontier import frontier_notes
 from infoagent.reporting.page import write_report
-from infoagent.store import write_json
 from infoagent.types import InputError
 
 
@@ -149,11 +149,12 @@ def test_the_report_shows_what_lies_in_a_directory(tmp_path):
     found = find_frontier(directory(tmp_path, rows_of("a")), "hard", resamples=50)
     place = tmp_path / "sweep"
     write_json(place / "frontier-hard.json", {"seed": 0, **found})
-    page, numbers = write_report([str(place)], str(tmp_path / "report.html"))
+    page, numbers = tmp_path / "report.html", tmp_path / "report.json"
+    write_report([str(place)], page, numbers)
     text = page.read_text()
     assert "Frontier" in text
     assert "50 % [50, 50]" in text  # the frozen model needs sqrt(10 · 40) for what takes the trained one 10
     assert text.count("<svg") == 1
     assert json.loads(numbers.read_text())["frontiers"][0]["sets"] == found["sets"]
     with pytest.raises(InputError, match="no run directory"):
-        write_report([str(tmp_path)], str(tmp_path / "other.html"))
+        write_report([str(tmp_path)], tmp_path / "other.html", tmp_path / "other.json")

@@ -9,12 +9,12 @@ import pytest
 from conftest import run_killed_at, run_script
 from tiny import save_adapter
 
-from infoagent.evaluation import records as record_files
 from infoagent.evaluation.cells import packs, plan_cells
 from infoagent.evaluation.comparison import compare
-from infoagent.evaluation.records import RecordFile, Shard, only_writer, read_records
+from infoagent.evaluation.records import RecordFile, Shard, read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.evaluation.session import run_evaluation
+from infoagent.files import only_writer
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import read_summaries
 from infoagent.types import InputError
@@ -161,29 +161,29 @@ def test_variants_and_seeds_multiply_the_grid(tiny_dir, tmp_path):
 
 def test_one_process_writes_a_directory(tiny_dir, tmp_path):
     with (
-        only_writer(tmp_path, Shard()),
+        only_writer(tmp_path),
         pytest.raises(InputError, match=f"is being written by process {os.getpid()}"),
-        only_writer(tmp_path, Shard()),
+        only_writer(tmp_path),
     ):
         pass
-    with only_writer(tmp_path, Shard(0, 2)), only_writer(tmp_path, Shard(1, 2)):
+    with only_writer(tmp_path, Shard(0, 2).suffix), only_writer(tmp_path, Shard(1, 2).suffix):
         pass
 
 
 def test_a_full_disk_loses_nothing_that_was_there(tiny_dir, whole, tmp_path, monkeypatch):
-    real, calls = os.write, []
+    real, calls = os.pwrite, []
 
-    def full(descriptor, data):
+    def full(descriptor, data, offset):
         calls.append(len(data))
         if len(calls) == 3:
-            return real(descriptor, data[: len(data) // 2])
+            return real(descriptor, data[: len(data) // 2], offset)
         if len(calls) > 3:
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(descriptor, data)
+        return real(descriptor, data, offset)
 
     made = recipe(tiny_dir, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(record_files.os, "write", full)
+        patch.setattr(os, "pwrite", full)
         with pytest.raises(OSError, match="No space left"):
             run(made)
     assert RecordFile(tmp_path).rows

@@ -11,7 +11,8 @@ from wandb_files import read_back
 
 from infoagent.cli import main as cli
 from infoagent.evaluation.mirroring import frontier_points, rate_distortion_rows, report_mirror
-from infoagent.store import read_jsonl, read_summaries
+from infoagent.files import read_jsonl
+from infoagent.store import read_summaries
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from infoagent.data.research import ResearchTask
 from infoagent.evaluation.records import RecordFile
 from infoagent.evaluation.research.preparing import Prepared, prepare
 from infoagent.evaluation.research.session import run_research
+from infoagent.files import read_jsonl
 from infoagent.recipes import ResearchRecipe
 from infoagent.search import SearchFailed, Source
-from infoagent.store import read_jsonl
 from infoagent.types import InputError, RunFailed
 
 TASKS = [

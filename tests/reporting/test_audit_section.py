@@ -47,7 +47,8 @@ def write_run(directory, rows, samples=SAMPLES, audit=None):
 
 def test_a_hacking_run_is_told_in_the_page_and_in_its_numbers(tmp_path):
     run = write_run(tmp_path / "run", metrics())
-    page, numbers = write_report([run], str(tmp_path / "report.html"))
+    page, numbers = tmp_path / "report.html", tmp_path / "report.json"
+    write_report([run], page, numbers)
     text = page.read_text()
     assert '<div class="alarm">alarm fact_lost: MI rose from' in text
     assert "No flag was raised" not in text

@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found; set
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     place = tmp_path_factory.mktemp("page")
-    return write_report([write_run(place / "run")], str(place / "report.html"))[0]
+    page = place / "report.html"
+    write_report([write_run(place / "run")], page, place / "report.json")
+    return page
 
 
 def browse(page, fragment="", *options):

@@ -201,7 +201,8 @@ def test_long_documents_are_cut_and_failed_answers_keep_their_cause(tmp_path):
 
 def test_a_baseline_is_laid_below_or_says_why_not(tmp_path):
     run, other = write_run(tmp_path / "run"), write_run(tmp_path / "other", revision="r2")
-    page, _ = write_report([run], str(tmp_path / "a.html"), [f"{run}/summary.json"])
+    page, _ = tmp_path / "a.html", tmp_path / "a.json"
+    write_report([run], page, _, [f"{run}/summary.json"])
     assert "lm (baseline abc+changes)" in page.read_text()  # in the table
     assert ">lm (baseline)<" in page.read_text()  # in the legend
     text = render([run], [f"{other}/summary.json"])

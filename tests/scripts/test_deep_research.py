@@ -9,7 +9,7 @@ from conftest import run_killed_at, run_script
 from fake_server import FakeServer, ok
 from tiny import save_adapter
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 KEY = "sk-a-secret-that-stands-nowhere"
 WITHOUT_TORCH = """

@@ -13,7 +13,7 @@ import torch
 from conftest import ROOT, eventually, run_script
 from safetensors.torch import load_file
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 STEPS = 4
 TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")

@@ -6,7 +6,7 @@ import pytest
 from conftest import run_killed_at
 from conftest import run_script as run_with_tracking
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 TINY = (
     "model.dtype=float32", "more_data=[]", "data.limit=6", "data.min_words=30", "data.max_words=40", "negatives.random=2",

@@ -10,7 +10,7 @@ import pytest
 from conftest import run_killed_at, run_script
 from wandb_files import read_back
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
 """What a metric begins with that no two runs have alike."""

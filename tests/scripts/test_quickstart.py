@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conftest import ROOT, run_script
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 
 def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from conftest import run_killed_at
 from conftest import run_script as run_with_tracking
 
-from infoagent.store import read_jsonl
+from infoagent.files import read_jsonl
 
 STEPS = 8  # 4 in each of two rounds: at most 6 texts × 2 epochs, 3 a step
 

@@ -12,8 +12,8 @@ import yaml
 from conftest import ROOT, eventually, run_script, start_script
 
 from infoagent.config import load_recipe, recipe_yaml
+from infoagent.files import read_jsonl
 from infoagent.recipes import GRPORecipe, SweepFile
-from infoagent.store import read_jsonl
 from infoagent.training import sweep as sweeping
 from infoagent.training.sweep_plan import SweepRun
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from wandb_files import read_back
 
+from infoagent.files import write_json
 from infoagent.recipes import GRPORecipe
-from infoagent.store import write_json
 from infoagent.tracking import Tracker
 from infoagent.training.artifacts import log_adapters
 

@@ -13,11 +13,11 @@ from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
+from infoagent.files import read_jsonl
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward, Price
-from infoagent.store import read_jsonl
 from infoagent.tracking import Tracker
 from infoagent.training.audit_callback import AUDIT_FILE, AccuracyProbe, AuditCallback, audit_callbacks
 from infoagent.training.callbacks import step_metrics

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infoagent.files import read_jsonl
 from infoagent.lm.models import load
 from infoagent.lm.scoring import Scorer
 from infoagent.recipes import SFTRecipe
 from infoagent.recipes.dpo import PairsSection
 from infoagent.recipes.sft import SelectionSection
-from infoagent.store import read_jsonl
 from infoagent.training.candidates import (
     CandidateFile,
     load_candidates,

@@ -6,8 +6,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from infoagent.cli import main
+from infoagent.files import read_jsonl
 from infoagent.lm.served_adapters import servable
-from infoagent.store import read_jsonl
 from infoagent.training.model_card import write_card
 from infoagent.types import InputError
 

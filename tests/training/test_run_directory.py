@@ -6,7 +6,7 @@ import pytest
 
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import batch_shape
-from infoagent.training.run_directory import complete_checkpoints, discard_incomplete, find_resume_point, write_run_file
+from infoagent.training.run_directory import complete_checkpoints, find_resume_point, take_directory, write_run_file
 from infoagent.types import InputError
 
 
@@ -31,7 +31,7 @@ def test_the_last_complete_checkpoint_is_taken_and_half_ones_are_removed(tmp_pat
     half = checkpoint(tmp_path, 12, complete=False)
     assert [c.name for c in complete_checkpoints(tmp_path)] == ["checkpoint-2", "checkpoint-4", "checkpoint-10"]
     assert find_resume_point(str(tmp_path), made, True).name == "checkpoint-10"
-    discard_incomplete(tmp_path)
+    take_directory(tmp_path)
     assert not half.exists()
     assert len(complete_checkpoints(tmp_path)) == 3
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from conftest import run_script
 
+from infoagent.files import read_jsonl
 from infoagent.lm.generation import generate
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
 from infoagent.lm.scoring import Scorer, continuation_ids
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import Price
-from infoagent.store import read_jsonl
 from infoagent.tracking import Tracker
 from infoagent.training.preparation import build_reward, prepare
 from infoagent.training.run_directory import BEST_FILE, mark_complete, superfluous_checkpoints

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,17 @@ from infoagent.costs import price_snapshot
 from infoagent.evaluation.engines import EnginePool
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.phases import PhaseTimes
-from infoagent.evaluation.records import RecordFile, Row, Shard, only_writer
+from infoagent.evaluation.records import RecordFile, Row
 from infoagent.evaluation.replies import Replies, check_asked
 from infoagent.evaluation.research.asking import Asking, LimitReached
 from infoagent.evaluation.research.engine import Research
 from infoagent.evaluation.research.preparing import Prepared, pairs_of
 from infoagent.evaluation.research.reading import Reading
 from infoagent.evaluation.research.summary import summarise
+from infoagent.files import only_writer, write_json, write_jsonl
 from infoagent.progress import Progress
 from infoagent.recipes import ResearchRecipe
-from infoagent.store import SCHEMA_VERSION, check_output_dir, finite, provenance, write_json
+from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance
 from infoagent.types import RunFailed
 
 REPORTS_FILE, SUMMARY_FILE = "reports.jsonl", "deep_research.json"
@@ -39,7 +39,7 @@ def run_research(recipe: ResearchRecipe, prepared: Prepared, quiet: bool) -> dic
     check_output_dir(recipe.output_dir, "research")
     check_asked(recipe.asked, recipe)
     times = PhaseTimes()
-    with only_writer(recipe.output_dir, Shard()):
+    with only_writer(recipe.output_dir):
         write_json(Path(recipe.output_dir) / "run.json", _facts(recipe, prepared))
         records = RecordFile(recipe.output_dir)
         rows, stopped = _all_reports(recipe, prepared, records, quiet, times)
@@ -92,9 +92,7 @@ def _all_reports(
 
 def _write(recipe: ResearchRecipe, prepared: Prepared, records: RecordFile, rows: Sequence[Row]) -> dict[str, Any]:
     out = Path(recipe.output_dir)
-    work = out / f".{REPORTS_FILE}"
-    work.write_text("".join(json.dumps(finite(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    work.replace(out / REPORTS_FILE)
+    write_jsonl(out / REPORTS_FILE, rows)
     run = _facts(recipe, prepared)
     write_json(out / "run.json", run)
     labels = [system.label for system in prepared.systems]
@@ -106,7 +104,7 @@ def _write(recipe: ResearchRecipe, prepared: Prepared, records: RecordFile, rows
         "paid_usd": records.paid_usd,
         **summarise(rows, labels, pairs_of(prepared.systems, recipe.checkpoint)),
     }
-    write_json(out / SUMMARY_FILE, finite({**run, **summary}))
+    write_json(out / SUMMARY_FILE, {**run, **summary})
     return summary
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from infoagent.costs import price_snapshot
-from infoagent.evaluation.records import Shard, only_writer
 from infoagent.evaluation.replies import check_endpoints
 from infoagent.evaluation.rounds.compaction import CompactionPlan, run_compaction
 from infoagent.evaluation.rounds.compaction_summary import summarise_compaction
 from infoagent.evaluation.rounds.rounds import RoundsPlan, run_rounds
 from infoagent.evaluation.rounds.rounds_summary import summarise_rounds
 from infoagent.evaluation.rounds.steps import Workplace
+from infoagent.files import only_writer, write_json
 from infoagent.recipes.rounds import StepsRecipe
-from infoagent.store import SCHEMA_VERSION, check_output_dir, finite, provenance, write_json
+from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance
 from infoagent.types import RunFailed
 
 ROUNDS_FILE, COMPACTION_FILE = "rounds.json", "compaction.json"
@@ -23,8 +25,7 @@ ROUNDS_FILE, COMPACTION_FILE = "rounds.json", "compaction.json"
 
 def measure_rounds(plan: RoundsPlan, quiet: bool) -> dict[str, Any]:
     """Run what is missing, write rounds.json, and return its content. Raises RunFailed where no talk came to its end."""
-    place = _open(plan.recipe, "rounds")
-    with only_writer(plan.recipe.output_dir, Shard()):
+    with _opened(plan.recipe, "rounds") as place:
         talks = run_rounds(plan, place, quiet)
         data = {"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split}
         data |= {name: plan.drawn[name] for name in ("left_out", "short")}
@@ -41,8 +42,7 @@ def measure_rounds(plan: RoundsPlan, quiet: bool) -> dict[str, Any]:
 
 def measure_compaction(plan: CompactionPlan, quiet: bool) -> dict[str, Any]:
     """Run what is missing, write compaction.json, and return its content."""
-    place = _open(plan.recipe, "compaction")
-    with only_writer(plan.recipe.output_dir, Shard()):
+    with _opened(plan.recipe, "compaction") as place:
         courses = run_compaction(plan, place, quiet)
         about = {"data": {"name": plan.data.name, "revision": plan.data.revision, "left_out": dict(plan.data.left_out)},
                  "histories": len(plan.data.histories)}  # fmt: skip
@@ -51,11 +51,13 @@ def measure_compaction(plan: CompactionPlan, quiet: bool) -> dict[str, Any]:
         )
 
 
-def _open(recipe: StepsRecipe, kind: str) -> Workplace:
+@contextmanager
+def _opened(recipe: StepsRecipe, kind: str) -> Iterator[Workplace]:
     check_output_dir(recipe.output_dir, kind)
     check_endpoints(recipe.answering)
-    write_json(Path(recipe.output_dir) / "run.json", {"kind": kind, **_provenance(recipe)})
-    return Workplace.open(recipe)
+    with only_writer(recipe.output_dir):
+        write_json(Path(recipe.output_dir) / "run.json", {"kind": kind, **_provenance(recipe)})
+        yield Workplace.open(recipe)
 
 
 def _provenance(recipe: StepsRecipe) -> dict[str, Any]:
@@ -66,5 +68,5 @@ def _provenance(recipe: StepsRecipe) -> dict[str, Any]:
 
 
 def _write(recipe: StepsRecipe, name: str, found: dict[str, Any]) -> dict[str, Any]:
-    write_json(Path(recipe.output_dir) / name, {**_provenance(recipe), **finite(found)})
+    write_json(Path(recipe.output_dir) / name, {**_provenance(recipe), **found})
     return found

@@ -7,7 +7,6 @@ model is asked), crashed (with the exception). What counts as a failure is decid
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import math
 import time
@@ -21,10 +20,11 @@ from infoagent.baselines import compress_extractive
 from infoagent.data.hard_cases import HardCase
 from infoagent.evaluation.cells import frozen_base
 from infoagent.evaluation.models import ModelPool
-from infoagent.evaluation.records import RecordFile, Row, Shard, batches, only_writer
+from infoagent.evaluation.records import RecordFile, Row, batches
 from infoagent.evaluation.replies import Question, Replies, check_endpoints
 from infoagent.evaluation.stress.admission import Admitted, Refusal, admit
 from infoagent.evaluation.stress.inputs_plan import InputsPlan, identity_of, problem_of, row_key
+from infoagent.files import only_writer, write_jsonl
 from infoagent.grading import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
 from infoagent.lm.models import load_tokenizer, resolve
@@ -47,11 +47,9 @@ def run_inputs(plan: InputsPlan, quiet: bool) -> tuple[list[Row], dict[str, Row]
     recipe = plan.recipe
     _check_room(plan)
     check_endpoints(recipe.as_evaluation())
-    with only_writer(recipe.output_dir, Shard()):
+    with only_writer(recipe.output_dir):
         records = RecordFile(recipe.output_dir)
-        # half a surrogate pair can be written as an escape only
-        lines = [json.dumps({"key": case.key, **asdict(case)}) + "\n" for case in plan.cases]
-        (Path(recipe.output_dir) / CASES_FILE).write_text("".join(lines), encoding="utf-8")
+        write_jsonl(Path(recipe.output_dir) / CASES_FILE, [{"key": case.key, **asdict(case)} for case in plan.cases])
         pool = ModelPool(recipe.memory_mib)
         with Progress(len(plan.cases) * len(plan.compressors), "compress and score", "case", quiet) as bar:
             for _, group in groupby(plan.cases, key=lambda case: case.kind):

@@ -16,9 +16,10 @@ import numpy as np
 
 from infoagent.costs import price_of
 from infoagent.data.registry import load_data
-from infoagent.evaluation.records import RecordFile, Row, Shard, content_key, only_writer
+from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.evaluation.stress.jobs import Job, Outcome, chat_of, do_job, draw_jobs, times_of
 from infoagent.evaluation.stress.local_server import local_server
+from infoagent.files import only_writer
 from infoagent.information import mean_interval
 from infoagent.lm.endpoint import Endpoint, EndpointSettings
 from infoagent.lm.endpoint_reply import worst_case
@@ -109,7 +110,7 @@ def run_load(plan: LoadPlan, quiet: bool) -> list[Row]:
     of a run.
     """
     recipe = plan.recipe
-    with only_writer(recipe.output_dir, Shard()):
+    with only_writer(recipe.output_dir):
         records = RecordFile(recipe.output_dir)
         found: list[Row] = []
         rates: list[float] | None = recipe.rates_per_second
