@@ -7,7 +7,6 @@ their own lines below that hide ours.
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import re
@@ -37,11 +36,10 @@ class PlainStream:
 
     def __init__(self, stream: TextIO) -> None:
         self.unfiltered = stream
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
-        self.unfiltered.write(plain(text))
+        self.unfiltered.write(plain(text).encode(self._encoding, errors="backslashreplace").decode(self._encoding))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:

@@ -21,16 +21,13 @@ def score(arguments: argparse.Namespace) -> None:
     from infoagent.lm.cells import current_processes
     from infoagent.lm.context import fit_to_context
 
-    mistakes = []
     if Path(arguments.out).suffix != ".npz":
-        mistakes.append(f"--out {arguments.out}: must end in .npz")
-    store = arguments.scores or f"{arguments.out}.scores"
-    if Path(store).is_file():
-        mistakes.append(f"--scores {store}: is a file; name a directory")
-    if mistakes:
-        raise InputError(mistakes)
+        raise InputError(f"--out {arguments.out}: must end in .npz")
     check_output_file(arguments.out, "infoagent score", earlier=OF_A_MATRIX)
+    store = arguments.scores or f"{arguments.out}.scores"
     check_writable(store, "--scores")
+    if Path(store).is_file():
+        raise InputError(f"--scores {store}: is a file; name a directory")
     problems = list(load_jsonl(arguments.documents, "all").problems)
     texts = _read_compressions(arguments.compressions, {p.id for p in problems})
     documents = {p.document: p for p in reversed(problems)}  # questions on one text share its column
