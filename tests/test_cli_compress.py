@@ -288,7 +288,7 @@ def test_pdf_files_are_read_as_the_data_set_of_own_files_reads_them(capsys, tiny
         (["{folder}", "--out", "{filled}"], "is not empty and not of this command"),
         (["{file}", "--out", "x"], "is for a folder"),
         (["{file}", "--batch-size", "0"], "--batch-size 0: must be at least 1"),
-        (["{file}", "--temperature", "-1"], "--temperature -1.0: must be at least 0"),
+        (["{file}", "--temperature", "-1"], "--temperature -1: must be at least 0"),
         (["{empty}", "--out", "x"], "holds no .txt or .text or .md or .markdown or .pdf file"),
         (["{long}", "--budget", "3000"], "--budget 3000: with a question of"),
     ],

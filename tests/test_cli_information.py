@@ -229,7 +229,7 @@ def test_files_that_do_not_hold_together_are_refused(scored, tmp_path, capsys):
         code, _, err = call(capsys, "mi", tmp_path / "x.npz")
         assert (code, err.count("\n")) == (2, 1)
         assert said in err
-    code, _, err = call(capsys, "mi", scored / "s.npz", "--plot", tmp_path / "nowhere" / "x.svg")
+    code, _, err = call(capsys, "mi", scored / "s.npz", "--plot", tmp_path / "x.npz" / "x.svg")
     assert (code, err.count("\n")) == (2, 1)
 
 

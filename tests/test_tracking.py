@@ -179,7 +179,7 @@ def test_texts_may_hold_any_line_end_and_a_kill_may_cut_a_character(tmp_path):
 
 
 def test_a_directory_serves_one_kind_of_run(tmp_path):
-    write_json(tmp_path / "run.json", {"kind": "train"})
+    write_json(tmp_path / "run.json", {"kind": "train", "recipe": {}})
     check_output_dir(str(tmp_path), "train")
     with pytest.raises(InputError, match="belongs to a run of kind 'train'"):
         check_output_dir(str(tmp_path), "evaluate")

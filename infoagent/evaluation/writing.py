@@ -18,6 +18,7 @@ from infoagent.evaluation.cells import Cell, frozen_base
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
+from infoagent.files import clean_text
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
 from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
@@ -137,7 +138,9 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
         cell.compressor.thinks and len(z.token_ids) > cell.compressor.max_tokens
     ):  # the server had room for a thought too
         ids = z.token_ids[: cell.compressor.max_tokens]
-        z = replace(z, text=decode_whole(tokenizer, ids, skip_special_tokens=True), token_ids=ids, finish="length")
+        z = replace(
+            z, text=clean_text(decode_whole(tokenizer, ids, skip_special_tokens=True)), token_ids=ids, finish="length"
+        )
     reply = f"{thought or ''}{text}"
     return Written(z, None if reply == z.text else reply, cost)
 
@@ -161,6 +164,7 @@ def _picked(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, poo
             )  # fmt: skip
         else:
             text = problem.document if section.kind == "full-document" else ""
+        text = clean_text(text)
         ids = tuple(text_ids(tokenizer, text))
         found.append(Compression(problem.id, text, ids, "stop", sample, time.perf_counter() - start))
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from infoagent.files import clean_text
 from infoagent.lm.constrained import SchemaLogits, constrained_tokenizer
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.models import LoadedModel
@@ -141,7 +142,7 @@ def compression_from_ids(
     """
     end = next((i for i, token in enumerate(ids) if token in stop), None)
     kept = tuple(int(t) for t in ids[:end])
-    text = decode_whole(tokenizer, kept, skip_special_tokens=True)
+    text = clean_text(decode_whole(tokenizer, kept, skip_special_tokens=True))  # as it will stand in any file
     if end is None:
         return Compression(problem_id, text, kept, "length", sample, seconds)
     return Compression(problem_id, text, kept, "stop", sample, seconds, stop_id=int(ids[end]))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from infoagent.files import clean_text
 from infoagent.lm.control_tokens import meant_ids
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.prompts import MARKS, opens_thought, template_marks, text_ids
@@ -116,7 +117,7 @@ def take_apart(
     cut = len(split) > max_tokens
     z = replace(
         found,
-        text=decode_whole(tokenizer, ids, skip_special_tokens=True),
+        text=clean_text(decode_whole(tokenizer, ids, skip_special_tokens=True)),
         token_ids=ids,
         finish="length" if cut else found.finish,
         stop_id=None if cut else found.stop_id,

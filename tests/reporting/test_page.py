@@ -208,7 +208,7 @@ def test_a_baseline_is_laid_below_or_says_why_not(tmp_path):
     text = render([run], [f"{other}/summary.json"])
     assert "another revision of records (r2), not comparable" in text
     assert "(baseline" not in text
-    (tmp_path / "old.json").write_text("[]")
+    (tmp_path / "old.json").write_text("{}")
     with pytest.raises(InputError, match="schema_version None"):
         render([run], [str(tmp_path / "old.json")])
     with pytest.raises(InputError, match="holds no summaries"):
