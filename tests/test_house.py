@@ -11,6 +11,7 @@ PACKAGE = ROOT / "infoagent"
 BASE = {"types", "config", "recipes", "store", "grading", "costs", "progress"}
 MAY_IMPORT = {
     "types": set(),
+    "address": set(),
     "store": {"types"},
     "logs": set(),
     "progress": {"types", "logs"},
@@ -20,11 +21,11 @@ MAY_IMPORT = {
     "information": {"types"},
     "rate_distortion": {"types"},
     "config": {"types", "logs"},
-    "recipes": {"types", "config"},
+    "recipes": {"types", "config", "address"},
     "structured": {"types"},
     "data": {"types", "config", "grading", "progress"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"grading", "types", "data", "costs", "store", "progress"},
+    "lm": {"address", "grading", "types", "data", "costs", "store", "progress"},
     "search": {"types", "data", "baselines", "lm", "store"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},
@@ -50,6 +51,7 @@ MAY_IMPORT = {
 }
 PURE = (
     "types",
+    "address",
     "information",
     "rate_distortion",
     "costs",
