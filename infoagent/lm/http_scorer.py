@@ -207,10 +207,11 @@ def _columns(
     reply: dict[str, Any], continuations: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]]
 ) -> list[list[TokenLogProbs]]:
     """The log-probabilities of a reply. Raises ValueError and its like where they are not those that were asked for."""
-    found = [[np.array(column, dtype=np.float32) for column in columns] for columns in reply["log_probs"]]
+    with np.errstate(over="ignore"):  # beyond float32 is ∞, which is looked for
+        found = [[np.array(column, dtype=np.float32) for column in columns] for columns in reply["log_probs"]]
     shapes = [[column.shape for column in columns] for columns in found]
     if shapes != [[(len(continuations[c]),) for c in columns] for columns in wanted]:
         raise ValueError("log_probs: of another shape than was asked for")
-    if any(np.isnan(column).any() for columns in found for column in columns):
-        raise ValueError("log_probs: hold NaN")
+    if not all((column < np.inf).all() for columns in found for column in columns):
+        raise ValueError("log_probs: hold NaN or ∞")
     return found

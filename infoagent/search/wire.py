@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import httpx
 
+from infoagent.data.characters import storable
 from infoagent.lm.endpoint_reply import AGAIN, MAYBE_CHARGED, retry_after_seconds
 from infoagent.lm.foreign_http import masked, mishap, one_line, open_client, read_body, text_of
 from infoagent.search.sources import SearchFailed
@@ -54,7 +55,9 @@ class LiveWire:
     def get(self, url: str, parameters: Parameters, headers: Mapping[str, str], key: str | None, usd: float) -> str:
         """What did not reach the server, 429 and 5xx are tried again. What may have to be paid is not: a time-out, a
         response that broke off or cannot be read, a gateway's 504. Whatever comes, it is a text or a SearchFailed."""
-        row: dict[str, Any] = {"key": request_key(url, parameters), "url": url, "parameters": dict(parameters)}
+        # halves of surrogate pairs come from search results and models, and go through no URL
+        url, parameters = storable(url), {k: storable(v) if isinstance(v, str) else v for k, v in parameters.items()}
+        row: dict[str, Any] = {"key": request_key(url, parameters), "url": url, "parameters": parameters}
         try:
             text = self._tried(url, parameters, headers, key, usd)
         except SearchFailed as failure:
