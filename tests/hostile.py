@@ -1,6 +1,6 @@
 """A server that sends any bytes at all, and a seeded maker of replies as hostile as HTTP and JSON allow.
 
-    with RawServer(lambda path, body: http(200, {}, b"...")) as server: ... server.url, server.asked
+with RawServer(lambda path, body: http(200, {}, b"...")) as server: ... server.url, server.asked
 """
 
 import copy
@@ -10,8 +10,29 @@ import socketserver
 import threading
 from dataclasses import dataclass
 
-CHARSETS = ("hex", "rot13", "idna", "punycode", "undefined", "utf-16", "zip", "bz2", "unicode_escape", "\x01", "x" * 5000)
-LOCATIONS = ("http://[::1", "http://a..b/", "//", "http://\xff\xfe/", "http://x:99999999/", "data:,x", "\x7f", "http://" + "a" * 70000)
+CHARSETS = (
+    "hex",
+    "rot13",
+    "idna",
+    "punycode",
+    "undefined",
+    "utf-16",
+    "zip",
+    "bz2",
+    "unicode_escape",
+    "\x01",
+    "x" * 5000,
+)
+LOCATIONS = (
+    "http://[::1",
+    "http://a..b/",
+    "//",
+    "http://\xff\xfe/",
+    "http://x:99999999/",
+    "data:,x",
+    "\x7f",
+    "http://" + "a" * 70000,
+)
 RETRY_AFTER = ("9" * 5000, "-1", "nan", "1e999", "Mon, 99 Foo 2026", "Mon, 23 Nov 99999999999 02:01:30 GMT", "٣٣٣٣٣", "1 2",
                "Mon, 23 Nov 2026 02:01:30 +99999999999")  # fmt: skip
 DEEP = "[" * 50_000 + "]" * 50_000
@@ -98,7 +119,9 @@ def hostile(rng, good, key):
         body = dumps(value).encode(errors="surrogatepass")
         return Hostile(http(200, {}, body), path=path, whole=DEEP.encode() not in body)
     if kind == "charset":
-        return Hostile(http(200, {"Content-Type": f"application/json; charset={rng.choice(CHARSETS)}"}, text), whole=True)
+        return Hostile(
+            http(200, {"Content-Type": f"application/json; charset={rng.choice(CHARSETS)}"}, text), whole=True
+        )
     if kind == "bytes":
         cut = rng.randrange(len(text))
         odd = rng.choice([text[:cut], text[:cut] + b"\xff\xfe\x00" + text[cut:], text.decode().encode("utf-16"), b"", b"null",

@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 
+import httpx
 import numpy as np
 import pytest
 from fake_server import FakeServer, no_usage, ok
@@ -124,6 +125,50 @@ def test_an_absurd_count_is_none(field, value, monkeypatch):
     else:
         assert answer.text == "It is good."
         assert answer.usage.completion_tokens == len("It is good.Let me see.")
+
+
+ODD = [UnicodeError("x"), ValueError(f"the key {KEY}"), RuntimeError("loop"), MemoryError(), RecursionError(), KeyError("a"), LookupError("hex"),
+       OSError(5, "I/O"), httpx.InvalidURL("no"), httpx.TooManyRedirects("many"), httpx.StreamError("s"), EOFError(), AssertionError(),
+       httpx.CookieConflict("c"), ExceptionGroup("g", [ValueError("v")]), StopAsyncIteration(), asyncio.InvalidStateError()]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("late", [False, True], ids=["in sending", "in reading"])
+def test_whatever_a_library_raises_is_a_failure_with_its_cost(error, late, monkeypatch):
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            yield b'{"choices": '
+            raise error
+
+    class Odd(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            if b"question 1" in request.content:
+                return httpx.Response(200, content=json.dumps(good(40)).encode())
+            if not late:
+                raise error
+            return httpx.Response(200, stream=Body())
+
+    budget, settings = (
+        SpendingLimit(100.0),
+        EndpointSettings("http://h.example/v1", "m", "SOME_KEY", retries=0, max_tokens=9),
+    )
+    monkeypatch.setenv("SOME_KEY", KEY)
+    answers = Endpoint(settings, usd, budget, Odd()).ask(chats(3))
+    assert isinstance(answers[1], Reply)
+    for answer in answers[::2]:
+        assert answer.cause in CAUSES
+        assert KEY not in answer.error
+        assert (answer.usd > OUT * 9) == (not isinstance(error, httpx.InvalidURL))
+    assert budget.reserved_usd == 0
+    assert budget.spent_usd == pytest.approx(sum(a.usd for a in answers))
+
+    async def stream():
+        async with StreamClient(settings, KEY, 60.0, transport=Odd()) as asked:
+            return [await asked.ask(chat) for chat in chats(3)]
+
+    lost = asyncio.run(stream())
+    assert [type(f) for f in lost] == [Lost, Served, Lost]
+    assert KEY not in repr(lost)
 
 
 def test_a_body_that_unpacks_to_too_much_is_cut_off_and_paid(monkeypatch):
@@ -254,12 +299,17 @@ def test_the_check_before_a_run_reads_anything(seed, monkeypatch):
 
 def events(rng):
     """A stream with some of its events spoilt."""
-    parts = [{"choices": [{"index": 0, "delta": {"content": part}, "finish_reason": None}]} for part in ("It ", "is ", "good.")]
+    parts = [
+        {"choices": [{"index": 0, "delta": {"content": part}, "finish_reason": None}]}
+        for part in ("It ", "is ", "good.")
+    ]
     parts.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     parts.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 5}})
     lines = [dumps(mutated(rng, part, KEY)[0] if rng.random() < 0.4 else part) for part in parts] + ["[DONE]"]
     if rng.random() < 0.3:
-        lines.insert(rng.randrange(6), rng.choice([DEEP, "{", "null", "1" * 5000, '{"error": ' + DEEP[:900] + "}", KEY, "\x00"]))
+        lines.insert(
+            rng.randrange(6), rng.choice([DEEP, "{", "null", "1" * 5000, '{"error": ' + DEEP[:900] + "}", KEY, "\x00"])
+        )
     body = "".join(f"data: {line}\n\n" for line in lines).encode(errors="surrogatepass")
     head = {"Content-Type": "text/event-stream", "Content-Length": None}
     return http(200, head, body[: rng.randrange(len(body))] if rng.random() < 0.1 else body)
