@@ -149,6 +149,14 @@ def hostile(rng, good, key):
     )  # fmt: skip
 
 
+def outcome(call, *errors):
+    """What a call gives, or the one of the errors that it raises."""
+    try:
+        return call()
+    except errors as error:
+        return error
+
+
 class RawServer:
     """`answer(path, body)` gives the bytes; `asked` are (path, headers, body) of all requests, in order."""
 
@@ -186,7 +194,7 @@ class _Handler(socketserver.StreamRequestHandler):
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = self.rfile.read(int(headers.get("content-length", 0)))
-        raw, path = self.server.raw, (first.split() + ["", ""])[1]
+        raw, path = self.server.raw, [*first.split(), "", ""][1]
         with raw.lock:
             raw.asked.append((path, headers, body))
             sent = raw.answer(path, body)

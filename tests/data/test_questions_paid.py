@@ -125,6 +125,18 @@ def test_a_server_that_is_gone_ends_the_call_in_one_line_and_blocks_nothing(text
     assert len(rows(texts)[0]) == 11
 
 
+def test_many_refusals_with_replies_between_them_end_nothing(texts):
+    answered = ("number3 ", "number7 ", "number11 ")
+
+    def script(body, before):
+        return ok() if any(name in body["messages"][0]["content"] for name in answered) else status(400)
+
+    with FakeServer(written, script=script) as server:
+        assert main(given(texts, server.url, "--batch-size", "1")) == 1
+        assert len(server.requests) == 12
+    assert [len(part) for part in rows(texts)] == [3, 9]
+
+
 def test_files_of_the_version_before_are_gone_on_with(texts):
     with FakeServer(written, script=about(3)) as server:
         assert main(given(texts, server.url, "--price", "0", "0")) == 1
@@ -171,10 +183,9 @@ def test_hostile_replies_are_lines_with_their_cost(seed, texts, monkeypatch, cap
         if not asked["messages"]:
             return http(400, {}, b"{}")
         number = int(asked["messages"][0]["content"].split("number")[1].split()[0])
-        if number in (5, 6):
-            text = f"QUESTION: What is the {KEY}?\nANSWER: 19{number:02}"
-        else:
-            text = written(asked["messages"])
+        text = (
+            f"QUESTION: What is the {KEY}?\nANSWER: 19{number:02}" if number in (5, 6) else written(asked["messages"])
+        )
         good = {
             "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 20},
