@@ -7,7 +7,6 @@ plan counts what is alive; the heap as glibc keeps it is measured beside it. Mor
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -25,8 +24,7 @@ from infoagent.types import InputError, RunFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 0.15
-IMPORTS = "from infoagent.training import policy, callbacks, validation, artifacts, audit_callback, engine, preparation"
-BASELINE = f"{IMPORTS}; policy.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
+BASELINE = "from infoagent.training import policy, callbacks, validation, artifacts, audit_callback, engine, preparation; policy.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,16 @@ def parsed(text: str) -> Shape:
 def prepare(shape: Shape, model: str, tokenizer: Any, directory: Path) -> tuple[list[str], int]:
     """(the command of a run on documents of so many tokens, tokens of its longest prompt)."""
     from infoagent.data.registry import load_data
+    from infoagent.files import write_jsonl
     from infoagent.lm.detokenization import decode_whole
     from infoagent.lm.prompts import compressor_ids, text_ids
 
     text, query = " ".join(p.document for p in load_data("records", split="train", limit=100).problems), "What is said?"
     tokens, count = text_ids(tokenizer, text), max(2, shape.prompts)
     documents = [decode_whole(tokenizer, tokens[i * shape.document :][: shape.document]) for i in range(count)]
-    rows = [{"id": str(i), "document": document, "query": query} for i, document in enumerate(documents)]
-    (directory / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(
+        directory / "data.jsonl", ({"id": str(i), "document": d, "query": query} for i, d in enumerate(documents))
+    )
     launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
     settings = {
         "output_dir": directory / "run", "resume": "false", "model.name": model, "model.dtype": shape.dtype,

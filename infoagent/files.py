@@ -42,8 +42,12 @@ MOST_SAID = 300
 
 
 def clean_text(text: str) -> str:
-    """`text` with half surrogate pairs and control characters, white space aside, as U+FFFD."""
-    return _UNFIT.sub(REPLACEMENT, text)
+    """`text` with half surrogate pairs and control characters, white space aside, as U+FFFD. Two halves side by side are
+    one character: a stream may have cut between them."""
+    if not _UNFIT.search(text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return _UNFIT.sub(REPLACEMENT, joined)
 
 
 def clean(value: Any, levels: int = MOST_LEVELS) -> Any:
@@ -188,6 +192,17 @@ def append_jsonl(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> list[di
     finally:
         os.close(descriptor)
     return cleaned
+
+
+def cut_half_line(path: str | Path) -> None:
+    """What a killed process left behind the last line end goes, before another reader than `read_jsonl` comes."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _whole_lines(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _whole_lines(descriptor: int, block: int = 1 << 16) -> int:

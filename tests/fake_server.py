@@ -1,7 +1,8 @@
 """A chat server on this machine that misbehaves as told, and keeps its own books.
 
-It charges the most that a client may expect: every prompt token that its bytes allow, and all of max_tokens for a
-reply that got lost on the way. So a client that books too little, or sends one request too many, shows.
+It charges the most that a client may expect: a token for every byte of what it is sent (messages, tools, format and
+all), and all of max_tokens for a reply that got lost on the way. So a client that books too little, or sends one request
+too many, shows.
 
     with FakeServer(lambda chat: "A", script=[status(429), ok(), drop()]) as server:
         ... server.url, server.requests, server.billed_tokens
@@ -150,7 +151,7 @@ class FakeServer:
                 behaviour = self.script[len(self.requests)] if len(self.requests) < len(self.script) else ok()
             received = Received(body, headers, behaviour)
             if behaviour.kind != "status":
-                received.prompt_tokens = count_tokens(json.dumps(body["messages"], ensure_ascii=False))
+                received.prompt_tokens = len(json.dumps(body, ensure_ascii=False).encode(errors="surrogatepass"))
                 received.cached_tokens = min(self.cached_tokens, received.prompt_tokens)
                 received.completion_tokens = body["max_tokens"]
             self.requests.append(received)
@@ -159,6 +160,8 @@ class FakeServer:
         if behaviour.kind in ("ok", "no usage"):
             spent = count_tokens(self.thought or "")
             received.completion_tokens = min(spent + count_tokens(received.text), body["max_tokens"])
+        if behaviour.kind == "no usage":  # nobody counts
+            received.completion_tokens = min(len(received.text.encode()), body["max_tokens"])
         return received
 
     def usage(self, received: Received) -> dict[str, Any]:

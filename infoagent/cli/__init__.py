@@ -159,7 +159,8 @@ def _parser() -> argparse.ArgumentParser:
                            help="the environment variable that holds the key; empty for a server without keys")  # fmt: skip
     questions.add_argument("--price", type=MONEY, nargs=2, metavar=("IN", "OUT"),
                            help="USD per million tokens; without it the price table is asked, 0 0 for your own server")  # fmt: skip
-    questions.add_argument("--spending-limit", type=MONEY, default=5.0, metavar="USD", help="of one call (default 5)")
+    questions.add_argument("--spending-limit", type=MONEY, default=5.0, metavar="USD",
+                           help="for a file, all calls on it together (default 5)")  # fmt: skip
     questions.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     questions.add_argument("--out", required=True, help="the .jsonl to write, or to go on with; for data.questions")
     questions.add_argument("--kinds", default="extractive", metavar="KIND[:N],…",

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from infoagent.files import check_writable
 from infoagent.types import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 def questions(arguments: argparse.Namespace) -> int:
     counts = _counts(arguments)
     from infoagent.grading import states_fact
-    from infoagent.lm.question_writing import Wanted, failures_path, write_questions
+    from infoagent.lm.question_files import failures_path
+    from infoagent.lm.question_writing import Wanted, write_questions
 
     wanted = Wanted(counts, temperature=arguments.temperature, seed=arguments.seed, batch_size=arguments.batch_size)
     documents, revision = _documents(arguments)
@@ -28,6 +30,8 @@ def questions(arguments: argparse.Namespace) -> int:
         f"{done.stored} questions written for {len(documents)} documents, {done.before} were there before, {done.failed} failed",
         file=sys.stderr,
     )
+    if done.paid_usd:
+        print(f"{done.paid_usd:.4g} $ were paid for this file, in all calls", file=sys.stderr)
     for cause, count in done.causes.most_common():
         print(f"rejected {count} ×: {cause}", file=sys.stderr)
     if done.failed:
@@ -40,7 +44,8 @@ def _local_writer(
 ) -> tuple[dict[str, Any], Write]:
     """The header of the file, and a model of this machine; it is loaded once everything else is right."""
     from infoagent.lm import models
-    from infoagent.lm.question_writing import check_file, check_lengths, local_writer, question_header
+    from infoagent.lm.question_files import check_file, question_header
+    from infoagent.lm.question_writing import check_lengths, local_writer
 
     reference = models.pinned(models.resolve(arguments.model))
     header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
@@ -54,10 +59,11 @@ def _local_writer(
 def _served_writer(
     arguments: argparse.Namespace, wanted: Wanted, documents: list[SourceDocument], revision: str
 ) -> tuple[dict[str, Any], Write]:
-    """The header of the file, and a model behind an endpoint, within the spending limit of this call."""
+    """The header of the file, and a model behind an endpoint, within the spending limit of all calls on the file."""
     from infoagent.costs import price_of
-    from infoagent.lm.endpoint import Endpoint, EndpointSettings, endpoint_writer
-    from infoagent.lm.question_writing import check_file, question_header
+    from infoagent.lm.endpoint import Endpoint, EndpointSettings
+    from infoagent.lm.question_files import check_file, open_files, question_header
+    from infoagent.lm.question_writing import served_writer
     from infoagent.lm.spending import SpendingLimit, Usage
     from infoagent.recipes.sections import PriceSection
 
@@ -75,9 +81,9 @@ def _served_writer(
 
     header = question_header(arguments.model, settings.url, wanted, arguments.data_name, revision)
     check_file(arguments.out, header)
-    endpoint = Endpoint(settings, usd, SpendingLimit(arguments.spending_limit))
-    endpoint.check()
-    return header, endpoint_writer(endpoint)
+    Endpoint(settings).check()  # before a file is begun
+    budget = SpendingLimit(arguments.spending_limit, open_files(arguments.out, header).paid_usd)
+    return header, served_writer(Endpoint(settings, usd, budget))
 
 
 def _counts(arguments: argparse.Namespace) -> dict[str, int]:
@@ -87,6 +93,8 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
     mistakes = []
     if not arguments.out.endswith(".jsonl"):
         mistakes.append(f"--out {arguments.out}: must end in .jsonl")
+    else:
+        check_writable(arguments.out, "--out")
     counts: dict[str, int] = {}
     for part in arguments.kinds.split(","):
         kind, sign, number = part.strip().partition(":")

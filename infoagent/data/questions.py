@@ -4,7 +4,8 @@ The file is JSONL. Its first line says how the questions were made:
     {"questions_version": 1, "model", "model_revision", "template", "temperature", "seed", "created", "commit",
      "data": {"name", "revision"}}
 and each line after it holds one question:
-    {"document_sha256", "document_id", "kind", "query", "answer"} and, where it is known, "evidence".
+    {"document_sha256", "document_id", "kind", "query", "answer"}, and where it is known "evidence", and what a server
+    was paid for it: "paid": {"usd", "prompt_tokens", …}.
 A question belongs to the document whose text has this hash: ids may come to name other texts, a hash cannot.
 `infoagent questions` writes such files.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -57,6 +59,7 @@ class StoredQuestion:
     query: str
     answer: str
     evidence: str | None = None
+    paid: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -188,11 +191,21 @@ def _row_mistakes(row: Any) -> list[str]:
             mistakes.append(f"field {field!r}: must be a string that is not empty, got {shown(value)}")
         elif isinstance(value, str) and HALF_PAIR.search(value):
             mistakes.append(f"field {field!r}: holds half a surrogate pair, which is no text")
+    if "paid" in row and (mistake := paid_mistake(row["paid"])) is not None:
+        mistakes.append(f"field 'paid': {mistake}")
     if not mistakes and row["kind"] not in KINDS:
         mistakes.append(f"field 'kind': {row['kind']!r} is unknown; allowed are {', '.join(KINDS)}")
     if not mistakes and not re.fullmatch("[0-9a-f]{64}", row["document_sha256"]):
         mistakes.append("field 'document_sha256': must be 64 hexadecimal digits in lower case")
-    unknown = sorted(set(row) - {*REQUIRED, *OPTIONAL})
+    unknown = sorted(set(row) - {*REQUIRED, *OPTIONAL, "paid"})
     if unknown:
-        mistakes.append(f"field {unknown[0]!r}: unknown; allowed are {', '.join((*REQUIRED, *OPTIONAL))}")
+        mistakes.append(f"field {unknown[0]!r}: unknown; allowed are {', '.join((*REQUIRED, *OPTIONAL, 'paid'))}")
     return mistakes
+
+
+def paid_mistake(paid: Any) -> str | None:
+    """What is wrong with a cost: it must be an object whose `usd` is a number of at least 0."""
+    usd = paid.get("usd") if isinstance(paid, dict) else None
+    if isinstance(usd, int | float) and not isinstance(usd, bool) and 0 <= usd < math.inf:
+        return None
+    return f"must hold usd, a number of at least 0, got {shown(paid)}"

@@ -2,8 +2,9 @@
 
 Many requests at a time, each with one deadline for all of it; retries with backoff; every token that is paid for is
 booked once, also where the reply was of no use. What a request may have cost, where nobody can know (a deadline
-passed, a connection broke, the user stopped), is booked at its worst case and marked as estimated. The key is read
-from the environment when it is needed, and stands in no setting, error or log.
+passed, a connection broke, the user stopped), is booked at its worst case and marked as estimated. Whatever a server
+sends is a reply or a failure with a cause, and ends no other request. The key is read from the environment when it is
+needed, and stands in no setting, error, log or reply.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import queue
 import random
 import time
@@ -22,10 +24,10 @@ from typing import Any
 import httpx
 
 from infoagent.lm.endpoint_check import check_server
-from infoagent.lm.endpoint_reply import Answer, Refusal, one_line, read_response, said, worst_case
+from infoagent.lm.endpoint_reply import Answer, Refusal, read_response, worst_case
 from infoagent.lm.endpoint_settings import Chat, EndpointSettings, read_key
-from infoagent.lm.spending import NOTHING, SpendingLimit, Usage
-from infoagent.types import RunFailed
+from infoagent.lm.foreign_http import mishap, open_client, read_body_async, text_of
+from infoagent.lm.spending import NOTHING, Reservation, SpendingLimit, Usage
 
 BACKOFF_SECONDS = 1.0
 """The first wait before a retry is drawn from 0 to this, the next one from 0 to twice as much, and so on."""
@@ -34,8 +36,10 @@ LONGEST_WAIT_SECONDS = 120.0
 """A server that wants a longer pause (Retry-After) has ended the day's quota: that is a failure."""
 USELESS_RETRIES = 2
 """Of replies that are paid for and hold no text, however many retries are allowed for the rest."""
+USELESS = ("not JSON", "no choices", "empty completion", "not decodable", "unreadable")
+HOPELESS = ("invalid address", "too long")
+"""Of a request that was not answered: the next one would not be either."""
 CONNECT_SECONDS = 10.0
-POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """No text. `cause` is one of http N, timeout, connection, not JSON, no choices, empty completion, unfinished
-    thinking, spending limit, cancelled; `error` one line; `usage` and `usd` what was paid nevertheless."""
+    """No text. `cause` is one of http N, timeout, connection, invalid address, not decodable, too long, unreadable, not
+    JSON, no choices, empty completion, unfinished thinking, spending limit, cancelled; `error` one line; `usage` and
+    `usd` what was paid nevertheless."""
 
     cause: str
     error: str
@@ -105,7 +110,10 @@ class Endpoint:
     ) -> None:
         self.settings = settings
         self.price = price
-        self.budget = budget
+        self.budget = SpendingLimit(math.inf) if budget is None else budget
+        self._unseen = NOTHING
+        """The most tokens that the server counted above what a request could hold: it adds a prompt of its own, or lets
+        the model think beyond max_tokens. Later requests reserve them too."""
         self.transport = transport
         self.backoff_seconds = BACKOFF_SECONDS if backoff_seconds is None else backoff_seconds
         self.jitter = jitter or random.Random()
@@ -132,8 +140,8 @@ class Endpoint:
         """The reply to each chat, in order. `on_done(index, answer)` is called from the caller's thread as soon as an
         answer is there, in the order in which they come. Raises InputError where the key is missing.
 
-        An exception of `on_done` ends the requests under way and is raised. Ctrl-C does so too, but first hands over
-        what is finished, and what may have to be paid, as a Failure "cancelled".
+        An exception of `on_done` ends the requests under way and is raised, and so does Ctrl-C; but first what is
+        finished is handed over, and what may have to be paid, as a Failure "cancelled".
         """
         key = read_key(self.settings)
         finished: Finished = queue.SimpleQueue()
@@ -156,11 +164,12 @@ class Endpoint:
                     started.set_result(None)
                 finished.put(None)
 
-        def take_all() -> None:
+        def take_all(*suppressed: type[Exception]) -> None:
             while (item := finished.get()) is not None:
                 answers[item[0]] = item[1]
-                if on_done is not None:
-                    on_done(*item)
+                with contextlib.suppress(*suppressed):
+                    if on_done is not None:
+                        on_done(*item)
 
         def cancel() -> None:
             if (task := started.result()) is not None:
@@ -171,9 +180,9 @@ class Endpoint:
             job = pool.submit(work)
             try:
                 take_all()
-            except KeyboardInterrupt:
+            except BaseException:
                 cancel()
-                take_all()
+                take_all(Exception)  # a disk that was full may take the next one; the first error is what is raised
                 raise
             finally:
                 cancel()
@@ -203,15 +212,17 @@ class Endpoint:
     ) -> Reply | Failure:
         useless = 0
         while True:
-            upper = worst_case(body)
+            upper = worst_case(body) + self._unseen
             upper_usd = self._usd(upper)
-            if not await self._reserved(upper_usd):
-                return bill.failure("spending limit", self._limit_reached(upper_usd))
-            outcome = await self._request(client, body, key, upper, upper_usd, bill)
+            room = await self.budget.reserve_async(upper_usd)
+            if room is None:
+                return bill.failure("spending limit", self.budget.refused(upper_usd))
+            with room:
+                outcome = await self._request(client, body, key, upper, room, bill)
             if isinstance(outcome, Answer):
                 said = outcome.finish, outcome.model, outcome.thinking, outcome.thinking_tokens
                 return Reply(outcome.text, bill.usage, bill.seconds, bill.usd, *said)
-            useless += outcome.cause in ("not JSON", "no choices", "empty completion")
+            useless += outcome.cause in USELESS
             if not outcome.again or bill.usage.retries >= self.settings.retries or useless > USELESS_RETRIES:
                 return bill.failure(outcome.cause, outcome.error)
             if (outcome.wait_seconds or 0.0) > LONGEST_WAIT_SECONDS:
@@ -220,52 +231,43 @@ class Endpoint:
             most = min(LONGEST_BACKOFF_SECONDS, self.backoff_seconds * 2.0 ** min(bill.usage.retries, 32))
             await asyncio.sleep((outcome.wait_seconds or 0.0) + self.jitter.uniform(0.0, most))
 
-    async def _reserved(self, usd: float) -> bool:
-        if self.budget is None:
-            return True
-        while (said := self.budget.reserve(usd)) == "later":
-            await asyncio.sleep(POLL_SECONDS)
-        return said == "granted"
-
-    def _limit_reached(self, usd: float) -> str:
-        assert self.budget is not None
-        return (
-            f"{self.budget.spent_usd:.4g} $ of the limit of {self.budget.max_usd:.4g} $ are spent, and a request may cost "
-            f"{usd:.4g} $: not sent"
-        )
-
     async def _request(
         self,
         client: httpx.AsyncClient,
         body: dict[str, Any],
         key: str | None,
         upper: Usage,
-        upper_usd: float,
+        room: Reservation,
         bill: _Bill,
     ) -> Answer | Refusal:
         """Send once, and book what it costs: the worst case until something better is known."""
-        paid = upper
+        paid, url = upper, f"{self.settings.url}/chat/completions"
         try:
             async with asyncio.timeout(self.settings.timeout_seconds):
-                response = await client.post(f"{self.settings.url}/chat/completions", content=json.dumps(body).encode())
+                async with client.stream("POST", url, content=json.dumps(body).encode()) as response:
+                    text = text_of(await read_body_async(response))
             paid, outcome = read_response(
-                response.status_code, response.headers, response.text, upper, key, self.settings.model,
-                tools="tools" in body,
-            )  # fmt: skip
+                response.status_code, response.headers, text, upper, key, self.settings.model, tools="tools" in body
+            )
+            self._see(paid, worst_case(body))
             return outcome
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError) as error:
-            paid = NOTHING  # it never reached the server
-            return Refusal("connection", one_line(said(error), key), again=True)
-        except (TimeoutError, httpx.TimeoutException):
-            return Refusal("timeout", f"no complete reply within {self.settings.timeout_seconds:g} s", again=True)
-        except httpx.RequestError as error:
-            return Refusal("connection", one_line(said(error), key), again=True)
+        # whatever a reply makes a library raise, it is paid for, and the other requests are not to blame
+        except Exception as error:
+            what = mishap(error, key)
+            paid = paid if what.sent else NOTHING
+            late = f"no complete reply within {self.settings.timeout_seconds:g} s"
+            words = late if what.cause == "timeout" else what.error
+            return Refusal(what.cause, words, again=what.cause not in HOPELESS)
         finally:
-            usd = self._usd(paid)
+            room.paid_usd = self._usd(paid)
             bill.usage += replace(paid, calls=1, retries=int(bill.usage.calls > 0))
-            bill.usd += usd
-            if self.budget is not None:
-                self.budget.settle(upper_usd, usd)
+            bill.usd += room.paid_usd
+
+    def _see(self, paid: Usage, worst: Usage) -> None:
+        """Remember what the server counted above the worst case."""
+        prompt = max(self._unseen.prompt_tokens, paid.prompt_tokens - worst.prompt_tokens)
+        written = max(self._unseen.completion_tokens, paid.completion_tokens - worst.completion_tokens)
+        self._unseen = Usage(prompt, 0, written, calls=0, retries=0)
 
     def _usd(self, usage: Usage) -> float:
         return 0.0 if self.price is None or usage == NOTHING else self.price(usage)
@@ -274,28 +276,11 @@ class Endpoint:
         settings = self.settings
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         connect = min(CONNECT_SECONDS, 0.9 * settings.timeout_seconds)  # sooner than the deadline, to be told from it
-        return httpx.AsyncClient(
+        return open_client(
+            httpx.AsyncClient,
+            settings.url,
             headers=headers,
-            verify=settings.is_encrypted,  # reading the certificates takes longer than many a request without them
             timeout=httpx.Timeout(settings.timeout_seconds, connect=connect),
             limits=httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=settings.concurrency),
             transport=self.transport,
-            trust_env=not settings.is_local,
         )
-
-
-def endpoint_writer(endpoint: Endpoint) -> Callable[[Sequence[str], int], list[str]]:
-    """(prompts, seed) → texts. The first failure ends the requests under way and raises RunFailed."""
-
-    def write(prompts: Sequence[str], seed: int) -> list[str]:
-        texts: dict[int, str] = {}
-
-        def keep(index: int, answer: Reply | Failure) -> None:
-            if isinstance(answer, Failure):
-                raise RunFailed(f"{endpoint.settings.model} at {endpoint.settings.url}: {answer.cause}: {answer.error}")
-            texts[index] = answer.text
-
-        endpoint.ask([[{"role": "user", "content": prompt}] for prompt in prompts], keep, seed=seed)
-        return [texts[number] for number in range(len(prompts))]
-
-    return write

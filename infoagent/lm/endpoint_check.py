@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import httpx
 
-from infoagent.lm.endpoint_reply import one_line, said
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS, EndpointSettings
+from infoagent.lm.foreign_http import mishap, one_line, read_body_async, read_json, text_of
 from infoagent.types import InputError
 
 SHOWN_MODELS = 5
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """A response that was read."""
+
+    status_code: int
+    text: str
 
 
 async def check_server(client: httpx.AsyncClient, settings: EndpointSettings, key: str | None) -> None:
@@ -36,7 +45,7 @@ async def check_server(client: httpx.AsyncClient, settings: EndpointSettings, ke
             )
             raise InputError(
                 f"{settings.url}: does not know the model {settings.model!r} (http {one.status_code}); of its "
-                f"{len(models)} models the nearest: {', '.join(near)}"
+                f"{len(models)} models the nearest: {one_line(', '.join(near), key)}"
             )
     if not models or key is not None:
         body = settings.body([], None)
@@ -58,14 +67,15 @@ async def _look(
     method: str,
     path: str,
     content: bytes | None = None,
-) -> httpx.Response:
+) -> _Looked:
     """A response of a server that is there and takes the key. Raises InputError."""
     try:
         async with asyncio.timeout(settings.timeout_seconds):
-            response = await client.request(method, settings.url + path, content=content)
-    except (TimeoutError, httpx.RequestError) as error:
+            async with client.stream(method, settings.url + path, content=content) as answered:
+                response = _Looked(answered.status_code, text_of(await read_body_async(answered)))
+    except Exception as error:  # whatever makes a reply unreadable, the server cannot be asked
         raise InputError(
-            f"{settings.url}: does not answer ({one_line(said(error), key)}); start the server, or correct base_url"
+            f"{settings.url}: does not answer ({mishap(error, key).error}); start the server, or correct base_url"
         ) from None
     if response.status_code in (401, 403):
         name = settings.api_key_env
@@ -78,15 +88,16 @@ async def _look(
     return response
 
 
-def _with_text(response: httpx.Response, key: str | None) -> str:
+def _with_text(response: _Looked, key: str | None) -> str:
     return f"{response.status_code}: {one_line(response.text, key) or 'no message'}"
 
 
-def _models(response: httpx.Response) -> list[str]:
+def _models(response: _Looked) -> list[str]:
     """The ids of a list of models; empty where the response is none."""
     try:
-        data = response.json() if response.status_code == 200 else None
+        data = read_json(response.text) if response.status_code == 200 else None
     except ValueError:
         return []
     entries = data.get("data") if isinstance(data, dict) else None
-    return [str(e["id"]) for e in entries if isinstance(e, dict) and "id" in e] if isinstance(entries, list) else []
+    named = [e.get("id") for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
+    return [name for name in named if isinstance(name, str)]

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
 
 from infoagent.data.characters import storable
 from infoagent.lm.detokenization import UNREADABLE
 from infoagent.lm.endpoint_settings import LENGTH_LIMITS
+from infoagent.lm.foreign_http import masked, one_line, read_json
 from infoagent.lm.prompts import UNFINISHED
 from infoagent.lm.spending import NOTHING, Usage
 
-BYTES_PER_TOKEN = 3
-"""Below what tokenizers reach on text, so that the estimate is above their count. Rows of digits may pass it."""
+MOST_TOKENS = 10**7
+"""Of a prompt or a reply. No model reads or writes as many at a time: a server that counts more has counted nothing."""
 AGAIN = {408, 429, 500, 502, 503, 504}
 """Statuses that may be gone the next time."""
 MAYBE_CHARGED = {504}
 """A gateway gave up waiting; the model behind it may have written, and want money."""
-SHOWN = 300
-"""Characters of an error."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +48,15 @@ class Refusal:
 
 
 def text_tokens(text: str) -> int:
-    """Bytes / 3, rounded up: an upper estimate of a text's tokens."""
-    return math.ceil(len(text.encode(errors="surrogatepass")) / BYTES_PER_TOKEN)
+    """The bytes of a text: no tokenizer makes more tokens of it, of digits, base64 or rare scripts neither."""
+    return len(text.encode(errors="surrogatepass"))
 
 
 def worst_case(body: Mapping[str, Any]) -> Usage:
-    """The most that a request can use: its messages as JSON, which leaves room for the chat template, nothing of them
-    cached, and the longest reply."""
-    messages = json.dumps(body["messages"], ensure_ascii=False)
+    """The most that a request can use: all of its body as JSON (messages, tools, response format and whatever else is
+    sent; the names of the fields leave room for the chat template), nothing of it cached, and the longest reply."""
     longest = max(body[k] for k in LENGTH_LIMITS if k in body)
-    return Usage(text_tokens(messages), 0, longest, calls=0, retries=0, estimated=True)
-
-
-def one_line(text: str, key: str | None) -> str:
-    """`text` on one short line, without the key. The key is taken out before the text is cut: half of it is one too."""
-    if key:
-        for form in {key, quote(key, safe=""), key.replace("/", "\\/")}:
-            text = text.replace(form, "[key]")
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-
-
-def said(error: Exception) -> str:
-    """An exception in words, the name too: a time-out has no words of its own."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return Usage(text_tokens(json.dumps(body, ensure_ascii=False)), 0, longest, calls=0, retries=0, estimated=True)
 
 
 def read_response(
@@ -90,33 +72,40 @@ def read_response(
     """(what is to be paid, the answer or why there is none). `tools`: the request named functions to call.
 
     An error is free, but for a gateway's timeout. A reply is paid for, useful or not: by the server's count where it
-    can be read, else by an estimate, which is the worst case (`upper`) where the text cannot be read either.
+    can be read, else by the size of what it holds, which is the worst case (`upper`) where nothing can be read.
     """
     if status != 200:
         paid = upper if status in MAYBE_CHARGED else NOTHING
         return paid, _http_error(status, headers, text, key)
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
+        data = read_json(text)
+    except ValueError:
         return upper, Refusal("not JSON", f"the reply is no JSON: {one_line(text, key) or 'an empty body'}", again=True)
     choice = _first_choice(data)
     if choice is None:
         paid = counted(data) or upper
         return paid, Refusal("no choices", f"the reply holds no choices: {one_line(text, key)}", again=True)
     message = choice["message"]
-    written, finish = _text_of(message, tools), str(choice.get("finish_reason") or "unknown")
+    written, finish = _text_of(message, tools), _word(choice.get("finish_reason"), "unknown", key)
     if finish == "length":  # some servers cut in the middle of a character
         written = written.rstrip(UNREADABLE)
-    paid = counted(data) or _estimate(written, upper)
+    paid = _counted_of(data, message) or _estimate(message, upper)
     if written.strip():
-        model = str(data.get("model") or asked_model)
-        return paid, Answer(written, finish, model, _thought_of(message), _thinking_tokens(data))
+        model = _word(data.get("model"), asked_model, key)
+        thought = _thought_of(message)
+        told = None if thought is None else masked(thought, key), _thinking_tokens(data)
+        return paid, Answer(masked(written, key), finish, model, *told)
     error = f"the model wrote nothing (finish_reason {one_line(finish, key)})"
-    if message.get("refusal"):
-        error += f": {one_line(str(message['refusal']), key)}"
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        error += f": {one_line(refusal, key)}"
     if finish == "length":  # it would think as long again, and want money again
         return paid, Refusal(UNFINISHED, f"{error}: all of max_tokens went into thinking; raise it", again=False)
     return paid, Refusal("empty completion", error, again=True)
+
+
+def _word(value: Any, otherwise: str, key: str | None) -> str:
+    """A name that a server gives: a short string on one line. Anything else is as if it had given none."""
+    return (one_line(storable(value), key) or otherwise) if isinstance(value, str) else otherwise
 
 
 def _http_error(status: int, headers: Mapping[str, str], text: str, key: str | None) -> Refusal:
@@ -140,8 +129,9 @@ def _text_of(message: Mapping[str, Any], tools: bool) -> str:
     text = "".join(p["text"] for p in parts if isinstance(p, dict) and isinstance(p.get("text"), str))
     if (tools or not text.strip()) and isinstance(calls := message.get("tool_calls"), list):
         functions = [call.get("function") for call in calls if isinstance(call, dict)]
-        arguments = [str(f["arguments"]) for f in functions if isinstance(f, dict) and f.get("arguments")]
-        text = "\n".join(arguments) or text
+        arguments = [f["arguments"] for f in functions if isinstance(f, dict) and f.get("arguments")]
+        # some servers give the arguments as an object, and not as its text
+        text = "\n".join(a if isinstance(a, str) else json.dumps(a, ensure_ascii=False) for a in arguments) or text
     return storable(text)  # half a surrogate pair is valid JSON, and no file takes it
 
 
@@ -158,7 +148,7 @@ def _thinking_tokens(data: Any) -> int | None:
 
 
 def counted(data: Any) -> Usage | None:
-    """The server's own count; None where it gives none that can be read."""
+    """The server's own count; None where it gives none that can be read and be true."""
     usage = data.get("usage") if isinstance(data, dict) else None
     if not isinstance(usage, dict):
         return None
@@ -171,28 +161,50 @@ def counted(data: Any) -> Usage | None:
     cached = max((n for n in found if n is not None), default=0)
     if cached > prompt:  # a server that counts cached tokens apart from the prompt's
         prompt += cached
+    if not prompt:  # a prompt holds a token at least
+        return None
     return Usage(prompt, cached, completion, calls=0, retries=0)
 
 
+def _counted_of(data: Any, message: Mapping[str, Any]) -> Usage | None:
+    """As `counted`; None too where nothing is counted and something is written."""
+    found = counted(data)
+    return None if found is None or (not found.completion_tokens and _written_bytes(message)) else found
+
+
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """A number of tokens that can be one."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_whole and 0 <= value <= MOST_TOKENS else None
 
 
-def _estimate(written: str, upper: Usage) -> Usage:
-    """Without a count: the text's tokens from its bytes, all that were allowed where there is no text."""
-    completion = min(text_tokens(written), upper.completion_tokens) if written.strip() else upper.completion_tokens
+def _estimate(message: Mapping[str, Any], upper: Usage) -> Usage:
+    """Without a count: all texts of the message by their bytes, its thought too; all that was allowed where it holds
+    none."""
+    written = _written_bytes(message)
+    completion = min(written, upper.completion_tokens) if written else upper.completion_tokens
     return Usage(upper.prompt_tokens, 0, completion, calls=0, retries=0, estimated=True)
+
+
+def _written_bytes(message: Mapping[str, Any]) -> int:
+    """Bytes of all that a model wrote into a message, and of its form where that is not plain text; 0 without text."""
+    texts = {name: value for name, value in message.items() if name != "role" and value not in (None, "", [], {})}
+    plain = [value for value in texts.values() if isinstance(value, str)]
+    if not "".join(plain).strip() and len(plain) == len(texts):
+        return 0
+    rest = {name: value for name, value in texts.items() if not isinstance(value, str)}
+    return text_tokens("".join(plain)) + (text_tokens(json.dumps(rest, ensure_ascii=False)) if rest else 0)
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:
     """Seconds from a Retry-After header, which holds seconds or a date; None where it holds neither."""
     if value is None:
         return None
-    if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+    if re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", value):
         return float(value)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - now).total_seconds())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+from infoagent.address import address_mistakes
 from infoagent.types import InputError
 
 Chat = list[dict[str, str]]
 
 LENGTH_LIMITS = ("max_tokens", "max_completion_tokens")
 RESERVED = ("model", "messages", "stream", "n")
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+SEVERAL = ("best_of", "num_return_sequences")
+"""Fields by which servers write several replies, and want money for each."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,15 @@ class EndpointSettings:
 
     def __post_init__(self) -> None:
         mistakes = []
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            mistakes.append("base_url: must be an http or https address such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            mistakes.append("base_url: holds credentials or a query; put the key into an environment variable")
+        mistakes += [f"base_url: {mistake}" for mistake in address_mistakes(self.base_url)]
         for name, least in (("concurrency", 1), ("retries", 0), ("max_tokens", 1), ("temperature", 0)):
             if not getattr(self, name) >= least:
                 mistakes.append(f"{name} = {getattr(self, name)}: must be at least {least}")
         if not self.timeout_seconds > 0:
             mistakes.append(f"timeout_seconds = {self.timeout_seconds}: must be above 0")
         mistakes += [f"extra.{name}: is set by this client; leave it out" for name in RESERVED if name in self.extra]
+        mistakes += [f"extra.{name}: has several replies written and paid for; leave it out" for name in SEVERAL
+                     if name in self.extra]  # fmt: skip
         body = self.body([], None)
         limits = [body[k] for k in LENGTH_LIMITS if k in body]
         if not limits or not all(isinstance(limit, int) and limit >= 1 for limit in limits):
@@ -60,15 +59,6 @@ class EndpointSettings:
     @property
     def url(self) -> str:
         return self.base_url.rstrip("/")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the server is on this machine, where no proxy is asked."""
-        return urlsplit(self.base_url).hostname in LOOPBACK
-
-    @property
-    def is_encrypted(self) -> bool:
-        return urlsplit(self.base_url).scheme == "https"
 
     def body(self, chat: Chat, seed: int | None) -> dict[str, Any]:
         """The request's body; `seed` None takes the settings'."""

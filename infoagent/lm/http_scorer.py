@@ -13,12 +13,12 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
+from infoagent.lm.foreign_http import mishap, one_line, open_client, read_body, read_json, text_of
 from infoagent.lm.models import ModelReference
 from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, vocabulary_hash
 from infoagent.types import InputError, RunFailed
@@ -27,7 +27,11 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 PROBE_SECONDS = 2.0
-LOOPBACK = {"localhost", "127.0.0.1"}
+MOST_REPLY_BYTES = 2**30
+"""A request of the largest size asks for fewer numbers than this holds."""
+HEALTH = {
+    "model": str, "revision": str, "dtype": str, "vocabulary": str, "identity": str, "context_tokens": int | None,
+}  # fmt: skip
 
 
 class HttpScorer(ColumnScorer):
@@ -69,11 +73,15 @@ class HttpScorer(ColumnScorer):
                 f"a request of {len(body)} bytes is above {LARGEST_BODY_BYTES}; score fewer prefixes at a time"
             )
         reply = self._ask(body)
-        self.prefix_tokens += reply["prefix_tokens"]
-        self.continuation_tokens += reply["continuation_tokens"]
-        for k, columns in enumerate(reply["log_probs"]):
+        try:
+            columns_K = _columns(reply, continuations, wanted)
+            self.prefix_tokens += reply["prefix_tokens"]
+            self.continuation_tokens += reply["continuation_tokens"]
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
+            raise ConnectionError(f"{self.url}: the reply is none of a scorer ({one_line(str(error), None)})") from None
+        for k, columns in enumerate(columns_K):
             if len(wanted[k]):
-                yield k, [np.array(column, dtype=np.float32) for column in columns]
+                yield k, columns
 
     def _ask(self, body: bytes) -> dict[str, Any]:
         if self._lost:
@@ -84,12 +92,15 @@ class HttpScorer(ColumnScorer):
             left = max(0.1, deadline - time.monotonic())
             try:
                 timeout = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
-                response = self._client.post("/score", content=body, timeout=timeout)
-                if response.status_code < 500:
+                status, reply = _exchange(self._client, "POST", "/score", timeout, body)
+                if status < 500:
                     break
-                cause = _said(response)
-            except httpx.TransportError as error:
-                cause = _cause(error)
+                cause = _said(status, reply)
+            except Exception as error:  # whatever a reply makes a library raise, the next one may be a better one
+                what = mishap(error, _token())
+                if what.cause in ("invalid address", "too long"):
+                    raise ConnectionError(f"{self.url}: {what.error}") from None
+                cause = what.error
             wait = min(LONGEST_PAUSE_SECONDS, pause) * self._jitter.uniform(0.5, 1.5)
             if time.monotonic() + wait > deadline:
                 self._lost = True
@@ -97,25 +108,26 @@ class HttpScorer(ColumnScorer):
             time.sleep(wait)
             pause *= 2
         self._lost = False
-        if response.status_code == 422:
-            raise FloatingPointError(_said(response))
-        if response.status_code in (400, 413):
-            raise ValueError(f"{self.url}: {_said(response)}")
-        if response.status_code != 200:
-            raise ConnectionError(f"{self.url}: {_said(response)}")
-        reply: dict[str, Any] = response.json()
+        if status == 422:
+            raise FloatingPointError(_said(status, reply))
+        if status in (400, 413):
+            raise ValueError(f"{self.url}: {_said(status, reply)}")
+        if status != 200:
+            raise ConnectionError(f"{self.url}: {_said(status, reply)}")
+        if not isinstance(reply, dict) or not isinstance(reply.get("identity"), str):
+            raise ConnectionError(f"{self.url}: what answers there is no scorer")
         if reply["identity"] != self.served["identity"]:
             raise RunFailed(
                 f"{self.url}: another model than {self.served['model']} ({self.served['revision']}, {self.served['dtype']}) "
                 "answers there now; serve that one again and run the same command: it goes on from the last checkpoint"
             )
-        return reply
+        return dict(reply)
 
     def _probe(self) -> None:
         try:
             self._client.get("/health", timeout=PROBE_SECONDS)
-        except httpx.TransportError as error:
-            raise ConnectionError(f"{self.url}: still no answer ({_cause(error)})") from None
+        except Exception as error:  # whatever it is, it is no answer
+            raise ConnectionError(f"{self.url}: still no answer ({mishap(error, _token()).error})") from None
 
 
 def read_health(url: str) -> dict[str, Any]:
@@ -123,19 +135,19 @@ def read_health(url: str) -> dict[str, Any]:
     start = f"scorer.url = {url!r}"
     try:
         with _client(url) as client:
-            response = client.get("/health", timeout=CONNECT_SECONDS)
-    except httpx.TransportError as error:
-        raise InputError(f"{start}: no answer ({_cause(error)}); start a scorer there: infoagent serve MODEL") from None
-    if response.status_code == 401:
-        raise InputError(f"{start}: wants a token; export {TOKEN_VARIABLE} as the server has it")
-    try:
-        about = response.json()
-        known = {"model", "revision", "dtype", "vocabulary", "identity", "context_tokens"} <= set(about)
-    except (ValueError, TypeError):
-        known = False
-    if response.status_code != 200 or not known:
+            status, about = _exchange(client, "GET", "/health", httpx.Timeout(CONNECT_SECONDS))
+    except InputError:
+        raise
+    except Exception as error:  # whatever it is, it is no answer
         raise InputError(
-            f"{start}: what answers there is no scorer (status {response.status_code}); start one: infoagent serve MODEL"
+            f"{start}: no answer ({mishap(error, _token()).error}); start a scorer there: infoagent serve MODEL"
+        ) from None
+    if status == 401:
+        raise InputError(f"{start}: wants a token; export {TOKEN_VARIABLE} as the server has it")
+    known = isinstance(about, dict) and all(isinstance(about.get(name, ...), kind) for name, kind in HEALTH.items())
+    if status != 200 or not known:
+        raise InputError(
+            f"{start}: what answers there is no scorer (status {status}); start one: infoagent serve MODEL"
         )
     return dict(about)
 
@@ -160,23 +172,46 @@ def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -
         raise InputError([f"scorer.url = {url!r}: {mistake}" for mistake in mistakes])
 
 
+def _token() -> str | None:
+    return os.environ.get(TOKEN_VARIABLE) or None
+
+
 def _client(url: str) -> httpx.Client:
-    token = os.environ.get(TOKEN_VARIABLE)
-    parts = urlsplit(url)
-    return httpx.Client(
+    token = _token()
+    return open_client(
+        httpx.Client,
+        url,
         base_url=url.rstrip("/"),
         headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
-        verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
-        trust_env=parts.hostname not in LOOPBACK,
     )
 
 
-def _said(response: httpx.Response) -> str:
+def _exchange(
+    client: httpx.Client, method: str, path: str, timeout: httpx.Timeout, content: bytes | None = None
+) -> tuple[int, Any]:
+    """(status, the reply as JSON, None where it is none). Raises what httpx raises, and TooLong."""
+    with client.stream(method, path, content=content, timeout=timeout) as response:
+        text = text_of(read_body(response, MOST_REPLY_BYTES))
     try:
-        return f"http {response.status_code}: {response.json()['error']}"
-    except (ValueError, TypeError, KeyError):
-        return f"http {response.status_code}"
+        return response.status_code, read_json(text)
+    except ValueError:
+        return response.status_code, None
 
 
-def _cause(error: httpx.TransportError) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _said(status: int, reply: Any) -> str:
+    error = reply.get("error") if isinstance(reply, dict) else None
+    return f"http {status}: {one_line(error, _token())}" if isinstance(error, str) else f"http {status}"
+
+
+def _columns(
+    reply: dict[str, Any], continuations: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]]
+) -> list[list[TokenLogProbs]]:
+    """The log-probabilities of a reply. Raises ValueError and its like where they are not those that were asked for."""
+    with np.errstate(over="ignore"):  # beyond float32 is ∞, which is looked for
+        found = [[np.array(column, dtype=np.float32) for column in columns] for columns in reply["log_probs"]]
+    shapes = [[column.shape for column in columns] for columns in found]
+    if shapes != [[(len(continuations[c]),) for c in columns] for columns in wanted]:
+        raise ValueError("log_probs: of another shape than was asked for")
+    if not all((column < np.inf).all() for columns in found for column in columns):
+        raise ValueError("log_probs: hold NaN or ∞")
+    return found

@@ -55,8 +55,9 @@ QUESTION_TEMPLATES = {
     },
 }
 """For each version, the prompt of each kind."""
-_QUESTION = re.compile(r"^[\W_]*QUESTION[\W_]*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
-_ANSWER = re.compile(r"^[\W_]*ANSWER[\W_]*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
+_SIGNS = r"(?:[^\w\n]|_)*"  # within a line: over line ends, a reply of blank lines alone takes the square of its length
+_QUESTION = re.compile(rf"^{_SIGNS}QUESTION{_SIGNS}?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
+_ANSWER = re.compile(rf"^{_SIGNS}ANSWER{_SIGNS}?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
 
 
 class RejectedReply(ValueError):

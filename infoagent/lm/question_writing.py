@@ -1,44 +1,62 @@
 """Questions for documents that bring none, written by a language model, stored by `infoagent.data.questions`.
 
-Who writes is a function (prompts, seed) → replies, one reply for each prompt: `local_writer` makes one of a model that
-runs here, and a client of a server can take its place. What a model writes is checked before it is stored. A reply that
+Who writes is a function (prompts, seed, keep) that hands every reply over as it comes: `local_writer` makes one of a
+model that runs here, `served_writer` one of a server. What a model writes is checked before it is stored. A reply that
 is not in the asked form, or whose extractive answer does not stand in the document, is asked for again under other
-seeds, and after that recorded as failed with all that was replied; it never becomes a question.
+seeds; a document that a server refuses is left for the next call. Both are recorded with all that was replied and paid,
+and never become a question; other documents go on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.questions import (
-    KINDS,
-    QUESTIONS_VERSION,
-    SourceDocument,
-    StoredQuestions,
-    document_hash,
-    read_questions,
-)
+from infoagent.data.questions import KINDS, SourceDocument, document_hash
 from infoagent.data.segmentation import sentences
-from infoagent.files import append_jsonl, read_jsonl, write_jsonl
+from infoagent.files import append_jsonl
+from infoagent.lm.endpoint import Endpoint, Failure, Reply
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import chat_ids, text_ids
+from infoagent.lm.question_files import Place, failures_path, open_files
 from infoagent.lm.question_prompts import QUESTION_TEMPLATES, RejectedReply, States, question_prompt, read_reply
 from infoagent.progress import Progress
-from infoagent.store import provenance
-from infoagent.types import InputError
-
-Write = Callable[[Sequence[str], int], Sequence[str]]
-"""(prompts, seed) → one reply for each prompt. Raises what it cannot mend; what is stored by then stays."""
+from infoagent.types import InputError, RunFailed
 
 RETRIES = 3
 TOKENS_OF_A_QUESTION = 64
 """Room for each question that a prompt says is taken already."""
+UNANSWERED_IN_A_ROW = 8
+"""So many requests without one reply between them: the server is not in order, and the call ends."""
+ENDS = ("spending limit", "http 401", "http 402")
+"""Causes that the next request would meet too."""
+
+
+@dataclass(frozen=True)
+class Replied:
+    """A text, and what it has cost where it costs: {"usd", "prompt_tokens", …, "estimated"}."""
+
+    text: str
+    paid: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """No text: the cause in two words, one line, and what it has cost nevertheless."""
+
+    cause: str
+    error: str
+    paid: dict[str, Any] | None = None
+
+
+Keep = Callable[[int, Replied | Unanswered], None]
+"""(number of the prompt, what came) → None; it is on disk when this returns."""
+Write = Callable[[Sequence[str], int, Keep], None]
+"""(prompts, seed, keep): hands one reply for each prompt to `keep`, each as soon as it is there."""
 
 
 @dataclass(frozen=True)
@@ -76,27 +94,27 @@ class Written:
     """Questions that were there already, and not asked for again."""
     failed: int = 0
     causes: Counter[str] = field(default_factory=Counter)
-    """Of the rejected replies, also of those that were mended by another seed."""
+    """Of the rejected replies, also of those that were mended by another seed, and of those that did not come."""
+    paid_usd: float = 0.0
+    """For all that the files hold, earlier calls included."""
 
 
 @dataclass(frozen=True)
 class _Job:
-    """One question to be written for one document, and what was replied so far."""
+    """One question to be written for one document."""
 
     document: SourceDocument
     identity: str
     kind: str
     prompt: str
-    tried: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def place(self) -> tuple[str, str]:
+    def place(self) -> Place:
         return self.identity, self.kind
 
-
-def failures_path(path: str | Path) -> Path:
-    """Where the failures of a file of questions stand: FILE.failed.jsonl for FILE.jsonl."""
-    return Path(path).with_suffix(".failed.jsonl")
+    @property
+    def row(self) -> dict[str, Any]:
+        return {"document_sha256": self.identity, "document_id": self.document.id, "kind": self.kind}
 
 
 def write_questions(
@@ -111,43 +129,106 @@ def write_questions(
     """Write what is missing of the `wanted` questions into the file `path`, and say what was done.
 
     A file that is there is gone on with: of each document and kind, as many questions as it lacks are asked for;
-    failures are tried again, under seeds that were not used before. Raises InputError where its header names another
-    model, template, sampling or data than `header`. What a reply gives is on disk before the next is asked for.
+    failures are tried again, after all others and under seeds that were not used before. Raises InputError where its
+    header names another model, template, sampling or data than `header`, RunFailed where nobody answers any more.
+    What comes is on disk before anything else is done with it.
     """
-    file, failures = Path(path), failures_path(path)
-    held: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for question in _opened(file, header).questions:
-        held[question.document_sha256, question.kind].append(question.query)
-    tried = _tried_before(failures)
     by_hash: dict[str, SourceDocument] = {}
     for document in documents:  # one text under two ids is asked about once
         by_hash.setdefault(document_hash(document.text), document)
+    held = _Held(path, header, states)
+    places = [(identity, kind) for identity in by_hash for kind in wanted.counts]
     lacking = {
-        (identity, kind): max(count - len(held[identity, kind]), 0)
-        for identity in by_hash
-        for kind, count in wanted.counts.items()
+        place: max(wanted.counts[place[1]] - len(held.queries[place]), 0)
+        for place in sorted(places, key=lambda place: held.tried[place])
     }
-    done = Written(before=len(by_hash) * sum(wanted.counts.values()) - sum(lacking.values()))
+    done = held.done
+    done.before = len(by_hash) * sum(wanted.counts.values()) - sum(lacking.values())
     with Progress(sum(lacking.values()), "questions", "question", quiet) as bar:
         for batch in _batches(lacking, wanted.batch_size):
             jobs = [
-                _Job(by_hash[i], i, kind, question_prompt(by_hash[i].text, kind, held[i, kind], wanted.template))
+                _Job(
+                    by_hash[i], i, kind, question_prompt(by_hash[i].text, kind, held.queries[i, kind], wanted.template)
+                )
                 for i, kind in batch
             ]
-            for attempt in range(tried[batch[0]], tried[batch[0]] + wanted.attempts):
-                seed = _seed(wanted.seed, batch[0], attempt)
-                found, jobs = _asked(jobs, seed, write, states, held, done.causes)
-                append_jsonl(file, found)
-                done.stored += len(found)
-                bar.update(len(found))
-                if not jobs:
+            begin, left = max(held.tried[place] for place in batch), jobs
+            for attempt in range(begin, begin + wanted.attempts):
+                left = held.ask(left, _seed(wanted.seed, batch[0], attempt), write)
+                if not left:
                     break
-            append_jsonl(failures, [_failure(job) for job in jobs])
-            done.failed += len(jobs)
+            held.done.failed += sum(job.place not in held.found for job in jobs)
+            held.found.clear()
             bar.update(len(jobs))
-            for job in jobs:
-                tried[job.place] += wanted.attempts
     return done
+
+
+class _Held:
+    """The files of a call: every reply goes through here, and onto disk."""
+
+    def __init__(self, path: str | Path, header: dict[str, Any], states: States) -> None:
+        self.file, self.failures = Path(path), failures_path(path)
+        self.states = states
+        files = open_files(path, header)
+        self.tried = files.tried
+        self.queries: dict[Place, list[str]] = defaultdict(list)
+        for question in files.questions:
+            self.queries[question.document_sha256, question.kind].append(question.query)
+        self.done = Written(paid_usd=files.paid_usd)
+        self.found: set[Place] = set()
+        """Of the batch under way: who got a question."""
+        self._in_vain = 0
+        """Requests since the last reply."""
+
+    def ask(self, jobs: Sequence[_Job], seed: int, write: Write) -> list[_Job]:
+        """Ask once for each job; those whose replies were no questions. Raises RunFailed where asking on is no use."""
+        again: list[_Job] = []
+        last: list[Unanswered] = []
+
+        def keep(number: int, came: Replied | Unanswered) -> None:
+            self.done.paid_usd += 0.0 if came.paid is None else came.paid["usd"]
+            if isinstance(came, Unanswered):
+                last.append(came)
+                self._unanswered(jobs[number], seed, came)
+            elif not self._replied(jobs[number], seed, came):
+                again.append(jobs[number])
+
+        write([job.prompt for job in jobs], seed, keep)
+        if last and (self._in_vain >= UNANSWERED_IN_A_ROW or any(came.cause in ENDS for came in last)):
+            worst = next((came for came in last if came.cause in ENDS), last[-1])
+            raise RunFailed(
+                f"{worst.cause}: {worst.error}; {self.done.stored} questions were written and stay in {self.file}, the same "
+                "command goes on from there"
+            )
+        return again
+
+    def _unanswered(self, job: _Job, seed: int, came: Unanswered) -> None:
+        if came.cause == "spending limit" and not (came.paid or {}).get("calls"):
+            return  # it was never asked
+        self._in_vain += 1
+        self._fail(job, seed, came.cause, came.paid, error=came.error)
+
+    def _replied(self, job: _Job, seed: int, came: Replied) -> bool:
+        """Whether the reply is a question; on disk either way."""
+        self._in_vain = 0
+        try:
+            query, answer = read_reply(came.text, job.kind, job.document.text, self.states, self.queries[job.place])
+        except RejectedReply as error:
+            self._fail(job, seed, str(error), came.paid, reply=came.text)
+            return False
+        paid = {} if came.paid is None else {"paid": came.paid}
+        row = {**job.row, "query": query, "answer": answer, **_evidence(job, answer, self.states), **paid}
+        append_jsonl(self.file, [row])
+        self.queries[job.place].append(query)
+        self.found.add(job.place)
+        self.done.stored += 1
+        return True
+
+    def _fail(self, job: _Job, seed: int, cause: str, paid: dict[str, Any] | None, **what: str) -> None:
+        cost = {} if paid is None else {"paid": paid}
+        append_jsonl(self.failures, [{**job.row, "status": "failed", "cause": cause, "seed": seed, **what, **cost}])
+        self.tried[job.place] += 1
+        self.done.causes[cause] += 1
 
 
 def _batches(lacking: dict[tuple[str, str], int], size: int) -> Iterator[list[tuple[str, str]]]:
@@ -163,30 +244,6 @@ def _seed(seed: int, place: tuple[str, str], attempt: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {place} {attempt}".encode()).digest()[:4], "big") >> 1
 
 
-def _asked(
-    jobs: Sequence[_Job],
-    seed: int,
-    write: Write,
-    states: States,
-    held: dict[tuple[str, str], list[str]],
-    causes: Counter[str],
-) -> tuple[list[dict[str, Any]], list[_Job]]:
-    """Rows of the jobs whose replies are good, and the other jobs."""
-    rows, left = [], []
-    for job, reply in zip(jobs, write([job.prompt for job in jobs], seed), strict=True):
-        try:
-            query, answer = read_reply(reply, job.kind, job.document.text, states, held[job.place])
-        except RejectedReply as error:
-            causes[str(error)] += 1
-            job.tried.append({"seed": seed, "cause": str(error), "reply": reply})
-            left.append(job)
-            continue
-        held[job.place].append(query)
-        row = {"document_sha256": job.identity, "document_id": job.document.id, "kind": job.kind}
-        rows.append({**row, "query": query, "answer": answer, **_evidence(job, answer, states)})
-    return rows, left
-
-
 def _evidence(job: _Job, answer: str, states: States) -> dict[str, str]:
     """The sentence that the answer stands in, where there is only one."""
     if job.kind != "extractive":
@@ -195,78 +252,7 @@ def _evidence(job: _Job, answer: str, states: States) -> dict[str, str]:
     return {"evidence": found[0]} if len(found) == 1 else {}
 
 
-def _failure(job: _Job) -> dict[str, Any]:
-    return {
-        "document_sha256": job.identity,
-        "document_id": job.document.id,
-        "kind": job.kind,
-        "status": "failed",
-        "cause": job.tried[-1]["cause"],
-        "attempts": job.tried,
-    }
-
-
-# ---- files ----------------------------------------------------------------------------------------------------
-
-
-def question_header(
-    model: str, model_revision: str, wanted: Wanted, data_name: str, data_revision: str
-) -> dict[str, Any]:
-    """The first line of a file of questions."""
-    made = provenance()
-    return {
-        "questions_version": QUESTIONS_VERSION,
-        "model": model,
-        "model_revision": model_revision,
-        "template": wanted.template,
-        "temperature": wanted.temperature,
-        "seed": wanted.seed,
-        "created": made["started"],
-        "commit": made["commit"],
-        "data": {"name": data_name, "revision": data_revision},
-    }
-
-
-def check_file(path: str | Path, header: dict[str, Any]) -> None:
-    """Raise InputError unless `path` is free, or a file of questions made in the same way."""
-    file = Path(path)
-    if not file.exists():
-        return
-    if file.is_dir():
-        raise InputError(f"{file}: is a directory; name a file")
-    try:
-        before = json.loads(file.read_bytes().split(b"\n", 1)[0])
-    except ValueError:
-        before = None
-    if not isinstance(before, dict) or "questions_version" not in before:
-        raise InputError(f"{file}: is there and holds no questions; name another file")
-    different = [
-        f"{key} was {before.get(key)!r} and is {header[key]!r} now"
-        for key in header
-        if key not in ("created", "commit") and before.get(key) != header[key]
-    ]
-    if different:
-        raise InputError(f"{file}: its questions were made otherwise, {'; '.join(different)}; name another file")
-
-
-def _opened(file: Path, header: dict[str, Any]) -> StoredQuestions:
-    """What stands in the file; a new one gets its header."""
-    check_file(file, header)
-    if not file.exists():
-        write_jsonl(file, [header])  # a killed process leaves a whole header or no file
-    return read_questions(str(file))
-
-
-def _tried_before(failures: Path) -> Counter[tuple[str, str]]:
-    """Attempts of earlier runs, by document and kind."""
-    tried: Counter[tuple[str, str]] = Counter()
-    if failures.is_file():
-        for row in read_jsonl(failures):
-            tried[row["document_sha256"], row["kind"]] += len(row["attempts"])
-    return tried
-
-
-# ---- a model that runs here -------------------------------------------------------------------------------------
+# ---- who writes ---------------------------------------------------------------------------------------------------
 
 
 def check_lengths(
@@ -290,14 +276,32 @@ def check_lengths(
         raise InputError(mistakes[:5] + ([f"and {more} more documents are too long"] if more > 0 else []))
 
 
+def served_writer(endpoint: Endpoint) -> Write:
+    """A server, as many requests at a time as its settings say."""
+
+    def write(prompts: Sequence[str], seed: int, keep: Keep) -> None:
+        def hand_over(number: int, answer: Reply | Failure) -> None:
+            paid = {"usd": answer.usd, **asdict(answer.usage)}
+            if isinstance(answer, Failure):
+                who = f"{endpoint.settings.model} at {endpoint.settings.url}"
+                keep(number, Unanswered(answer.cause, f"{who}: {answer.error}", paid))
+            else:
+                keep(number, Replied(answer.text, paid))
+
+        endpoint.ask([_chat(prompt) for prompt in prompts], hand_over, seed=seed)
+
+    return write
+
+
 def local_writer(lm: LoadedModel, max_tokens: int, temperature: float) -> Write:
     """A model that runs here. A reply of more than `max_tokens` is cut off there, and mostly rejected for it."""
     from infoagent.lm.generation import generate
 
-    def write(prompts: Sequence[str], seed: int) -> list[str]:
+    def write(prompts: Sequence[str], seed: int, keep: Keep) -> None:
         ids = [chat_ids(lm.tokenizer, _chat(prompt)) for prompt in prompts]
         names = [str(number) for number in range(len(ids))]
-        return [reply.text for reply in generate(lm, ids, names, max_tokens, temperature, seed)]
+        for number, reply in enumerate(generate(lm, ids, names, max_tokens, temperature, seed)):
+            keep(number, Replied(reply.text))
 
     return write
 

@@ -13,8 +13,19 @@ from typing import Any
 
 import httpx
 
-from infoagent.lm.endpoint_reply import Answer, Refusal, counted, one_line, read_response, said, storable, worst_case
+from infoagent.lm.endpoint_reply import Answer, Refusal, counted, read_response, storable, worst_case
 from infoagent.lm.endpoint_settings import Chat, EndpointSettings
+from infoagent.lm.foreign_http import (
+    MOST_BODY_BYTES,
+    TooLong,
+    masked,
+    mishap,
+    one_line,
+    open_client,
+    read_body_async,
+    read_json,
+    text_of,
+)
 from infoagent.lm.spending import NOTHING, Usage
 
 CONNECT_SECONDS = 10.0
@@ -33,7 +44,8 @@ class Served:
 @dataclass(frozen=True)
 class Lost:
     """No reply. `cause`: refused (no connection), timeout (not complete by the deadline), stalled (text stopped coming),
-    broken (the connection was lost), http N, server error (within a stream), not JSON, no choices, empty completion."""
+    broken (the connection was lost), http N, server error (within a stream), invalid address, not decodable, too long,
+    unreadable, not JSON, no choices, empty completion."""
 
     cause: str
     error: str
@@ -70,13 +82,13 @@ class StreamClient:
         self.settings, self.key, self.stall_seconds, self.stream = settings, key, stall_seconds, stream
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         connect = min(CONNECT_SECONDS, 0.9 * settings.timeout_seconds)
-        self._client = httpx.AsyncClient(
+        self._client = open_client(
+            httpx.AsyncClient,
+            settings.url,
             headers=headers,
-            verify=settings.is_encrypted,
             timeout=httpx.Timeout(None, connect=connect),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             transport=transport,
-            trust_env=not settings.is_local,
         )
 
     async def __aenter__(self) -> StreamClient:
@@ -87,9 +99,9 @@ class StreamClient:
 
     async def ask(self, chat: Chat) -> Served | Lost:
         body = self.settings.body(chat, None)
-        upper = worst_case(body)
         if self.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
+        upper = worst_case(body)
         clock = asyncio.get_running_loop().time
         begin, stream = clock(), _Stream()
         try:
@@ -97,22 +109,20 @@ class StreamClient:
                 url, content = f"{self.settings.url}/chat/completions", json.dumps(body).encode()
                 async with self._client.stream("POST", url, content=content) as response:
                     if "text/event-stream" not in response.headers.get("content-type", ""):
-                        text = (await response.aread()).decode(errors="replace")
-                        return self._whole(response, text, upper)
+                        return self._whole(response, text_of(await read_body_async(response)), upper)
                     async for event in self._events(response, stream):
                         if self._take(stream, event):
                             stream.first_token_seconds = stream.first_token_seconds or clock() - begin
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            return Lost("refused", one_line(said(error), self.key))
         except _Stalled:
             return Lost(
                 "stalled", f"nothing for {self.stall_seconds:g} s, after {len(stream.parts)} pieces of the reply"
             )
-        except TimeoutError:
-            came = f"{len(stream.parts)} pieces" if stream.parts else "nothing"
-            return Lost("timeout", f"no complete reply within {self.settings.timeout_seconds:g} s, {came} came")
-        except httpx.RequestError as error:
-            return Lost("broken", one_line(said(error), self.key))
+        except Exception as error:  # whatever a reply makes a library raise is this request's failure alone
+            what = mishap(error, self.key)
+            if what.cause == "timeout" and what.sent:
+                came = f"{len(stream.parts)} pieces" if stream.parts else "nothing"
+                return Lost("timeout", f"no complete reply within {self.settings.timeout_seconds:g} s, {came} came")
+            return Lost({"connection": "broken" if what.sent else "refused"}.get(what.cause, what.cause), what.error)
         return self._streamed(stream, upper)
 
     def _whole(self, response: httpx.Response, text: str, upper: Usage) -> Served | Lost:
@@ -132,11 +142,11 @@ class StreamClient:
             return Lost("broken", f"the stream ended in its middle, after {len(stream.parts)} pieces", usage)
         if not stream.text.strip():
             return Lost("empty completion", "the model wrote nothing", usage)
-        return Served(stream.text, usage, stream.first_token_seconds)
+        return Served(masked(stream.text, self.key), usage, stream.first_token_seconds)
 
     async def _events(self, response: httpx.Response, stream: _Stream) -> AsyncIterator[str]:
         """The data of server-sent events. Lines end in a line feed and nothing else: texts hold other line ends."""
-        left, chunks = b"", response.aiter_bytes()
+        line, size, chunks = bytearray(), 0, response.aiter_bytes()
         while True:
             # before its first text a reply waits in the server's queue, and only the deadline can tell
             patience = FAREWELL_SECONDS if stream.ended else self.stall_seconds if stream.parts else None
@@ -151,10 +161,15 @@ class StreamClient:
                 raise _Stalled from None
             if chunk is None:
                 return
-            *lines, left = (left + chunk).split(b"\n")
-            for line in lines:
+            size += len(chunk)
+            if size > MOST_BODY_BYTES:
+                raise TooLong(f"more than {MOST_BODY_BYTES} bytes")
+            first, *more = chunk.split(b"\n")
+            line += first
+            for part in more:
                 if line.startswith(b"data:"):
                     yield line[5:].strip().decode(errors="replace")
+                line = bytearray(part)
 
     def _take(self, stream: _Stream, event: str) -> bool:
         """Whether the event brought text."""
@@ -162,12 +177,12 @@ class StreamClient:
             stream.ended = True
             return False
         try:
-            data = json.loads(event)
+            data = read_json(event)
         except ValueError:
             stream.error = f"an event is no JSON: {event}"
             return False
-        if not isinstance(data, dict) or "error" in data:
-            stream.error = str(data.get("error") if isinstance(data, dict) else data)
+        if not isinstance(data, dict) or data.get("error"):
+            stream.error = event
             return False
         stream.usage = counted(data) or stream.usage
         choices = data.get("choices")

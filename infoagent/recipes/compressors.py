@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from infoagent.address import address_mistakes
 from infoagent.config import Section
 from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveFloat, PositiveInt, PromptSection
 
@@ -39,13 +39,8 @@ class EndpointSection(Section):
 
     @model_validator(mode="after")
     def _no_secrets(self) -> EndpointSection:
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("base_url: must be an http or https address such as http://localhost:8000/v1")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(
-                "base_url: holds credentials or a query; put the key into an environment variable (api_key_env)"
-            )
+        if mistakes := address_mistakes(self.base_url):
+            raise ValueError("; ".join(f"base_url: {mistake}" for mistake in mistakes))
         return self
 
 

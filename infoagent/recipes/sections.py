@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from infoagent.address import address_mistakes
 from infoagent.config import Section
 from infoagent.types import Dtype
 
@@ -20,8 +20,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 def plain_address(url: str) -> str:
     """`url`. Raises ValueError unless it is an http or https address without credentials or query."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    if address_mistakes(url):
         raise ValueError("must be a plain http or https address, e.g. http://127.0.0.1:8400")
     return url
 

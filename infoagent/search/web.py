@@ -8,12 +8,12 @@ Anything that answers in these forms will do; keys are read from the environment
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from infoagent.data.characters import storable
 from infoagent.lm.endpoint_settings import key_from
+from infoagent.lm.foreign_http import one_line, read_json
 from infoagent.search.sources import SearchFailed, Source
 from infoagent.search.wire import Wire
 from infoagent.types import InputError
@@ -84,8 +84,8 @@ class Web:
         found: dict[str, Source] = {}
         for result in results:
             if isinstance(result, dict) and isinstance(result.get("url"), str) and result["url"].startswith("http"):
-                address = result["url"]
-                found.setdefault(address, Source(address, str(result.get("title") or address), address))
+                address = storable(result["url"])  # half a surrogate pair is valid JSON, and no file takes it
+                found.setdefault(address, Source(address, _title(result, address), address))
         return list(found.values())[:count]
 
     def fetch(self, source: Source) -> Source:
@@ -101,16 +101,20 @@ class Web:
         if not isinstance(content, str) or not content.strip():
             raise SearchFailed("no text", f"{source.address}: the reader found no text on the page", usd)
         assert isinstance(data, dict)
-        clean = storable(content)  # half a surrogate pair is valid JSON, and no file takes it
-        return Source(source.id, storable(str(data.get("title") or source.title)), source.address, clean)
+        return Source(source.id, _title(data, source.title), source.address, storable(content))
 
     def _key(self, name: str | None, url: str) -> str | None:
         return None if self.settings.replayed else key_from(name, url)
 
 
+def _title(found: dict[str, Any], otherwise: str) -> str:
+    title = found.get("title")
+    return storable(title) if isinstance(title, str) and title else otherwise
+
+
 def _json(text: str, usd: float) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        said = " ".join(text.split())[:100] or "an empty body"
-        raise SearchFailed("not JSON", f"the response is no JSON: {said}", usd) from None
+        return read_json(text)
+    except ValueError:
+        shown = one_line(text[:100], None) or "an empty body"
+        raise SearchFailed("not JSON", f"the response is no JSON: {shown}", usd) from None

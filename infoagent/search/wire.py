@@ -15,16 +15,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import httpx
 
+from infoagent.data.characters import storable
 from infoagent.files import append_jsonl, read_jsonl
-from infoagent.lm.endpoint_reply import AGAIN, one_line, retry_after_seconds, said
+from infoagent.lm.endpoint_reply import AGAIN, MAYBE_CHARGED, retry_after_seconds
+from infoagent.lm.foreign_http import masked, mishap, one_line, open_client, read_body, text_of
 from infoagent.search.sources import SearchFailed
 from infoagent.types import InputError
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_BACKOFF_SECONDS = 30.0
 Parameters = Mapping[str, str | int]
 
@@ -52,14 +52,17 @@ class LiveWire:
         self._lock = threading.Lock()
 
     def get(self, url: str, parameters: Parameters, headers: Mapping[str, str], key: str | None, usd: float) -> str:
-        """What did not reach the server, 429 and 5xx are tried again. A time-out is not: it may have to be paid."""
-        row: dict[str, Any] = {"key": request_key(url, parameters), "url": url, "parameters": dict(parameters)}
+        """What did not reach the server, 429 and 5xx are tried again. What may have to be paid is not: a time-out, a
+        response that broke off or cannot be read, a gateway's 504. Whatever comes, it is a text or a SearchFailed."""
+        # halves of surrogate pairs come from search results and models, and go through no URL
+        url, parameters = storable(url), {k: storable(v) if isinstance(v, str) else v for k, v in parameters.items()}
+        row: dict[str, Any] = {"key": request_key(url, parameters), "url": url, "parameters": parameters}
         try:
             text = self._tried(url, parameters, headers, key, usd)
         except SearchFailed as failure:
             self._append({**row, "status": "failed", "cause": failure.cause, "error": str(failure)})
             raise
-        text = text if key is None else text.replace(key, "[key]")
+        text = masked(text, key)
         self._append({**row, "status": "ok", "body": text, "at": datetime.now(UTC).isoformat(timespec="seconds")})
         return text
 
@@ -68,16 +71,21 @@ class LiveWire:
             pause = 0.0
             try:
                 status, answered, text = self._send(url, parameters, headers)
-            except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
-                error = f"no complete response within {self.timeout_seconds:g} s"
-                raise SearchFailed("timeout", error, usd) from None
-            except httpx.RequestError as error:
-                failure = SearchFailed("connection", one_line(said(error), key))
+            except InputError:  # no client can be made: nothing was sent, here and later
+                raise
+            except Exception as error:  # whatever a response makes a library raise is this request's failure alone
+                what = mishap(error, key)
+                late = f"no complete response within {self.timeout_seconds:g} s"
+                words = late if what.cause == "timeout" else what.error
+                failure = SearchFailed(what.cause, words, usd if what.sent else 0.0)
+                if what.sent or what.cause == "invalid address":
+                    raise failure from None
             else:
                 if status == 200:
                     return text
-                failure = SearchFailed(f"http {status}", f"http {status}: {one_line(text, key) or 'no message'}")
-                if status not in AGAIN:
+                paid = usd if status in MAYBE_CHARGED else 0.0
+                failure = SearchFailed(f"http {status}", f"http {status}: {one_line(text, key) or 'no message'}", paid)
+                if status not in AGAIN or paid:
                     raise failure
                 pause = retry_after_seconds(answered.get("retry-after"), datetime.now(UTC)) or 0.0
             if attempt == self.retries or pause > LONGEST_BACKOFF_SECONDS:
@@ -89,21 +97,11 @@ class LiveWire:
     def _send(self, url: str, parameters: Parameters, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], str]:
         """(status, headers, text). The deadline holds for the whole response: one that drips is cut off."""
         deadline = time.monotonic() + self.timeout_seconds
-        parts = urlsplit(url)
-        client = httpx.Client(
-            timeout=self.timeout_seconds,
-            verify=parts.scheme == "https",  # reading the certificates takes longer than many a request without them
-            trust_env=parts.hostname not in LOOPBACK,
-        )
+        client = open_client(httpx.Client, url, timeout=self.timeout_seconds)
         # no parameters at all: an empty set would take the query out of an address that has one
         asked = dict(parameters) or None
         with client, client.stream("GET", url, params=asked, headers=dict(headers)) as response:
-            parts_read = []
-            for part in response.iter_bytes():
-                parts_read.append(part)
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            return response.status_code, response.headers, b"".join(parts_read).decode(errors="replace")
+            return response.status_code, response.headers, text_of(read_body(response, until=deadline))
 
     def _append(self, row: dict[str, Any]) -> None:
         with self._lock:

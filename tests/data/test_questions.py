@@ -1,6 +1,7 @@
 """Questions that a model writes: what is stored, what is refused, and that nothing is asked or paid for twice."""
 
 import json
+from collections import Counter
 
 import pytest
 from fake_server import FakeServer, status
@@ -9,8 +10,9 @@ from infoagent.cli import main
 from infoagent.data.own import as_documents, load_text, read_texts
 from infoagent.data.questions import SourceDocument, attach_questions, document_hash
 from infoagent.grading import states_fact
+from infoagent.lm.question_files import question_header
 from infoagent.lm.question_prompts import RejectedReply, read_reply
-from infoagent.lm.question_writing import Wanted, question_header, write_questions
+from infoagent.lm.question_writing import Replied, Wanted, write_questions
 from infoagent.types import InputError
 
 HEADER = {
@@ -166,11 +168,12 @@ class Writer:
         self.bad, self.killed_at, self.calls = bad, killed_at, []
         self.attempts = {}
 
-    def __call__(self, prompts, seed):
+    def __call__(self, prompts, seed, keep):
         if len(self.calls) == self.killed_at:
             raise KeyboardInterrupt
         self.calls.append((list(prompts), seed))
-        return [self.reply(prompt) for prompt in prompts]
+        for number, prompt in enumerate(prompts):
+            keep(number, Replied(self.reply(prompt)))
 
     def reply(self, prompt):
         number = int(prompt.split()[1])
@@ -217,15 +220,17 @@ def test_bad_replies_are_tried_under_other_seeds_then_recorded_and_never_stored(
     assert (done.stored, done.failed) == (4, 1)
     assert done.causes == {"no line QUESTION:": 4 + 2}
     assert {r["document_id"] for r in lines(path)[1:]} == {"d0", "d1", "d2", "d4"}
-    [failure] = lines(tmp_path / "q.failed.jsonl")
-    assert (failure["document_id"], failure["status"], failure["cause"]) == ("d3", "failed", "no line QUESTION:")
-    assert [a["reply"] for a in failure["attempts"]] == ["I would rather not."] * 4
-    assert len({a["seed"] for a in failure["attempts"]}) == 4
+    rejected = lines(tmp_path / "q.failed.jsonl")
+    assert {(r["status"], r["cause"], r["reply"]) for r in rejected} == {
+        ("failed", "no line QUESTION:", "I would rather not.")
+    }
+    assert Counter(r["document_id"] for r in rejected) == {"d3": 4, "d1": 2}
+    assert len({r["seed"] for r in rejected if r["document_id"] == "d3"}) == 4
     again = Writer()
     done = run(path, again, per_document=1)
     assert (done.stored, done.before, done.failed) == (1, 4, 0)
     assert len(again.prompts) == 1
-    assert {seed for _, seed in again.calls}.isdisjoint(a["seed"] for a in failure["attempts"])
+    assert {seed for _, seed in again.calls}.isdisjoint(r["seed"] for r in rejected)
     assert len(attach_questions(DOCUMENTS, str(path))) == 5
 
 
@@ -309,8 +314,8 @@ def test_a_model_that_writes_nonsense_stores_nothing_and_says_so(tmp_path, tiny_
     assert "rejected 24 ×: no line QUESTION:" in captured.err
     assert [r.get("questions_version") for r in lines(out)] == [1]
     failures = lines(tmp_path / "q.failed.jsonl")
-    assert sorted((r["kind"], len(r["attempts"])) for r in failures) == [("extractive", 4)] * 2 + [("poem", 4)] * 4
-    assert len({a["seed"] for r in failures for a in r["attempts"]}) == 2 * 4  # two batches: one of four, one of two
+    assert Counter(r["kind"] for r in failures) == {"extractive": 2 * 4, "poem": 4 * 4}
+    assert len({r["seed"] for r in failures}) == 2 * 4  # two batches: one of four, one of two
     with pytest.raises(InputError, match="its 0 questions belong to none"):
         load_text(str(folder), "all", 0, 5, None, questions=str(out))
 
@@ -351,6 +356,6 @@ def test_an_endpoint_writes_and_its_failure_ends_the_run_in_one_line(tmp_path, c
         assert len(server.requests) == 1
         server.script = lambda body, before: status(400)
         assert command(*given[:-1], tmp_path / "r.jsonl", *more, "--price", 0, 0) == 1
-        assert "failed: fake at http" in capsys.readouterr().err
+        assert "rejected 1 ×: http 400" in capsys.readouterr().err
         assert command(*given[:-1], tmp_path / "s.jsonl", *more, "--price", 9, 9, "--spending-limit", 0) == 1
         assert "spending limit" in capsys.readouterr().err

@@ -14,9 +14,9 @@ from fake_server import FakeServer, drip, drop, empty, hang, no_choices, no_usag
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply, SpendingLimit, Usage, endpoint_writer
-from infoagent.lm.endpoint_reply import one_line, text_tokens
-from infoagent.types import InputError, RunFailed
+from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply, SpendingLimit, Usage
+from infoagent.lm.foreign_http import one_line
+from infoagent.types import InputError
 
 KEY = "sk-a/secret+that=stands-nowhere"
 IN, CACHED, OUT = 0.002, 0.0005, 0.01
@@ -159,7 +159,8 @@ def test_nothing_is_lost_nothing_counted_twice_and_the_limit_holds(script, numbe
 
 def test_the_limit_stops_a_run_and_a_higher_one_goes_on():
     with FakeServer(lambda chat: "A") as server:
-        worst = usd(Usage(text_tokens(json.dumps(chats(1)[0])), 0, 8, 0, 0))
+        client(server).ask(chats(1, words=1))
+        worst = usd(Usage(len(json.dumps(server.requests.pop().body)), 0, 8, 0, 0))
         first = client(server, budget=SpendingLimit(2.6 * worst), concurrency=8).ask(chats(20, words=1))
         sent = len(server.requests)
         assert [a.cause for a in first if isinstance(a, Failure)] == ["spending limit"] * (20 - sent)
@@ -385,13 +386,3 @@ def test_a_notebook_may_ask_within_its_event_loop(monkeypatch):
     with FakeServer(echo) as server:
         assert all(isinstance(a, Reply) for a in asyncio.run(cell()))
         assert client(server).ask([]) == []
-
-
-def test_a_writer_gives_texts_or_ends_the_run():
-    with FakeServer(echo) as server:
-        write = endpoint_writer(client(server))
-        assert write(["abc", "xyz"], 7) == ["cba", "zyx"]
-        assert [r.body["seed"] for r in server.requests] == [7, 7]
-        server.script = lambda body, before: status(400) if body["messages"][0]["content"] == "bad" else ok()
-        with pytest.raises(RunFailed, match=r"fake at http.*: http 400: "):
-            write(["good", "bad"], 7)

@@ -41,7 +41,7 @@ def test_a_reply_is_read_as_servers_write_it():
         {"prompt_tokens": "10", "completion_tokens": 4},
         {"prompt_tokens": True, "completion_tokens": -1},
     ):
-        assert read(choice(content="four words of text") | {"usage": odd})[0] == Usage(100, 0, 6, 0, 0, estimated=True)
+        assert read(choice(content="four words of text") | {"usage": odd})[0] == Usage(100, 0, 18, 0, 0, estimated=True)
     assert read(choice(content="x" * 999))[0] == UPPER  # no more than was allowed
     assert read(choice(content=" "))[0] == UPPER  # who knows what it thought
     for body in (

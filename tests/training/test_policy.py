@@ -79,9 +79,8 @@ def test_a_named_scorer_is_loaded(tmp_path, tiny_dir):
 
 def test_a_served_scorer_needs_no_copy_of_a_sharded_base(tmp_path, monkeypatch):
     server = ScorerServer("127.0.0.1", 0)
-    said = dict.fromkeys(
-        ("model", "revision", "dtype", "vocabulary", "identity", "context_tokens"), "as checked before"
-    )
+    said = dict.fromkeys(("model", "revision", "dtype", "vocabulary", "identity"), "as checked before")
+    said["context_tokens"] = 4096
     server.open(Scorer(tiny_model(16)), said, 16, 4096)
     monkeypatch.setattr(policy, "load_weights", None)  # none are loaded
     monkeypatch.setattr(rounds, "load_weights", None)

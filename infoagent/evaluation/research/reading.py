@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from typing import Any
 
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.evaluation.research.asking import LIMIT, LimitReached
-from infoagent.lm.endpoint import POLL_SECONDS
 from infoagent.lm.spending import SpendingLimit
 from infoagent.search import Provider, SearchFailed, Source
 
@@ -53,9 +53,22 @@ class Reading:
         missing = {k: (h, w) for k, h, w in zip(keys, heads, works, strict=True) if not self.records.done(k)}
         with ThreadPoolExecutor(self.concurrency) as pool:
             jobs = {pool.submit(self._one, work, usd): (key, head) for key, (head, work) in missing.items()}
-            for job in as_completed(jobs):
+            left = set(jobs)
+
+            def keep(job: Future[Row]) -> None:
+                left.discard(job)
                 key, head = jobs[job]
                 self.records.append({"key": key, **head, **job.result()})
+
+            try:
+                for job in as_completed(jobs):
+                    keep(job)
+            except BaseException:
+                under_way = [job for job in left if not job.cancel()]
+                for job in as_completed(under_way):  # they are paid for
+                    with contextlib.suppress(Exception):  # the first error is the one that is raised
+                        keep(job)
+                raise
         rows = [self.records.rows[key] for key in keys]
         stopped = next((row for row in rows if row.get("cause") == LIMIT), None)
         if stopped is not None:
@@ -63,20 +76,17 @@ class Reading:
         return rows
 
     def _one(self, work: Found, usd: float) -> Row:
-        while (said := self.budget.reserve(usd)) == "later":
-            time.sleep(POLL_SECONDS)
-        if said == "never":
-            error = f"{self.budget.spent_usd:.4g} $ of the limit of {self.budget.max_usd:.4g} $ are spent: not sent"
-            return {"status": "failed", "cause": LIMIT, "error": error, "usd": 0.0, "seconds": 0.0}
-        start, paid = time.perf_counter(), usd
-        try:
-            row: Row = {"status": "ok", **work()}
-        except SearchFailed as failure:
-            paid = failure.usd
-            row = {"status": "failed", "cause": failure.cause, "error": str(failure)}
-        finally:
-            self.budget.settle(usd, paid)
-        return {**row, "usd": paid, "seconds": time.perf_counter() - start}
+        room = self.budget.reserve(usd)
+        if room is None:
+            return {"status": "failed", "cause": LIMIT, "error": self.budget.refused(usd), "usd": 0.0, "seconds": 0.0}
+        start = time.perf_counter()
+        with room:
+            try:
+                row: Row = {"status": "ok", **work()}
+            except SearchFailed as failure:
+                room.paid_usd = failure.usd
+                row = {"status": "failed", "cause": failure.cause, "error": str(failure)}
+        return {**row, "usd": room.paid_usd, "seconds": time.perf_counter() - start}
 
 
 def _head(source: Source) -> Row:
