@@ -8,27 +8,28 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "infoagent"
-BASE = {"types", "config", "recipes", "store", "grading", "costs", "progress"}
+BASE = {"types", "parsing", "config", "recipes", "store", "grading", "costs", "progress"}
 MAY_IMPORT = {
     "types": set(),
-    "store": {"types"},
+    "parsing": {"types"},
+    "store": {"types", "parsing"},
     "logs": set(),
     "progress": {"types", "logs"},
-    "grading": {"types"},
+    "grading": {"types", "parsing"},
     "audit": {"types", "grading"},
     "costs": {"types"},
-    "information": {"types"},
+    "information": {"types", "parsing"},
     "rate_distortion": {"types"},
-    "config": {"types", "logs"},
+    "config": {"types", "logs", "parsing"},
     "recipes": {"types", "config"},
-    "structured": {"types"},
-    "data": {"types", "config", "grading", "progress"},
+    "structured": {"types", "parsing"},
+    "data": {"types", "config", "grading", "progress", "parsing"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"grading", "types", "data", "costs", "store", "progress"},
-    "search": {"types", "data", "baselines", "lm", "store"},
+    "lm": {"grading", "types", "data", "costs", "store", "progress", "parsing"},
+    "search": {"types", "data", "baselines", "lm", "store", "parsing"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "store"},
-    "reporting": {"audit", "data", "types", "information", "rate_distortion", "costs", "store"},
+    "reporting": {"audit", "data", "types", "information", "rate_distortion", "costs", "store", "parsing"},
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
     "evaluation": {
@@ -46,10 +47,11 @@ MAY_IMPORT = {
     }
     | BASE,
     "doctor": {"lm", "mirror", "types"},
-    "load": {"information", "lm", "types"},
+    "load": {"information", "lm", "types", "parsing"},
 }
 PURE = (
     "types",
+    "parsing",
     "information",
     "rate_distortion",
     "costs",
