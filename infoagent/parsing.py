@@ -76,7 +76,7 @@ def json_loads(content: str | bytes, pairs: Callable[[list[tuple[str, Any]]], An
     return value
 
 
-_TOO_DEEP = f"nested deeper than {DEPTH} levels"
+_TOO_DEEP = f"nested too deep: more than {DEPTH} levels"
 
 
 def check_depth(value: Any, depth: int = DEPTH) -> None:

@@ -7,13 +7,13 @@ was trained: a hub id, a path, or nothing. A name that cannot hold here does not
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from infoagent.parsing import json_loads
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def read_record(directory: str | Path) -> dict[str, Any] | None:
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a file beside an adapter. Raises InputError where there is none."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json_loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{file}: is damaged ({' '.join(str(error).split())[:100]}); copy the checkpoint anew"

@@ -55,8 +55,8 @@ QUESTION_TEMPLATES = {
     },
 }
 """For each version, the prompt of each kind."""
-_QUESTION = re.compile(r"^[\W_]*QUESTION[\W_]*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
-_ANSWER = re.compile(r"^[\W_]*ANSWER[\W_]*?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
+_QUESTION = re.compile(r"^[\W_]{0,80}QUESTION[\W_]{0,80}?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
+_ANSWER = re.compile(r"^[\W_]{0,80}ANSWER[\W_]{0,80}?:[*_ \t]*", re.IGNORECASE | re.MULTILINE)
 
 
 class RejectedReply(ValueError):
