@@ -20,11 +20,14 @@ from typing import Any
 
 from infoagent.arguments import written_by
 from infoagent.config import exit_code, script_parser
+from infoagent.files import write_json, write_jsonl
+from infoagent.store import provenance
 from infoagent.types import InputError, RunFailed
 
 ROOT = Path(__file__).resolve().parents[1]
 TOLERANCE = 0.15
-BASELINE = "from infoagent.training import policy, callbacks, validation, artifacts, audit_callback, engine, preparation; policy.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
+IMPORTS = "from infoagent.training import policy, callbacks, validation, artifacts, audit_callback, engine, preparation"
+BASELINE = f"{IMPORTS}; policy.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     shapes = [parsed(text) for text in arguments.shape] if arguments.shape else SHAPES
 
-    from infoagent.files import write_json
     from infoagent.lm.models import load_tokenizer, resolve
-    from infoagent.store import provenance
 
-    tokenizer = load_tokenizer(resolve(arguments.model))
+    rows, tokenizer = [], load_tokenizer(resolve(arguments.model))
     framework = float(subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True).split()[-1])
-    rows = []
     for number, shape in enumerate(shapes, start=1):
         with tempfile.TemporaryDirectory() as directory:
             command, prompt_tokens = prepare(shape, arguments.model, tokenizer, Path(directory))
@@ -96,7 +96,6 @@ def parsed(text: str) -> Shape:
 def prepare(shape: Shape, model: str, tokenizer: Any, directory: Path) -> tuple[list[str], int]:
     """(the command of a run on documents of so many tokens, tokens of its longest prompt)."""
     from infoagent.data.registry import load_data
-    from infoagent.files import write_jsonl
     from infoagent.lm.detokenization import decode_whole
     from infoagent.lm.prompts import compressor_ids, text_ids
 
@@ -123,9 +122,8 @@ def planned(shape: Shape, model: str, prompt_tokens: int, framework: float) -> A
     from infoagent.costs import LAYOUTS, SINGLE, Workload, step_memory
     from infoagent.lm.sizes import architecture_of
 
-    completions = shape.prompts * shape.group // shape.processes
-    work = Workload(prompt_tokens, shape.completion, shape.group, completions, shape.micro or completions, shape.dtype)
-    layout = SINGLE if shape.processes == 1 else LAYOUTS[0]
+    each, layout = shape.prompts * shape.group // shape.processes, SINGLE if shape.processes == 1 else LAYOUTS[0]
+    work = Workload(prompt_tokens, shape.completion, shape.group, each, shape.micro or each, shape.dtype)
     return step_memory(architecture_of(model), work, layout, shape.processes, "cpu", framework)
 
 
@@ -143,9 +141,9 @@ def run(command: list[str], directory: Path, settings: dict[str, str]) -> list[f
                     if found := re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{one.pid}/status").read_text()):
                         peaks[one.pid] = 1024 * float(found[1])
             time.sleep(0.05)
-    if process.returncode:
-        raise RunFailed(f"{' '.join(command)}: code {process.returncode}: {(directory / 'log').read_text()[-500:]}")
-    return sorted(peaks.values(), reverse=True)
+    if not process.returncode:
+        return sorted(peaks.values(), reverse=True)
+    raise RunFailed(f"{' '.join(command)}: code {process.returncode}: {(directory / 'log').read_text()[-500:]}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
+from infoagent.parsing import DEPTH
 from infoagent.types import InputError, RunFailed
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,23 @@ class Section(BaseModel):
 RecipeT = TypeVar("RecipeT", bound=Section)
 
 
+RECIPE_BYTES = 256 * 1024
+"""Of a recipe file: PyYAML reads some 50 kB a second."""
+NODES = 20_000
+"""Keys and values of a recipe, what an alias names counted wherever it is named."""
+LONGEST_PLAIN = 100
+"""Characters of a number, a date or a true without quotes; whatever is longer is a string."""
+REPORTED = 20
+"""Mistakes of a recipe that are told one by one."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """YAML 1.2 floats, and an error where a key stands twice."""
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
+        if kind is yaml.ScalarNode and implicit[0] and len(value) > LONGEST_PLAIN:
+            return "tag:yaml.org,2002:str"
+        return str(super().resolve(kind, value, implicit))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -58,7 +74,9 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.?[\d_]*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$")
+_FLOAT = re.compile(
+    r"^[-+]?(\d[\d_]*(?:\.[\d_]*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
+)
 # PyYAML follows YAML 1.1, in which 1e-5 is a string. Integers keep their own, earlier rule.
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in rules if tag != "tag:yaml.org,2002:float"]
@@ -69,17 +87,61 @@ _StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as stream:
+            content = stream.read(RECIPE_BYTES + 1)
+        if len(content) > RECIPE_BYTES:
+            raise InputError(f"{file}: holds more than {RECIPE_BYTES // 1024} KiB, which no recipe does")
+        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
 
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        depth = most = 0
+        for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            most = max(most, depth)
+            if most > DEPTH:
+                raise InputError(f"{where}: nested deeper than {DEPTH} levels")
+            if count > NODES:
+                raise InputError(f"{where}: holds more than {NODES} keys and values")
+        loader = _StrictLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _nodes(node, where, {}) > NODES:
+            raise InputError(f"{where}: holds more than {NODES} keys and values, once its aliases are written out")
+        return loader.construct_document(node)
     except yaml.YAMLError as error:
         detail = " ".join(str(error).split())
-        raise InputError(f"{where}: not valid YAML: {detail}") from error
+        raise InputError(f"{where}: not valid YAML: {shortened(detail)}") from error
+    # a tag such as !!int or !!timestamp on what is none, a 13th month
+    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+        if isinstance(error, InputError):
+            raise
+        detail = " ".join(str(error).split())
+        raise InputError(f"{where}: holds a value that its tag does not fit: {shortened(detail)}") from error
+
+
+def shortened(text: str, characters: int = 300) -> str:
+    """`text` cut to what one line of an error holds."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _nodes(node: yaml.Node, where: str, known: dict[int, int]) -> int:
+    """How many nodes `node` is, its aliases written out; `known` holds those counted, 0 while one is."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise InputError(f"{where}: an alias names what it stands in; write the value out")
+        return known[id(node)]
+    known[id(node)] = 0
+    inner = node.value if isinstance(node, yaml.CollectionNode) else []
+    pairs = [part for held in inner for part in (held if isinstance(held, tuple) else (held,))]
+    known[id(node)] = 1 + sum(_nodes(part, where, known) for part in pairs)
+    return known[id(node)]
 
 
 def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Sequence[str] = ()) -> RecipeT:
@@ -107,7 +169,11 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     try:
         recipe = schema.model_validate(content)
     except ValidationError as error:
-        raise InputError(problems + [_explain(schema, dict(e), where) for e in error.errors()]) from None
+        found = error.errors()
+        problems += [_explain(schema, dict(e), where) for e in found[:REPORTED]]
+        if len(found) > REPORTED:
+            problems.append(f"{where}: and {len(found) - REPORTED} more mistakes")
+        raise InputError(problems) from None
     if problems:
         raise InputError(problems)
     return recipe
@@ -132,16 +198,19 @@ def recipe_keys(path: str | Path) -> set[str]:
 def _apply_override(content: dict[str, Any], override: str) -> None:
     key, sign, text = override.partition("=")
     if not sign or not key or any(not part for part in key.split(".")):
-        raise InputError(f"{override!r}: an override is written key=value or section.key=value")
-    value = _parse_yaml(text, f"override {override!r}")
+        raise InputError(f"{shortened(repr(override), 80)}: an override is written key=value or section.key=value")
+    shown = shortened(repr(override), 80)
+    value = _parse_yaml(text, f"override {shown}")
     node: Any = content
     parts = key.split(".")
+    if len(parts) > DEPTH:
+        raise InputError(f"{shown}: names {len(parts)} sections in each other; no recipe has so many")
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(node, list):
-            if not part.isdigit() or int(part) >= len(node):
+            if not (part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(node)):
                 raise InputError(
-                    f"{override!r}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that"
+                    f"{shown}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that"
                 )
             if last:
                 node[int(part)] = value
@@ -155,7 +224,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
                     node[part] = {}
                 node = node[part]
         else:
-            raise InputError(f"{override!r}: {'.'.join(parts[:depth])} is a value, not a section")
+            raise InputError(f"{shown}: {'.'.join(parts[:depth])} is a value, not a section")
 
 
 def _section_at(schema: type[BaseModel], location: Sequence[Any]) -> type[BaseModel] | None:
@@ -192,16 +261,16 @@ def _explain(schema: type[BaseModel], error: dict[str, Any], where: str) -> str:
     if error["type"] == "extra_forbidden":
         section = _section_at(schema, location[:-1])
         known = list(section.model_fields) if section else []
-        close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(str(location[-1])[:LONGEST_PLAIN], known, n=1, cutoff=0.5)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed here: {', '.join(known)}"
-        return f"{where}: {key}: unknown key; {hint}"
+        return f"{where}: {shortened(key)}: unknown key; {hint}"
     if error["type"] == "missing":
         return f"{where}: {key}: must be given"
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if error["type"] == "value_error":  # written by a validator of ours: says everything itself
         return f"{where}: {key + ': ' if key else ''}{message}"
     kind = type(value).__name__
-    return f"{where}: {key} = {value!r} ({kind}): {message}"
+    return f"{where}: {shortened(key)} = {shortened(repr(value))} ({kind}): {shortened(message)}"
 
 
 def recipe_yaml(recipe: Section) -> str:

@@ -22,14 +22,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from infoagent.parsing import DEPTH, DIGITS, json_loads
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
 
-MOST_BITS = 1023
-"""Of an integer that other readers of JSON still hold, as a double."""
-MOST_LEVELS = 100
-"""Of lists and objects within each other."""
+MOST_BITS = int((DIGITS - 1) / math.log10(2))
+"""Of an integer that is read again, and that other readers of JSON still hold, as a double."""
 REPLACEMENT = "\ufffd"
 # half a surrogate pair has no UTF-8, and databases, terminals and trackers take no control characters but white space
 _UNFIT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff]")
@@ -50,7 +49,7 @@ def clean_text(text: str) -> str:
     return _UNFIT.sub(REPLACEMENT, joined)
 
 
-def clean(value: Any, levels: int = MOST_LEVELS) -> Any:
+def clean(value: Any, levels: int = DEPTH) -> Any:
     """`value` as JSON that every reader takes: text by `clean_text`, None for what is not finite, and a sentence in the
     place of an integer beyond a double or of what is nested too deeply."""
     if isinstance(value, str):
@@ -61,7 +60,7 @@ def clean(value: Any, levels: int = MOST_LEVELS) -> Any:
         digits = int(value.bit_length() * math.log10(2)) + 1
         return value if value.bit_length() <= MOST_BITS else f"an integer of about {digits} digits"
     if isinstance(value, Mapping | list | tuple) and not levels:
-        return f"nested deeper than {MOST_LEVELS} levels"
+        return f"nested deeper than {DEPTH} levels"
     if isinstance(value, Mapping):
         return {clean_text(k) if isinstance(k, str) else k: clean(v, levels - 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -78,10 +77,10 @@ def read_json(path: str | Path, what: str = "", kind: type = dict) -> Any:
     """The object, or what else of `kind`, in a file. Raises InputError, with `what` to do about it, for any other."""
     after = f"; {what}" if what else ""
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = json_loads(Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}{after}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: is damaged ({_short(error)}){after}") from error
     if not isinstance(content, kind):
         raise InputError(f"{path}: holds {type(content).__name__} where {kind.__name__} is expected{after}")
@@ -117,8 +116,8 @@ def read_jsonl(path: str | Path, keys: Sequence[str] = ()) -> list[dict[str, Any
     lines = content.removesuffix(b"\n").split(b"\n")  # not splitlines: texts hold other line ends
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = json_loads(line)
+        except ValueError as error:
             if number == len(lines) and not whole:
                 break
             raise InputError(f"{path}:{number}: damaged line: {_short(error)}") from error
@@ -217,8 +216,8 @@ def _whole_lines(descriptor: int, block: int = 1 << 16) -> int:
     if not tail:
         return size
     try:
-        whole = isinstance(json.loads(tail), dict)
-    except (ValueError, RecursionError):
+        whole = isinstance(json_loads(tail), dict)
+    except ValueError:
         whole = False
     if whole:
         return size + os.pwrite(descriptor, b"\n", size)

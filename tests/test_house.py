@@ -8,30 +8,42 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "infoagent"
-BASE = {"types", "config", "recipes", "files", "store", "grading", "costs", "progress"}
+BASE = {"types", "parsing", "config", "recipes", "files", "store", "grading", "costs", "progress"}
 MAY_IMPORT = {
     "types": set(),
-    "files": {"types"},
+    "parsing": {"types"},
+    "files": {"types", "parsing"},
     "arguments": {"types", "files"},
     "store": {"types", "files"},
     "address": set(),
     "logs": set(),
     "progress": {"types", "logs"},
-    "grading": {"types"},
+    "grading": {"types", "parsing"},
     "audit": {"types", "grading"},
     "costs": {"types"},
-    "information": {"types", "files"},
+    "information": {"types", "files", "parsing"},
     "rate_distortion": {"types"},
-    "config": {"types", "logs", "arguments"},
+    "config": {"types", "logs", "arguments", "parsing"},
     "recipes": {"types", "config", "address"},
-    "structured": {"types"},
-    "data": {"types", "config", "files", "grading", "progress"},
+    "structured": {"types", "parsing"},
+    "data": {"types", "config", "files", "grading", "progress", "parsing"},
     "baselines": {"types", "data", "grading"},
-    "lm": {"address", "grading", "types", "data", "costs", "files", "store", "progress"},
-    "search": {"types", "data", "baselines", "lm", "files"},
+    "lm": {"address", "grading", "types", "data", "costs", "files", "store", "progress", "parsing"},
+    "search": {"types", "data", "baselines", "lm", "files", "parsing"},
     "mirror": {"types"},
     "tracking": {"types", "mirror", "files", "store"},
-    "reporting": {"audit", "logs", "data", "types", "information", "rate_distortion", "costs", "files", "store"},
+    "reporting": {
+        "audit",
+        "logs",
+        "data",
+        "types",
+        "information",
+        "rate_distortion",
+        "costs",
+        "files",
+        "store",
+        "parsing",
+    },
     "reward": {"audit", "lm", "data", "information", "types", "grading"},
     "training": {"audit", "lm", "data", "information", "reward", "tracking", "reporting"} | BASE,
     "evaluation": {
@@ -49,11 +61,12 @@ MAY_IMPORT = {
     }
     | BASE,
     "doctor": {"lm", "mirror", "types"},
-    "load": {"information", "lm", "types"},
+    "load": {"information", "lm", "types", "parsing"},
 }
 PURE = (
     "types",
     "address",
+    "parsing",
     "information",
     "rate_distortion",
     "costs",

@@ -22,7 +22,7 @@ _QUOTED = re.compile(r'"([^"\n]*)"')
 _CODE_MARK = re.compile(r"[_=(){}\[\]<>*@\\|#]|\w\.\w")
 _CODE_WORD = re.compile(r"[A-Za-z_*@.][^\s,]{1,39}|[a-z]+ [a-z]+")
 _IDENTIFIER = re.compile(r"\b[A-Za-z]\w+(?:\.\w+)+\b(?:\(\))?|\b\w*[A-Za-z]_\w+\b(?:\(\))?")
-_FILE_NAME = re.compile(r"[\w.]+\.[a-z]{2,4}|\w*_\w+(?:\(\))?")
+_FILE_NAME = re.compile(r"[\w.]+\.[a-z]{2,4}|[^\W_]*_\w+(?:\(\))?")
 _CAMEL = re.compile(r"\b(?!Mc|Mac)[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b")
 _DATE = re.compile(
     rf"(?<![\w-])\d{{4}}-\d\d-\d\d(?![\w-])|\b{_MONTH} \d{{1,2}}, \d{{4}}\b|(?<![\w.,-])\d{{1,2}} {_MONTH}(?:,? \d{{4}})?\b"
@@ -34,7 +34,7 @@ _NUMBER = re.compile(
     r"(?![\w%]|[.,:/–−-]\w|['’]\w)"
 )
 _MARKER = re.compile(
-    r"(?:^|[\n.:;!?])[ \t]*[*•-]?[ \t]*\(?\d{1,3}[.)](?=\s)|\(\d{1,2}\)|\[\d[\d,;– -]*\]", re.MULTILINE
+    r"(?:^|[\n.:;!?])[ \t]*(?:[*•-][ \t]*)?\(?\d{1,3}[.)](?=\s)|\(\d{1,2}\)|\[\d[\d,;– -]*\]", re.MULTILINE
 )
 _UPPER = "[A-ZÀ-ÖØ-Þ]"
 _TITLES = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St")

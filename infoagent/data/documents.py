@@ -7,21 +7,23 @@ Suffixes count in any case, and each file may be gzipped. What cannot be read is
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infoagent.data.apart import read_apart
 from infoagent.data.markdown import markdown_paragraphs
 from infoagent.data.passages import paragraphs_of
 from infoagent.data.pdf import pdf_paragraphs
-from infoagent.data.tables import BadFile, decoded, kind_of, read_bytes
+from infoagent.data.tables import TOO_LARGE, BadFile, decoded, kind_of, read_bytes
+from infoagent.parsing import BROKEN_GZIP, TooLarge, unpacked
 from infoagent.types import InputError
 
 PLAIN = (".txt", ".text")
 MARKDOWN = (".md", ".markdown")
+SHORT = 20_000
+"""Characters of Markdown that are read without a process apart: what costs the square of its length costs little there."""
 SUFFIXES = (*PLAIN, *MARKDOWN, ".pdf")
 
 
@@ -49,7 +51,7 @@ def read_document(file: Path, content: bytes | None = None) -> Document:
         paragraphs = pdf_paragraphs(content, str(file), left_out)
         return Document("\n\n".join(paragraphs), tuple(paragraphs), left_out)
     text = decoded(content, str(file))
-    paragraphs = markdown_paragraphs(text) if kind in MARKDOWN else paragraphs_of(text)
+    paragraphs = _markdown(text, str(file)) if kind in MARKDOWN else paragraphs_of(text)
     if not (paragraphs if kind in MARKDOWN else text.strip()):
         raise BadFile(f"{file}: the document is empty", "file without text")
     return Document(text, tuple(paragraphs))
@@ -66,9 +68,15 @@ def document_files(root: Path, counts: Counter[str]) -> list[Path]:
 
 
 def _unpacked(file: Path, content: bytes) -> bytes:
-    if content[:2] != b"\x1f\x8b":
-        return content
     try:
-        return gzip.decompress(content)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return unpacked(content)
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
+    except BROKEN_GZIP as error:
         raise BadFile(f"{file}: not a whole gzip file: {error}", "damaged file") from error
+
+
+def _markdown(text: str, where: str) -> list[str]:
+    return (
+        markdown_paragraphs(text) if len(text) <= SHORT else read_apart("markdown", where, text.encode())["paragraphs"]
+    )

@@ -83,7 +83,7 @@ def _problems(name: str, patient: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _number(key: str) -> tuple[int, str]:
     """text_10 stands after text_9."""
-    digits = re.search(r"\d+$", key)
+    digits = re.search(r"(?<!\d)\d{1,18}$", key)
     return (int(digits.group()) if digits else -1, key)
 
 

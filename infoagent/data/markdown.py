@@ -175,7 +175,10 @@ def _inline(token: Token) -> str:
                 parts.append("\n" if name == "br" else " ")
         elif hidden <= 0:
             parts.append(_words(child))
-    return re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(parts))
+    first, *others = "".join(parts).split("\n")
+    if not others:
+        return first
+    return "\n".join([first.rstrip(" \t"), *(line.strip(" \t") for line in others[:-1]), others[-1].lstrip(" \t")])
 
 
 def _words(child: Any) -> str:

@@ -8,7 +8,6 @@ list is written as JSON. Files in SQuAD's forms are read as well. Every bad row 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from infoagent.data.schema import HALF_PAIR, IDENTITY, Mistakes, Texts, Unreadab
 from infoagent.data.splits import splits_of
 from infoagent.data.squad import Reading
 from infoagent.data.tables import BadFile, bytes_identity, file_rows, kind_of, read_bytes
+from infoagent.parsing import json_loads
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 REQUIRED = ("id", "document", "query")
@@ -107,7 +107,7 @@ def _with_lists(row: Any) -> Any:
     read = dict(row)
     for name in LISTS:
         try:
-            read[name] = json.loads(read[name])
+            read[name] = json_loads(read[name])
         except (KeyError, ValueError):
             continue
     return read

@@ -14,8 +14,10 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
+from infoagent.data.apart import read_apart
 from infoagent.data.tables import BadFile
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 EDGE_LINES = 3
 """Running headers and page numbers are looked for among so many lines at the top and at the bottom of each page."""
+EDGE_CHARACTERS = 300
+"""A longer line is no running header."""
+EDGE_NUMBERS = 10
+"""Of a line: each may be the page's, and is looked for on all pages."""
+LONGEST_WORD = 200
 SHORT_LINE = 0.75
 """A line below this share of the usual width was not filled up: something ended there."""
 USUAL_WIDTH_QUANTILE = 0.9
@@ -37,12 +44,27 @@ log = logging.getLogger(__name__)
 
 def pdf_paragraphs(content: bytes, where: str, left_out: Counter[str] | None = None) -> list[str]:
     """The paragraphs of a PDF file's `content`; pages without text are counted in `left_out`. A file that is encrypted,
-    but opens without a password, is read. Raises BadFile where it is damaged, needs a password, or holds no text."""
-    return rebuilt(without_running_lines(_pages(content, where, Counter() if left_out is None else left_out)))
+    but opens without a password, is read. Raises BadFile where it is damaged, needs a password, holds no text, or goes over
+    the limits of `infoagent.data.apart`."""
+    found = read_apart("pdf", where, content)
+    if found["empty"]:
+        if left_out is not None:
+            left_out["PDF page without text"] += found["empty"]
+        log.warning("%s: %d of %d pages hold no text and are left out", where, found["empty"], found["pages"])
+    return list(found["paragraphs"])
 
 
-def _pages(content: bytes, where: str, left_out: Counter[str]) -> list[list[str]]:
-    """The lines of each page, blank ones among them."""
+def parsed(content: bytes, where: str) -> dict[str, Any]:
+    """`paragraphs`, the number of `pages`, and how many of them are `empty`; in this process, without limits. Raises
+    BadFile."""
+    texts = _page_texts(content, where)
+    lines = [[" ".join(line.split()) for line in _clean(text).split("\n")] for text in texts]
+    empty = sum(not text.strip() for text in texts)
+    return {"paragraphs": rebuilt(without_running_lines(lines)), "pages": len(texts), "empty": empty}
+
+
+def _page_texts(content: bytes, where: str) -> list[str]:
+    """The text of each page."""
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError, WrongPasswordError
 
@@ -73,10 +95,7 @@ def _pages(content: bytes, where: str, left_out: Counter[str]) -> list[list[str]
         )  # fmt: skip
         cause = "scanned PDF without text" if pictures else "PDF without text"
         raise BadFile(f"{where}: {what}; run text recognition (OCR) first", cause)
-    if empty:
-        left_out["PDF page without text"] += empty
-        log.warning("%s: %d of %d pages hold no text and are left out", where, empty, len(texts))
-    return [[" ".join(line.split()) for line in _clean(text).split("\n")] for text in texts]
+    return texts
 
 
 def _has_picture(page: PageObject) -> bool:
@@ -114,8 +133,10 @@ def _edge_keys(lines: Sequence[str], page: int) -> dict[int, set[str]]:
     found: dict[int, set[str]] = {}
     for index in {*filled[:EDGE_LINES], *filled[-EDGE_LINES:]}:
         line = lines[index]
+        if len(line) > EDGE_CHARACTERS:
+            continue
         found[index] = {line}
-        for match in re.finditer(r"\d{1,6}", line):
+        for match in islice(re.finditer(r"\d{1,6}", line), EDGE_NUMBERS):
             counted = int(match.group()) - page
             found[index].add(f"{line[: match.start()]}\x00{counted}\x00{line[match.end() :]}")
             if index in (filled[0], filled[-1]) and (match.start() == 0 or match.end() == len(line)):
@@ -131,7 +152,7 @@ def rebuilt(pages: Sequence[Sequence[str]]) -> list[str]:
         return []
     width = widths[min(int(USUAL_WIDTH_QUANTILE * len(widths)), len(widths) - 1)]
     words = Counter(re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", "\n".join(lines)))
-    paragraphs: list[str] = []
+    paragraphs: list[list[str]] = []  # of each the lines, since a text that grows line by line costs its square
     before = ""
     gap = False
     for line in lines:
@@ -139,11 +160,11 @@ def rebuilt(pages: Sequence[Sequence[str]]) -> list[str]:
             gap = True
             continue
         if not paragraphs or _begins(before, line, gap, width):
-            paragraphs.append(line)
+            paragraphs.append([line])
         else:
-            paragraphs[-1] = _joined(paragraphs[-1], line, words)
+            _join(paragraphs[-1], line, words)
         before, gap = line, False
-    return paragraphs
+    return ["".join(parts) for parts in paragraphs]
 
 
 def _begins(before: str, line: str, gap: bool, width: int) -> bool:
@@ -156,12 +177,24 @@ def _begins(before: str, line: str, gap: bool, width: int) -> bool:
     return gap or (len(before) < SHORT_LINE * width and not goes_on)
 
 
-def _joined(text: str, line: str, words: Counter[str]) -> str:
+def _join(parts: list[str], line: str, words: Counter[str]) -> None:
     """One line after another: a word divided at the end of a line loses its hyphen, unless it is written with one."""
-    if text.endswith("\xad"):
-        return text[:-1] + line
-    if not _DIVIDED.search(text) or not line[0].islower():
-        return f"{text} {line}"
-    first, second = re.split(r"[^\w-]", text)[-1], re.split(r"[^\w-]", line)[0]
-    kept = words[first + second] > words[first[:-1] + second]
-    return (text if kept else text[:-1]) + line
+    last = parts[-1]
+    if last.endswith("\xad"):
+        parts[-1] = last[:-1]
+    elif not _DIVIDED.search(last[-2:]) or not line[0].islower():
+        parts.append(" ")
+    else:
+        first, second = _last_word(parts), re.split(r"[^\w-]", line[:LONGEST_WORD])[0]
+        if words[first + second] <= words[first[:-1] + second]:
+            parts[-1] = last[:-1]
+    parts.append(line)
+
+
+def _last_word(parts: Sequence[str]) -> str:
+    tail = ""
+    for part in reversed(parts):
+        tail = part[-LONGEST_WORD:] + tail
+        if len(tail) >= LONGEST_WORD:
+            break
+    return re.split(r"[^\w-]", tail)[-1]

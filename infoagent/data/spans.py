@@ -30,7 +30,9 @@ _MONTH = "(?:" + "|".join(words.MONTHS) + ")"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
 _ONE = "(?:" + "|".join(sorted([*words.ONES[1:], *words.TENS[2:]], key=len, reverse=True)) + ")"
 _SCALE = "(?:" + "|".join(words.SCALES) + ")"
-NUMBER_WORDS = rf"(?:{_ONE}(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )(?:{_ONE}|{_SCALE}))*)"
+MOST_WORDS = 25
+"""Of a number in words, behind the first: all numbers below a quadrillion have fewer."""
+NUMBER_WORDS = rf"(?:{_ONE}(?:(?:[ -]|(?<=hundred) and |(?<=thousand) and )(?:{_ONE}|{_SCALE})){{0,{MOST_WORDS}}})"
 AMOUNT = rf"(?:(?:{DIGITS}|{NUMBER_WORDS})(?:[ -]{_SCALE})?)"
 # digits stand between letters of scripts without spaces: 在1932年
 _START = rf"(?<!{LETTERS})(?<![$€£¥])(?<!\d[.,:])"

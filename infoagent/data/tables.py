@@ -12,13 +12,26 @@ import gzip
 import hashlib
 import io
 import json
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from infoagent.data.schema import Unreadable
+from infoagent.parsing import (
+    BROKEN_GZIP,
+    DOCUMENT_BYTES,
+    FILE_BYTES,
+    LINE_BYTES,
+    MIB,
+    TooLarge,
+    json_loads,
+    limit_bytes,
+    opened,
+    over_limit,
+    read_all,
+)
 from infoagent.types import InputError
 
 JSON_LINES = (".jsonl", ".ndjson")
@@ -27,7 +40,11 @@ PUBLISHED = (".json", *JSON_LINES, ".parquet")
 TABLES = (*PUBLISHED, ".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t")
 _MARK = b"\xef\xbb\xbf"
-_BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
+_CELLS = 100_000_000
+"""Of a parquet file: a few bytes stand for millions of cells that are alike."""
+
+
+TOO_LARGE = "file beyond the limit of size"
 
 
 class BadFile(InputError):
@@ -80,8 +97,10 @@ def read_json(file: Path) -> tuple[Any, str]:
     """The content of a JSON file and its identity. Raises InputError where it is no JSON."""
     try:
         with _opened(file) as stream:
-            value = json.loads(stream.read().removeprefix(_MARK))
-    except (ValueError, *_BROKEN_GZIP) as error:
+            value = json_loads(read_all(stream, FILE_BYTES).removeprefix(_MARK))
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
+    except (ValueError, *BROKEN_GZIP) as error:
         raise InputError(f"{file}: not valid JSON: {error}") from error
     return value, bytes_identity(file)
 
@@ -105,9 +124,12 @@ def file_rows(file: Path, between: str = ": row ") -> Iterator[Row]:
 
 
 def read_bytes(file: Path) -> bytes:
-    """The bytes of a file. Raises BadFile where it may not be read."""
+    """The bytes of a document's file. Raises BadFile where it may not be read, or holds too many."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            return read_all(stream, DOCUMENT_BYTES)
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
     except OSError as error:
         raise BadFile(f"{file}: cannot be read: {error.strerror or error}", "file that may not be read") from error
 
@@ -116,8 +138,10 @@ def read_text(file: Path) -> str:
     """A text file in UTF-8, gzipped or not, without its byte order mark. Raises InputError for any other."""
     try:
         with _opened(file) as stream:
-            content = stream.read()
-    except _BROKEN_GZIP as error:
+            content = read_all(stream, FILE_BYTES)
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
+    except BROKEN_GZIP as error:
         raise InputError(f"{file}: not a whole gzip file: {error}") from error
     return decoded(content, str(file))
 
@@ -134,9 +158,7 @@ def decoded(content: bytes, where: str) -> str:
 def _opened(file: Path) -> IO[bytes]:
     """The file's content, unpacked. Raises BadFile where it may not be read."""
     try:
-        with file.open("rb") as stream:
-            packed = stream.read(2) == b"\x1f\x8b" or file.name.lower().endswith(".gz")
-        return cast(IO[bytes], gzip.open(file)) if packed else file.open("rb")
+        return opened(file)
     except OSError as error:
         raise BadFile(f"{file}: cannot be read: {error.strerror or error}", "file that may not be read") from error
 
@@ -145,9 +167,10 @@ def _holds_lines(file: Path) -> bool:
     """Whether a .json file is one of JSON lines under a name of its own: its first line is a row, and others follow."""
     try:
         with _opened(file) as stream:
-            first = json.loads(stream.readline().removeprefix(_MARK))
-            return isinstance(first, dict) and any(line.strip() for line in stream)
-    except (ValueError, *_BROKEN_GZIP):
+            lines = _lines(stream)
+            first = json_loads(next(lines, b"").removeprefix(_MARK))
+            return isinstance(first, dict) and any(line.strip() for line in lines)
+    except (ValueError, *BROKEN_GZIP):
         return False
 
 
@@ -155,18 +178,38 @@ def _json_lines(file: Path, between: str) -> Iterator[Row]:
     """One row a line; its number is that of the line. Only \\n ends a line: strings may hold other line ends."""
     try:
         with _opened(file) as stream:
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(_lines(stream), start=1):
                 if line.strip() in (b"", _MARK):
                     continue
                 try:
-                    row = json.loads(line.removeprefix(_MARK))
+                    row = json_loads(line.removeprefix(_MARK))
                 except UnicodeDecodeError as error:
                     row = Unreadable(f"not valid JSON: not UTF-8 at byte {error.start} of the line")
                 except json.JSONDecodeError as error:
                     row = Unreadable(f"not valid JSON: {error.msg} at column {error.colno}")
+                except ValueError as error:
+                    row = Unreadable(f"not valid JSON: {error}")
                 yield Row(f"{file}{between}{number}", row)
-    except _BROKEN_GZIP as error:
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
+    except BROKEN_GZIP as error:
         raise InputError(f"{file}: not a whole gzip file: {error}") from error
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a stream, counted as they are unpacked. Raises TooLarge."""
+    limit = limit_bytes(FILE_BYTES)
+    total = 0
+    for number in count(1):
+        line = stream.readline(LINE_BYTES + 1)
+        total += len(line)
+        if len(line) > LINE_BYTES:
+            raise TooLarge(f"line {number} holds more than {LINE_BYTES // MIB} MiB; cut it up")
+        if total > limit:
+            raise TooLarge(over_limit(limit))
+        if not line:
+            return
+        yield line
 
 
 def _csv_rows(file: Path, between: str) -> Iterator[Row]:
@@ -208,7 +251,7 @@ def _parquet_rows(file: Path, between: str) -> Iterator[Row]:
                     number += 1
                     row.pop("__index_level_0__", None)  # pandas' index
                     yield Row(f"{file}{between}{number}", row)
-    except _BROKEN_GZIP as error:
+    except BROKEN_GZIP as error:
         raise InputError(f"{file}: not a whole gzip file: {error}") from error
     except arrow.ArrowException as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

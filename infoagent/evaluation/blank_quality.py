@@ -79,7 +79,11 @@ def is_name(text: str, document: str = "") -> bool:
 
 def is_mark(before: str, after: str) -> bool:
     """Whether a number between these texts counts an item (`3.` or `(3)` at the start of a line) or a source (`[3]`)."""
-    item = re.search(r"(?:^|\n|[.:;!?]\s)[\s*•-]*\(?$", before) is not None and re.match(r"[.)]\s", after) is not None
+    rest = before.removesuffix("(")
+    end = next((at for at in range(len(rest), 0, -1) if not (rest[at - 1].isspace() or rest[at - 1] in "*•-")), 0)
+    gap = rest[end:]
+    begins = not end or "\n" in gap or (rest[end - 1] in ".:;!?" and gap[:1].isspace())
+    item = begins and re.match(r"[.)]\s", after) is not None
     return item or (before.endswith("[") and after.startswith("]"))
 
 

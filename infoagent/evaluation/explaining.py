@@ -27,7 +27,7 @@ FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
 """Terms that go first where columns replace one another: a size that only one family varies in, a predictor of one set."""
 DOCUMENTS_A_PARAMETER = 2
-SIZE = re.compile(r"[-_ ]?\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
+SIZE = re.compile(r"[-_ ]?(?<!\d)\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
 
 
 def family(compressor: Json) -> str:

@@ -5,7 +5,6 @@ A reply that gives no answer, or two, is wrong and counted as unparseable; it ne
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import unicodedata
@@ -17,8 +16,9 @@ from typing import Any, Literal, get_args
 from infoagent.grading.choices import LETTERS, choose, option_index
 from infoagent.grading.mathematics import final_answer, same_mathematics
 from infoagent.grading.quantities import Quantity, find_quantities, parse_quantity, same_quantity
-from infoagent.grading.replies import Unreadable, after_cue, gives_up, said
+from infoagent.grading.replies import Unreadable, after_cue, gives_up, said, some
 from infoagent.grading.words import split_words
+from infoagent.parsing import json_loads
 
 Method = Literal["auto", "choice", "exact", "numeric", "math"]
 
@@ -157,7 +157,7 @@ def _the_quantity(text: str, right: Quantity) -> Quantity:
         if len(values) == 1:
             return next(iter(values.values()))
         if values:
-            raise Unreadable(f"several numbers: {', '.join(f'{q.value:g}' for q in values.values())}")
+            raise Unreadable(f"several numbers: {some([f'{q.value:g}' for q in values.values()])}")
     distinct = {(q.base, q.family): q for q in found}
     if len(distinct) == 1:
         return found[0]
@@ -217,7 +217,7 @@ def judge_grade(reply_of_judge: str) -> Grade:
     text = reply_of_judge.strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
     try:
-        verdict = json.loads(fenced[1] if fenced else text, object_pairs_hook=_no_field_twice)
+        verdict = json_loads(fenced[1] if fenced else text, _no_field_twice)
     except ValueError as error:
         return Grade("judge", False, 0.0, None, True, detail=f"no verdict: {error}")
     correct = verdict.get("correct") if isinstance(verdict, dict) else None

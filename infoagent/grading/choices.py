@@ -10,7 +10,7 @@ from infoagent.grading.replies import Unreadable, after_cue, gives_up
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RUN = r"[(\[]?[A-Z](?![\w'])[)\]]?(?:\s*(?:,|/|&|\bor\b|\band\b)+\s*[(\[]?[A-Z](?![\w'])[)\]]?)*"
-_BARE = re.compile(rf"\W*(?:(?:option|choice|answer|letter)\s+)?\W*({_RUN})\W*", re.IGNORECASE)
+_BARE = re.compile(rf"\W*(?:(?:option|choice|answer|letter)\s\W*)?({_RUN})\W*", re.IGNORECASE)
 _LABEL = re.compile(r"[(\[]?([A-Za-z])\s?(?:[)\]]|[).:]\s|[).:]$|\s[-–—]\s|[,;\n])[).:\]]*\s*(.*)", re.DOTALL)
 _LEADING = re.compile(_RUN)
 _BECAUSE = re.compile(r"([A-Z])\s+(?:because|since|as\b|is (?:the )?(?:right|correct|best|most))")

@@ -49,8 +49,10 @@ def find_dates(text: str) -> list[tuple[Date, int, int]]:
     """The dates of `text` with their places, in order; of overlapping readings the longest."""
     found = sorted(_readings(text), key=lambda place: (place[1] - place[2], place[1]))
     kept: list[tuple[Date, int, int]] = []
+    taken = bytearray(len(text))
     for date, start, end in found:
-        if all(end <= other or other_end <= start for _, other, other_end in kept):
+        if not any(taken[start:end]):
+            taken[start:end] = b"\1" * (end - start)
             kept.append((date, start, end))
     return sorted(kept, key=lambda place: place[1])
 

@@ -15,7 +15,7 @@ from infoagent.grading.words import LETTERS, SPACELESS, has_spaceless, whole, wo
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<![\w])[A-Z][a-z]{2,}(?:[-'][A-Z]?[a-z]+)*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s*)[\"“(]?([A-Z][\w'-]*)")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s{0,50})[\"“(]?([A-Z][\w'-]*)")
 
 _FREE_SPACE = regex.compile(rf"(?<={SPACELESS})\s+(?={LETTERS})|(?<={LETTERS})\s+(?={SPACELESS})", regex.V1)
 

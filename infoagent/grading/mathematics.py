@@ -11,9 +11,11 @@ import logging
 import re
 
 from infoagent.grading.quantities import Quantity, find_quantities, parse_quantity, same_quantity
-from infoagent.grading.replies import Unreadable, after_cue, gives_up
+from infoagent.grading.replies import Unreadable, after_cue, gives_up, some
 
 _BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+LONGEST = 2_000
+"""Characters of an expression."""
 SECONDS = 5
 """For reading an expression and for comparing two: 9^{9^{9^9}} is soon written."""
 
@@ -69,7 +71,7 @@ def same_mathematics(answer: str, found: str) -> bool:
         whole = _plain_quantity(found)
         read = find_quantities(found, right.family) if whole is None else [whole]
         if len({(q.base, q.family) for q in read}) > 1:
-            raise Unreadable(f"several numbers: {', '.join(f'{q.value:g}' for q in read)}")
+            raise Unreadable(f"several numbers: {some([f'{q.value:g}' for q in read])}")
         if read:
             return same_quantity(read[0], right, 0.0)
         if not any(c.isdigit() for c in found):
@@ -83,6 +85,8 @@ def _plain_quantity(text: str) -> Quantity | None:
 
 
 def _same_expression(answer: str, found: str) -> bool:
+    if len(found) > LONGEST:
+        raise Unreadable(f"an expression of {len(found)} characters")
     from math_verify import parse, verify
 
     logging.getLogger("math_verify").setLevel(logging.CRITICAL)  # it logs each expression that it cannot read

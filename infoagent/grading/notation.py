@@ -87,9 +87,7 @@ def _dates(text: str) -> list[tuple[Date, int, int]]:
 @lru_cache(maxsize=128)
 def _quantities(text: str) -> list[tuple[Quantity, int, int]]:
     """The quantities of a text that are no part of a date."""
-    dates = [(start, end) for _, start, end in _dates(text)]
-    return [
-        (quantity, start, end)
-        for quantity, start, end in quantity_places(text)
-        if not any(first < end and start < last for first, last in dates)
-    ]
+    dated = bytearray(len(text))
+    for _, start, end in _dates(text):
+        dated[start:end] = b"\1" * (end - start)
+    return [(quantity, start, end) for quantity, start, end in quantity_places(text) if not any(dated[start:end])]

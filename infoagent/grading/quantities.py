@@ -199,9 +199,9 @@ def _find(text: str, unit: str | None) -> list[tuple[Quantity, int, int]]:
             continue
         quantity, stop = longest
         if found and quantity.family is None and _JOINED.fullmatch(text[end:limit]) and i + 1 < len(spans):
-            quantity = replace(quantity, family=found[0][0].family, size=found[0][0].size)
-        found.insert(0, (quantity, start, stop))
-    return found
+            quantity = replace(quantity, family=found[-1][0].family, size=found[-1][0].size)
+        found.append((quantity, start, stop))
+    return found[::-1]
 
 
 def same_quantity(reply: Quantity, answer: Quantity, relative_tolerance: float) -> bool:
@@ -300,7 +300,7 @@ def _currency(words: Sequence[str]) -> bool:
 
 
 def _measure(unit: str) -> tuple[str, float] | None:
-    unit = re.sub(r"\s*/\s*|\s+per\s+", "/", "beats/min" if unit.casefold() == "bpm" else unit)
+    unit = re.sub(r" ?/ ?| per ", "/", "beats/min" if unit.casefold() == "bpm" else unit)
     parts = unit.split("/")
     if len(parts) > 2:
         return None
@@ -327,5 +327,5 @@ def _longest(text: str, start: int, end: int, limit: int, unit: str | None) -> t
         for trial in (piece, piece.rstrip(_CLOSING + ")"), piece.rstrip(_CLOSING)):
             if len(trial) >= end - start and (found := parse_quantity(trial, any_unit=False, unit=unit)):
                 return found, start + len(trial)
-    bare = None if _GOES_ON.match(text[end:]) else parse_quantity(text[start:end].replace("(", ""))
+    bare = None if _GOES_ON.match(text, end) else parse_quantity(text[start:end].replace("(", ""))
     return None if bare is None else (bare, end)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _FENCE = re.compile(r"```(?:[\w-]*\n)?(.*?)(?:```|$)", re.DOTALL)
+_OBJECT = re.compile(r"\{(?=\s*[\"}])")
+MOST_OBJECTS = 200
+"""Each one is looked for up to the end of the reply: thousands in one would take minutes."""
+SHOWN = 5
+"""So many of the answers that a reply gives at once are told."""
 _TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*[^{}\s][^{}]*)\}")
 _CUE = re.compile(
@@ -74,8 +79,14 @@ def said(reply: str) -> str:
         return boxed[-1].strip() if boxed else text
     answers = {_field(value) for value in fields}
     if len(answers) > 1:
-        raise Unreadable(f"several answers: {', '.join(sorted(answers))}")
+        raise Unreadable(f"several answers: {some(sorted(answers))}")
     return answers.pop()
+
+
+def some(values: Sequence[str]) -> str:
+    """The first SHOWN of `values`, each cut, for a line on what a reply holds too much of."""
+    shown = ", ".join(value if len(value) <= 80 else value[:79] + "…" for value in values[:SHOWN])
+    return shown if len(values) <= SHOWN else f"{shown}, and {len(values) - SHOWN} more"
 
 
 def after_cue(text: str) -> str | None:
@@ -97,22 +108,32 @@ def denies(text: str) -> bool:
 
 def _objects(text: str) -> list[dict[str, Any]]:
     """The outermost JSON objects of `text`, in order."""
-    found, at = [], text.find("{")
+    found, start, tried = [], _OBJECT.search(text), 0
     decoder = json.JSONDecoder(parse_float=str, parse_int=str, object_pairs_hook=_once)
-    while at >= 0:
+    while start is not None:
+        tried += 1
+        if tried > MOST_OBJECTS:
+            raise Unreadable(f"more than {MOST_OBJECTS} JSON objects")
+        at = start.start()
         value, end = None, at + 1
-        # a space for each comma, so that places stay
-        mended = text[:at] + _TRAILING_COMMA.sub(lambda m: m[0] if m[0] != "," else " ", text[at:])
-        for version in (text, mended):
+        for version in _versions(text, at):
             try:
                 value, end = decoder.raw_decode(version, at)
                 break
             except json.JSONDecodeError:
                 continue
+            except RecursionError:
+                raise Unreadable("JSON that is nested too deeply") from None
         if isinstance(value, dict):
             found.append(value)
-        at = text.find("{", end)
+        start = _OBJECT.search(text, end)
     return found
+
+
+def _versions(text: str, at: int) -> Iterator[str]:
+    """The text, then without commas before a closing bracket behind `at`: a space for each, so that places stay."""
+    yield text
+    yield text[:at] + _TRAILING_COMMA.sub(lambda m: m[0] if m[0] != "," else " ", text[at:])
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ task; here the dimensions are scored whole and the weights are the same for all 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from infoagent.parsing import json_loads
 
 HIGHEST = 10.0
 Scores = dict[str, float]
@@ -66,8 +67,8 @@ def parse_race(reply: str, dimensions: Sequence[str]) -> tuple[Scores, Scores]:
     text = reply.strip()
     fenced = re.fullmatch(r"```(?:json)?\s*(.*?)\s*```", text, re.DOTALL)
     try:
-        content = json.loads(fenced[1] if fenced else text)
-    except (ValueError, RecursionError) as error:
+        content = json_loads(fenced[1] if fenced else text)
+    except ValueError as error:
         raise NoScore(f"no JSON: {error}") from error
     found = []
     for name in ("A", "B"):

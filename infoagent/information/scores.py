@@ -6,8 +6,6 @@ NaN), T tokens of all compressions joined, D documents that exist.
 
 from __future__ import annotations
 
-import json
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoagent.files import WRITTEN_BY, json_text, replacing
+from infoagent.information.array_files import Arrays, read_arrays
 from infoagent.information.stratified import Strata
+from infoagent.parsing import json_loads
 
 Floats = NDArray[np.float64]
 Strings = NDArray[np.str_]
@@ -75,15 +75,12 @@ class ScoreMatrix:
     @classmethod
     def load(cls, path: str | Path) -> ScoreMatrix:
         """Raises ValueError where the file is not an .npz of arrays or lacks log_probs or source."""
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                held = {name: arrays[name] for name in arrays}
-        except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"not an .npz file of arrays: {error}") from error
+        held = read_arrays(path)
         for name in ("log_probs", "source"):
             if name not in held:
                 raise ValueError(f"has no array {name!r}; it holds {', '.join(held) or 'nothing'}")
-        about = json.loads(str(held["about"])) if "about" in held else {}
+        _check_arrays(held)
+        about = json_loads(str(held["about"])) if "about" in held else {}
         if not isinstance(about, dict):
             raise ValueError(f"its array 'about' holds a JSON {type(about).__name__}; needed is an object")
         if "estimand" in held:  # files that were written by other means may name theirs alone
@@ -93,8 +90,8 @@ class ScoreMatrix:
         if "strata_pool_size" in held:
             parts = {name.removeprefix("strata_"): array for name, array in held.items() if name.startswith("strata_")}
             try:
-                strata = Strata(**{**parts, "pool_size": int(parts["pool_size"])})
-            except TypeError as error:
+                strata = Strata(**{**parts, "pool_size": int(parts["pool_size"])})  # type: ignore[arg-type]
+            except (TypeError, IndexError, OverflowError) as error:
                 raise ValueError(f"its strata are incomplete: {error}") from error
         _check_tokens(held)
         return cls(**fields, strata=strata, about=about)
@@ -124,7 +121,17 @@ class ScoreMatrix:
         return replace(self, **changes), int(failed_C.sum())
 
 
-def _check_tokens(held: dict[str, Any]) -> None:
+def _check_arrays(held: Arrays) -> None:
+    """Numbers are real and have the shape that belongs to them, so that nothing later stumbles."""
+    for name, array in held.items():
+        kinds, dimensions = ("iu", None) if name.startswith("strata_") else _FORMS.get(name, ("biufUS", None))
+        if array.dtype.kind not in kinds or (dimensions is not None and array.ndim != dimensions):
+            needed = "text" if kinds == "US" else "whole numbers" if kinds == "iu" else "real numbers"
+            told = needed if dimensions is None else f"{needed} in {dimensions} dimensions"
+            raise ValueError(f"its array {name!r} is of type {array.dtype} and shape {array.shape}; needed are {told}")
+
+
+def _check_tokens(held: Arrays) -> None:
     """The arrays of tokens belong together: all or none of them, and as many rows as tokens are counted."""
     names = ("tokens", "token", "token_log_probs")
     there = [name for name in names if name in held]
@@ -136,6 +143,8 @@ def _check_tokens(held: dict[str, Any]) -> None:
             raise ValueError(
                 f"{counts[0]} tokens are counted, {counts[1]} named and {counts[2]} scored: they must agree"
             )
+        if len(held["tokens"]) != len(held["source"]) or (held["tokens"] < 0).any():
+            raise ValueError(f"its array 'tokens' must count those of {len(held['source'])} compressions")
 
 
 OF_A_MATRIX = ("about.npy",)
@@ -153,3 +162,10 @@ ARRAYS = {
     "token": "token_T",
     "tokens": "tokens_C",
 }
+_TEXT, _WHOLE, _REAL = "US", "iu", "biuf"
+_FORMS: dict[str, tuple[str, int | None]] = {
+    "log_probs": (_REAL, 2), "source": (_WHOLE, 1), "counterfactual": (_REAL, 2), "topic": ("biufUS", 1),
+    "document": ("biufUS", 1), "compression_ids": ("biufUS", 1), "columns": ("biufUS", 1), "texts": (_TEXT, 1),
+    "token_log_probs": (_REAL, 2), "token": (_TEXT, 1), "tokens": (_WHOLE, 1), "about": (_TEXT, 0), "estimand": (_TEXT, 0),
+}  # fmt: skip
+"""Kinds of numpy, and dimensions."""

@@ -10,7 +10,7 @@ their first tokens, and the scorer computes those once.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infoagent.lm.chat_template import MARKS, chat_template_ids, end_of_turn_id, template_marks
@@ -201,9 +201,18 @@ SWITCHES = ("enable_thinking", "thinking")
 def thinking_switch(tokenizer: Any) -> str | None:
     """The variable of the chat template that turns thinking on and off; None where it has none."""
     template = tokenizer.chat_template or ""
-    expressions = " ".join(re.findall(r"\{[{%].*?[%}]\}", template, re.DOTALL))
+    expressions = " ".join(_expressions(template))
     names = re.sub(r"'[^']*'|\"[^\"]*\"", "", expressions)
     return next((name for name in SWITCHES if re.search(rf"(?<![\w.]){name}(?!\w)", names)), None)
+
+
+def _expressions(template: str) -> Iterator[str]:
+    """What stands in braces: `{{ … }}` and `{% … %}`."""
+    opening, closing = re.compile(r"\{[{%]"), re.compile(r"[%}]\}")
+    at = 0
+    while (start := opening.search(template, at)) and (end := closing.search(template, start.end())):
+        yield template[start.start() : end.end()]
+        at = end.end()
 
 
 def can_think(tokenizer: Any) -> bool:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
+from infoagent.parsing import check_depth
+
 MOST_DIGITS = 400
 """Of a number, written out: beyond the range of a double, and of any fact."""
 
@@ -44,11 +46,16 @@ def read_value(text: str, at: int) -> tuple[Any, int]:
     )
     try:
         value, end = decoder.raw_decode(text, at)
+        check_depth(value)
         halves = any("\ud800" <= sign <= "\udfff" for string in _strings(value) for sign in string)
     except json.JSONDecodeError as error:
         raise NotJson(f"{error.msg} at character {error.pos}") from error
     except RecursionError as error:
         raise NotJson("nested too deep") from error
+    except ValueError as error:
+        if isinstance(error, NotJson):
+            raise
+        raise NotJson(str(error)) from error
     if halves:
         raise NotJson("a string holds half a surrogate pair")
     return value, end

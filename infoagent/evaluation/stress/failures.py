@@ -48,7 +48,9 @@ MONTHS = {
     12: "de[cz](?:ember)?|d[ée]c(?:embre)?|dic(?:iembre)?|декабр[ья]",
 }  # fmt: skip
 """Those of the drawn dates, in the languages of the cases."""
-_LAYOUT = re.compile(r"^[ \t]*(?:#.*|(?:[-*•]|\d+[.)])?[ \t]*\**[^\W\d_]+\**[ \t]*:|[-*•]|\d+[.)](?=\s))", re.MULTILINE)
+_LAYOUT = re.compile(
+    r"^[ \t]*(?:#.*|(?:(?:[-*•]|\d+[.)])[ \t]*)?\**[^\W\d_]+\**[ \t]*:|[-*•]|\d+[.)](?=\s))", re.MULTILINE
+)
 """Headings, marks and numbers of a list, labels of one word before a colon."""
 _NOTHING = re.compile(
     r"^\W*(?:none|not applicable)\W*$|\bno (?:\w+ ){1,4}(?:is|was|are|were) (?:given|stated|mentioned|provided|specified|listed)\b"
