@@ -8,7 +8,6 @@ the server is there at all, so that a run whose server is gone ends soon and not
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
 from infoagent.lm.models import ModelReference
-from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, vocabulary_hash
+from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, read_token, vocabulary_hash
 from infoagent.types import InputError, RunFailed
 
 FIRST_PAUSE_SECONDS = 0.2
@@ -127,7 +126,9 @@ def read_health(url: str) -> dict[str, Any]:
     except httpx.TransportError as error:
         raise InputError(f"{start}: no answer ({_cause(error)}); start a scorer there: infoagent serve MODEL") from None
     if response.status_code == 401:
-        raise InputError(f"{start}: wants a token; export {TOKEN_VARIABLE} as the server has it")
+        raise InputError(f"{start}: wants its token; export {TOKEN_VARIABLE} as the server has it")
+    if response.status_code in (403, 421):
+        raise InputError(f"{start}: does not answer this machine ({_said(response)})")
     try:
         about = response.json()
         known = {"model", "revision", "dtype", "vocabulary", "identity", "context_tokens"} <= set(about)
@@ -161,7 +162,7 @@ def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -
 
 
 def _client(url: str) -> httpx.Client:
-    token = os.environ.get(TOKEN_VARIABLE)
+    token = read_token()
     parts = urlsplit(url)
     return httpx.Client(
         base_url=url.rstrip("/"),
