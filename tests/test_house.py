@@ -191,3 +191,44 @@ def test_the_wheel_holds_the_package_and_its_page_only(tmp_path):
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert "infoagent/reporting/page.html" in names
     assert {n.split("/")[0].split("-")[0] for n in names} == {"infoagent"}
+
+
+def test_no_code_of_a_model_and_no_pickle_is_ever_read():
+    """Every call that could run what a file holds says that it must not; transformers' are in one module."""
+    keywords = {
+        "torch.load": ("weights_only", True),
+        "np.load": ("allow_pickle", False),
+        "LLM": ("trust_remote_code", False),
+    }
+    found = dict.fromkeys([*keywords, "Auto"], 0)
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "train").rglob("*.py"), *(ROOT / "eval").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {node.module} if isinstance(node, ast.ImportFrom) else {alias.name for alias in node.names}
+                allowed = {"pickle"} if path.name == "faults.py" else set()  # it names its error
+                assert not (names & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}) - allowed, path
+            if isinstance(node, ast.keyword) and node.arg == "trust_remote_code":
+                assert isinstance(node.value, ast.Constant), f"{path}: line {node.value.lineno}"
+                assert node.value.value is False, f"{path}: line {node.value.lineno}"
+            if not isinstance(node, ast.Call):
+                continue
+            where, called = f"{path}: line {node.lineno}", ast.unparse(node.func)
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if called in keywords:
+                word, value = keywords[called]
+                assert given.get(word) == str(value), f"{where}: {called} must be given {word}={value}"
+                found[called] += 1
+            owner, _, method = called.rpartition(".")
+            assert called not in ("pipeline", "transformers.pipeline", "numpy.load"), where
+            if method not in ("from_pretrained", "from_config") or owner in NO_CODE:
+                continue
+            assert path.name == "pretrained.py", f"{where}: {called}; take infoagent.lm.pretrained"
+            assert given.get("trust_remote_code") == "False", where
+            found["Auto"] += 1
+    assert found["Auto"] >= 4
+    assert found["np.load"] >= 2
+    assert found["LLM"] == 1
+
+
+NO_CODE = {"LoraConfig", "PeftModel", "Architecture"}
+"""Whose from_pretrained or from_config reads settings and safetensors alone: adapters were checked to have them."""

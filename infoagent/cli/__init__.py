@@ -110,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
     serve.add_argument("--port", type=PORT, default=8400, help="0 takes a free one (default 8400)")
+    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                       help="one more name of this machine that clients call it by (a proxy's, an alias)")  # fmt: skip
+    serve.add_argument("--no-token", action="store_true",
+                       help="answer whoever reaches the port (default: who brings INFOAGENT_SCORER_TOKEN, made anew where "
+                       "the environment has none)")  # fmt: skip
     serve.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"as the recipe's; {AUTO_HELP}")
     serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
     serve.add_argument(

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from infoagent.lm.scorer_protocol import TOKEN_VARIABLE, identity_of, vocabulary_hash
+from infoagent.lm.scorer_protocol import TOKEN_VARIABLE, identity_of, read_token, vocabulary_hash
 from infoagent.types import InputError
 
 if TYPE_CHECKING:
     from infoagent.lm.chat_server import ChatServer
+    from infoagent.lm.json_server import JsonServer
     from infoagent.lm.models import LoadedModel
     from infoagent.lm.scorer_server import ScorerServer
 
-LOOPBACK = ("127.0.0.1", "localhost")
+ServerT = TypeVar("ServerT", bound="JsonServer")
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Until SIGTERM or SIGINT; what is under way then is finished."""
+    """Until SIGTERM or SIGINT; what is under way then is finished, where that takes a few seconds."""
     from infoagent.lm import models
 
     mistakes = []
@@ -36,28 +38,28 @@ def serve(arguments: argparse.Namespace) -> None:
     if mistakes:
         raise InputError(mistakes)
     models.resolve(arguments.model, arguments.revision)
-    token = os.environ.get(TOKEN_VARIABLE) or None
-    try:
-        server = (_chats if arguments.generate else _scores)(arguments, token)
-    except OSError as error:
-        raise InputError(
-            f"--host {arguments.host} --port {arguments.port}: cannot be served on: {error.strerror}; choose another"
-        ) from None
-    if token is None and arguments.host not in LOOPBACK:
-        print(f"note: whoever reaches {server.url} may use it; export {TOKEN_VARIABLE} on both sides", file=sys.stderr)
+    given = None if arguments.no_token else read_token()
+    token = None if arguments.no_token else given or secrets.token_urlsafe(24)
+    server = (_chats if arguments.generate else _scores)(arguments, token)
+    if token is None:
+        print(f"note: every program that reaches {server.url} may use it", file=sys.stderr)
+    elif given is None:
+        print(f"connect with: export {TOKEN_VARIABLE}={token}", flush=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
-    server.close()
-    print(f"stopped; {server.worked()} tokens went through the model")
+    has_ended = server.close()
+    print(f"stopped; {server.worked()} tokens went through the model", flush=True)
+    if not has_ended:  # a pass of the model, for which the end of the interpreter would wait
+        os._exit(0)
 
 
 def _scores(arguments: argparse.Namespace, token: str | None) -> ScorerServer:
     from infoagent.lm.scorer_server import ScorerServer
     from infoagent.lm.scoring import Scorer
 
-    server = ScorerServer(arguments.host, arguments.port, token)
+    server = _held(ScorerServer, arguments, token)
     lm, about = _load(arguments)
     scorer = Scorer(lm.model.requires_grad_(False), arguments.memory_mib)
     server.open(scorer, about, int(lm.model.config.get_text_config().vocab_size), lm.context_tokens)
@@ -69,12 +71,23 @@ def _chats(arguments: argparse.Namespace, token: str | None) -> ChatServer:
     from infoagent.lm.chat_model import ChatModel
     from infoagent.lm.chat_server import ChatServer
 
-    server = ChatServer(arguments.host, arguments.port, token)
+    server = _held(ChatServer, arguments, token)
     lm, about = _load(arguments)
     model = ChatModel(lm, arguments.prefix_cache, arguments.memory_mib)
     server.open(model, {**about, "prefix_cache": model.kept_prompts})
     _say("generating with", about, f"{server.url}/v1")
     return server
+
+
+def _held(kind: type[ServerT], arguments: argparse.Namespace, token: str | None) -> ServerT:
+    """A server that has its port, before a model loads."""
+    try:
+        return kind(arguments.host, arguments.port, token, arguments.allow_host)
+    except (OSError, UnicodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or "no name of a machine"
+        raise InputError(
+            f"--host {arguments.host} --port {arguments.port}: cannot be served on: {reason}; choose another"
+        ) from None
 
 
 def _load(arguments: argparse.Namespace) -> tuple[LoadedModel, dict[str, Any]]:

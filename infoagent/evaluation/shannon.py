@@ -62,7 +62,7 @@ class Limits:
             prompts = state_prompts(lm.tokenizer, TEMPLATE)
             with replacing(table) as work:
                 np.save(work, string_log_probs(lm.model, prompts, alphabet, stop, recipe.longest, quiet))
-        log_probs_ZD = np.load(table)
+        log_probs_ZD = np.load(table, allow_pickle=False)
         blank_V = blank_tokens(lm.tokenizer)
         gated_Z = np.array([all(blank_V[t] for t in string_at(z, alphabet)) for z in range(len(log_probs_ZD))])
         probabilities_D = state_probabilities()

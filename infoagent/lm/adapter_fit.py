@@ -22,6 +22,7 @@ import torch
 from infoagent.files import read_json
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, ANEW, read_settings, tensors_of
 from infoagent.lm.models import ModelReference, load_config, load_tokenizer
+from infoagent.lm.pretrained import blank_model
 from infoagent.types import InputError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
@@ -100,7 +101,6 @@ def _places(adapter: str, reference: ModelReference) -> _Places:
     """PEFT's own loading of tensors without content onto a model without content."""
     from peft import LoraConfig, PeftModel, set_peft_model_state_dict
     from peft.utils.other import AuxiliaryTrainingWrapper
-    from transformers import AutoModelForCausalLM
 
     vocabulary = int(load_config(reference).get_text_config().vocab_size)
     if mistake := _indices_beyond(read_settings(adapter).get("trainable_token_indices"), vocabulary):
@@ -109,7 +109,7 @@ def _places(adapter: str, reference: ModelReference) -> _Places:
     try:
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # what they tell of is looked at here
-            model = AutoModelForCausalLM.from_config(load_config(reference))
+            model = blank_model(reference.name, load_config(reference))
             wrapped = PeftModel(model, LoraConfig.from_pretrained(adapter), low_cpu_mem_usage=True)
             result = set_peft_model_state_dict(wrapped, tensors, low_cpu_mem_usage=True)
     except FAULTS as error:

@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from infoagent.lm.json_server import shown
+
 DEFAULT_MAX_TOKENS = 256
-LARGEST_BODY_BYTES = 16 * 2**20
+LARGEST_BODY_BYTES = 8 * 2**20
 NEUTRAL: dict[str, Any] = {"n": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0}
 """Known with this value only, under which they change nothing."""
 ASIDE = {"user", "metadata", "store"}
@@ -42,30 +44,30 @@ def read_chat(body: bytes) -> ChatRequest:
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"body: not JSON: {error}") from None
+        raise ValueError(f"body: not JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):
         raise ValueError(f"body: must be an object, got {type(data).__name__}")
     for name, value in data.items():
         if name in KNOWN or name in ASIDE or value is None or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         only = f" other than {NEUTRAL[name]}" if name in NEUTRAL else ""
-        raise ValueError(f"{name}: is not supported by this server{only}; leave it out")
+        raise ValueError(f"{name[:60]}: is not supported by this server{only}; leave it out")
     given = [data[name] for name in ("max_tokens", "max_completion_tokens") if data.get(name) is not None]
     limit, stream = (given or [DEFAULT_MAX_TOKENS])[0], data.get("stream") or False
     if not isinstance(stream, bool):
-        raise ValueError(f"stream = {stream!r}: must be true or false")
+        raise ValueError(f"stream = {shown(stream)}: must be true or false")
     temperature, seed = data.get("temperature", 1.0), data.get("seed")
     if not _is_whole(limit) or limit < 1:
-        raise ValueError(f"max_tokens = {limit!r}: must be a whole number of at least 1")
+        raise ValueError(f"max_tokens = {shown(limit)}: must be a whole number of at least 1")
     if not isinstance(temperature, int | float) or isinstance(temperature, bool) or not 0 <= temperature <= 10:
-        raise ValueError(f"temperature = {temperature!r}: must be a number from 0 to 10")
+        raise ValueError(f"temperature = {shown(temperature)}: must be a number from 0 to 10")
     if seed is not None and not (_is_whole(seed) and -(2**63) <= seed < 2**63):
-        raise ValueError(f"seed = {seed!r}: must be a whole number of 64 bits")
+        raise ValueError(f"seed = {shown(seed)}: must be a whole number of 64 bits")
     options = data.get("stream_options") or {}
     if not isinstance(options, dict):
         raise ValueError("stream_options: must be an object")
     return ChatRequest(
-        str(data.get("model", "")), _messages(data.get("messages")), limit, float(temperature), seed,
+        _text(data.get("model", "")), _messages(data.get("messages")), limit, float(temperature), seed,
         stream, bool(options.get("include_usage")),
     )  # fmt: skip
 
@@ -76,9 +78,18 @@ def _messages(value: Any) -> list[dict[str, str]]:
     for number, message in enumerate(value):
         if not isinstance(message, dict) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
             raise ValueError(f"messages[{number}]: must hold role and content, both strings")
-        if any("\ud800" <= character <= "\udfff" for character in message["content"]):
-            raise ValueError(f"messages[{number}]: holds half a surrogate pair, which is no text")
+        for part in ("role", "content"):
+            try:
+                message[part].encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"messages[{number}]: holds half a surrogate pair, which is no text") from None
     return [{"role": message["role"], "content": message["content"]} for message in value]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"model = {shown(value)}: must be a string")
+    return value
 
 
 def _is_whole(value: Any) -> bool:

@@ -7,40 +7,39 @@ A server for many users batches (`vllm serve`, llama.cpp); this one is for measu
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import copy
 import itertools
 import logging
-import queue
-import select
-import socket
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import TemplateError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from infoagent.lm.chat_model import ChatModel, Written
 from infoagent.lm.chat_protocol import LARGEST_BODY_BYTES, ChatRequest, event, read_chat, usage, whole_reply
 from infoagent.lm.detokenization import decode_whole
-from infoagent.lm.json_server import JsonHandler, JsonServer
+from infoagent.lm.json_server import CutOff, JsonServer, Refusal, one_line, reply, shown, while_present
 from infoagent.lm.prompts import chat_ids
 
 logger = logging.getLogger(__name__)
 
-WAITING_LIMIT = 1024
-LOOK_SECONDS = 0.2
-"""How often a waiting request looks whether its client is still there."""
+WAITING_LIMIT = 256
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
     """A request under way. `pieces` gets texts, then what was written or why it was not."""
 
     request: ChatRequest
     prompt: list[int]
-    pieces: queue.SimpleQueue[str | Written | Exception] = field(default_factory=queue.SimpleQueue)
+    pieces: asyncio.Queue[str | Written | Refusal] = field(default_factory=asyncio.Queue)
     left: bool = False
     """Whether the client has left: nobody reads the rest."""
 
@@ -48,52 +47,130 @@ class _Job:
 class ChatServer(JsonServer):
     """Holds its port from the start and answers once `open` gave it a model. Raises OSError where the port is taken."""
 
-    def __init__(self, host: str, port: int, token: str | None = None) -> None:
-        super().__init__(host, port, _Handler, token)
-        self.counts = {
-            "served": 0,
-            "failed": 0,
-            "left": 0,
-            "prompt_tokens": 0,
-            "cached_tokens": 0,
-            "completion_tokens": 0,
-        }
-        self.present = 0
-        self.lock = threading.Lock()
-        self.tokenizing = threading.Lock()
-        """Of the tokenizer, which threads must not use at once."""
-        self.numbers = itertools.count(1)
-
     def open(self, model: ChatModel, about: dict[str, Any]) -> None:
         """Answer from now on. `about` is what /health says beside the counts; its "model" is the name that is served."""
         self.model, self.about, self.name = model, about, str(about["model"])
-        self._worker = ThreadPoolExecutor(1)
-        self.start()
+        names = ("served", "failed", "left", "prompt_tokens", "cached_tokens", "completion_tokens")
+        self.counts = dict.fromkeys(names, 0)
+        self._jobs: set[_Job] = set()
+        self._waiting: deque[_Job] = deque()
+        self._numbers = itertools.count(1)
+        # of its own, since threads must not use one tokenizer at once and the model's thread decodes
+        self._tokenizer = copy.deepcopy(model.lm.tokenizer)
+        token_bytes = max(len(token.encode()) for token in self._tokenizer.get_vocab())
+        self._longest_bytes = min(LARGEST_BODY_BYTES, model.lm.context_tokens * token_bytes)
+        models = {"object": "list", "data": [{"id": self.name, "object": "model"}]}
+        health = {"/health": lambda: {**self.about, **self.counts, "present": self.present}}
+        self.start({"/v1/models": lambda: models} | health, {"/v1/chat/completions": self._chat}, LARGEST_BODY_BYTES)
+
+    @property
+    def present(self) -> int:
+        return len(self._jobs)
 
     def worked(self) -> int:
         """Tokens that went through the model for the replies that were read so far."""
         return self.counts["prompt_tokens"] - self.counts["cached_tokens"] + self.counts["completion_tokens"]
 
-    def close(self) -> None:
-        """No new connection; the reply under way is finished, what waits is dropped."""
-        self.stop()
-        self._worker.shutdown(cancel_futures=True)
+    def error_content(self, refusal: Refusal) -> dict[str, Any]:
+        return {"error": {"message": refusal.error, "code": refusal.status}}
 
-    def submit(self, job: _Job) -> None:
-        self._worker.submit(self._write, job)
+    def _drop(self, waiting_only: bool) -> None:
+        for job in list(self._waiting if waiting_only else self._jobs):
+            self._put(job, Refusal(503, "the server is stopping"))
+
+    async def _chat(self, http: Request, body: bytes) -> Response:
+        try:
+            job = await self.beside(self._job, body)
+        except (ValueError, TemplateError) as error:
+            raise Refusal(400, " ".join(str(error).split())) from None
+        if self.present >= WAITING_LIMIT:
+            raise Refusal(503, f"{WAITING_LIMIT} requests are waiting, and no more may; try again later")
+        self._waiting.append(job)
+        try:
+            self.submit(self._write_next)
+        except RuntimeError:  # the model's thread takes no more
+            self._waiting.remove(job)
+            raise Refusal(503, "the server is stopping") from None
+        self._jobs.add(job)
+        head, pieces = (f"chatcmpl-{next(self._numbers)}", self.name), self._pieces(job)
+        if not job.request.stream:
+            *texts, written = await while_present(http, _all(pieces))
+            text = "".join(t for t in texts if isinstance(t, str))
+            assert isinstance(written, Written)
+            return reply(200, whole_reply(*head, text, str(written.finish), _usage(written)))
+        first = await while_present(http, anext(pieces))  # until it is there a failure can be a status
+
+        async def events() -> AsyncIterator[bytes]:
+            piece: str | Written | None = first
+            while isinstance(piece, str):
+                yield event(*head, piece)
+                try:
+                    piece = await anext(pieces)
+                except Refusal as error:
+                    raise CutOff from error
+            assert isinstance(piece, Written)
+            yield event(*head, finish=str(piece.finish))
+            if job.request.include_usage:
+                yield event(*head, used=_usage(piece))
+            yield b"data: [DONE]\n\n"
+
+        return _Stream(events(), pieces)
+
+    def _job(self, body: bytes) -> _Job:
+        """Raises ValueError for what the model cannot take, Refusal for an unknown model."""
+        request = read_chat(body)
+        if request.model != self.name:
+            raise Refusal(404, f"the model does not exist; there is {self.name}")
+        given = sum(len(message["content"].encode()) for message in request.messages)
+        longest = self.model.lm.context_tokens
+        if given > self._longest_bytes:  # not one tokenizer's work to find out
+            raise ValueError(
+                f"messages: {given} bytes are above {self._longest_bytes}, more than {longest} tokens hold"
+            )
+        prompt = chat_ids(self._tokenizer, request.messages)
+        if len(prompt) + request.max_tokens > longest:
+            raise ValueError(
+                f"prompt of {len(prompt)} tokens and max_tokens {shown(request.max_tokens)}: above the context of {longest}"
+            )
+        return _Job(request, prompt)
+
+    async def _pieces(self, job: _Job) -> AsyncGenerator[str | Written, None]:
+        """What is written, as it comes. Raises Refusal where it is not."""
+        ended = "left"
+        try:
+            while isinstance(piece := await job.pieces.get(), str):
+                yield piece
+            ended = "failed" if isinstance(piece, Refusal) else "served"
+            if isinstance(piece, Refusal):
+                raise piece
+            self.counts["prompt_tokens"] += piece.prompt_tokens
+            self.counts["cached_tokens"] += piece.cached_tokens
+            self.counts["completion_tokens"] += len(piece.ids)
+            yield piece
+        finally:
+            self.counts[ended] += 1
+            job.left = True
+            self._jobs.discard(job)
+            with contextlib.suppress(ValueError):  # else it is written, or was
+                self._waiting.remove(job)
+
+    def _put(self, job: _Job, piece: str | Written | Refusal) -> None:
+        self.loop.call_soon_threadsafe(job.pieces.put_nowait, piece)
+
+    def _write_next(self) -> None:
+        """In the model's thread."""
+        with contextlib.suppress(IndexError):  # who waited has left
+            self._write(self._waiting.popleft())
 
     def _write(self, job: _Job) -> None:
-        if job.left:
-            return
         tokenizer, ids, sent = self.model.lm.tokenizer, list[int](), ""
 
         def take(token: int) -> bool:
             nonlocal sent
             ids.append(token)
-            with self.tokenizing:
-                text = decode_whole(tokenizer, ids, skip_special_tokens=True)
+            text = decode_whole(tokenizer, ids, skip_special_tokens=True)
             if len(text) > len(sent):  # else the character is not complete
-                job.pieces.put(text[len(sent) :])
+                self._put(job, text[len(sent) :])
                 sent = text
             return not job.left
 
@@ -102,165 +179,28 @@ class ChatServer(JsonServer):
             written = self.model.write(job.prompt, request.max_tokens, request.temperature, request.seed, take)
         except (RuntimeError, FloatingPointError) as error:  # out of memory, say: the next request may fit
             logger.error("a request failed: %s", error)
-            job.pieces.put(error)
+            self._put(job, Refusal(500, one_line(error)))
             return
-        job.pieces.put(written)
-
-    def count(self, what: str, written: Written | None = None) -> None:
-        with self.lock:
-            self.counts[what] += 1
-            if written is not None:
-                self.counts["prompt_tokens"] += written.prompt_tokens
-                self.counts["cached_tokens"] += written.cached_tokens
-                self.counts["completion_tokens"] += len(written.ids)
+        self._put(job, written)
 
 
-class _Handler(JsonHandler):
-    server: ChatServer
+class _Stream(StreamingResponse):
+    """Events made of `pieces`, which end with it, whether or not the client has left."""
 
-    def do_GET(self) -> None:
-        if not self.allowed():
-            return
-        if self.path == "/v1/models":
-            self.reply(200, {"object": "list", "data": [{"id": self.server.name, "object": "model"}]})
-        elif self.path == "/health":
-            self.reply(200, {**self.server.about, **self.server.counts, "present": self.server.present})
-        else:
-            self.refuse(404, f"{self.path}: unknown; there are GET /v1/models, GET /health, POST /v1/chat/completions")
+    def __init__(self, events: AsyncIterator[bytes], pieces: AsyncGenerator[str | Written, None]) -> None:
+        super().__init__(events, headers={"Content-Type": "text/event-stream"})
+        self.pieces = pieces
 
-    def do_POST(self) -> None:
-        if not self.allowed():
-            return
-        if self.path != "/v1/chat/completions":
-            return self.refuse(404, f"{self.path}: unknown; there is POST /v1/chat/completions")
-        body = self.body(LARGEST_BODY_BYTES, "send a shorter chat")
-        if body is None:
-            return
-        server = self.server
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            job = self._job(body)
-        except (ValueError, TemplateError) as error:
-            return self._error(400, str(error))
-        if job is None:
-            return self._error(404, f"the model does not exist; there is {server.name}")
-        with server.lock:
-            busy = server.present >= WAITING_LIMIT
-            server.present += not busy
-        if busy:
-            return self._error(503, f"{WAITING_LIMIT} requests are waiting, and no more may; try again later")
-        try:
-            server.submit(job)
-            self._stream(job) if job.request.stream else self._whole(job)
-        except _Left:
-            job.left = True
-            self.close_connection = True
-            server.count("left")
+            await super().__call__(scope, receive, send)
         finally:
-            with server.lock:
-                server.present -= 1
-
-    def _job(self, body: bytes) -> _Job | None:
-        """None for an unknown model. Raises ValueError for what the model cannot take."""
-        request, server = read_chat(body), self.server
-        if request.model != server.name:
-            return None
-        with server.tokenizing:
-            prompt = chat_ids(server.model.lm.tokenizer, request.messages)
-        longest = server.model.lm.context_tokens
-        if len(prompt) + request.max_tokens > longest:
-            raise ValueError(
-                f"prompt of {len(prompt)} tokens and max_tokens {request.max_tokens}: above the context of {longest}"
-            )
-        return _Job(request, prompt)
-
-    def _whole(self, job: _Job) -> None:
-        parts: list[str] = []
-        written = self._drain(job, parts.append)
-        if isinstance(written, Exception):
-            return self._failed(written)
-        used = usage(written.prompt_tokens, written.cached_tokens, len(written.ids))
-        self.server.count("served", written)
-        self.reply(200, whole_reply(self._identity(), self.server.name, "".join(parts), str(written.finish), used))
-
-    def _stream(self, job: _Job) -> None:
-        identity, name, begun = self._identity(), self.server.name, False
-
-        def send(piece: str) -> None:
-            nonlocal begun
-            if not begun:  # only now: until then a failure can be a status
-                self._begin()
-                begun = True
-            self._chunk(event(identity, name, piece))
-
-        written = self._drain(job, send)
-        if isinstance(written, Exception):
-            if not begun:
-                return self._failed(written)
-            self.server.count("failed")
-            self.close_connection = True  # in its middle: the client sees that the end is missing
-            return
-        if not begun:
-            self._begin()
-        self._chunk(event(identity, name, finish=str(written.finish)))
-        if job.request.include_usage:
-            used = usage(written.prompt_tokens, written.cached_tokens, len(written.ids))
-            self._chunk(event(identity, name, used=used))
-        self._chunk(b"data: [DONE]\n\n")
-        self._chunk(b"")
-        self.server.count("served", written)
-
-    def _drain(self, job: _Job, take: Callable[[str], None]) -> Written | Exception:
-        """Hand over the pieces as they come. Raises _Left where the client has left."""
-        while True:
-            try:
-                piece = job.pieces.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                if self._has_left():
-                    raise _Left from None
-                continue
-            if not isinstance(piece, str):
-                return piece
-            take(piece)
-
-    def _has_left(self) -> bool:
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        if not readable:
-            return False
-        with contextlib.suppress(BlockingIOError):
-            try:
-                return not self.connection.recv(1, socket.MSG_PEEK)
-            except ConnectionError:
-                return True
-        return False
-
-    def _begin(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.send_header("Transfer-Encoding", "chunked")
-        with self._present():
-            self.end_headers()
-
-    def _chunk(self, data: bytes) -> None:
-        with self._present():
-            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-
-    @contextlib.contextmanager
-    def _present(self) -> Any:
-        try:
-            yield
-        except OSError as error:
-            raise _Left from error
-
-    def _failed(self, error: Exception) -> None:
-        self.server.count("failed")
-        self._error(500, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-
-    def _error(self, status: int, message: str) -> None:
-        self.reply(status, {"error": {"message": message, "code": status}})
-
-    def _identity(self) -> str:
-        return f"chatcmpl-{next(self.server.numbers)}"
+            await self.pieces.aclose()
 
 
-class _Left(Exception):
-    """The client has left."""
+async def _all(pieces: AsyncGenerator[str | Written, None]) -> list[str | Written]:
+    return [piece async for piece in pieces]
+
+
+def _usage(written: Written) -> dict[str, Any]:
+    return usage(written.prompt_tokens, written.cached_tokens, len(written.ids))

@@ -18,6 +18,7 @@ from typing import Any
 
 from infoagent.files import write_json
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, note_prompt, prompt_hash
+from infoagent.lm.pretrained import blank_model, read_tokenizer, read_weights
 from infoagent.types import InputError
 
 
@@ -132,23 +133,22 @@ def prepare(model: EmbeddedModel) -> Path:
 
 def _convert(gguf: Path, target: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from infoagent.lm.models import settle_deepspeed
 
     settle_deepspeed()
-    loaded = AutoModelForCausalLM.from_pretrained(str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
+    loaded = read_weights(gguf.name, str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)
     config = type(loaded.config).from_dict(
         {k: v for k, v in loaded.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
     )
     # a model loaded from GGUF refuses save_pretrained; the same weights in a fresh model do not
-    fresh = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    fresh = blank_model(gguf.name, config, dtype=torch.float32)
     fresh.load_state_dict(loaded.state_dict())
     fresh.generation_config.eos_token_id = config.eos_token_id
     fresh.generation_config.pad_token_id = config.eos_token_id
     fresh.save_pretrained(target)
 
-    tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    tokenizer = read_tokenizer(gguf.name, str(gguf.parent), gguf_file=gguf.name)
     repair_tokenizer(tokenizer)
     tokenizer.save_pretrained(target)
 

@@ -8,7 +8,6 @@ the server is there at all, so that a run whose server is gone ends soon and not
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import numpy as np
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
 from infoagent.lm.foreign_http import mishap, one_line, open_client, read_body, read_json, text_of
 from infoagent.lm.models import ModelReference
-from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, vocabulary_hash
+from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, read_token, vocabulary_hash
 from infoagent.types import InputError, RunFailed
 
 FIRST_PAUSE_SECONDS = 0.2
@@ -97,7 +96,7 @@ class HttpScorer(ColumnScorer):
                     break
                 cause = _said(status, reply)
             except Exception as error:  # whatever a reply makes a library raise, the next one may be a better one
-                what = mishap(error, _token())
+                what = mishap(error, read_token())
                 if what.cause in ("invalid address", "too long"):
                     raise ConnectionError(f"{self.url}: {what.error}") from None
                 cause = what.error
@@ -127,7 +126,7 @@ class HttpScorer(ColumnScorer):
         try:
             self._client.get("/health", timeout=PROBE_SECONDS)
         except Exception as error:  # whatever it is, it is no answer
-            raise ConnectionError(f"{self.url}: still no answer ({mishap(error, _token()).error})") from None
+            raise ConnectionError(f"{self.url}: still no answer ({mishap(error, read_token()).error})") from None
 
 
 def read_health(url: str) -> dict[str, Any]:
@@ -140,10 +139,13 @@ def read_health(url: str) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever it is, it is no answer
         raise InputError(
-            f"{start}: no answer ({mishap(error, _token()).error}); start a scorer there: infoagent serve MODEL"
+            f"{start}: no answer ({mishap(error, read_token()).error}); start a scorer there: infoagent serve MODEL"
         ) from None
     if status == 401:
-        raise InputError(f"{start}: wants a token; export {TOKEN_VARIABLE} as the server has it")
+        raise InputError(f"{start}: wants its token; export {TOKEN_VARIABLE} as the server has it")
+    if status in (403, 421):
+        told = str(about.get("error", "") if isinstance(about, dict) else "")
+        raise InputError(f"{start}: does not answer this machine ({one_line(told, read_token())})")
     known = isinstance(about, dict) and all(isinstance(about.get(name, ...), kind) for name, kind in HEALTH.items())
     if status != 200 or not known:
         raise InputError(
@@ -172,12 +174,8 @@ def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -
         raise InputError([f"scorer.url = {url!r}: {mistake}" for mistake in mistakes])
 
 
-def _token() -> str | None:
-    return os.environ.get(TOKEN_VARIABLE) or None
-
-
 def _client(url: str) -> httpx.Client:
-    token = _token()
+    token = read_token()
     return open_client(
         httpx.Client,
         url,
@@ -200,7 +198,7 @@ def _exchange(
 
 def _said(status: int, reply: Any) -> str:
     error = reply.get("error") if isinstance(reply, dict) else None
-    return f"http {status}: {one_line(error, _token())}" if isinstance(error, str) else f"http {status}"
+    return f"http {status}: {one_line(error, read_token())}" if isinstance(error, str) else f"http {status}"
 
 
 def _columns(

@@ -28,6 +28,7 @@ from infoagent.lm.dtype import resolve as resolve_dtype
 from infoagent.lm.dtype import say_notes
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
+from infoagent.lm.pretrained import check_readable, read_config, read_tokenizer, read_weights
 from infoagent.store import TEMPLATE_DATE, template_date
 from infoagent.types import AUTO, InputError
 
@@ -91,6 +92,7 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
             )
         if not (directory / "config.json").is_file():
             raise InputError(f"model {name!r}: the directory holds no config.json")
+        check_readable(name, directory)
         found = directory_revision(directory)
         if revision not in (None, found):  # a name for the weights says nothing of the chat template
             found = f"{str(revision).partition(MARK)[0]}{MARK}{prompt_hash(directory)}"
@@ -143,14 +145,7 @@ def merged_prompt(reference: ModelReference) -> dict[str, Any]:
 
 def load_tokenizer(reference: ModelReference) -> Any:
     """The model's own tokenizer, padded on the left (for generation), with its own chat template."""
-    from transformers import AutoTokenizer
-
-    is_hub = not Path(reference.path).is_dir()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(reference.path, revision=reference.revision if is_hub else None)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"model {reference.name!r}: no tokenizer could be loaded: {first}") from error
+    tokenizer = read_tokenizer(reference.name, reference.path, _hub_revision(reference))
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -159,14 +154,11 @@ def load_tokenizer(reference: ModelReference) -> Any:
 
 def load_config(reference: ModelReference) -> Any:
     """The model's configuration (its context length, its layers) without its weights."""
-    from transformers import AutoConfig
+    return read_config(reference.name, reference.path, _hub_revision(reference))
 
-    is_hub = not Path(reference.path).is_dir()
-    try:
-        return AutoConfig.from_pretrained(reference.path, revision=reference.revision if is_hub else None)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"model {reference.name!r}: no configuration could be loaded: {first}") from error
+
+def _hub_revision(reference: ModelReference) -> str | None:
+    return None if Path(reference.path).is_dir() else reference.revision
 
 
 def pinned(reference: ModelReference) -> ModelReference:
@@ -212,22 +204,19 @@ def settle_deepspeed() -> None:
 def load_weights(reference: ModelReference, dtype: str, device: str | None = None, quantization: Any = None) -> Any:
     """The causal LM in evaluation mode. `quantization` is a configuration of transformers, for a CUDA device."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     from infoagent.lm.attention import use_products
 
     say_notes()
     keep_freed_memory()
     settle_deepspeed()
-    is_hub = not Path(reference.path).is_dir()
-    revision = reference.revision if is_hub else None
+    where = reference.name, reference.path, _hub_revision(reference)
     if quantization is not None:  # quantised while it is read, so it must be read to its place
-        index = torch.cuda.current_device()
-        return AutoModelForCausalLM.from_pretrained(
-            reference.path, dtype=getattr(torch, dtype), revision=revision, quantization_config=quantization,
-            device_map={"": index},
-        ).eval()  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(reference.path, dtype=getattr(torch, dtype), revision=revision)
+        place = {"": torch.cuda.current_device()}
+        return read_weights(
+            *where, dtype=getattr(torch, dtype), quantization_config=quantization, device_map=place
+        ).eval()
+    model = read_weights(*where, dtype=getattr(torch, dtype))
     if default_device() == "cpu":  # a trainer moves its model only later, so the place of now says nothing
         use_products(model)
     return model.to(device or default_device()).eval()

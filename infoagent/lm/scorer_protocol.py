@@ -6,24 +6,31 @@
 
 `log_probs[k][i]` belongs to prefix k and continuation `wanted[k][i]` (default: all of them): its sum, or with `tokens`
 the list of its tokens. A float32 goes through JSON unchanged; −∞, for a token of probability 0, is written -Infinity.
-An error is a status of 400 or more and {"error": one line}: 400 for a wrong request, 401 without the token, 413 for a
-body that is too large, 422 where the model returned NaN, 500 where the pass failed, 503 where too many wait.
+A request names the server as its Host, brings "Authorization: Bearer TOKEN", and comes from no web page (no Origin).
+An error is a status of 400 or more and {"error": one line}: 400 for a wrong request, 401 without the token, 403 from a
+web page, 408 for a body that does not come, 411 without its length, 413 where it is too large, 415 unless it is
+application/json, 421 for a foreign Host, 422 where the model returned NaN, 500 where the pass failed, 503 where too many
+wait.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infoagent.types import AUTO
+from infoagent.types import AUTO, InputError
 
 TOKEN_VARIABLE = "INFOAGENT_SCORER_TOKEN"
-"""Environment variable of both sides: where the server has it, only requests that bring the same are answered."""
-DEFAULT_PORT = 8400
-LARGEST_BODY_BYTES = 64 * 2**20
+"""Environment variable of both sides, which holds the token."""
+LARGEST_BODY_BYTES = 32 * 2**20
+LARGEST_PAIRS = 2**18
+"""Of a prefix and a continuation, in one request."""
+LARGEST_SCORED_TOKENS = 2**22
+"""Of the continuations of all pairs of a request, which is also how many numbers a reply may hold."""
 
 Ids = tuple[tuple[int, ...], ...]
 
@@ -43,12 +50,14 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"body: not JSON: {error}") from None
+        raise ValueError(f"body: not JSON: {str(error)[:200]}") from None
     if not isinstance(fields, dict):
         raise ValueError("body: must be an object with prefixes and continuations")
     unknown = set(fields) - {"prefixes", "continuations", "wanted", "tokens"}
     if unknown:
-        raise ValueError(f"{sorted(unknown)[0]!r}: unknown field; allowed: prefixes, continuations, wanted, tokens")
+        raise ValueError(
+            f"{sorted(unknown)[0][:60]!r}: unknown field; allowed: prefixes, continuations, wanted, tokens"
+        )
     prefixes = _rows(fields, "prefixes", vocabulary_size)
     continuations = _rows(fields, "continuations", vocabulary_size)
     if fields.get("wanted") is None:
@@ -57,6 +66,7 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
         wanted = _rows(fields, "wanted", len(continuations), least=0)
         if len(wanted) != len(prefixes):
             raise ValueError(f"wanted: {len(wanted)} lists for {len(prefixes)} prefixes; give one for each")
+    _check_size(continuations, wanted)
     longest = max(
         len(p) + max((len(continuations[c]) for c in w), default=0) for p, w in zip(prefixes, wanted, strict=True)
     )
@@ -66,8 +76,19 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
         )
     tokens = fields.get("tokens", False)
     if not isinstance(tokens, bool):
-        raise ValueError(f"tokens = {tokens!r}: must be true or false")
+        raise ValueError("tokens: must be true or false")
     return ScoreRequest(prefixes, continuations, wanted, tokens)
+
+
+def _check_size(continuations: Ids, wanted: Ids) -> None:
+    pairs = sum(map(len, wanted))
+    if pairs > LARGEST_PAIRS:
+        raise ValueError(
+            f"{pairs} pairs of a prefix and a continuation are above {LARGEST_PAIRS}; send fewer at a time"
+        )
+    tokens = sum(len(continuations[c]) for columns in wanted for c in columns)
+    if tokens > LARGEST_SCORED_TOKENS:
+        raise ValueError(f"{tokens} tokens to score are above {LARGEST_SCORED_TOKENS}; send fewer pairs at a time")
 
 
 def _rows(fields: Mapping[str, Any], name: str, limit: int, least: int = 1) -> Ids:
@@ -82,6 +103,14 @@ def _rows(fields: Mapping[str, Any], name: str, limit: int, least: int = 1) -> I
         if row and not 0 <= min(row) <= max(row) < limit:
             raise ValueError(f"{name}[{place}]: holds numbers outside 0 to {limit - 1}")
     return tuple(map(tuple, rows))
+
+
+def read_token() -> str | None:
+    """The token that the environment holds; None where it holds none. Raises InputError for what no header can hold."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise InputError(f"{TOKEN_VARIABLE}: holds blanks or signs that no token has; export the token alone")
+    return token or None
 
 
 def vocabulary_hash(tokenizer: Any) -> str:

@@ -181,7 +181,7 @@ def start_llm(**options: Any) -> Any:
         # a model's own generation_config may bend its distribution; the scorer knows the plain one
         say_notes()
         return LLM(
-            enable_prefix_caching=True, max_logprobs=1, generation_config="vllm",
+            enable_prefix_caching=True, max_logprobs=1, generation_config="vllm", trust_remote_code=False,
             # the grammars of infoagent.lm.constrained; white space would be drawn without an end
             structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
             **options,

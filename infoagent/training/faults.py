@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from infoagent.types import RunFailed
+from infoagent.types import InputError, RunFailed
 
 # safetensors and torch.save report a failed write as errors of their own, with the system's number in the text
 _WRITE_FAILED = re.compile(
     r"os error (?:28|27|122)|No space left|File too large|Disk quota|PytorchStreamWriter failed|unexpected pos"
 )
+_READ_FAILED = re.compile(r"PytorchStreamReader failed|Weights only load failed|Ran out of input|invalid load key")
 # the sampler meets weights that are not finite before the loss does
 _DIVERGED = re.compile(r"probability tensor contains either `?inf`?, `?nan`?")
 
@@ -30,16 +32,22 @@ def broken_policy(setting: str = "grpo.learning_rate") -> RunFailed:
 @contextlib.contextmanager
 def one_line_faults(setting: str = "grpo.learning_rate") -> Iterator[None]:
     """A checkpoint that could not be written, and a policy that broke, become RunFailed. What has no marker does not
-    count, so the last complete checkpoint stays the one to go on from."""
+    count, so the last complete checkpoint stays the one to go on from. A checkpoint to go on from whose states hold more
+    than tensors and numbers (a pickle is a program, and this one was not run), or are damaged, becomes InputError."""
     from safetensors import SafetensorError
 
     try:
         yield
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
         if isinstance(error, RunFailed):
             raise
         if _DIVERGED.search(str(error)):
             raise broken_policy(setting) from error
+        if _READ_FAILED.search(str(error)):
+            raise InputError(
+                "the checkpoint to go on from: its states (optimizer.pt, scheduler.pt, rng_state.pth) are damaged or hold more "
+                "than tensors and numbers, and nothing of them was run; copy it anew, or name another output_dir"
+            ) from error
         if not _WRITE_FAILED.search(str(error)):
             raise
         raise RunFailed(

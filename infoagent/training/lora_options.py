@@ -12,6 +12,7 @@ import re
 from typing import Any
 
 from infoagent.lm.models import ModelReference, load_config
+from infoagent.lm.pretrained import blank_model
 from infoagent.recipes.sections import LoraSection
 from infoagent.types import InputError
 
@@ -44,11 +45,10 @@ def check_lora(section: LoraSection, reference: ModelReference) -> None:
 
 def _target_mistakes(targets: str | list[str], reference: ModelReference) -> list[str]:
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.pytorch_utils import Conv1D
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(load_config(reference))
+        model = blank_model(reference.name, load_config(reference))
     linear = torch.nn.Linear, Conv1D
     modules = {name: isinstance(module, linear) for name, module in model.named_modules() if name}
     known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name, is_linear in modules.items() if is_linear}))

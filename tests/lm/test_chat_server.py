@@ -105,7 +105,10 @@ def body(**changed):
 
 def post(server, content):
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(f"{server.url}/v1/chat/completions", content=content, timeout=500, trust_env=False)
+    return httpx.post(
+        f"{server.url}/v1/chat/completions", content=content, timeout=500, trust_env=False,
+        headers={"Content-Type": "application/json"},
+    )  # fmt: skip
 
 
 def test_whole_and_streamed_replies_agree_and_count_their_tokens(server, lm):
@@ -182,7 +185,10 @@ def test_requests_are_served_in_turn_and_those_whose_client_left_are_dropped(lm)
         eventually(lambda: Slow.begun)
         data = json.dumps(body(messages=[{"role": "user", "content": "gone " * 9}])).encode()
         with socket.create_connection(("127.0.0.1", server.server_port)) as connection:
-            head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+            head = (
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(data)}\r\n\r\n"
+            )
             connection.sendall(head.encode() + data)
             eventually(lambda: server.present == 2)
             replies.append(pool.submit(post, server, body()))

@@ -12,7 +12,7 @@ from conftest import eventually
 from tiny import tiny_model
 from virtual_time import Clock
 
-from infoagent.lm import http_scorer, scorer_protocol, scorer_server
+from infoagent.lm import http_scorer, scorer_protocol
 from infoagent.lm.http_scorer import HttpScorer, check_served
 from infoagent.lm.models import ModelReference
 from infoagent.lm.scorer_protocol import identity_of, vocabulary_hash
@@ -148,7 +148,7 @@ def test_requests_that_wait_with_the_same_prefixes_share_them_and_no_value_chang
 )
 def test_a_wrong_request_is_refused_with_one_line_and_the_next_one_answered(server, body, message):
     with httpx.Client(base_url=server.url) as client:
-        response = client.post("/score", content=body)
+        response = client.post("/score", content=body, headers={"Content-Type": "application/json"})
         assert response.status_code == 400
         error = response.json()["error"]
         assert message in error
@@ -157,13 +157,15 @@ def test_a_wrong_request_is_refused_with_one_line_and_the_next_one_answered(serv
 
 
 def test_a_body_that_is_too_large_is_not_read(server, monkeypatch):
-    monkeypatch.setattr(scorer_server, "LARGEST_BODY_BYTES", 50)
+    monkeypatch.setattr(server, "_largest_bytes", 50)
     fields = {"prefixes": [[1] * 40], "continuations": [[2]]}
     assert httpx.post(f"{server.url}/score", json=fields).status_code == 413
     monkeypatch.setattr(http_scorer, "LARGEST_BODY_BYTES", 50)
     with pytest.raises(ValueError, match="score fewer prefixes"):
         HttpScorer(server.url).score([[1] * 40], [[2]])
-    assert httpx.post(f"{server.url}/elsewhere", content=b"x").status_code == 404
+    missing = httpx.post(f"{server.url}/elsewhere", content=b"x")
+    assert missing.status_code == 404
+    assert "there are GET /health, POST /score" in missing.json()["error"]
 
 
 def test_nan_is_an_error_on_both_sides_and_no_reason_to_try_again():
@@ -250,12 +252,11 @@ def test_a_server_that_stops_finishes_what_is_under_way_and_refuses_what_waits()
         waiting = pool.submit(HttpScorer(server.url, patience_seconds=0.5).score, *group(2))
         eventually(lambda: server.queue.present == 2)
         closing = pool.submit(server.close)
-        eventually(lambda: server.queue._worker._shutdown)
+        with pytest.raises(ConnectionError):  # refused at once, not when the pass has ended
+            waiting.result()
         held.may_begin.set()
         closing.result()
         assert (under_way.result() == Scorer(MODEL).score(*group(1))).all()
-        with pytest.raises(ConnectionError):
-            waiting.result()
     assert held.passes == 1
 
 

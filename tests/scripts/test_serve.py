@@ -10,10 +10,17 @@ from test_grpo import adapter, overrides, trajectory
 from tiny import save_tiny
 
 from infoagent.config import load_recipe
+from infoagent.lm.scorer_protocol import TOKEN_VARIABLE
 from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import prepare
 from infoagent.types import InputError
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch):
+    """Both sides have it from the environment."""
+    monkeypatch.setenv(TOKEN_VARIABLE, "known-to-both")
 
 
 class Served:

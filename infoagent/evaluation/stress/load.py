@@ -26,6 +26,7 @@ from infoagent.lm.endpoint_reply import worst_case
 from infoagent.lm.endpoint_settings import read_key
 from infoagent.lm.models import resolve
 from infoagent.lm.prompts import check_template
+from infoagent.lm.scorer_protocol import TOKEN_VARIABLE
 from infoagent.load import JobTimes, StreamClient, Timed, closed_loop, open_loop, poisson_arrivals
 from infoagent.load.queueing import work_by_rounds
 from infoagent.progress import Progress
@@ -97,7 +98,8 @@ def _requests(recipe: LoadRecipe) -> int:
 
 def settings_of(section: StageSection, url: str, recipe: LoadRecipe) -> EndpointSettings:
     return EndpointSettings(
-        url, section.name or recipe.server.model, api_key_env=section.api_key_env, retries=0,
+        url, section.name or recipe.server.model,
+        api_key_env=TOKEN_VARIABLE if section.base_url is None else section.api_key_env, retries=0,
         timeout_seconds=recipe.timeout_seconds, max_tokens=section.max_tokens, temperature=section.temperature,
         extra=section.extra,
     )  # fmt: skip

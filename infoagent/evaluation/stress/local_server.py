@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from infoagent.lm.scorer_protocol import TOKEN_VARIABLE
 from infoagent.recipes.stress import LocalServerSection
 from infoagent.types import RunFailed
 
@@ -16,12 +19,13 @@ FAREWELL_SECONDS = 10.0
 
 @contextmanager
 def local_server(section: LocalServerSection, prefix_cache: int | None) -> Iterator[str]:
-    """Its base URL, up to and including /v1. Raises RunFailed where it does not come up."""
+    """Its base URL, up to and including /v1; TOKEN_VARIABLE holds its key meanwhile. Raises RunFailed where it does not
+    come up."""
     command = [sys.executable, "-m", "infoagent.cli", "serve", section.model, "--generate", "--port", "0",
                "--dtype", section.dtype]  # fmt: skip
     if prefix_cache is not None:
         command += ["--prefix-cache", str(prefix_cache)]
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as errors, _token():
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
             assert process.stdout is not None
@@ -39,3 +43,17 @@ def local_server(section: LocalServerSection, prefix_cache: int | None) -> Itera
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
+
+
+@contextmanager
+def _token() -> Iterator[None]:
+    """In the environment, where the server and its clients look for it."""
+    before = os.environ.get(TOKEN_VARIABLE)
+    os.environ[TOKEN_VARIABLE] = secrets.token_urlsafe(24)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[TOKEN_VARIABLE]
+        else:
+            os.environ[TOKEN_VARIABLE] = before
