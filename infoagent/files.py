@@ -284,9 +284,9 @@ def check_output_file(path: str | Path, program: str, said: str = "--out", earli
     nothing but its own earlier output. It is known by the name of the program in its first bytes (WRITTEN_BY); files of
     earlier versions by how they begin, or by the command that a script noted in them."""
     target = Path(path)
+    check_writable(target, said)
     if target.is_dir():
         raise InputError(f"{said} {path}: is a directory; name a file")
-    check_writable(target, said)
     if target.exists() and not _written_by(target, program, earlier):
         raise InputError(
             f"{said} {path}: is there and was not written by {program}; name another file, or move it away first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoagent.files import check_writable
@@ -95,6 +96,8 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
         mistakes.append(f"--out {arguments.out}: must end in .jsonl")
     else:
         check_writable(arguments.out, "--out")
+    if Path(arguments.out).is_dir():
+        mistakes.append(f"--out {arguments.out}: is a directory; name a file")
     counts: dict[str, int] = {}
     for part in arguments.kinds.split(","):
         kind, sign, number = part.strip().partition(":")

@@ -149,6 +149,11 @@ def load_tokenizer(reference: ModelReference) -> Any:
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token_id is None:
+        raise InputError(
+            f"model {reference.name!r}: its tokenizer names no token that ends a text; set eos_token in its "
+            "tokenizer_config.json"
+        )
     return tokenizer
 
 

@@ -66,13 +66,11 @@ def check_readable(name: str, directory: Path) -> None:
 
 @contextlib.contextmanager
 def _in_one_line(name: str, what: str) -> Iterator[None]:
-    from safetensors import SafetensorError
-
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (OSError, ValueError, SafetensorError) as error:
+    except Exception as error:  # a damaged file is met anywhere in transformers, and tokenizers raises Exception itself
         if getattr(error, "errno", None) is not None:  # of the system, a full disk say: no matter of the model
             raise
         if "trust_remote_code" in str(error) or "custom code" in str(error):
@@ -80,5 +78,7 @@ def _in_one_line(name: str, what: str) -> Iterator[None]:
                 f"model {name!r}: needs code of its own, which is never run here; name a model that transformers knows by "
                 "itself"
             ) from error
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"model {name!r}: no {what} could be loaded: {first}") from error
+        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise InputError(
+            f"model {name!r}: no {what} could be loaded, it is damaged or of another kind: {first}"
+        ) from error
