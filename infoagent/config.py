@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
@@ -32,10 +32,23 @@ from infoagent.types import InputError, RunFailed
 logger = logging.getLogger(__name__)
 
 
+LARGEST = 1e12
+"""Of any number in a recipe: beyond every count, amount and weight that a run could have."""
+
+
 class Section(BaseModel):
     """A part of a recipe: unknown keys and wrong types are errors; the text under a field is its documentation."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=True)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _within_arithmetic(cls, value: Any) -> Any:
+        """Whatever a field's own limits say: no NaN, no infinity, nothing that overflows where it is multiplied."""
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int | float) and not abs(number) <= LARGEST:
+                raise ValueError(f"must be a finite number of at most {LARGEST:g}")
+        return value
 
 
 RecipeT = TypeVar("RecipeT", bound=Section)
