@@ -125,7 +125,7 @@ class HttpScorer(ColumnScorer):
 
     def _probe(self) -> None:
         try:
-            self._client.get("/health", timeout=PROBE_SECONDS)
+            exchange(self._client, "GET", "/health", httpx.Timeout(PROBE_SECONDS))
         except Exception as error:  # whatever it is, it is no answer
             raise ConnectionError(f"{self.url}: still no answer ({mishap(error, _token()).error})") from None
 
