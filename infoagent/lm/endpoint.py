@@ -213,7 +213,8 @@ class Endpoint:
         useless = 0
         while True:
             upper = worst_case(body) + self._unseen
-            upper_usd = self._usd(upper)
+            # a price for cached tokens may be above that of fresh ones, where the user names it
+            upper_usd = max(self._usd(upper), self._usd(replace(upper, cached_tokens=upper.prompt_tokens)))
             room = await self.budget.reserve_async(upper_usd)
             if room is None:
                 return bill.failure("spending limit", self.budget.refused(upper_usd))

@@ -27,6 +27,8 @@ LEAST_KEY_CHARACTERS = 8
 """Shorter keys are the placeholders of servers without keys ("EMPTY", "none"): they are words of ordinary replies."""
 SHOWN = 300
 """Characters of an error."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What no line of a terminal or a file should hold."""
 NEVER_SENT = (
     httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol,
     httpx.InvalidURL,
@@ -104,6 +106,23 @@ async def read_body_async(response: httpx.Response, most_bytes: int = MOST_BODY_
     return b"".join(parts)
 
 
+def exchange(
+    client: httpx.Client,
+    method: str,
+    path: str,
+    timeout: httpx.Timeout,
+    content: bytes | None = None,
+    most_bytes: int = MOST_BODY_BYTES,
+) -> tuple[int, Any]:
+    """(status, the reply as JSON, None where it is none). Raises TooLong, and what httpx raises."""
+    with client.stream(method, path, content=content, timeout=timeout) as response:
+        text = text_of(read_body(response, most_bytes))
+    try:
+        return response.status_code, read_json(text)
+    except ValueError:
+        return response.status_code, None
+
+
 def text_of(body: bytes) -> str:
     """A body as text. JSON is UTF-8 whatever the Content-Type says: charsets such as `hex` or `idna` are no help."""
     return body.decode("utf-8-sig", errors="replace")
@@ -132,7 +151,7 @@ def one_line(text: str, key: str | None) -> str:
     """`text` on one short line, without the key. The key is taken out before the text is cut: half of it is one too."""
     if key:
         text = _pattern(key).sub("[key]", text)
-    text = " ".join(text.split())
+    text = _CONTROL.sub("?", " ".join(text.split()))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from infoagent.lm.columns import ColumnScorer, TokenLogProbs, check_tokens
-from infoagent.lm.foreign_http import mishap, one_line, open_client, read_body, read_json, text_of
+from infoagent.lm.foreign_http import exchange, mishap, one_line, open_client
 from infoagent.lm.models import ModelReference
 from infoagent.lm.scorer_protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, read_token, vocabulary_hash
 from infoagent.types import InputError, RunFailed
@@ -91,7 +91,7 @@ class HttpScorer(ColumnScorer):
             left = max(0.1, deadline - time.monotonic())
             try:
                 timeout = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
-                status, reply = _exchange(self._client, "POST", "/score", timeout, body)
+                status, reply = exchange(self._client, "POST", "/score", timeout, body, MOST_REPLY_BYTES)
                 if status < 500:
                     break
                 cause = _said(status, reply)
@@ -124,7 +124,7 @@ class HttpScorer(ColumnScorer):
 
     def _probe(self) -> None:
         try:
-            self._client.get("/health", timeout=PROBE_SECONDS)
+            exchange(self._client, "GET", "/health", httpx.Timeout(PROBE_SECONDS))
         except Exception as error:  # whatever it is, it is no answer
             raise ConnectionError(f"{self.url}: still no answer ({mishap(error, read_token()).error})") from None
 
@@ -134,7 +134,7 @@ def read_health(url: str) -> dict[str, Any]:
     start = f"scorer.url = {url!r}"
     try:
         with _client(url) as client:
-            status, about = _exchange(client, "GET", "/health", httpx.Timeout(CONNECT_SECONDS))
+            status, about = exchange(client, "GET", "/health", httpx.Timeout(CONNECT_SECONDS))
     except InputError:
         raise
     except Exception as error:  # whatever it is, it is no answer
@@ -182,18 +182,6 @@ def _client(url: str) -> httpx.Client:
         base_url=url.rstrip("/"),
         headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {}),
     )
-
-
-def _exchange(
-    client: httpx.Client, method: str, path: str, timeout: httpx.Timeout, content: bytes | None = None
-) -> tuple[int, Any]:
-    """(status, the reply as JSON, None where it is none). Raises what httpx raises, and TooLong."""
-    with client.stream(method, path, content=content, timeout=timeout) as response:
-        text = text_of(read_body(response, MOST_REPLY_BYTES))
-    try:
-        return response.status_code, read_json(text)
-    except ValueError:
-        return response.status_code, None
 
 
 def _said(status: int, reply: Any) -> str:

@@ -72,7 +72,8 @@ class SpendingLimit:
 
     A request reserves the most that it can cost, and is booked at what it did cost. `spent_usd` may begin at what earlier
     runs have paid. May be shared by endpoints and threads. The limit is as good as the worst cases: a server that
-    counts more tokens than was reserved is booked at what it counts, and may pass the limit by that difference.
+    counts more tokens than was reserved is booked at what it counts, and the requests under way may pass the limit by
+    that difference; those after them reserve it too (`Endpoint`).
     """
 
     def __init__(self, max_usd: float, spent_usd: float = 0.0) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx
 
+from infoagent.lm.foreign_http import exchange, mishap, one_line, open_client
 from infoagent.lm.models import default_device
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import VllmSection
 from infoagent.types import InputError
 
-ANSWER_SECONDS = 5.0
+ANSWER = httpx.Timeout(5.0)
 PAUSE_SECONDS = 2.0
 START = "start one: trl vllm-serve --model MODEL"
 """Vllm's own server, with the settings that a trainer needs (weight transfer, development endpoints, scaled values)."""
@@ -54,26 +55,33 @@ def server_mistake(section: VllmSection) -> str | None:
     deadline = time.monotonic() + section.server_patience_seconds
     while True:
         try:
-            with httpx.Client(base_url=section.server_base_url, timeout=ANSWER_SECONDS) as client:
-                health = client.get("/health").status_code
-                info = client.get("/server_info", params={"config_format": "json"})
+            with open_client(httpx.Client, section.server_base_url, base_url=section.server_base_url) as client:
+                health, _ = exchange(client, "GET", "/health", ANSWER)
+                status, info = exchange(client, "GET", "/server_info?config_format=json", ANSWER)
             break
-        except httpx.TransportError as error:
+        except InputError as error:
+            return f"{where}: {error}"
+        except Exception as error:  # whatever it is, it is no answer
             if time.monotonic() > deadline:
-                cause = " ".join(f"{type(error).__name__}: {error}".split())
+                cause = mishap(error, None).error
                 return f"{where}: no answer ({cause}); {START}, or set vllm.server_patience_seconds while it starts"
             time.sleep(PAUSE_SECONDS)
     if health != 200:
         return f"{where}: /health says {health}; {START}"
-    if info.status_code != 200:
-        return f"{where}: takes no weights (/server_info says {info.status_code}); {START}"
-    return _settings_mistake(where, info.json()["vllm_config"])
+    if status != 200:
+        return f"{where}: takes no weights (/server_info says {status}); {START}"
+    return _settings_mistake(where, info)
 
 
-def _settings_mistake(where: str, config: dict[str, Any]) -> str | None:
-    if config["weight_transfer_config"] is None:
+def _settings_mistake(where: str, info: Any) -> str | None:
+    config = info.get("vllm_config") if isinstance(info, dict) else None
+    of_model = config.get("model_config") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(of_model, dict):
+        return f"{where}: its /server_info is none of vLLM's; {START}"
+    if config.get("weight_transfer_config") is None:
         return f"{where}: has no engine that takes weights; {START}"
-    mode = config["model_config"]["logprobs_mode"]
+    mode = of_model.get("logprobs_mode")
+    mode = one_line(mode, None) if isinstance(mode, str) else "unknown"
     if mode != "processed_logprobs":
         return f"{where}: its log-probabilities ({mode}) are not those it samples from, which biases the correction; {START}"
     return None

@@ -248,6 +248,18 @@ def test_tokens_that_a_server_adds_are_booked_and_reserved_from_then_on(monkeypa
         assert len(server.asked) <= 4  # those that were under way before the first reply told
 
 
+def test_cached_tokens_that_cost_more_are_reserved(monkeypatch):
+    reply = good(50)
+    reply["usage"]["prompt_tokens_details"] = {"cached_tokens": 50}
+    budget = SpendingLimit(10.0)
+    settings = EndpointSettings("http://h.example/v1", "m", None, max_tokens=30, concurrency=8)
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=reply))
+    Endpoint(settings, lambda usage: usage.cached_tokens * 0.05 + usage.prompt_tokens * 0.001, budget, transport).ask(
+        chats(50)
+    )
+    assert 0 < budget.spent_usd <= 10.0
+
+
 def test_the_key_is_masked_in_whatever_form_it_stands():
     forms = [
         KEY, KEY.replace("/", "\\/"), "".join(f"%{ord(c):02x}" for c in KEY), "".join(f"\\u{ord(c):04X}" for c in KEY),
@@ -256,6 +268,7 @@ def test_the_key_is_masked_in_whatever_form_it_stands():
     ]  # fmt: skip
     for form in forms:
         assert masked(f"a {form} b", KEY) == one_line(f"a {form} b", KEY) == "a [key] b"
+    assert one_line("a\x1b[31m\x00\ud800\x9b b\nc", None) == "a?[31m??? b c"
     assert masked("none of the EMPTY ones", "EMPTY") == "none of the EMPTY ones"  # a server without keys
     assert masked(KEY[:-1], KEY) == KEY[:-1]
     assert masked("\\" * 200_000, KEY) == "\\" * 200_000  # linear

@@ -2,12 +2,15 @@
 
 import contextlib
 import copy
+import json
+import random
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
 import torch
+from hostile import RawServer, hostile, http
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model
 from trl.generation.vllm_generation import VLLMGeneration
@@ -101,6 +104,22 @@ def test_a_server_must_be_one_that_a_trainer_can_use(health, info, said):
     with server({"/health": (health, ""), "/server_info": info}) as url:
         found = server_mistake(VllmSection(server_base_url=url))
     assert found is None if said is None else said in found
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_server_that_answers_anything_is_fit_or_a_line(seed):
+    """100 hostile replies each."""
+    rng, good = random.Random(seed), json.loads(GOOD % "processed_logprobs")
+
+    def answer(path, body):
+        return http(200, {}, b"") if path == "/health" else hostile(rng, good, "a-key-of-nobody").sent
+
+    with RawServer(answer) as raw:
+        section = VllmSection(server_base_url=raw.url, server_patience_seconds=0)
+        found = [server_mistake(section) for _ in range(100)]
+    assert None in found
+    assert len({line.split("': ")[1][:12] for line in found if line is not None}) > 2
+    assert all(len(line.splitlines()) == 1 for line in found if line is not None)
 
 
 def test_a_server_that_is_starting_is_waited_for(monkeypatch):
