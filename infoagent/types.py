@@ -19,11 +19,22 @@ ANCHORS: tuple[str, ...] = ("full-document", "closed-book")
 """Kinds of compressors that compress nothing: the document itself, and nothing. A scale's ends, and no point of a curve."""
 
 
+LONGEST_LINE = 1500
+"""Characters of one line of an error: what it quotes may be a whole file."""
+
+
+def one_line(text: str) -> str:
+    """`text` as a terminal may show it: line ends, control characters and signs that turn the writing are escaped, and what
+    is too long is cut."""
+    shown = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text[:LONGEST_LINE])
+    return shown if len(text) <= LONGEST_LINE and len(shown) <= LONGEST_LINE else shown[: LONGEST_LINE - 1] + "…"
+
+
 class InputError(ValueError):
     """The user's input is wrong. Each entry of `problems` is one line: what, where, what is allowed, what to do."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.problems = [one_line(p) for p in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
 

@@ -40,6 +40,8 @@ PUBLISHED = (".json", *JSON_LINES, ".parquet")
 TABLES = (*PUBLISHED, ".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t")
 _MARK = b"\xef\xbb\xbf"
+_BATCH_ROWS = 256
+"""Of parquet, read at once: one long text may stand in every row and be stored once."""
 _CELLS = 100_000_000
 """Of a parquet file: a few bytes stand for millions of cells that are alike."""
 
@@ -244,15 +246,27 @@ def _parquet_rows(file: Path, between: str) -> Iterator[Row]:
 
     try:
         with _opened(file) as stream:
-            table = parquet.ParquetFile(io.BytesIO(stream.read()) if isinstance(stream, gzip.GzipFile) else file)
+            table = parquet.ParquetFile(io.BytesIO(read_all(stream, FILE_BYTES)) if isinstance(stream, gzip.GzipFile) else file)
             number = 0
-            for batch in table.iter_batches():
+            cells = table.metadata.num_rows * table.metadata.num_columns
+            if cells > _CELLS:
+                raise TooLarge(f"claims {cells} cells; at most {_CELLS} are read")
+            held, limit = 0, limit_bytes(FILE_BYTES)
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS):
+                held += batch.nbytes
+                if held > limit:
+                    raise TooLarge(over_limit(limit))
                 for row in batch.to_pylist():
                     number += 1
                     row.pop("__index_level_0__", None)  # pandas' index
                     yield Row(f"{file}{between}{number}", row)
+    except InputError:
+        raise
+    except TooLarge as error:
+        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
     except BROKEN_GZIP as error:
         raise InputError(f"{file}: not a whole gzip file: {error}") from error
-    except arrow.ArrowException as error:
+    # a damaged file breaks pyarrow in whatever place it happens to be
+    except (arrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file}: not a parquet file: {reason}") from error

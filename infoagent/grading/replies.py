@@ -14,7 +14,7 @@ MOST_OBJECTS = 200
 SHOWN = 5
 """So many of the answers that a reply gives at once are told."""
 _TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
-_BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]*[^{}\s][^{}]*)\}")
+_BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\s*([^{}\s][^{}]*)\}")
 _CUE = re.compile(
     r"\b(?:answer|(?:final|correct|right|best) (?:choice|option))\b[*_]*\s*(?:(?:is|would be|must be)\b\s*:?|[:=])[*_]*\s*",
     re.IGNORECASE,
