@@ -214,7 +214,7 @@ class Checker:
         return self.read_answer()
 
     def known(self, kind: str, value: Any) -> int | None:
-        return value.number if isinstance(value, values.Remote) else None
+        return value.number if isinstance(value, values.Remote | values.RemoteIterator) else None
 
     def fail(self, reason: str, detail: str) -> Failed:
         self.failure = self.failure or (reason, detail)

@@ -112,8 +112,8 @@ def encode(value: Any, keep: Callable[[str, Any], int | None], depth: int = 0) -
     for name, module in (("Decimal", "decimal"), ("Fraction", "fractions")):
         if module in sys.modules and isinstance(value, getattr(sys.modules[module], name)):
             return [name, str(value)]
-    for kind in KEPT:
-        if hasattr(type(value), {"call": "__call__", "next": "__next__"}[kind]):
+    for kind, is_one in (("call", callable(value)), ("next", hasattr(type(value), "__next__"))):
+        if is_one:
             number = keep(kind, value)
             if number is not None:
                 return [kind, number]
@@ -208,11 +208,13 @@ class Remote:
         return self._ask("call", self.number, arguments, named)
 
 
-class RemoteIterator(Remote):
+class RemoteIterator:
+    def __init__(self, number: int, ask: Callable[..., Any]) -> None:
+        self.number = number
+        self._ask = ask
+
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
         return self._ask("next", self.number, (), {})
-
-    __call__ = None  # type: ignore[assignment]
