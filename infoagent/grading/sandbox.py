@@ -44,7 +44,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast, get_args
 
 Reason = Literal["passed", "wrong", "raised", "timeout", "memory", "crashed"]
 CHILD = Path(__file__).with_name("sandbox_child.py")
@@ -192,10 +192,12 @@ def _run(request: Mapping[str, Any], limits: Limits) -> Execution:
             detail = _how(program.process.returncode)
     if reason == "unfit":
         raise SandboxFailed(f"the tests of the data cannot be run: {detail}")
-    return Execution(reason, detail, seconds, "namespaces" if request["namespaces"] else "none")
+    assert reason in get_args(Reason), reason
+    return Execution(cast(Reason, reason), detail, seconds, "namespaces" if request["namespaces"] else "none")
 
 
-def _verdict(checker: _Side) -> tuple[Any, str]:
+def _verdict(checker: _Side) -> tuple[str, str]:
+    """(a reason or `unfit`, detail)."""
     with contextlib.suppress(ValueError):
         reason, detail = json.loads(checker.said.removeprefix(STARTED))
         return reason, detail

@@ -225,7 +225,7 @@ class Checker:
             match self.channel.receive():
                 case ["value", sent]:
                     return values.decode(sent, self.stand_in)
-                case ["raised", [*names], arguments, str(text)]:
+                case ["raised", [str(_), *_] as names, arguments, str(text)]:
                     raise self.rebuilt(names, arguments, text)
                 case ["timeout"]:
                     raise self.fail("timeout", "the processor's time is used up")

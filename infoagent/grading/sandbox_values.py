@@ -180,7 +180,7 @@ def _decode(sent: Any, kept: Callable[[str, int], Any]) -> Any:
     if kind == "complex":
         return complex(*part)
     if kind in ("bytes", "bytearray"):
-        return {"bytes": bytes, "bytearray": bytearray}[kind].fromhex(part)
+        return bytes.fromhex(part) if kind == "bytes" else bytearray.fromhex(part)
     if kind == "range":
         return range(*(int(end, 16) for end in part))
     if kind == "Decimal":
