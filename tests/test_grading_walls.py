@@ -1,6 +1,7 @@
 """Programs under test that try to stay, to read and to swell, from behind each wall; a machine that has none; any user."""
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from conftest import ROOT
 from hostile_programs import FORKS, HANGS, READS, SWELLS
 
 from infoagent.evaluation.replies import check_sandbox
-from infoagent.grading import sandbox
+from infoagent.grading import sandbox, sandbox_walls
 from infoagent.grading.sandbox import Limits, SandboxFailed, execute, why_unprotected
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import RunFailed
@@ -124,6 +125,30 @@ def test_a_program_that_hangs_is_ended_in_time(left, name):
     assert found.reason == "timeout" or name == "floods the line", found
     assert found.seconds < 15
     assert not left()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no keeper")
+def test_an_unprotected_program_leaves_nothing_where_the_kernel_has_no_filter(left, monkeypatch):
+    """A keeper ends what comes to it, wherever it went; and an honest program stays off the network."""
+    monkeypatch.setattr(sandbox, "why_unprotected", lambda: "as if there were none")
+    monkeypatch.setattr(sandbox, "_walls", lambda protected: {"namespaces": protected, "filter": False})
+    for name in ("a child", "in a session of its own", "four times removed", "without a death signal", "stopped"):
+        code = f"{START}\n{FORKS[name]}\ntime.sleep(60)"
+        assert execute(code, limits=SHORT, unprotected=True).reason in ("timeout", "raised")
+        assert not left()
+    found = execute("import socket", limits=LONG, unprotected=True)
+    assert (found.isolation, found.detail[:50]) == ("none", "ModuleNotFoundError: import of socket halted; None"[:50])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no filter")
+@pytest.mark.skipif(os.uname().machine not in sandbox_walls.ARCHITECTURES, reason="no filter")
+def test_every_call_of_the_table_is_refused():
+    column = 1 if os.uname().machine == "x86_64" else 2
+    numbers = {row[0]: row[column] for row in sandbox_walls.DENIED if row[column] is not None}
+    code = f"{START}\ndef f(number):\n    ctypes.set_errno(0)\n    return libc.syscall(number, -1, -1, -1, -1, -1), ctypes.get_errno()"
+    one_by_one = f"for name, number in {numbers}.items():\n    assert f(number) == (-1, {errno.EPERM}), name\n"
+    unknown = f"for number in (435, {sandbox_walls.NEWEST_CALL + 1}, 462, 500):\n    assert f(number) == (-1, {errno.ENOSYS}), number"
+    assert execute(code, one_by_one + unknown, "f", limits=LONG, unprotected=True).passed
 
 
 @walled

@@ -104,12 +104,15 @@ def go_behind_walls(request: dict[str, Any]) -> None:
     if sys.platform == "linux":
         walls.prctl(walls.PR_SET_DUMPABLE, 0)  # what has the same user cannot read its memory
     walls.limit(request["cpu_seconds"], request["memory_bytes"])
-    try:
-        if request["filter"]:
+    filtered = False
+    if request["filter"]:
+        try:
             walls.filter_calls()
-    except OSError:
-        if request["namespaces"]:
-            raise
+            filtered = True
+        except OSError:
+            if request["namespaces"]:
+                raise
+    if not filtered and not request["namespaces"]:
         for name in ("socket", "_socket"):  # keeps an honest program off the network
             sys.modules[name] = None  # type: ignore[assignment]
 

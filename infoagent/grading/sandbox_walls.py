@@ -66,7 +66,8 @@ DENIED = (
     ("name_to_handle_at", 303, 264), ("open_by_handle_at", 304, 265), ("fanotify_init", 300, 262),
     ("fanotify_mark", 301, 263), ("quotactl", 179, 60), ("quotactl_fd", 443, 443), ("acct", 163, 89),
     ("swapon", 167, 224), ("swapoff", 168, 225),
-    # the kernel itself
+    # the kernel itself, and what all its users share
+    ("io_setup", 206, 0),
     ("bpf", 321, 280), ("perf_event_open", 298, 241), ("userfaultfd", 323, 282), ("io_uring_setup", 425, 425),
     ("io_uring_enter", 426, 426), ("io_uring_register", 427, 427), ("personality", 135, 92), ("modify_ldt", 154, None),
     ("iopl", 172, None), ("ioperm", 173, None), ("syslog", 103, 116), ("reboot", 169, 142), ("kexec_load", 246, 104),
