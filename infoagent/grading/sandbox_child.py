@@ -57,9 +57,8 @@ def stand_between(report: int, channel: int, lifeline: int, request: dict[str, A
             os.close(descriptor)
         select.select([lifeline, ended], [], [])
         os.kill(first, signal.SIGKILL)  # it is not buried yet
-        code = os.waitstatus_to_exitcode(
-            os.waitpid(first, 0)[1]
-        )  # a namespace is empty when its first process is buried
+        # a namespace is empty when its first process is buried
+        code = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
         if not apart and sys.platform == "linux":
             end_children()
         os._exit(code if code >= 0 else 128 - code)

@@ -246,4 +246,6 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
         resource.RLIMIT_NPROC: (0, 0),  # no children; the kernel does not hold root to it
     }
     for name, pair in limits.items():
-        resource.setrlimit(name, pair)
+        most = resource.getrlimit(name)[1]  # what this user may not go beyond
+        soft, hard = pair if most == resource.RLIM_INFINITY else (min(part, most) for part in pair)
+        resource.setrlimit(name, (soft, hard))
