@@ -30,7 +30,8 @@ os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
 
 
 MAY_BE_SKIPPED = {
-    "no namespaces for this user": "a container may forbid them; the other way of keeping a program apart is tested there",
+    "no namespaces for this user": "a container may forbid them; that nothing is run then is tested there",
+    "no interpreter that another user may run": "root's own may stand where nobody else can read it",
 }
 """Reasons for which --no-skips lets a test go. What needs a GPU or vLLM is left out by its marker and skips nothing."""
 

@@ -71,6 +71,7 @@ def test_a_healthy_machine_has_nothing_to_do(known):
         (without(places=(Place("cache", "/x", 5.0, True, 3.0),)), "cache", "warning", "set INFOAGENT_CACHE"),
         (without(places=(Place("hub cache", "/x", 99.0, False, 3.0),)), "hub cache", "wrong", "set HF_HOME"),
         (without(embedded={"smollm2-135m": (False, "run: make it")}), "smollm2-135m", "note", "run: make it"),
+        (without(unprotected="unshare: Operation not permitted"), "code", "note", "grading.unprotected=true"),
         (without(hub_token=None), "hub", "note", "hf auth login"),
         (without(offline_flags=("HF_HUB_OFFLINE",)), "hub", "note", "offline by HF_HUB_OFFLINE"),
         (without(accelerate_default="/d.yaml"), "launch default", "note", "/d.yaml holds for every launch"),

@@ -3,15 +3,14 @@
 import os
 import socket
 import sys
-import time
-from pathlib import Path
+import tempfile
 
 import pytest
 
 from infoagent.grading import sandbox
 from infoagent.grading.programs import code_grade, function_of
 from infoagent.grading.replies import Unreadable
-from infoagent.grading.sandbox import Limits, SandboxFailed, execute, isolation
+from infoagent.grading.sandbox import Limits, SandboxFailed, why_unprotected
 from infoagent.types import Trial
 
 SHORT = Limits(seconds=0.5, memory_mib=256)
@@ -19,12 +18,19 @@ LONG = Limits(seconds=20)
 DOUBLE = Trial("double", "assert double(2) == 4, 'double(2)'\nassert double(-1) == -2")
 
 
-@pytest.fixture(params=["namespaces", "blocked sockets"])
+def execute(program, limits=LONG):
+    """On any machine."""
+    return sandbox.execute(program, limits=limits, unprotected=True)
+
+
+@pytest.fixture(params=["namespaces", "none"])
 def apart(request, monkeypatch):
-    """Both ways of keeping a program apart, where this machine has both."""
-    if request.param == "namespaces" and isolation() != "namespaces":
-        pytest.skip("no namespaces for this user")
-    monkeypatch.setattr(sandbox, "isolation", lambda: request.param)
+    """A program that is kept apart, where this machine can, and one that runs unprotected."""
+    if request.param == "namespaces":
+        if why_unprotected() is not None:
+            pytest.skip("no namespaces for this user")
+    else:
+        monkeypatch.setattr(sandbox, "why_unprotected", lambda: "as if there were none")
     return request.param
 
 
@@ -72,45 +78,33 @@ def test_no_network(apart):
     socket.create_connection(("127.0.0.1", port), 5).close()  # it can be reached from here
     found = execute(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 5)", LONG)
     server.close()
-    assert found.reason == "raised"
-    assert found.isolation == apart
-    assert ("unreachable" if apart == "namespaces" else "import of socket halted") in found.detail.replace(
-        "refused", "unreachable"
-    )
+    assert (found.reason, found.isolation) == ("raised", apart)
+    assert "Operation not permitted" in found.detail
 
 
 def test_nothing_is_inherited_and_nothing_is_left(apart, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-a-secret")
     held = (tmp_path / "held").open("w")
     os.set_inheritable(held.fileno(), True)
-    before = {p.name for p in Path(os.environ.get("TMPDIR", "/tmp")).glob("infoagent-trial-*")}
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     program = (
         "import os, sys\n"
         "assert 'sk-a-secret' not in str(os.environ), 'secret'\n"
         "assert os.listdir() == [], 'files'\n"
         "open('left', 'w').write('x')\n"
         "assert not any('site-packages' in p for p in sys.path), sys.path\n"
-        "open_files = [os.path.realpath('/proc/self/fd/' + f) for f in os.listdir('/proc/self/fd')]\n"
-        "assert not [f for f in open_files if f.endswith('held')], open_files\n"
+        f"held = os.stat_result({tuple(os.fstat(held.fileno()))})\n"
+        "def stands(f):\n"
+        "    try:\n        return os.fstat(f)\n    except OSError:\n        return None\n"
+        "found = [f for f in range(99) if stands(f)]\n"
+        "assert len(found) == 4, found\n"  # input, output, errors, and the line to the tests
+        "assert held.st_ino not in [stands(f).st_ino for f in found if stands(f).st_dev == held.st_dev], found\n"
         "assert os.read(0, 10) == b'' and os.lseek(0, 0, 0) == 0 and os.read(0, 10) == b'', 'request'"
     )
     found = execute(program, LONG)
     assert found.passed, found
-    assert {p.name for p in Path(os.environ.get("TMPDIR", "/tmp")).glob("infoagent-trial-*")} <= before
-
-
-@pytest.mark.parametrize("end", ["", "while True: pass", "os._exit(3)"])
-def test_a_child_that_leaves_the_group_does_not_outlive_its_program(apart, tmp_path, end):
-    late = tmp_path / "late"
-    program = (
-        "import os, subprocess\n"
-        f"try:\n    subprocess.Popen(['sh', '-c', 'sleep 1; echo here > {late}'], start_new_session=True)\n"
-        f"except OSError:\n    pass\n{end}"
-    )
-    found = execute(program, Limits(seconds=0.5 if "while" in end else 20))
-    time.sleep(1.2)
-    assert found.reason == {"": "passed", "while True: pass": "timeout", "os._exit(3)": "crashed"}[end], found
-    assert not late.exists()
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.parametrize("interpreter", ["/nowhere/python", "/bin/false"])
@@ -120,22 +114,6 @@ def test_a_sandbox_that_cannot_start_is_no_verdict(apart, monkeypatch, interpret
         execute("pass")
     with pytest.raises(SandboxFailed):
         code_grade("def double(x):\n    return 2 * x", DOUBLE)
-
-
-def test_a_verdict_does_not_wait_for_what_the_program_started(apart):
-    program = "import os, time\ntry:\n    child = os.fork()\nexcept OSError:\n    child = 1\nif child == 0:\n    time.sleep(60)"
-    started = time.monotonic()
-    assert execute(program, LONG).passed
-    assert time.monotonic() - started < 15
-
-
-def test_a_fork_gives_no_verdict(apart):
-    program = (
-        "import os, time\ntry:\n    child = os.fork()\nexcept OSError:\n    child = 1\n"
-        "if child:\n    time.sleep(0.5)\n    assert False, 'the program itself'"
-    )
-    found = execute(program, LONG)
-    assert (found.reason, found.detail) == ("wrong", "the program itself")
 
 
 HEAD = 'from math import tau\n\n\ndef turn(share: float) -> float:\n    """A share of a full turn."""\n'
@@ -199,9 +177,10 @@ def test_a_bare_body_is_put_under_the_head(reply):
 @pytest.mark.parametrize("head", ["", HEAD, "from __future__ import annotations\n" + HEAD])
 def test_what_code_has_from_the_future_stands_before_the_head(head):
     body = (
-        "class A:\n    def turn(self) -> A:\n        return self\n\ndef turn(share):\n    # whole\n    return 7 * share"
+        "class A:\n    def turn(self) -> A:\n        return self\n\ndef turn(share):\n    # whole\n"
+        "    return 7 * share if A().turn() else None"
     )
-    trial = Trial("turn", "assert turn(1) > 6\nassert A().turn()", head)
+    trial = Trial("turn", "assert turn(1) > 6", head)
     for first in ("from __future__ import annotations\n", "from __future__ import annotations; import math\n\n"):
         assert code_grade(f"```python\n{first}{body}\n```", trial, LONG).detail == "passed"
     if head:

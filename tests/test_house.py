@@ -60,7 +60,7 @@ MAY_IMPORT = {
         "tracking",
     }
     | BASE,
-    "doctor": {"lm", "mirror", "types"},
+    "doctor": {"grading", "lm", "mirror", "types"},
     "load": {"information", "lm", "types", "parsing"},
 }
 PURE = (

@@ -38,6 +38,7 @@ def judge(machine: Machine) -> list[Finding]:
         _threads(machine),
         *(_place(p) for p in machine.places),
         *_embedded(machine),
+        _code(machine),
         *_hub(machine),
         _accelerate(machine),
         _wandb(machine),
@@ -237,6 +238,15 @@ def _elsewhere(place: Place) -> str:
 def _embedded(machine: Machine) -> Iterator[Finding]:
     for name, (ready, advice) in machine.embedded.items():
         yield Finding(name, OK, "ready") if ready else Finding(name, NOTE, "not ready", advice)
+
+
+def _code(machine: Machine) -> Finding:
+    if machine.unprotected is None:
+        return Finding("code", OK, "what a model writes can be run apart from your files, keys and network")
+    return Finding(
+        "code", NOTE, f"what a model writes cannot be kept apart here: {machine.unprotected}",
+        "grading.method=code needs a machine that lets users make namespaces, or grading.unprotected=true in a container made for it",
+    )  # fmt: skip
 
 
 def _hub(machine: Machine) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infoagent.grading.sandbox import SandboxFailed, why_unprotected
 from infoagent.lm import dtype, processor
 from infoagent.lm.embedded import EMBEDDED, cache_root, find_gguf, is_prepared
 from infoagent.lm.models import default_device
@@ -118,6 +119,8 @@ class Machine:
     tools: dict[str, bool] = field(default_factory=dict)
     embedded: dict[str, tuple[bool, str]] = field(default_factory=dict)
     """Model → (ready, what to do else)."""
+    unprotected: str | None = None
+    """Why code that a model writes cannot be kept apart here."""
     imports: dict[str, str | None] | None = None
     """Engine → why it cannot be imported; None where that was not asked."""
 
@@ -160,6 +163,7 @@ def look(imports: bool = False, named_bfloat16: Sequence[str] = ()) -> Machine:
         accelerate_default=str(default) if default.is_file() else None,
         tools={name: shutil.which(name) is not None for name in TOOLS},
         embedded={model.name: _embedded(model.name) for model in EMBEDDED.values()},
+        unprotected=_unprotected(),
         imports={name: _import_error(name) for name in engines} if imports else None,
     )
 
@@ -296,6 +300,13 @@ def _embedded(name: str) -> tuple[bool, str]:
     except InputError as error:
         return False, error.problems[0]
     return False, f"installed, not converted yet; run: infoagent models prepare {name}"
+
+
+def _unprotected() -> str | None:
+    try:
+        return why_unprotected()
+    except SandboxFailed as error:
+        return str(error)
 
 
 def _import_error(name: str) -> str | None:

@@ -32,7 +32,11 @@ def prediction_key(
 ) -> str:
     problem = cell.problems[index]
     execution = set() if recipe.grading.execute else {"execute", "trial_seconds", "trial_memory_mib"}
-    grading = recipe.grading.model_dump(exclude={"judge", *execution}) if predictor.how == "generation" else None
+    grading = (
+        recipe.grading.model_dump(exclude={"judge", "unprotected", *execution})
+        if predictor.how == "generation"
+        else None
+    )
     judge = predictor_identity(recipe.grading.judge) if grading and recipe.grading.judge else None
     return content_key(
         kind="prediction", compression=compression_key(cell, index, sample, seed), answer=problem.answer,
@@ -145,7 +149,8 @@ def _graded(recipe: EvaluationRecipe, reply: str, problem: Problem) -> Row:
     if section.method == "code":
         assert problem.trial is not None
         try:
-            found = code_grade(reply, problem.trial, Limits(section.trial_seconds, section.trial_memory_mib))
+            limits = Limits(section.trial_seconds, section.trial_memory_mib)
+            found = code_grade(reply, problem.trial, limits, section.unprotected)
         except SandboxFailed as error:  # it says nothing about the reply
             return {"status": "failed", "cause": "sandbox", "error": str(error)}
     else:

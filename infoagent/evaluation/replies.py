@@ -139,7 +139,7 @@ def check_sandbox(recipe: EvaluationRecipe) -> None:
     """Can a reply's code be run here at all? Raises RunFailed, before a model loads."""
     if recipe.grading.execute:
         try:
-            execute("pass")
+            execute("pass", unprotected=recipe.grading.unprotected)
         except SandboxFailed as error:
             raise RunFailed(f"grading.execute: no code can be run here: {error}") from error
 

@@ -16,30 +16,33 @@ _FENCE = re.compile(r"```(?:[\w+-]*\n)?(.*?)(?:```|\Z)", re.DOTALL)
 _CODE_LINE = re.compile(r"(?:from|import|def|async def|class|@)\b|@\w")
 
 
-def code_grade(reply: str, trial: Trial, limits: Limits = Limits()) -> Grade:  # noqa: B008 (frozen)
+def code_grade(
+    reply: str, trial: Trial, limits: Limits = Limits(), unprotected: bool = False  # noqa: B008 (frozen)
+) -> Grade:  # fmt: skip
     """Whether the code of `reply` passes the tests of `trial`, in `infoagent.grading.sandbox`.
 
     A reply without the function is wrong and unparseable; code that fails its tests, hangs or crashes is wrong, and
-    `detail` says how. Raises SandboxFailed where nothing can be run, which says nothing about the reply.
+    `detail` says how. Raises SandboxFailed where nothing can be run, which says nothing about the reply; `unprotected`
+    runs it where the machine cannot keep it apart.
     """
     try:
         code = function_of(reply, trial)
     except Unreadable as error:
         return Grade("code", False, 0.0, None, True, detail=str(error))
-    found = execute(_program(code, trial), limits)
+    found = execute(_program(code, trial.head), trial.tests, trial.entry_point, trial.head, limits, unprotected)
     detail = found.reason if not found.detail else f"{found.reason}: {found.detail}"
     return Grade("code", found.passed, float(found.passed), code, False, detail=detail)
 
 
-def _program(code: str, trial: Trial) -> str:
-    """Head, code and tests, with what the code has from `__future__` in front: Python takes it nowhere else."""
+def _program(code: str, head: str) -> str:
+    """Head and code, with what the code has from `__future__` in front: Python takes it nowhere else."""
     first = ""
     if "__future__" in code:
         tree = ast.parse(code)
         future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
         tree.body = [node for node in tree.body if node not in future]
         first, code = "".join(f"{ast.unparse(node)}\n" for node in future), ast.unparse(tree)
-    return f"{first}{trial.head}\n{code}\n\n{trial.tests}\n"
+    return f"{first}{head}\n{code}\n"
 
 
 def function_of(reply: str, trial: Trial) -> str:

@@ -1,55 +1,79 @@
 """The other side of infoagent.grading.sandbox: run as a file of its own by a bare interpreter, it imports nothing of the
-package. It limits itself, runs the program that stands on its standard input, and says on a pipe what came of it. Where
-there are no namespaces a keeper stands above it, who ends what the program leaves."""
+package but its two neighbours. It goes behind its walls, and is then one of two: the `program`, which runs the code under
+test and answers calls of its function, or the `checker`, which runs the tests and says on a pipe what came of them.
 
+Three processes stand in a row. The first waits for the other side to hang up, the second is the first process of the new
+namespace, and with it all in there ends; the third runs what it is given."""
+
+from __future__ import annotations
+
+import builtins
 import contextlib
 import json
 import os
-import resource
+import select
 import signal
 import sys
 import time
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from infoagent.grading import sandbox_values as values
+    from infoagent.grading import sandbox_walls as walls
+else:
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import sandbox_values as values
+    import sandbox_walls as walls
+
+    sys.path.pop()
 
 DETAIL = 300
 """Characters of an error that are told."""
-FILE_BYTES = 2**20
-OPEN_FILES = 64
-PR_SET_CHILD_SUBREAPER = 36
-"""Of <linux/prctl.h>."""
+NO_WALLS = 97
+"""The exit code where this machine cannot keep a program apart; the reason is the last line of the complaints."""
+Verdict = tuple[str, str]
 
 
 class OutOfTime(BaseException):
     """The processor's time is used up. No Exception, so that `except Exception` does not swallow it."""
 
 
-class ToldToEnd(Exception):
-    """The other side has waited long enough."""
+class Failed(BaseException):
+    """The program has failed whatever its tests make of it. No Exception, likewise."""
 
 
-def keep_watch(said: int) -> None:
-    """Return in a fork that is to run the program. This process becomes its keeper: orphans of its descendants come to it
-    wherever they went, and it ends them with the program, or when it is told to (SIGTERM)."""
-
-    def end(*_: Any) -> None:
-        raise ToldToEnd
-
-    import ctypes  # here, since most programs run in namespaces
-
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGTERM, end)
-    code = 1
-    with contextlib.suppress(ToldToEnd):
-        trial = os.fork()
-        if not trial:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            return
-        os.close(said)  # so that the other side hears that the program is gone
-        code = os.waitstatus_to_exitcode(os.waitpid(trial, 0)[1])
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is at it
-    end_children()
-    os._exit(code if code >= 0 else 128 - code)
+def stand_between(report: int, channel: int, lifeline: int, request: dict[str, Any]) -> None:
+    """Return in the process that is to run what it is given. The others end here, with its exit code."""
+    apart = request["namespaces"]
+    if apart:
+        walls.enter_namespaces()
+    elif sys.platform == "linux":  # orphans of the program come to this process, wherever they went
+        walls.prctl(walls.PR_SET_CHILD_SUBREAPER, 1)
+    ended, alive = os.pipe()
+    first = os.fork()
+    if first:
+        for descriptor in (report, channel, alive):
+            os.close(descriptor)
+        select.select([lifeline, ended], [], [])
+        os.kill(first, signal.SIGKILL)  # it is not buried yet
+        # a namespace is empty when its first process is buried
+        code = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
+        if not apart and sys.platform == "linux":
+            end_children()
+        os._exit(code if code >= 0 else 128 - code)
+    os.close(lifeline)
+    os.close(ended)
+    if apart:
+        walls.prctl(walls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        walls.build_root(request["home"])
+    runs = os.fork()
+    if runs:
+        os.close(report)
+        os.close(channel)
+        code = os.waitstatus_to_exitcode(os.waitpid(runs, 0)[1])
+        os._exit(code if code >= 0 else 128 - code)
+    os.close(alive)
 
 
 def end_children() -> None:
@@ -67,59 +91,192 @@ def end_children() -> None:
         time.sleep(0.002)
 
 
-def limit_itself(cpu_seconds: int, memory_bytes: int) -> None:
+def go_behind_walls(request: dict[str, Any]) -> None:
+    """What a process does to itself."""
+
     def stop(*_: Any) -> None:
         raise OutOfTime
 
     signal.signal(signal.SIGXCPU, stop)
-    limits = {
-        resource.RLIMIT_CPU: (cpu_seconds, cpu_seconds + 1),  # the second one kills what sits in C code
-        resource.RLIMIT_AS: (memory_bytes, memory_bytes),
-        resource.RLIMIT_FSIZE: (FILE_BYTES, FILE_BYTES),
-        resource.RLIMIT_NOFILE: (OPEN_FILES, OPEN_FILES),
-        resource.RLIMIT_CORE: (0, 0),
-        resource.RLIMIT_NPROC: (0, 0),  # no children; the kernel does not hold root to it
-    }
-    for name, limit in limits.items():
-        resource.setrlimit(name, limit)
+    if request["namespaces"]:
+        walls.drop_privileges()
+    if sys.platform == "linux":
+        walls.prctl(walls.PR_SET_DUMPABLE, 0)  # what has the same user cannot read its memory
+    walls.limit(request["cpu_seconds"], request["memory_bytes"])
+    filtered = False
+    if request["filter"]:
+        try:
+            walls.filter_calls()
+            filtered = True
+        except OSError:
+            if request["namespaces"]:
+                raise
+    if not filtered and not request["namespaces"]:
+        for name in ("socket", "_socket"):  # keeps an honest program off the network
+            sys.modules[name] = None  # type: ignore[assignment]
 
 
-def run(program: str) -> tuple[str, str]:
-    """(reason, detail): `passed` where the program came to its end without an error."""
+def fresh_module() -> dict[str, Any]:
     trial = sys.modules["__trial__"] = types.ModuleType("__trial__")  # dataclasses and pickle look classes up there
-    try:
-        exec(compile(program, "<reply>", "exec"), trial.__dict__)
-    except OutOfTime:
-        return "timeout", "the processor's time is used up"
-    except MemoryError:
-        return "memory", "more than it may take"
-    except AssertionError as error:
-        return "wrong", str(error)
-    except BaseException as error:
-        return "raised", f"{type(error).__name__}: {error}"
-    return "passed", ""
+    return trial.__dict__
+
+
+class Program:
+    """The code under test. It answers over the channel: that it is loaded, and then each call."""
+
+    def __init__(self, channel: values.Channel) -> None:
+        self.channel = channel
+        self.kept: list[Any] = []
+
+    def serve(self, code: str, name: str) -> None:
+        namespace = fresh_module()
+        with contextlib.suppress(values.Ended):
+            self.answer(lambda: exec(compile(code, "<reply>", "exec", dont_inherit=True), namespace))
+            self.kept.append(namespace.get(name))
+            while True:
+                kind, number, arguments, named = self.channel.receive()
+                self.answer(lambda: self.asked(kind, number, arguments, named))  # noqa: B023 (called at once)
+
+    def asked(self, kind: str, number: int, arguments: list[Any], named: dict[str, Any]) -> Any:
+        target = self.kept[number]
+        if kind == "next":
+            return next(target)
+        arguments = [values.decode(part, lambda _, known: self.kept[known]) for part in arguments]
+        named = {key: values.decode(part, lambda _, known: self.kept[known]) for key, part in named.items()}
+        return target(*arguments, **named)
+
+    def answer(self, work: Any) -> None:
+        try:
+            self.channel.send(["value", values.encode(work(), self.keep)])
+        except OutOfTime:
+            self.channel.send(["timeout"])
+        except values.Unsendable as error:
+            self.channel.send(["unsendable", str(error)])
+        except BaseException as error:  # a program may raise what it likes
+            names = [kind.__name__ for kind in type(error).__mro__]
+            self.channel.send(["raised", names, self.plain(error), str(error)[:DETAIL]])
+
+    def plain(self, error: BaseException) -> Any:
+        try:
+            sent = values.encode(list(error.args), self.keep)
+        except values.Unsendable:
+            return None
+        return sent if len(str(sent)) < values.MOST_BYTES // 8 else None
+
+    def keep(self, kind: str, value: Any) -> int:
+        self.kept.append(value)
+        return len(self.kept) - 1
+
+
+class Checker:
+    """The tests. Whatever they make of an answer, a program that ended, ran out of time or handed over what is no value
+    has failed."""
+
+    def __init__(self, channel: values.Channel) -> None:
+        self.channel = channel
+        self.failure: Verdict | None = None
+
+    def verdict(self, head: str, name: str, tests: str) -> Verdict:
+        namespace = fresh_module()
+        try:
+            self.read_answer()  # that the program is loaded
+            try:
+                exec(compile(head, "<head>", "exec", dont_inherit=True), namespace)
+                compiled = compile(tests, "<tests>", "exec", dont_inherit=True)
+            except Exception as error:  # they come with the data: no fault of the program
+                return "unfit", f"{type(error).__name__}: {error}"
+            namespace[name] = values.Remote(0, self.ask, name)
+            exec(compiled, namespace)
+        except OutOfTime:
+            found = ("timeout", "the processor's time is used up")
+        except MemoryError:
+            found = ("memory", "more than it may take")
+        except AssertionError as error:
+            found = ("wrong", str(error))
+        except BaseException as error:  # what the program raised, among others
+            found = ("raised", f"{type(error).__name__}: {error}")
+        else:
+            found = ("passed", "")
+        return self.failure or found
+
+    def ask(self, kind: str, number: int, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        if self.failure:
+            raise Failed
+        try:
+            sent = [values.encode(part, self.known) for part in arguments]
+            self.channel.send(
+                [kind, number, sent, {key: values.encode(part, self.known) for key, part in named.items()}]
+            )
+        except values.NoValue as error:  # it comes from the tests: whatever the program gave can be sent back
+            raise self.fail("unfit", f"they hand over {error}") from error
+        except values.Unsendable as error:
+            raise self.fail("wrong", f"the tests hand over what cannot be sent: {error}") from error
+        except values.Ended as error:
+            raise self.fail("crashed", "") from error
+        return self.read_answer()
+
+    def known(self, kind: str, value: Any) -> int | None:
+        return value.number if isinstance(value, values.Remote | values.RemoteIterator) else None
+
+    def fail(self, reason: str, detail: str) -> Failed:
+        self.failure = self.failure or (reason, detail)
+        return Failed(detail)
+
+    def read_answer(self) -> Any:
+        try:
+            match self.channel.receive():
+                case ["value", sent]:
+                    return values.decode(sent, self.stand_in)
+                case ["raised", [str(_), *_] as names, arguments, str(text)]:
+                    raise self.rebuilt(names, arguments, text)
+                case ["timeout"]:
+                    raise self.fail("timeout", "the processor's time is used up")
+                case ["unsendable", str(what)]:
+                    raise self.fail("wrong", f"it gives back what the tests cannot be handed: {what}")
+            raise self.fail("wrong", "it gives back what is no value")
+        except values.Garbled as error:
+            raise self.fail("wrong", f"it gives back what is no value: {error}") from error
+        except values.Ended as error:
+            raise self.fail("crashed", "") from error
+
+    def stand_in(self, kind: str, number: int) -> Any:
+        return (values.Remote if kind == "call" else values.RemoteIterator)(number, self.ask)
+
+    def rebuilt(self, names: list[Any], arguments: Any, text: str) -> BaseException:
+        """What the program raised, as the first of Python's own classes that it derives from, under its own name."""
+        known = [getattr(builtins, name, None) for name in names if isinstance(name, str)]
+        classes = [kind for kind in known if isinstance(kind, type) and issubclass(kind, BaseException)] or [Exception]
+        given = [text] if arguments is None else values.decode(arguments, self.stand_in)
+        for kind in classes:
+            for parts in (given, [text]):
+                with contextlib.suppress(TypeError, ValueError):  # some want other arguments, and a name may be odd
+                    return (kind if kind.__name__ == names[0] else type(str(names[0]), (kind,), {}))(*parts)
+        return Exception(text)
 
 
 def main() -> None:
-    said = int(sys.argv[1])
+    report, channel, lifeline = map(int, sys.argv[1:])
     request = json.loads(sys.stdin.buffer.read())
-    if request["block_sockets"]:
-        if sys.platform == "linux":
-            keep_watch(said)
-        for name in ("socket", "_socket"):
-            sys.modules[name] = None  # type: ignore[assignment]
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)  # the request cannot be read again
-    limit_itself(request["cpu_seconds"], request["memory_bytes"])
-    os.write(said, b"started\n")
-    os.dup2(nothing, 2)  # the complaints before the start went to a file, whose size is limited
-    own = os.getpid()
-    reason, detail = run(request["program"])
-    if os.getpid() != own:
-        os._exit(1)  # a fork of the program came to the end of it: the verdict is not its to give
-    # without the word that only the two sides know an early end could pass for a good one
-    os.write(said, json.dumps([request["word"], reason, detail[:DETAIL]]).encode() + b"\n")
-    os._exit(0)  # whatever threads and exit handlers the program left
+    try:
+        stand_between(report, channel, lifeline, request)
+        nothing = os.open(os.devnull, os.O_RDWR)  # the one behind the walls: nobody can change the mode of the other
+        os.dup2(nothing, 0)  # the request cannot be read again
+        os.dup2(nothing, 1)
+        go_behind_walls(request)
+    except OSError as error:
+        os.write(2, f"{error.strerror or error}\n".encode())
+        os._exit(NO_WALLS)
+    talk = values.Channel(channel)
+    os.write(report, b"started\n")
+    os.dup2(nothing, 2)  # the complaints before the start went to a file of the other side
+    os.close(nothing)
+    if request["role"] == "program":
+        os.close(report)
+        Program(talk).serve(request["code"], request["name"])
+    else:
+        reason, detail = Checker(talk).verdict(request["head"], request["name"], request["tests"])
+        os.write(report, json.dumps([reason, detail[:DETAIL]]).encode() + b"\n")
+    os._exit(0)  # whatever threads and exit handlers there are
 
 
 if __name__ == "__main__":

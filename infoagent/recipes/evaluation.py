@@ -91,12 +91,15 @@ class GradingSection(Section):
     judge: PredictorSection | None = None
     """With method judge: who decides."""
     execute: bool = False
-    """With method code: run what predictors write, in a process with limits and without network. That is no security
-    boundary (`infoagent/grading/sandbox.py`), so it must be said."""
+    """With method code: run what predictors write on this machine, kept apart from it (`infoagent/grading/sandbox.py` says
+    how far), so it must be said."""
+    unprotected: bool = False
+    """With execute: run it also where the machine cannot keep it apart, and it may read your files and keys. For a
+    container or virtual machine that is made for it; `infoagent doctor` says whether it is needed."""
     trial_seconds: PositiveFloat = 10.0
     """With method code: longest run of one reply with its tests."""
     trial_memory_mib: Annotated[int, Field(ge=64)] = 512
-    """With method code: address space of one."""
+    """With method code: address space of one, and of its tests."""
 
     @model_validator(mode="after")
     def _judge(self) -> GradingSection:
@@ -110,6 +113,8 @@ class GradingSection(Section):
             raise ValueError(
                 f"execute runs code, and method {self.method} has none to run; set method to code, or drop it"
             )
+        if self.unprotected and not self.execute:
+            raise ValueError("unprotected is about code that is run; set execute to true, or drop it")
         return self
 
 

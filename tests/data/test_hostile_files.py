@@ -68,7 +68,13 @@ QUESTIONS = [
 ]
 SCHEMA = {"type": "object", "properties": {"year": {"type": "integer", "minimum": 0}, "name": {"$ref": "#/$defs/n"}},
           "required": ["year"], "additionalProperties": False, "$defs": {"n": {"type": "string", "pattern": "^[A-Z]"}}}  # fmt: skip
-RECIPE = {"output_dir": "out", "model": {"name": "m"}, "data": {"name": "records"}, "reward": {"price": 0.05}, "seed": 1}
+RECIPE = {
+    "output_dir": "out",
+    "model": {"name": "m"},
+    "data": {"name": "records"},
+    "reward": {"price": 0.05},
+    "seed": 1,
+}
 ADAPTER = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "base_model_name_or_path": "m"}
 MARKDOWN = (
     f"---\ntitle: x\n---\n# Mill\n\n{TEXT}\n\n- a [link](http://x.y 'z')\n  1. b **bold** _c_\n\n> quote\n> > more\n\n| a | b |\n"
@@ -87,9 +93,9 @@ def lines_of(rows):
 
 def table_of(rows, delimiter):
     cells = [list(rows[0])] + [[v if isinstance(v, str) else json.dumps(v) for v in row.values()] for row in rows]
-    return "\n".join(
-        delimiter.join('"' + c.replace('"', '""') + '"' for c in row) for row in cells
-    ).encode("utf-8", "surrogatepass")
+    return "\n".join(delimiter.join('"' + c.replace('"', '""') + '"' for c in row) for row in cells).encode(
+        "utf-8", "surrogatepass"
+    )
 
 
 def parquet_of(rows, **options):
@@ -258,7 +264,9 @@ def parquet_mutant(rng):
     while True:
         rows = [row for row in as_list(changed(rng, ROWS)) if isinstance(row, dict)]
         try:
-            return parquet_of(rows, compression=rng.choice(("snappy", "gzip", "none")), version=rng.choice(("1.0", "2.6")))
+            return parquet_of(
+                rows, compression=rng.choice(("snappy", "gzip", "none")), version=rng.choice(("1.0", "2.6"))
+            )
         except (arrow.ArrowException, OverflowError, UnicodeEncodeError):
             continue  # no table can hold such rows
 
@@ -284,11 +292,29 @@ def npz_mutant(rng):
 def lying_npz(rng):
     """An array whose header claims another shape or type than it has."""
     stream = io.BytesIO()
-    shape = rng.choice(("(99999999999, 99999999999)", "(-3, 4)", "()", "(1000000000,)", "(3,) * 9", "(2,3,4,5,6,7,8)", "None", "(" * 300))
-    kind = rng.choice(("<f8", "|O", "<U999999999", "<c16", "<M8[s]", "|V8", "<f2", ">f8", "|b1", "x" * 40, "|S0", "<U0"))
+    shape = rng.choice(
+        (
+            "(99999999999, 99999999999)",
+            "(-3, 4)",
+            "()",
+            "(1000000000,)",
+            "(3,) * 9",
+            "(2,3,4,5,6,7,8)",
+            "None",
+            "(" * 300,
+        )
+    )
+    kind = rng.choice(
+        ("<f8", "|O", "<U999999999", "<c16", "<M8[s]", "|V8", "<f2", ">f8", "|b1", "x" * 40, "|S0", "<U0")
+    )
     head = f"{{'descr': '{kind}', 'fortran_order': {rng.choice(('True', 'False', '3'))}, 'shape': {shape}, }}"
     head += " " * (63 - (10 + len(head)) % 64) + "\n"
-    body = b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + rng.choice((b"", b"\0" * 64, pickle.dumps([1])))
+    body = (
+        b"\x93NUMPY\x01\0"
+        + len(head).to_bytes(2, "little")
+        + head.encode()
+        + rng.choice((b"", b"\0" * 64, pickle.dumps([1])))
+    )
     with zipfile.ZipFile(stream, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         archive.writestr(rng.choice(("log_probs.npy", "source.npy", "x")), body)
     return stream.getvalue()
@@ -317,7 +343,9 @@ def pdf_mutant(rng):
 
 def encoded(rng):
     text = changed_text(rng, TEXT)
-    return text.encode(rng.choice(("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig", "shift_jis", "utf-7")), "replace")
+    return text.encode(
+        rng.choice(("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig", "shift_jis", "utf-7")), "replace"
+    )
 
 
 def changed_text(rng, text):
@@ -376,7 +404,11 @@ def weights(file):
 
 def reply(file):
     text = file.read_bytes().decode("utf-8", "replace")
-    for method, answer, choices in (("choice", "1873", ("1873", "1901", "A")), ("numeric", "12.5 %", ()), ("exact", "3 May 2021", ())):
+    for method, answer, choices in (
+        ("choice", "1873", ("1873", "1901", "A")),
+        ("numeric", "12.5 %", ()),
+        ("exact", "3 May 2021", ()),
+    ):
         grade(text, answer, choices=choices, method=method)
     judge_grade(text)
     parse_race(text, ["d"])
@@ -446,7 +478,7 @@ def read_mutants(name, folder):
             return f"mutant {number} ({content[:60]!r}…):\n{traceback.format_exc()[-2500:]}"
         if time.process_time() - start > SECONDS:
             return f"mutant {number} ({content[:60]!r}…) took {time.process_time() - start:.1f} s"
-    return "" if MUTANTS // 20 < refused else f"only {refused} of {MUTANTS} were refused: are these mutants?"
+    return "" if refused > MUTANTS // 20 else f"only {refused} of {MUTANTS} were refused: are these mutants?"
 
 
 def held_bytes():
