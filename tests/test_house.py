@@ -226,7 +226,7 @@ def test_no_code_of_a_model_and_no_pickle_is_ever_read():
             assert given.get("trust_remote_code") == "False", where
             found["Auto"] += 1
     assert found["Auto"] >= 4
-    assert found["np.load"] >= 2
+    assert found["np.load"] >= 1
     assert found["LLM"] == 1
 
 
