@@ -1,5 +1,6 @@
 """Programs under test that try to stay, to read and to swell, from behind each wall; a machine that has none; any user."""
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -110,8 +111,9 @@ def test_what_is_started_without_the_filter_was_there_before_it_was_ended(left, 
     running = started_by(lambda: execute(code, limits=Limits(60)))
     assert seen(lambda: len(left()) >= 26)
     for pid in left():
-        if os.getpgid(pid) == pid:  # the first of each side
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # with one side the other ends
+            if os.getpgid(pid) == pid:  # the first of each side
+                os.kill(pid, signal.SIGKILL)
     running.join(60)
     assert seen(lambda: not left())
 
