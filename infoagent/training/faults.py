@@ -15,7 +15,7 @@ from infoagent.types import InputError, RunFailed
 _WRITE_FAILED = re.compile(
     r"os error (?:28|27|122)|No space left|File too large|Disk quota|PytorchStreamWriter failed|unexpected pos"
 )
-_READ_FAILED = re.compile(r"PytorchStreamReader failed|Weights only load failed|Ran out of input|invalid load key")
+_READ_FAILED = re.compile(r"PytorchStreamReader failed|Error while deserializing")
 # the sampler meets weights that are not finite before the loss does
 _DIVERGED = re.compile(r"probability tensor contains either `?inf`?, `?nan`?")
 
@@ -43,9 +43,9 @@ def one_line_faults(setting: str = "grpo.learning_rate") -> Iterator[None]:
             raise
         if _DIVERGED.search(str(error)):
             raise broken_policy(setting) from error
-        if _READ_FAILED.search(str(error)):
+        if isinstance(error, pickle.UnpicklingError | EOFError) or _READ_FAILED.search(str(error)):
             raise InputError(
-                "the checkpoint to go on from: its states (optimizer.pt, scheduler.pt, rng_state.pth) are damaged or hold more "
+                "the checkpoint to go on from: its weights or states (optimizer.pt, scheduler.pt, rng_state.pth) are damaged or hold more "
                 "than tensors and numbers, and nothing of them was run; copy it anew, or name another output_dir"
             ) from error
         if not _WRITE_FAILED.search(str(error)):

@@ -246,7 +246,7 @@ def test_a_module_that_an_adapter_names_is_not_imported(tmp_path):
         check_adapter(str(adapter), str(base))
 
 
-def training(directory, tmp_path, steps):
+def training(directory, steps):
     from transformers import Trainer, TrainingArguments
 
     rows = [{"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]} for _ in range(4)]
@@ -258,23 +258,20 @@ def training(directory, tmp_path, steps):
 
 
 def test_the_states_of_a_checkpoint_hold_no_program(tmp_path):
-    first = tmp_path / "run" / "checkpoint-1"
-    training(tmp_path / "run", tmp_path, 1).train()
-    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth"):
-        for how, data in (
-            ("pickle", pickle.dumps(Program(tmp_path / "marker"))),
-            ("torch", None),
-            ("damaged", b"PK\x03\x04x"),
-        ):
-            checkpoint = shutil.copytree(first, tmp_path / f"{how}-{name}" / "checkpoint-1")
-            if data is None:
-                torch.save({"state": Program(tmp_path / "marker")}, checkpoint / name)
-            else:
-                (checkpoint / name).write_bytes(data)
-            (tmp_path / "marker").unlink(missing_ok=True)  # torch.save of a program runs nothing, but be sure
-            with pytest.raises(InputError) as caught, one_line_faults():
-                training(tmp_path / "on", tmp_path, 2).train(resume_from_checkpoint=str(checkpoint))
-            assert "are damaged or hold more than tensors and numbers" in str(caught.value), (name, how)
-            assert not (tmp_path / "marker").exists(), (name, how)
+    first, marker = tmp_path / "run" / "checkpoint-1", tmp_path / "marker"
+    training(tmp_path / "run", 1).train()
+    program, packed = pickle.dumps(Program(marker)), io.BytesIO()
+    torch.save({"state": Program(marker)}, packed)
+    cases = [(name, program) for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")]
+    cases += [("optimizer.pt", packed.getvalue()), ("scheduler.pt", b"PK\x03\x04x"), ("rng_state.pth", b"")]
+    for number, (name, content) in enumerate(cases):
+        checkpoint = shutil.copytree(first, tmp_path / str(number) / "checkpoint-1")
+        (checkpoint / name).write_bytes(content)
+        with pytest.raises(InputError) as caught, one_line_faults():
+            training(tmp_path / "on", 2).train(resume_from_checkpoint=str(checkpoint))
+        assert "are damaged or hold more than tensors and numbers" in str(caught.value), (name, content)
+        assert not marker.exists(), (name, content)
     with one_line_faults():  # and a good one goes on
-        assert training(tmp_path / "on", tmp_path, 2).train(resume_from_checkpoint=str(first)).global_step == 2
+        assert training(tmp_path / "on", 2).train(resume_from_checkpoint=str(first)).global_step == 2
+    pickle.loads(program).close()
+    assert marker.exists()  # what the others would have left

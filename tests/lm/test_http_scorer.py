@@ -12,7 +12,7 @@ from conftest import eventually
 from tiny import tiny_model
 from virtual_time import Clock
 
-from infoagent.lm import http_scorer, scorer_protocol
+from infoagent.lm import http_scorer, json_server, scorer_protocol
 from infoagent.lm.http_scorer import HttpScorer, check_served
 from infoagent.lm.models import ModelReference
 from infoagent.lm.scorer_protocol import identity_of, vocabulary_hash
@@ -243,7 +243,8 @@ def test_a_server_that_is_gone_costs_its_patience_once_and_may_come_back(monkeyp
     other.close()
 
 
-def test_a_server_that_stops_finishes_what_is_under_way_and_refuses_what_waits():
+def test_a_server_that_stops_finishes_what_is_under_way_and_refuses_what_waits(monkeypatch):
+    monkeypatch.setattr(json_server, "FAREWELL_SECONDS", 300)
     held = Held(MODEL)
     server = serving(held)
     with ThreadPoolExecutor(3) as pool:

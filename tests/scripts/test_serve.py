@@ -3,7 +3,9 @@
 import re
 import signal
 import subprocess
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from conftest import eventually, start_script
 from test_grpo import adapter, overrides, trajectory
@@ -120,3 +122,32 @@ def test_bad_input_ends_with_one_line_and_code_2(tiny_dir, capsys, arguments, me
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+@pytest.mark.parametrize(("more", "status"), [([], 401), (["--no-token"], 200), (["--no-token", "--generate"], 200)])
+def test_who_brings_no_token_is_answered_only_where_that_was_asked_for(tiny_dir, capsys, monkeypatch, more, status):
+    from infoagent.cli import main, serve
+
+    asked, said, known = [], [], {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    class Stop:
+        """Asked to stop after one request."""
+
+        def set(self):
+            raise AssertionError
+
+        def wait(self):
+            said.append(capsys.readouterr())
+            url = re.search(r" at (http://127\.0\.0\.1:\d+)", said[0].out)[1]
+            asked.append(httpx.get(f"{url}/health", trust_env=False).status_code)
+            asked.append(httpx.get(f"{url}/health", headers={"Origin": "http://x"}, trust_env=False).status_code)
+
+    monkeypatch.setattr(serve, "threading", SimpleNamespace(Event=Stop))
+    try:
+        assert main(["serve", str(tiny_dir), "--port", "0", "--dtype", "float32", *more]) == 0
+    finally:
+        for number, handler in known.items():
+            signal.signal(number, handler)
+    assert asked == [status, 403]
+    assert ("every program that reaches" in said[0].err) == bool(more)
+    assert "INFOAGENT_SCORER_TOKEN" not in said[0].out  # the environment has it, or nobody needs it
