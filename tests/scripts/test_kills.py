@@ -16,6 +16,7 @@ import test_information
 import test_sft
 import yaml
 from conftest import run_script, start_script
+from tiny import save_adapter
 
 from infoagent.files import read_jsonl
 
@@ -90,7 +91,34 @@ def dpo(tiny, out):
             "pairs.margin_nats=0.05", "pairs.per_problem=1", "--quiet"]  # fmt: skip
 
 
-COMMANDS = (grid, rounds, information, score, compress, grpo, sft, dpo)
+def checkpoint(tiny, out):
+    adapter = out.parent / "adapter"
+    if not adapter.exists():
+        save_adapter(tiny, adapter)
+    _, made, *quiet = grid(tiny, out)
+    return ["eval/checkpoint.py", made, f"checkpoint={adapter}", *quiet]
+
+
+def compaction(tiny, out):
+    model, talks = {"name": str(tiny), "dtype": "float32"}, out.parent / "talks.jsonl"
+    rows = [
+        {"id": f"talk{n}", "turns": [
+            message for t in range(4) for message in (
+                {"role": "user", "content": f"Please write down that the lot number {1000 * (n + 1) + 37 * t} was sold today."},
+                {"role": "assistant", "content": "Noted."})]}
+        for n in range(9)
+    ]  # fmt: skip
+    talks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    content = {
+        "output_dir": str(out), "data": {"name": "conversations", "path": str(talks)}, "every": 2, "compactions": 2,
+        "asked": 1, "versions": 2, "batch_size": 1, "predictor": model,
+        "compactors": [{"label": "writes", "model": model, "max_tokens": 20},
+                       {"label": "newest", "kind": "tail", "model": model, "max_tokens": 60}],
+    }  # fmt: skip
+    return ["eval/compaction.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
+
+
+COMMANDS = (grid, checkpoint, rounds, compaction, information, score, compress, grpo, sft, dpo)
 QUIET = {"WANDB_MODE": "disabled"}
 
 
@@ -151,3 +179,31 @@ def _wait(process, seconds):
     deadline = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("make", COMMANDS, ids=lambda make: make.__name__)
+def test_disks_that_fill_at_twenty_points_leave_it_where_it_would_have_ended(make, tiny_dir, tmp_path):
+    """A file that cannot grow any more, by a limit drawn between nothing and the largest file that the command writes."""
+    draw, whole = random.Random(f"full {make.__name__}"), tmp_path / "whole"
+    done = run_script(*make(tiny_dir, whole), **QUIET)
+    assert done.returncode == 0, done.stderr
+    wanted = found(whole)
+    sizes = sorted(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    told = 0
+    for trial in range(KILLS):
+        out = tmp_path / f"full-{trial % 4}"  # several in a row on one directory
+        command = make(tiny_dir, out)
+        room = int(draw.choice(sizes) * draw.uniform(0.1, 1)) + 100
+        stopped = run_script(*command, limits={"FSIZE": room}, **QUIET)
+        assert stopped.returncode in (0, 1), (room, stopped.stderr)
+        assert "Traceback" not in stopped.stderr, (room, stopped.stderr)
+        told += stopped.returncode
+        if stopped.returncode:
+            lines = [line for line in stopped.stderr.splitlines() if line.startswith("failed: ")]
+            assert len(lines) == 1, (room, stopped.stderr)
+    for n in range(4):
+        last = run_script(*make(tiny_dir, tmp_path / f"full-{n}"), **QUIET)
+        assert last.returncode == 0, last.stderr
+        assert found(tmp_path / f"full-{n}") == wanted
+    print(f"{make.__name__}: {told} of {KILLS} runs met a full disk")
+    assert told
