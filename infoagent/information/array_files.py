@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -32,7 +33,7 @@ def read_arrays(path: str | Path) -> Arrays:
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (
         OSError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError, RuntimeError, RecursionError,
-        zipfile.BadZipFile, zlib.error, ValueError,
+        zipfile.BadZipFile, zlib.error, tokenize.TokenError, ValueError,
     ) as error:  # fmt: skip
         # damaged headers break zipfile and numpy in whatever place they happen to be
         said = " ".join(str(error).split())[:200] or type(error).__name__
@@ -68,7 +69,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError(f"its array {name!r} claims {size // MIB} MiB, and holds {member.file_size // MIB}")
         if not dtype.itemsize or not count:
             return np.zeros(shape, dtype)
-        return _filled(cast(IO[bytes], stream), shape, columns_first, dtype, size)
+        return _filled(stream, shape, columns_first, dtype, size)
 
 
 def _filled(stream: IO[bytes], shape: Any, columns_first: bool, dtype: Any, size: int) -> NDArray[Any]:
