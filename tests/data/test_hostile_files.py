@@ -335,7 +335,7 @@ def pdf_mutant(rng):
     for _ in range(rng.randrange(3)):
         old, new = rng.choice((
             (b"/Parent 2 0 R", b"/Parent 4 0 R"), (b"/Kids [", b"/Kids [2 0 R "), (b"/Root 1 0 R", b"/Root 2 0 R"),
-            (b"/Count 2", b"/Count 99999999"), (b"/Length ", b"/Length 9"), (b"startxref\n", b"startxref\n9"), 
+            (b"/Count 2", b"/Count 99999999"), (b"/Length ", b"/Length 9"), (b"startxref\n", b"startxref\n9"),
             (b"/Contents 5", b"/Contents 4"),
             (b"/Size ", b"/Prev 0 /Size "), (b"endstream", b""), (b"/Type /Pages", b"/Type /Pages /Resources 2 0 R"),
             (b"/Length ", b"/Filter [/FlateDecode /ASCII85Decode] /Length "), (b"/Filter", b"/DecodeParms << /Predictor 15 >> /Filter"),
