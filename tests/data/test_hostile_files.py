@@ -58,9 +58,10 @@ ROWS = [
 ]  # fmt: skip
 CHATS = [
     {"id": "c1", "turns": [{"role": "user", "content": f"Say {n}."} if n % 2 == 0 else
-                           {"role": "assistant", "content": [{"type": "text", "text": TEXT}],
+                           {"role": "assistant", "content": [{"type": "text", "text": f"Mill {n} was built in {1870 + n}."}],
                             "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]} for n in range(8)],
-     "probes": [{"turn": 1, "query": "When?", "answer": "1873", "versions": ["a 1874", "a 1875"]}]},
+     "probes": [{"turn": t, "question": "When?", "answer": f"{1871 + 2 * t}", "choices": [f"{1871 + 2 * t}", "1901", "1902"]}
+                for t in range(2)]},
 ]  # fmt: skip
 SQUAD = {"version": "1.1", "data": [{"title": "Mill", "paragraphs": [{"context": TEXT, "qas": [
     {"id": "a1", "question": "When was it built?", "answers": [{"text": "1873", "answer_start": 32}]}]}]}]}  # fmt: skip
@@ -483,7 +484,7 @@ def read_mutants(name, folder):
             return f"mutant {number} ({content[:60]!r}…):\n{traceback.format_exc()[-2500:]}"
         if time.process_time() - start > SECONDS:
             return f"mutant {number} ({content[:60]!r}…) took {time.process_time() - start:.1f} s"
-    return "" if refused > MUTANTS // 20 else f"only {refused} of {MUTANTS} were refused: are these mutants?"
+    return "" if MUTANTS // 20 < refused < MUTANTS else f"only {refused} of {MUTANTS} were refused: are these mutants?"
 
 
 def held_bytes():
@@ -606,6 +607,7 @@ def test_what_unpacks_to_too_much_is_refused_while_it_unpacks(tmp_path, monkeypa
 def test_long_markdown_costs_no_more_than_its_limit(tmp_path, monkeypatch):
     assert read_document(tmp_path / "a.md", b"[a](" + b" " * 15_000 + b"b) and more").paragraphs  # read in this process
     monkeypatch.setattr(process_apart, "SECONDS", 2)
+    monkeypatch.setattr(process_apart, "SECONDS_A_MIB", 0)
     assert len(read_document(tmp_path / "b.md", (MARKDOWN * 100).encode()).paragraphs) > 500
     with pytest.raises(BadFile, match="takes more than 2 s"):
         read_document(tmp_path / "c.md", b"<!--" * 60_000)
