@@ -56,7 +56,7 @@ RecipeT = TypeVar("RecipeT", bound=Section)
 
 RECIPE_BYTES = 256 * 1024
 """Of a recipe file: PyYAML reads some 50 kB a second."""
-NODES = 20_000
+NODES = 10_000
 """Keys and values of a recipe, what an alias names counted wherever it is named."""
 LONGEST_PLAIN = 100
 """Characters of a number, a date or a true without quotes; whatever is longer is a string."""
@@ -64,8 +64,27 @@ REPORTED = 20
 """Mistakes of a recipe that are told one by one."""
 
 
+class _Beyond(yaml.YAMLError):
+    """A limit was passed; the message says which."""
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2 floats, and an error where a key stands twice."""
+    """YAML 1.2 floats, and an error where a key stands twice, and where a limit is passed."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.composed = self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.composed += 1
+        self.depth += 1
+        if self.depth > DEPTH:
+            raise _Beyond(f"nested deeper than {DEPTH} levels")
+        if self.composed > NODES:
+            raise _Beyond(f"holds more than {NODES} keys and values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
         if kind is yaml.ScalarNode and implicit[0] and len(value) > LONGEST_PLAIN:
@@ -113,14 +132,6 @@ def _read(file: Path) -> str:
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        depth = most = 0
-        for count, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            most = max(most, depth)
-            if most > DEPTH:
-                raise InputError(f"{where}: nested deeper than {DEPTH} levels")
-            if count > NODES:
-                raise InputError(f"{where}: holds more than {NODES} keys and values")
         loader = _StrictLoader(text)
         node = loader.get_single_node()
         if node is None:
@@ -128,6 +139,8 @@ def _parse_yaml(text: str, where: str) -> Any:
         if _nodes(node, where, {}) > NODES:
             raise InputError(f"{where}: holds more than {NODES} keys and values, once its aliases are written out")
         return loader.construct_document(node)
+    except _Beyond as error:
+        raise InputError(f"{where}: {error}") from error
     except yaml.YAMLError as error:
         detail = " ".join(str(error).split())
         raise InputError(f"{where}: not valid YAML: {shortened(detail)}") from error

@@ -82,7 +82,7 @@ _TOO_DEEP = f"nested too deep: more than {DEPTH} levels"
 def check_depth(value: Any, depth: int = DEPTH) -> None:
     """Raises ValueError where lists and dicts stand in each other more than `depth` times; walks level by level."""
     level = [value]
-    for _ in range(depth + 1):
+    for _ in range(depth):
         level = [inner for held in level if isinstance(held, dict | list)
                  for inner in (held.values() if isinstance(held, dict) else held) if isinstance(inner, dict | list)]  # fmt: skip
         if not level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -32,7 +33,7 @@ def read_arrays(path: str | Path) -> Arrays:
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (
         OSError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError, RuntimeError, RecursionError,
-        zipfile.BadZipFile, zlib.error, ValueError,
+        zipfile.BadZipFile, zlib.error, tokenize.TokenError, ValueError,
     ) as error:  # fmt: skip
         # damaged headers break zipfile and numpy in whatever place they happen to be
         said = " ".join(str(error).split())[:200] or type(error).__name__

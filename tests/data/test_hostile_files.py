@@ -21,14 +21,18 @@ import numpy as np
 import pytest
 
 from infoagent.config import load_recipe, recipe_keys
+from infoagent.data import apart as process_apart
+from infoagent.data.documents import read_document
 from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.own import load_jsonl, read_texts
 from infoagent.data.questions import read_questions
+from infoagent.data.tables import BadFile, file_rows
 from infoagent.grading.answers import grade, judge_grade
 from infoagent.grading.rubric import NoScore, parse_race
 from infoagent.information.analysis import analyse
 from infoagent.information.scores import ScoreMatrix
 from infoagent.lm.adapters import read_settings, tensors_of
+from infoagent.parsing import LIMIT_VARIABLE, json_loads
 from infoagent.recipes import GRPORecipe
 from infoagent.search.corpus import corpus_of_file
 from infoagent.structured.form import load_form
@@ -54,9 +58,10 @@ ROWS = [
 ]  # fmt: skip
 CHATS = [
     {"id": "c1", "turns": [{"role": "user", "content": f"Say {n}."} if n % 2 == 0 else
-                           {"role": "assistant", "content": [{"type": "text", "text": TEXT}],
+                           {"role": "assistant", "content": [{"type": "text", "text": f"Mill {n} was built in {1870 + n}."}],
                             "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]} for n in range(8)],
-     "probes": [{"turn": 1, "query": "When?", "answer": "1873", "versions": ["a 1874", "a 1875"]}]},
+     "probes": [{"turn": t, "question": "When?", "answer": f"{1871 + 2 * t}", "choices": [f"{1871 + 2 * t}", "1901", "1902"]}
+                for t in range(2)]},
 ]  # fmt: skip
 SQUAD = {"version": "1.1", "data": [{"title": "Mill", "paragraphs": [{"context": TEXT, "qas": [
     {"id": "a1", "question": "When was it built?", "answers": [{"text": "1873", "answer_start": 32}]}]}]}]}  # fmt: skip
@@ -199,7 +204,7 @@ def deep(levels):
 def odd_value(rng):
     return rng.choice((
         None, True, False, 0, -1, 10**12, 10**250, 10**400, 0.5, float("nan"), float("inf"), "", " ", "\0", "\ud800", "x" * 50000, "\u202e",
-        "1" * 6000, [], {}, [[]], [None], {"": 1}, {"a" * 3000: 0}, deep(90), deep(200), ["x"] * 3000, "\x1b[31m", "2026-13-45", "/dev/zero",
+        "1" * 6000, [], {}, [[]], [None], {"": 1}, {"a" * 3000: 0}, deep(90), deep(200), ["x"] * 300, "\x1b[31m", "2026-13-45", "/dev/zero",
         "../../etc", "é" * 99, [1, "1", 1.0], "null", {"$ref": "#"},
     ))  # fmt: skip
 
@@ -331,7 +336,8 @@ def pdf_mutant(rng):
     for _ in range(rng.randrange(3)):
         old, new = rng.choice((
             (b"/Parent 2 0 R", b"/Parent 4 0 R"), (b"/Kids [", b"/Kids [2 0 R "), (b"/Root 1 0 R", b"/Root 2 0 R"),
-            (b"/Count 2", b"/Count 99999999"), (b"/Length ", b"/Length 9"), (b"startxref\n", b"startxref\n9"), (b"/Contents 5", b"/Contents 4"),
+            (b"/Count 2", b"/Count 99999999"), (b"/Length ", b"/Length 9"), (b"startxref\n", b"startxref\n9"),
+            (b"/Contents 5", b"/Contents 4"),
             (b"/Size ", b"/Prev 0 /Size "), (b"endstream", b""), (b"/Type /Pages", b"/Type /Pages /Resources 2 0 R"),
             (b"/Length ", b"/Filter [/FlateDecode /ASCII85Decode] /Length "), (b"/Filter", b"/DecodeParms << /Predictor 15 >> /Filter"),
             (b"/BaseFont", b"/Encoding << /Differences [0 /a 999999999 /b] >> /BaseFont"), (b"/Helvetica", b"/Helvetica /ToUnicode 5 0 R"),
@@ -478,7 +484,7 @@ def read_mutants(name, folder):
             return f"mutant {number} ({content[:60]!r}…):\n{traceback.format_exc()[-2500:]}"
         if time.process_time() - start > SECONDS:
             return f"mutant {number} ({content[:60]!r}…) took {time.process_time() - start:.1f} s"
-    return "" if refused > MUTANTS // 20 else f"only {refused} of {MUTANTS} were refused: are these mutants?"
+    return "" if MUTANTS // 20 < refused < MUTANTS else f"only {refused} of {MUTANTS} were refused: are these mutants?"
 
 
 def held_bytes():
@@ -512,7 +518,8 @@ def apart(work):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_mutants_of_every_format_are_read_or_refused(name, tmp_path):
+def test_mutants_of_every_format_are_read_or_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(process_apart, "SECONDS", 2)  # of the process that reads PDF; a minute each would be long here
     found = apart(lambda: read_mutants(name, tmp_path))
     assert not found, f"{name}: {found}"
 
@@ -525,7 +532,103 @@ def test_the_good_files_are_good(name, tmp_path):
         seeds = seeds[:0] if name in ("questions", "override") else seeds[:1]
     for seed in seeds:
         (tmp_path / file_name).write_bytes(seed)
-        try:
+        if name == "replies":
+            with pytest.raises(own):
+                reader(tmp_path / file_name)
+        else:
             reader(tmp_path / file_name)
-        except own as error:
-            assert name in ("replies", "chat logs"), error
+
+
+# ---- one at a time ---------------------------------------------------------------------------------------------
+
+
+def test_a_few_hundred_bytes_of_aliases_are_refused(tmp_path):
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]" for p, n in zip("abcdefgh", "bcdefghi", strict=True)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    start = time.process_time()
+    with pytest.raises(InputError, match="once its aliases are written out"):
+        load_recipe(GRPORecipe, tmp_path / "bomb.yaml")
+    (tmp_path / "self.yaml").write_text("a: &a {b: [*a]}")
+    with pytest.raises(InputError, match="names what it stands in"):
+        load_recipe(GRPORecipe, tmp_path / "self.yaml")
+    assert time.process_time() - start < 2
+
+
+def test_a_bad_pdf_is_one_failure_and_the_next_is_read(tmp_path, monkeypatch):
+    """A line of 20,000 numbers at the edge of a page, a stream that unpacks to a gigabyte, and pages without an end."""
+    import zlib
+
+    monkeypatch.setattr(process_apart, "SECONDS", 5)
+    monkeypatch.setattr(process_apart, "SECONDS_A_MIB", 0)
+    numbers = pdf_of([page_of(TEXT), b"BT /F1 1 Tf 1 700 Td (%s) Tj ET" % b" ".join(b"%d" % n for n in range(20000))])
+    paragraphs = read_document(tmp_path / "numbers.pdf", numbers).paragraphs
+    assert any("19999" in p for p in paragraphs)
+    assert any("mill at Lund" in p for p in paragraphs)
+    bomb = zlib.compress(b"BT (x) Tj ET " * 10_000_000, 9)
+    bomb = pdf_of([b"q"]).replace(
+        b"<< /Length 1 >>\nstream\nq", b"<< /Filter /FlateDecode /Length %d >>\nstream\n%s" % (len(bomb), bomb)
+    )
+    slow = pdf_of([b"BT /F1 9 Tf " + b"(a) Tj 1 0 Td " * 1_500_000 + b"ET"])
+    for name, content in (("bomb", bomb), ("slow", slow)):
+        (tmp_path / f"{name}.pdf").write_bytes(content)
+    (tmp_path / "good.pdf").write_bytes(pdf_of([page_of(TEXT)]))
+    with pytest.raises(InputError) as caught:
+        read_texts(str(tmp_path), 5, 60)
+    assert any("slow.pdf: takes more than 5 s" in line for line in caught.value.problems)
+    found = read_texts(str(tmp_path), 5, 60, skip_bad_files=True)
+    assert {p.group for p in found.passages} == {"good.pdf"}
+    assert found.left_out["file that takes too long"] >= 1
+
+
+def test_a_process_that_was_ended_from_outside_is_started_again(tmp_path):
+    good = pdf_of([page_of(TEXT)])
+    first = read_document(tmp_path / "a.pdf", good)
+    process_apart._process.popen.kill()
+    process_apart._process.popen.wait()
+    assert read_document(tmp_path / "a.pdf", good) == first
+
+
+def test_what_unpacks_to_too_much_is_refused_while_it_unpacks(tmp_path, monkeypatch):
+    monkeypatch.setenv(LIMIT_VARIABLE, "2")
+    row = json.dumps({"text": "x" * 1000}).encode() + b"\n"
+    for name, content in (("a.txt.gz", b"a b. " * 10**6), ("a.jsonl.gz", row * 5000), ("a.csv.gz", b"a,b\n" * 10**6),
+                          ("a.json.gz", b"[" + b"1," * 2_000_000 + b"1]"), ("a.txt", b"a b. " * 10**6)):  # fmt: skip
+        file = tmp_path / name
+        file.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        with pytest.raises(BadFile, match="holds more than 2 MiB, unpacked") as caught:
+            read_document(file) if ".txt" in name else list(file_rows(file))
+        assert caught.value.cause == "file beyond the limit of size"
+    monkeypatch.setenv(LIMIT_VARIABLE, "-1")
+    with pytest.raises(InputError, match="must be a whole number of MiB above 0"):
+        read_document(tmp_path / "a.txt")
+
+
+def test_long_markdown_costs_no_more_than_its_limit(tmp_path, monkeypatch):
+    assert read_document(tmp_path / "a.md", b"[a](" + b" " * 15_000 + b"b) and more").paragraphs  # read in this process
+    monkeypatch.setattr(process_apart, "SECONDS", 2)
+    monkeypatch.setattr(process_apart, "SECONDS_A_MIB", 0)
+    assert len(read_document(tmp_path / "b.md", (MARKDOWN * 100).encode()).paragraphs) > 500
+    with pytest.raises(BadFile, match="takes more than 2 s"):
+        read_document(tmp_path / "c.md", b"<!--" * 60_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("[" * 101 + "]" * 101, "nested too deep"), ("[" * 10**5, "nested too deep"), ("9" * 5000, "5000 digits"), ("{", "Expecting")],
+)  # fmt: skip
+def test_json_has_limits(text, said):
+    with pytest.raises(ValueError, match=said):
+        json_loads(text)
+    assert json_loads("[" * 90 + "1" + "]" * 90)
+
+
+@pytest.mark.parametrize(
+    "held", ["{{" * 5000, '{"a":' * 5000, '{"answer": 1}' * 3000, "{ " * 9000, '{"answer": 1,}' * 500]
+)
+def test_a_reply_of_thousands_of_branches_is_graded_at_once(held):
+    start = time.process_time()
+    found = grade(held, "1873")
+    assert not found.correct
+    assert len(found.detail) < 1000
+    assert time.process_time() - start < SECONDS
