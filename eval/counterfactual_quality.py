@@ -13,16 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from infoagent.arguments import COUNT, SEED, written_by
+from infoagent.arguments import COUNT, SEED, existing_file, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.evaluation.edit_quality import edit_squad, on_records, on_squad, read_by_model, read_squad
-from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("--records", type=COUNT, default=200, help="records to edit")
-    parser.add_argument("--squad", help="SQuAD file (.json or .json.gz); without it only records are measured")
+    parser.add_argument(
+        "--squad",
+        type=existing_file("give SQuAD's JSON, as it is or gzipped"),
+        help="SQuAD file (.json or .json.gz); without it only records are measured",
+    )
     parser.add_argument("--questions", type=COUNT, default=1000, help="SQuAD questions to edit")
     parser.add_argument("--read", type=COUNT, default=150, help="of these, so many are read by the model")
     parser.add_argument(
@@ -34,8 +37,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=written_by("eval/counterfactual_quality.py"), help="write the figures as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     arguments = parser.parse_args(argv)
-    if arguments.squad and not Path(arguments.squad).is_file():
-        raise InputError(f"--squad {arguments.squad}: no such file; give SQuAD's JSON, as it is or gzipped")
     settings = {k: v for k, v in vars(arguments).items() if k not in ("squad", "out", "quiet")}
     found = {"records": on_records(arguments.records, arguments.seed)}
     if arguments.squad:

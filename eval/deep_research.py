@@ -25,7 +25,6 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.dry_run:
         from infoagent.evaluation.research.estimate import describe_research
         from infoagent.evaluation.research.preparing import systems_of
-        from infoagent.files import write_text
 
         print(recipe_yaml(recipe))
         print(describe_research(recipe, systems_of(recipe)))
@@ -34,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.research.preparing import prepare
     from infoagent.evaluation.research.session import run_research
     from infoagent.evaluation.research.summary import metrics
+    from infoagent.files import write_text
     from infoagent.reporting import research as shown
     from infoagent.reporting.tables import as_text
     from infoagent.tracking import Tracker, wandb_mode

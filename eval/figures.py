@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     for long in (run, deletion):
         add_log_level(long)
     arguments, overrides = parser.parse_known_args(argv)  # overrides may stand between options
+    parser.checked(arguments)
     if wrong := [o for o in overrides if o.startswith("-") or arguments.command != "run"]:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     if arguments.command == "ls":

@@ -7,6 +7,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from infoagent.files import check_output_file
@@ -30,13 +31,14 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        return self._checked(super().parse_args(args, namespace))
+        return self.checked(super().parse_args(args, namespace))
 
     def parse_intermixed_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        return self._checked(super().parse_intermixed_args(args, namespace))
+        return self.checked(super().parse_intermixed_args(args, namespace))
 
     @staticmethod
-    def _checked(found: argparse.Namespace) -> argparse.Namespace:
+    def checked(found: argparse.Namespace) -> argparse.Namespace:
+        """`found`, which parse_known_args leaves as it is. Raises InputError for values that are not allowed."""
         wrong = [
             f"--{name.replace('_', '-')} {value.said}"
             for name, held in vars(found).items()
@@ -88,6 +90,19 @@ MEMORY_MIB = whole(1, 2**30)
 TEMPERATURE = real(0, 100)
 MONEY = real(0, 1e6)
 """US dollars: prices of a million tokens, and limits."""
+
+
+def existing_file(hint: str) -> Callable[[str], str | _Mistake]:
+    """The name of a file that is there; `hint` says what to give."""
+
+    def parse(text: str) -> str | _Mistake:
+        try:
+            there = Path(text).is_file()
+        except (OSError, ValueError):  # no name of a file at all
+            there = False
+        return text if there else _Mistake(f"{text[:200]}: no such file; {hint}")
+
+    return parse
 
 
 def written_by(program: str) -> Callable[[str], str | _Mistake]:

@@ -119,7 +119,7 @@ def test_every_combination_is_checked_before_the_first_starts(tmp_path):
 
 
 def test_a_directory_of_another_kind_is_refused(tmp_path):
-    (tmp_path / "run.json").write_text('{"kind": "train"}')
+    (tmp_path / "run.json").write_text('{"kind": "train", "recipe": {}}')
     file = written(tmp_path, GOOD)
     result = run_script("-m", "infoagent.cli", "sweep", str(file), "--out", str(tmp_path))
     assert result.returncode == 2

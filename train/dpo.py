@@ -55,11 +55,11 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         check_same_sources(resume_from, facts)
     reward = build_reward(recipe, prepared)
     settings = settings_of(recipe, recipe.sampling, prepared)
-    take_directory(recipe.output_dir)
     if recipe.candidates:
         drawn = load_candidates(recipe.candidates, settings, prepared.problems, reward.price)
         pairs = make_pairs(drawn, recipe.pairs)
-    else:
+    take_directory(recipe.output_dir)
+    if not recipe.candidates:
         file = CandidateFile(recipe.output_dir, settings, recipe.resume)
 
     import torch

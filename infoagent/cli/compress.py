@@ -11,7 +11,7 @@ from typing import Any
 from infoagent.cli.text import read_input
 from infoagent.data.documents import SUFFIXES
 from infoagent.data.tables import kind_of
-from infoagent.files import read_json, write_json, write_text
+from infoagent.files import hold, read_json, write_json, write_text
 from infoagent.logs import unfiltered
 from infoagent.progress import Progress, say
 from infoagent.store import TEMPLATE_DATE, template_date, text_id
@@ -194,6 +194,7 @@ def _folder(arguments: argparse.Namespace) -> int:
         )
     session = _Session(arguments)
     _claim(out, session.settings())
+    hold(out)
     done = failed = 0
     waiting: list[tuple[Path, str, str]] = []
 

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from infoagent.files import clean_text
 from infoagent.lm.chat_model import ChatModel, Written
 from infoagent.lm.chat_protocol import LARGEST_BODY_BYTES, ChatRequest, event, read_chat, usage, whole_reply
 from infoagent.lm.detokenization import decode_whole
@@ -168,7 +169,7 @@ class ChatServer(JsonServer):
         def take(token: int) -> bool:
             nonlocal sent
             ids.append(token)
-            text = decode_whole(tokenizer, ids, skip_special_tokens=True)
+            text = clean_text(decode_whole(tokenizer, ids, skip_special_tokens=True))
             if len(text) > len(sent):  # else the character is not complete
                 self._put(job, text[len(sent) :])
                 sent = text

@@ -322,10 +322,11 @@ def test_a_model_that_writes_nonsense_stores_nothing_and_says_so(tmp_path, tiny_
 
 def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, tiny_dir, capsys):
     given = ["--path", tmp_path, "--model", tiny_dir]
-    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,rap,rap", "--per-document", 0) == 2
+    assert command(*given, "--out", "q.txt", "--per-document", 0, "--seed", -1) == 2
+    assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --per-document 0", " --seed -1"]
+    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,rap,rap") == 2
     errors = capsys.readouterr().err
     for part in (
-        "--per-document 0",
         "--out q.txt: must end in .jsonl",
         "--kinds 'songs'",
         "'poem:0'",

@@ -169,7 +169,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_no_other(tin
 
 def test_a_policy_that_breaks_ends_the_run_without_a_broken_checkpoint(tiny_dir, tmp_path):
     out = tmp_path / "run"
-    result = run_script("train/grpo.py", *overrides(tiny_dir, out), "grpo.learning_rate=1e38", "grpo.warmup_steps=0",
+    result = run_script("train/grpo.py", *overrides(tiny_dir, out), "grpo.learning_rate=1e12", "grpo.warmup_steps=0",
                         "grpo.save_steps=1")  # fmt: skip
     assert result.returncode == 1, result.stderr
     assert "failed: " in result.stderr

@@ -204,7 +204,7 @@ def test_a_dry_run_counts_the_cells_and_loads_nothing():
         (["calibration=x.json"], "calibration without scorer"),
         (["compressor.kind=closed-book"], "only `lm` compressors"),
         (["compressor.model.adapter=nowhere"], "no such directory"),
-        (["scorer.name=smollm2-135m", "calibration=nowhere.json"], "calibration nowhere.json: no such file"),
+        (["scorer.name=smollm2-135m", "calibration=nowhere.json"], "nowhere.json: cannot be read: No such file"),
     ],
 )
 def test_wrong_settings_are_one_line_each_and_exit_code_2(changed, said, tmp_path):

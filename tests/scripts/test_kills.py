@@ -34,9 +34,9 @@ def grid(tiny, out):
     model = {"name": str(tiny), "dtype": "float32"}
     content = {
         "output_dir": str(out), "data": [{"name": "records", "limit": 6, "min_words": 30, "max_words": 45}],
-        "compressors": [{"label": "lm", "model": model, "max_tokens": 8, "samples": 2},
+        "compressors": [{"label": "lm", "model": model, "max_tokens": 8},
                         {"label": "lead", "kind": "lead", "sentences": 1, "model": model}],
-        "predictors": [model], "negatives": {"random": 2, "counterfactual": 2}, "batch_size": 1, "resamples": 20,
+        "predictors": [model], "negatives": {"random": 2, "counterfactual": 2}, "batch_size": 1, "resamples": 50, "samples": 2,
     }  # fmt: skip
     return ["eval/frozen.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
 

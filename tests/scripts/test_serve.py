@@ -108,7 +108,7 @@ def test_a_run_is_refused_before_its_model_loads_unless_its_scorer_is_served(tin
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{tiny}", "--port", "70000"], "--port 70000: must be between"),
+        (["{tiny}", "--port", "70000"], "--port 70000: must be at most 65535"),
         (["{tiny}", "--memory-mib", "0"], "--memory-mib 0: must be at least 1"),
         (["{tiny}", "--device", "cuda:99"], "--device cuda:99: cannot be used"),
         (["{tiny}", "--host", "203.0.113.1", "--port", "0"], "--host 203.0.113.1 --port 0: cannot be served on"),

@@ -37,8 +37,8 @@ def finished(tmp_path_factory):
         refused = run(out)
     finally:
         alone.resume()
-    assert refused.returncode == 1
-    assert "still being trained by an earlier command" in refused.stderr
+    assert refused.returncode == 2
+    assert f"is being written by process {alone.pid} on " in refused.stderr
     alone.wait(500)
     result = run(out)
     assert result.returncode == 0, result.stderr

@@ -15,6 +15,7 @@ from tiny import save_adapter
 
 from infoagent.config import exit_code
 from infoagent.evaluation.records import read_records
+from infoagent.files import read_jsonl
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring import Scorer
@@ -274,7 +275,7 @@ def test_what_is_kept_is_what_is_printed(hard):
 def test_the_information_is_what_plain_forward_passes_give(hard, tiny_dir):
     out, _ = hard
     lm = load(str(tiny_dir), dtype="float32")
-    cases = {json.loads(line)["key"]: json.loads(line) for line in (out / "cases.jsonl").read_text().splitlines()}
+    cases = {row["key"]: row for row in read_jsonl(out / "cases.jsonl")}
     row = next(
         r for r in stress_rows(out) if r["case"]["kind"] == "contradictory" and r["compressor"]["kind"] == "bm25"
     )

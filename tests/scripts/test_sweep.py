@@ -66,7 +66,7 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     assert process.poll() is None, process.communicate()
     [stopped] = psutil.Process(process.pid).children()
     eventually(lambda: stopped.status() == psutil.STATUS_STOPPED)
-    group = int((out / sweeping.LOCK_FILE).read_text())
+    group = int((out / ".lock").read_text().split()[1])
     process.kill()
     process.wait()
     try:
@@ -76,8 +76,8 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
             third: "waiting",
         }
         beside = run_script(*arguments)  # what the killed sweep left behind still trains there
-        assert beside.returncode == 1
-        assert f"process group {group}" in beside.stderr
+        assert beside.returncode == 2
+        assert f"is being written by process {group} on " in beside.stderr
     finally:
         os.killpg(group, signal.SIGKILL)
     done = (out / first / "metrics.jsonl").read_bytes()
