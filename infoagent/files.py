@@ -228,6 +228,8 @@ def _whole_lines(descriptor: int, block: int = 1 << 16) -> int:
 # ---- whose it is --------------------------------------------------------------------------------------------------
 
 
+HELD_VARIABLE = "INFOAGENT_HELD_LOCK"
+"""The descriptor of a lock that a process was started with."""
 _HELD: dict[Path, int] = {}
 """Directories that this process holds, and the descriptors of their locks."""
 
@@ -237,7 +239,7 @@ def only_writer(directory: str | Path, share: str = "") -> Iterator[int]:
     """Hold a directory for this process and for those that inherit the descriptor which is given; with `share`, the part
     of it that goes by this name, beside holders of other shares. Raises InputError where another process holds it."""
     with contextlib.ExitStack() as held:
-        descriptor = _HELD.get(Path(directory).resolve())
+        descriptor = _held(directory)
         if share and descriptor is None:
             held.callback(os.close, _locked(directory, "", fcntl.LOCK_SH))
         if share or descriptor is None:
@@ -248,9 +250,17 @@ def only_writer(directory: str | Path, share: str = "") -> Iterator[int]:
 
 def hold(directory: str | Path) -> None:
     """As `only_writer`, until this process ends."""
-    place = Path(directory).resolve()
-    if place not in _HELD:
-        _HELD[place] = _locked(directory, "", fcntl.LOCK_EX)
+    if _held(directory) is None:
+        _HELD[Path(directory).resolve()] = _locked(directory, "", fcntl.LOCK_EX)
+
+
+def _held(directory: str | Path) -> int | None:
+    """The descriptor of the lock where this process has it: of its own, or of the one that started it."""
+    with contextlib.suppress(OSError, ValueError):  # none was inherited, or it is closed, or no lock is there
+        inherited = int(os.environ.get(HELD_VARIABLE, ""))
+        if os.path.samestat(os.fstat(inherited), (Path(directory) / LOCK_FILE).stat()):
+            return inherited
+    return _HELD.get(Path(directory).resolve())
 
 
 def _locked(directory: str | Path, share: str, kind: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infoagent.config import recipe_yaml
-from infoagent.files import only_writer, write_text
+from infoagent.files import HELD_VARIABLE, only_writer, say_holder, write_text
 from infoagent.progress import Progress
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.training.run_directory import checkpoint_step, complete_checkpoints, find_resume_point
@@ -63,10 +63,17 @@ def run_all(recipes: Sequence[GRPORecipe], processes: int, quiet: bool = False) 
 def _start(recipe: GRPORecipe) -> subprocess.Popen[bytes]:
     directory = Path(recipe.output_dir)
     directory.mkdir(parents=True, exist_ok=True)
-    with only_writer(directory):  # one that an earlier command left is still at it; the child holds its own lock
+    # the child keeps the lock, and keeps it when this process is killed: no second one may train beside it
+    with only_writer(directory) as lock, open(directory / LOG_FILE, "ab") as log:
         write_text(directory / RECIPE_FILE, recipe_yaml(recipe))
-    # one thread each: several processes with a thread for every core stand in each other's way
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    with open(directory / LOG_FILE, "ab") as log:
+        # one thread each: several processes with a thread for every core stand in each other's way
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            HELD_VARIABLE: str(lock),
+        }
         command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
-        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, pass_fds=(lock,))
+        say_holder(lock, process.pid)
+        return process

@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import run_killed_at, run_script
 from wandb_files import read_back
 
 from infoagent.files import read_jsonl
+from infoagent.training.faults import check_finite_weights
+from infoagent.types import RunFailed
 
 TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
 """What a metric begins with that no two runs have alike."""
@@ -173,9 +176,22 @@ def test_a_policy_that_breaks_ends_the_run_without_a_broken_checkpoint(tiny_dir,
                         "grpo.save_steps=1")  # fmt: skip
     assert result.returncode == 1, result.stderr
     assert "failed: " in result.stderr
-    assert "lower the learning rate" in result.stderr
+    assert "lower grpo.learning_rate" in result.stderr
     assert "Traceback" not in result.stderr
-    assert not list(out.glob("checkpoint-*/infoagent.json"))
+    for marker in out.glob("checkpoint-*/infoagent.json"):
+        assert all(bool(w.isfinite().all()) for w in adapter(out, marker.parent.name.rsplit("-", 1)[1]).values())
+
+
+def test_a_checkpoint_whose_weights_are_not_finite_is_never_complete():
+    model = torch.nn.Linear(2, 2)
+    check_finite_weights(1, model)
+    model.weight.data[1, 0] = float("inf")
+    with pytest.raises(
+        RunFailed, match="step 4: 1 trained weights are not finite, weight first; lower the learning rate"
+    ):
+        check_finite_weights(4, model)
+    model.weight.requires_grad_(False)  # frozen: not ours to judge
+    check_finite_weights(5, model)
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
