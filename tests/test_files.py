@@ -40,7 +40,7 @@ def strictly(line: bytes):
     return pydantic_core.from_json(line, allow_inf_nan=False)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(FOREIGN_TEXT, FOREIGN, max_size=4), min_size=1, max_size=4))
 def test_whatever_stands_in_foreign_rows_a_strict_reader_takes_every_line(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.jsonl"

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 EXACT = 1e-9
 """Relative difference that is rounding of floats."""
@@ -132,6 +133,7 @@ class Quantity:
         return self.value * self.size
 
 
+@lru_cache(maxsize=1 << 15)  # the versions of a document say the same again but for one fact
 def parse_quantity(text: str, any_unit: bool = True, unit: str | None = None) -> Quantity | None:
     """The quantity that `text` as a whole is, or None.
 
@@ -324,7 +326,7 @@ def _longest(text: str, start: int, end: int, limit: int, unit: str | None) -> t
     ends = [start + m.end() for m in re.finditer(r"\S+", text[start:limit]) if start + m.end() >= end]
     for stop in reversed(ends[:LONGEST_UNIT]):
         piece = text[start:stop]
-        for trial in (piece, piece.rstrip(_CLOSING + ")"), piece.rstrip(_CLOSING)):
+        for trial in dict.fromkeys((piece, piece.rstrip(_CLOSING + ")"), piece.rstrip(_CLOSING))):
             if len(trial) >= end - start and (found := parse_quantity(trial, any_unit=False, unit=unit)):
                 return found, start + len(trial)
     bare = None if _GOES_ON.match(text, end) else parse_quantity(text[start:end].replace("(", ""))
