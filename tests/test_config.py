@@ -158,7 +158,9 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
         if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
         asked = section.model_dump(exclude={"truncate"})
-        problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
+        problems = load_data(
+            **{**asked, "limit": min(asked["limit"] or MANY, MANY)}
+        ).problems  # more are more of the same
         if isinstance(recipe, InformationRecipe):
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
