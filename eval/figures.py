@@ -123,14 +123,16 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def fact_deletion(arguments: argparse.Namespace) -> int:
     from infoagent.evaluation.figures import fact_deletion as measure
-    from infoagent.files import write_json
+    from infoagent.files import check_output_file, write_json
     from infoagent.reporting.plots import save_fact_deletion
     from infoagent.store import provenance
 
     settings = {k: v for k, v in vars(arguments).items() if k not in ("command", "log_level")}
+    numbers = Path(arguments.out) / "fact-deletion.json"
+    check_output_file(numbers, "eval/figures.py")
     found = measure(**settings)
     out = Path(arguments.out)
-    write_json(out / "fact-deletion.json", {**found, **provenance()})
+    write_json(numbers, {**found, **provenance()})
     for suffix in (".svg", ".png"):
         save_fact_deletion(found, str(out / f"fact-deletion{suffix}"))
     print(f"facts left  tokens  among random (of {found['random_ceiling_nats']:.2f})  "

@@ -24,15 +24,16 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.evaluation.frontier import find_frontier
     from infoagent.evaluation.mirroring import frontier_points, report_mirror
-    from infoagent.files import write_json
+    from infoagent.files import check_output_file, write_json
     from infoagent.reporting.frontier import COLUMNS, frontier_notes, frontier_rows, save_frontier
     from infoagent.reporting.tables import as_text
     from infoagent.store import provenance
 
-    found = find_frontier(arguments.directory, arguments.value, arguments.seed)
     out = Path(arguments.out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / f"frontier-{arguments.value}.json", {"seed": arguments.seed, **found, **provenance()})
+    numbers = out / f"frontier-{arguments.value}.json"
+    check_output_file(numbers, "eval/frontier.py")
+    found = find_frontier(arguments.directory, arguments.value, arguments.seed)
+    write_json(numbers, {"seed": arguments.seed, **found, **provenance()})
     for ending in ("png", "svg"):
         save_frontier(found, out / f"frontier-{arguments.value}.{ending}")
     mirror = report_mirror(arguments.directory, f"frontier-{arguments.value}")

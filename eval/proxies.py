@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.evaluation.proxies import check_scorers, proxy_rows
     from infoagent.evaluation.proxy_study import SELF, fit_scales, study
     from infoagent.evaluation.session import run_evaluation
-    from infoagent.files import write_json
+    from infoagent.files import hold, write_json
     from infoagent.reporting.proxies import COLUMNS, rows, save_study, smallest_line, title
     from infoagent.reporting.tables import as_text
     from infoagent.store import provenance
@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     check_scorers(recipe.studied, [cell for planned in cells.values() for cell in planned])
     if "calibration" in cells:
         check_apart(cells["evaluation"], cells["calibration"])
+    hold(recipe.output_dir)
     scored: dict[str, dict[str, list]] = {}
     predictions = []
     for name, grid in grids.items():

@@ -231,50 +231,58 @@ def _whole_lines(descriptor: int, block: int = 1 << 16) -> int:
 HELD_VARIABLE = "INFOAGENT_HELD_LOCK"
 """The descriptor of a lock that a process was started with."""
 _HELD: dict[Path, int] = {}
-"""Directories that this process holds, and the descriptors of their locks."""
+"""Locks that this process keeps until it ends, and their descriptors."""
 
 
 @contextmanager
 def only_writer(directory: str | Path, share: str = "") -> Iterator[int]:
     """Hold a directory for this process and for those that inherit the descriptor which is given; with `share`, the part
     of it that goes by this name, beside holders of other shares. Raises InputError where another process holds it."""
+    lock, said = Path(directory) / LOCK_FILE, f"output_dir = {str(directory)!r}"
     with contextlib.ExitStack() as held:
-        descriptor = _held(directory)
+        descriptor = _held(lock)
         if share and descriptor is None:
-            held.callback(os.close, _locked(directory, "", fcntl.LOCK_SH))
+            held.callback(os.close, _locked(lock, said, fcntl.LOCK_SH))
         if share or descriptor is None:
-            descriptor = _locked(directory, share, fcntl.LOCK_EX)
+            descriptor = _locked(lock.with_name(f"{LOCK_FILE}{share}"), said, fcntl.LOCK_EX)
             held.callback(os.close, descriptor)
         yield descriptor
 
 
 def hold(directory: str | Path) -> None:
     """As `only_writer`, until this process ends."""
-    if _held(directory) is None:
-        _HELD[Path(directory).resolve()] = _locked(directory, "", fcntl.LOCK_EX)
+    _keep(Path(directory) / LOCK_FILE, f"output_dir = {str(directory)!r}")
 
 
-def _held(directory: str | Path) -> int | None:
+def hold_file(path: str | Path) -> None:
+    """Be the only writer of a file that is appended to, until this process ends. Raises InputError as `only_writer`."""
+    _keep(Path(path).with_name(f".{Path(path).name}{LOCK_FILE}"), f"--out {path}")
+
+
+def _keep(lock: Path, said: str) -> None:
+    if _held(lock) is None:
+        _HELD[lock.resolve()] = _locked(lock, said, fcntl.LOCK_EX)
+
+
+def _held(lock: Path) -> int | None:
     """The descriptor of the lock where this process has it: of its own, or of the one that started it."""
     with contextlib.suppress(OSError, ValueError):  # none was inherited, or it is closed, or no lock is there
         inherited = int(os.environ.get(HELD_VARIABLE, ""))
-        if os.path.samestat(os.fstat(inherited), (Path(directory) / LOCK_FILE).stat()):
+        if os.path.samestat(os.fstat(inherited), lock.stat()):
             return inherited
-    return _HELD.get(Path(directory).resolve())
+    return _HELD.get(lock.resolve())
 
 
-def _locked(directory: str | Path, share: str, kind: int) -> int:
-    path = Path(directory) / f"{LOCK_FILE}{share}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def _locked(lock: Path, said: str, kind: int) -> int:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(descriptor, MOST_SAID, 0).decode(errors="replace").strip()
         os.close(descriptor)
         raise InputError(
-            f"output_dir = {str(directory)!r}: is being written by {holder or 'another process'}; wait for it, or name "
-            "another output_dir"
+            f"{said}: is being written by {holder or 'another process'}; wait for it, or name another"
         ) from None
     if kind == fcntl.LOCK_EX:
         say_holder(descriptor, os.getpid())

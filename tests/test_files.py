@@ -1,6 +1,7 @@
 """What is written survives kills, full disks and foreign text, and nothing that is not ours is replaced."""
 
 import contextlib
+import errno
 import json
 import multiprocessing
 import os
@@ -14,11 +15,12 @@ import time
 import numpy as np
 import pydantic_core
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent import files
+from infoagent.config import exit_code
 from infoagent.information.scores import ScoreMatrix
 from infoagent.store import check_output_dir, read_summary_file
 from infoagent.training.run_directory import complete_checkpoints, take_directory
@@ -221,6 +223,69 @@ def test_shares_stand_beside_one_another_and_keep_the_whole_out(tmp_path):
         for share, said in (("-2of2", "in"), ("-1of2", f"process {os.getpid()}"), ("", "is being written by")):
             done = subprocess.run([sys.executable, "-c", inside, str(tmp_path), share], capture_output=True, text=True)
             assert said in done.stdout + done.stderr
+
+
+def test_a_file_that_is_appended_to_has_one_writer(tmp_path):
+    path = tmp_path / "q.jsonl"
+    code = (
+        "import sys; from infoagent.files import hold_file; hold_file(sys.argv[1]); print('held', flush=True); input()"
+    )
+    holding = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holding.stdout.readline() == "held\n"
+    with pytest.raises(InputError, match=f"--out {path}: is being written by process {holding.pid} on"):
+        files.hold_file(path)
+    files.hold_file(tmp_path / "other.jsonl")
+    files.hold_file(tmp_path / "other.jsonl")  # again is nothing
+    holding.kill()
+    holding.wait()
+    files.hold_file(path)
+
+
+ERRORS = (
+    "ENOSPC",
+    "EDQUOT",
+    "EFBIG",
+    "EROFS",
+    "EACCES",
+    "EPERM",
+    "EIO",
+    "EMFILE",
+    "ENAMETOOLONG",
+    "ESTALE",
+    "EBUSY",
+    "ENODEV",
+)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_the_machine_refuses_is_one_line_and_exit_code_1(capsys, name):
+    def work():
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)), "runs/x.json")
+
+    assert exit_code(work) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: ")
+    assert "runs/x.json" in line
+    assert ("free some space" in line) == (name in ("ENOSPC", "EDQUOT", "EFBIG"))
+
+
+def test_too_little_memory_is_one_line(capsys):
+    def work():
+        raise MemoryError("Unable to allocate 99 TiB")
+
+    assert exit_code(work) == 1
+    assert capsys.readouterr().err.startswith("failed: out of memory (Unable to allocate 99 TiB); take smaller batches")
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run_script("-m", "infoagent.cli", "models", "prepare", "smollm2-135m", XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.strip()]
+    assert line.startswith("failed: ")
+    assert str(tmp_path / "file") in line
 
 
 def test_only_what_a_trainer_left_half_saved_is_removed(tmp_path):

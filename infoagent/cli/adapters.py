@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 
 def merge(arguments: argparse.Namespace) -> None:
@@ -24,6 +25,9 @@ def merge(arguments: argparse.Namespace) -> None:
 
 
 def card(arguments: argparse.Namespace) -> None:
-    from infoagent.training.model_card import write_card
+    from infoagent.files import check_output_file
+    from infoagent.training.model_card import CARD_FILE, write_card
 
+    card = Path(arguments.checkpoint) / CARD_FILE
+    check_output_file(card, "infoagent", "model card")
     print(write_card(arguments.checkpoint, arguments.evaluation))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from infoagent.data.questions import QUESTIONS_VERSION, StoredQuestion, paid_mistake, read_questions
 from infoagent.data.schema import Unreadable
 from infoagent.data.tables import file_rows
-from infoagent.files import cut_half_line, write_jsonl
+from infoagent.files import cut_half_line, hold_file, write_jsonl
 from infoagent.store import provenance
 from infoagent.types import InputError
 
@@ -86,6 +86,7 @@ def check_file(path: str | Path, header: dict[str, Any]) -> None:
 def open_files(path: str | Path, header: dict[str, Any]) -> QuestionFiles:
     """What stands in the files; a new one gets its header. Raises InputError for a file that holds anything else."""
     file, failures = Path(path), failures_path(path)
+    hold_file(file)
     check_file(file, header)
     if not file.exists():
         write_jsonl(file, [header])  # a killed process leaves a whole header or no file
