@@ -139,7 +139,7 @@ def test_a_missing_file_is_named():
         load_recipe(GRPORecipe, Path("nowhere.yaml"))
 
 
-MANY = 2000
+MANY = 500
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from infoagent.evaluation.records import content_key
 from infoagent.evaluation.replies import predictor_identity
 from infoagent.lm import dtype, http_scorer, settling
 from infoagent.lm.dtype import Choice
+from infoagent.lm.embedded import cache_root
 from infoagent.lm.settling import named_types, settle
 from infoagent.recipes import RECIPES, EvaluationRecipe, GRPORecipe, ProxyRecipe, recipe_schema
 from infoagent.training.run_directory import find_resume_point, write_run_file
@@ -34,7 +35,11 @@ def machine(monkeypatch, tmp_path):
 
     monkeypatch.setattr(dtype, "_notes", [])
     monkeypatch.delenv("ACCELERATE_MIXED_PRECISION", raising=False)
+    models = cache_root() / "models"
     monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    if models.is_dir():  # converted before: to do it anew takes half a minute
+        (tmp_path / "cache" / "models").symlink_to(models)
     is_one("float32")
     return is_one
 

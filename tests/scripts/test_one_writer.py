@@ -9,7 +9,7 @@ import test_grpo
 import test_kills
 from conftest import eventually, run_script, start_script
 
-COMMANDS = (test_kills.grid, test_kills.grpo, test_kills.compress)
+COMMANDS = (test_kills.grid, test_kills.grpo)
 
 
 @pytest.mark.parametrize("make", COMMANDS, ids=lambda make: make.__name__)
