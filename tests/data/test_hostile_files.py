@@ -38,7 +38,8 @@ from infoagent.search.corpus import corpus_of_file
 from infoagent.structured.form import load_form
 from infoagent.types import InputError
 
-MUTANTS = 500
+FEW, MANY = range(150), range(150, 650)
+"""Numbers of the mutants: of each run of the suite, and of those that take their time."""
 SECONDS = 4
 """Of the processor, for one mutant: an honest one takes milliseconds."""
 EXTRA_BYTES = 1 << 30
@@ -472,12 +473,12 @@ def one_line_each(error):
     assert len(said) <= 60
 
 
-def read_mutants(name, folder):
+def read_mutants(name, folder, numbers):
     """In a process of its own: the first mutant that its reader did not stand, as text; empty where there is none."""
     file_name, seeds, structure, reader, own = FORMATS[name]
     file = folder / file_name
     refused = 0
-    for number in range(MUTANTS):
+    for number in numbers:
         rng = random.Random(f"{name} {number}")
         content = byte_mutant(rng, seeds) if number % 2 else structure(rng)
         file.write_bytes(content)
@@ -494,7 +495,8 @@ def read_mutants(name, folder):
             return f"mutant {number} ({content[:60]!r}…):\n{traceback.format_exc()[-2500:]}"
         if time.process_time() - start > SECONDS:
             return f"mutant {number} ({content[:60]!r}…) took {time.process_time() - start:.1f} s"
-    return "" if MUTANTS // 20 < refused < MUTANTS else f"only {refused} of {MUTANTS} were refused: are these mutants?"
+    told = f"{refused} of {len(numbers)} were refused: are these mutants?"
+    return "" if len(numbers) // 20 < refused < len(numbers) else told
 
 
 def held_bytes():
@@ -527,10 +529,11 @@ def apart(work):
     return said[1:].decode() if said else f"the process fell: status {os.waitstatus_to_exitcode(status)}"
 
 
+@pytest.mark.parametrize("numbers", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
 @pytest.mark.parametrize("name", FORMATS)
-def test_mutants_of_every_format_are_read_or_refused(name, tmp_path, monkeypatch):
+def test_mutants_of_every_format_are_read_or_refused(name, numbers, tmp_path, monkeypatch):
     monkeypatch.setattr(process_apart, "SECONDS", 2)  # of the process that reads PDF; a minute each would be long here
-    found = apart(lambda: read_mutants(name, tmp_path))
+    found = apart(lambda: read_mutants(name, tmp_path, numbers))
     assert not found, f"{name}: {found}"
 
 
