@@ -13,7 +13,7 @@ from infoagent.types import InputError, RunFailed
 
 # safetensors and torch.save report a failed write as errors of their own, with the system's number in the text
 _WRITE_FAILED = re.compile(
-    r"os error (?:28|27|122)|No space left|File too large|Disk quota|PytorchStreamWriter failed|unexpected pos"
+    r"os error (?:28|27|122)|No space left|File too large|Disk quota|PytorchStreamWriter failed|unexpected pos|iostream error"
 )
 _READ_FAILED = re.compile(r"PytorchStreamReader failed|Error while deserializing")
 # the sampler meets weights that are not finite before the loss does

@@ -22,7 +22,7 @@ from infoagent.files import read_jsonl
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 KILLS = 20
-TIMES = ("scorer/seconds", "seconds", "started", "usd", "machine", "memory", "at")
+TIMES = ("scorer/", "time/", "seconds", "started", "usd", "machine", "memory", "at")
 
 
 def recipe(path, content):
@@ -87,7 +87,7 @@ def sft(tiny, out):
 
 def dpo(tiny, out):
     tiny_settings = ["configs/train/dpo.yaml", f"output_dir={out}", f"model.name={tiny}", *test_dpo.TINY]
-    return ["train/dpo.py", *tiny_settings, "dpo.batch_size=3", "dpo.save_steps=1", "dpo.learning_rate=0.01",
+    return ["train/dpo.py", *tiny_settings, "dpo.batch_size=3", "candidates=[]", "dpo.save_steps=1", "dpo.learning_rate=0.01",
             "pairs.margin_nats=0.05", "pairs.per_problem=1", "--quiet"]  # fmt: skip
 
 
@@ -147,12 +147,13 @@ def _near(value):
 @pytest.mark.parametrize("make", COMMANDS, ids=lambda make: make.__name__)
 def test_killed_twenty_times_it_ends_where_it_would_have_ended(make, tiny_dir, tmp_path):
     draw, kills, rounds_done = random.Random(make.__name__), 0, 0
-    whole = tmp_path / "whole"
-    start = time.monotonic()
-    done = run_script(*make(tiny_dir, whole), **QUIET)
-    seconds = time.monotonic() - start
-    assert done.returncode == 0, done.stderr
+    for whole in (tmp_path / "first", tmp_path / "whole"):  # the first may have waited for libraries to load
+        start = time.monotonic()
+        done = run_script(*make(tiny_dir, whole), **QUIET)
+        seconds = time.monotonic() - start
+        assert done.returncode == 0, done.stderr
     wanted = found(whole)
+    assert found(tmp_path / "first") == wanted
     while kills < KILLS:
         out = tmp_path / f"killed-{rounds_done}"
         command = make(tiny_dir, out)
@@ -165,7 +166,8 @@ def test_killed_twenty_times_it_ends_where_it_would_have_ended(make, tiny_dir, t
             process.wait(60)
             kills += killed
             for path in out.rglob("*.json") if out.exists() else ():
-                pydantic_core.from_json(path.read_bytes(), allow_inf_nan=False)  # whole, or not there
+                if not path.name.startswith(".") and "checkpoint-" not in str(path):  # a trainer's own are its own
+                    pydantic_core.from_json(path.read_bytes(), allow_inf_nan=False)  # whole, or not there
             if not killed:
                 break
         last = run_script(*command, **QUIET)
