@@ -1,6 +1,5 @@
 """Programs under test that try to forge a verdict, what their tests can be handed, and what the checker makes of any message."""
 
-import contextlib
 import json
 import socket
 
@@ -147,9 +146,24 @@ def test_no_message_is_a_verdict(message):
 @given(st.binary(max_size=40), st.booleans())
 def test_no_bytes_break_the_line(data, whole):
     """A message that is none is told as that, and the end as the end."""
+    sent = len(data).to_bytes(4, "big") + data if whole else data
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(len(data).to_bytes(4, "big") + data if whole else data)
+        theirs.sendall(sent)
         theirs.close()
-        with contextlib.suppress(sandbox_values.Garbled, sandbox_values.Ended):
-            sandbox_values.Channel(ours.fileno()).receive()
+        try:
+            found = repr(sandbox_values.Channel(ours.fileno()).receive())
+        except (sandbox_values.Garbled, sandbox_values.Ended) as error:
+            found = type(error).__name__
+    assert found == said_by(sent)
+
+
+def said_by(sent):
+    """What a reader of whole bytes says of them: a value, or why there is none."""
+    size = int.from_bytes(sent[:4], "big")
+    if len(sent) < 4 or (size <= sandbox_values.MOST_BYTES and len(sent) < 4 + size):
+        return "Ended"
+    try:
+        return "Garbled" if size > sandbox_values.MOST_BYTES else repr(json.loads(sent[4 : 4 + size]))
+    except ValueError:
+        return "Garbled"

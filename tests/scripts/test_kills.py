@@ -13,6 +13,7 @@ import pytest
 import test_dpo
 import test_grpo
 import test_information
+import test_rounds
 import test_sft
 import yaml
 from conftest import run_script, start_script
@@ -101,14 +102,7 @@ def checkpoint(tiny, out):
 
 def compaction(tiny, out):
     model, talks = {"name": str(tiny), "dtype": "float32"}, out.parent / "talks.jsonl"
-    rows = [
-        {"id": f"talk{n}", "turns": [
-            message for t in range(4) for message in (
-                {"role": "user", "content": f"Please write down that the lot number {1000 * (n + 1) + 37 * t} was sold today."},
-                {"role": "assistant", "content": "Noted."})]}
-        for n in range(9)
-    ]  # fmt: skip
-    talks.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test_rounds.write_talks(talks)
     content = {
         "output_dir": str(out), "data": {"name": "conversations", "path": str(talks)}, "every": 2, "compactions": 2,
         "asked": 1, "versions": 2, "batch_size": 1, "predictor": model,

@@ -60,9 +60,8 @@ def test_rounds_end_to_end(rounds, tmp_path):
     assert other.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
-def test_a_killed_compaction_of_own_conversations_goes_on(tiny_dir, tmp_path):
-    model = {"name": str(tiny_dir), "dtype": "float32"}
+def write_talks(path):
+    """Nine conversations of four facts each, as JSONL."""
     talks = [
         {"id": f"talk{n}", "turns": [
             message for t in range(4) for message in (
@@ -70,7 +69,13 @@ def test_a_killed_compaction_of_own_conversations_goes_on(tiny_dir, tmp_path):
                 {"role": "assistant", "content": "Noted."})]}
         for n in range(9)
     ]  # fmt: skip
-    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+    path.write_text("".join(json.dumps(talk) + "\n" for talk in talks))
+
+
+@pytest.mark.slow
+def test_a_killed_compaction_of_own_conversations_goes_on(tiny_dir, tmp_path):
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    write_talks(tmp_path / "talks.jsonl")
     recipe = written(tmp_path / "compaction.yaml", {
         "output_dir": str(tmp_path / "out"), "data": {"name": "conversations", "path": str(tmp_path / "talks.jsonl")},
         "every": 2, "compactions": 2, "asked": 1, "versions": 2, "batch_size": 1,
