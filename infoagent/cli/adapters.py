@@ -26,8 +26,9 @@ def merge(arguments: argparse.Namespace) -> None:
 
 def card(arguments: argparse.Namespace) -> None:
     from infoagent.files import check_output_file
-    from infoagent.training.model_card import CARD_FILE, write_card
+    from infoagent.training.model_card import CARD_FILE, is_unfilled, write_card
 
     card = Path(arguments.checkpoint) / CARD_FILE
-    check_output_file(card, "infoagent", "model card")
+    if not is_unfilled(card):
+        check_output_file(card, "infoagent", "model card")
     print(write_card(arguments.checkpoint, arguments.evaluation))

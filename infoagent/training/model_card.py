@@ -21,6 +21,7 @@ from infoagent.training.run_directory import RUN_FILE, read_best
 from infoagent.types import NEGATIVE_KINDS, InputError
 
 CARD_FILE = "README.md"
+UNFILLED = "# Model Card for Model ID"  # the template that PEFT saves beside every adapter
 SHOWN_STEPS = 10
 SHOWN_METRICS = (
     "reward/total", "mi/nats", "mi/easy_nats", "mi/hard_nats", "mi/ceiling_nats", "rate/tokens", "rate/price",
@@ -49,6 +50,11 @@ def write_card(
         text = card_text(directory, facts, comparisons)
     write_text(target, text)
     return target
+
+
+def is_unfilled(card: Path) -> bool:
+    """Is this the template that PEFT saves with an adapter, which nobody wrote by hand?"""
+    return card.is_file() and UNFILLED in card.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, ModelCardData
 
 from infoagent.cli import main
 from infoagent.files import read_jsonl
@@ -28,7 +28,8 @@ def checkpoint(tmp_path):
     directory.mkdir(parents=True)
     (directory / "adapter_config.json").write_text(json.dumps(ADAPTER))
     (directory / "infoagent.json").write_text(json.dumps(FACTS))
-    (directory / "README.md").write_text("base_model: /root/.cache/of/this/machine")
+    of_peft = ModelCard.from_template(ModelCardData(base_model="/root/.cache/of/this/machine"))  # as PEFT saves it
+    of_peft.save(directory / "README.md")
     rows = [{"step": s, "reward/total": float(s), "rate/tokens": 40.0 - s} for s in range(1, 41)]
     rows += [{"step": 30, "validation/mi/nats": 1.0}]
     (run / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
@@ -114,6 +115,13 @@ def test_the_evaluation_goes_in_if_it_is_of_this_checkpoint(capsys, checkpoint, 
     assert main(["card", str(checkpoint), "--evaluation", str(tmp_path / "eval")]) == 2
     assert "not my-run/checkpoint-30" in capsys.readouterr().err
     assert (checkpoint / "README.md").read_text() == text
+
+
+def test_a_card_that_somebody_wrote_is_not_replaced(capsys, checkpoint):
+    (checkpoint / "README.md").write_text("---\nbase_model: mine\n---\n\n# My adapter\n")
+    assert main(["card", str(checkpoint)]) == 2
+    assert "was not written by infoagent" in capsys.readouterr().err
+    assert "# My adapter" in (checkpoint / "README.md").read_text()
 
 
 def test_what_is_no_checkpoint_is_refused(checkpoint, tmp_path):
