@@ -64,14 +64,14 @@ quickstart: setup
 
 speed: setup
 	$(BIN)/infoagent models prepare smollm2-135m
-	$(BIN)/python eval/speed.py configs/train/speed.yaml --out runs/speed/speed.json
+	$(BIN)/python eval/bench/speed.py configs/train/speed.yaml --out runs/speed/speed.json
 
 # scorer and step timed in bfloat16, 300 steps of GRPO, vLLM in the same process where it is installed
 # (.venv/bin/pip install -e '.[vllm]'), then the last checkpoint against its frozen base
 gpu: setup
 	$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "make gpu: torch sees no GPU here; infoagent doctor says why")'
 	$(BIN)/infoagent models prepare smollm2-135m
-	$(BIN)/python eval/speed.py configs/train/gpu.yaml --launch single_gpu --out runs/gpu/speed.json $(GPU_ARGS)
+	$(BIN)/python eval/bench/speed.py configs/train/gpu.yaml --launch single_gpu --out runs/gpu/speed.json $(GPU_ARGS)
 	$(BIN)/python eval/checkpoint.py configs/eval/records.yaml output_dir=runs/gpu/eval checkpoint=$$(ls -d runs/gpu-grpo/checkpoint-* | sort -V | tail -n 1)
 
 lint: setup-dev

@@ -19,21 +19,21 @@ from infoagent.types import InputError
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__, grid=True)
-    from infoagent.evaluation.grid import grid_recipe
+    from infoagent.evaluation.part import grid_recipe
 
     recipe, shard = grid_recipe(arguments)
     pairs, recipe = with_checkpoint(recipe.model_copy(update={"compressors": recipe.grid, "variants": []}))
     if arguments.dry_run:
-        from infoagent.evaluation.plan import describe_evaluation
+        from infoagent.evaluation.estimate import describe_evaluation
 
         print(recipe_yaml(recipe))
         print(describe_evaluation(recipe))
         return 0
 
+    from infoagent.analysis.comparison import compare, verdicts
+    from infoagent.analysis.session import run_grid
     from infoagent.evaluation.cells import plan_cells
-    from infoagent.evaluation.comparison import compare, verdicts
     from infoagent.evaluation.mirroring import track_evaluation
-    from infoagent.evaluation.session import run_grid
     from infoagent.files import write_json
     from infoagent.reporting.tables import (
         ADHERENCE_COLUMNS,

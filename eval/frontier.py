@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=SEED, default=0, help="of the bootstrap over documents")
     arguments = parser.parse_args(argv)
 
-    from infoagent.evaluation.frontier import find_frontier
+    from infoagent.analysis.frontier import find_frontier
     from infoagent.evaluation.mirroring import frontier_points, report_mirror
     from infoagent.files import check_output_file, write_json
     from infoagent.reporting.frontier import COLUMNS, frontier_notes, frontier_rows, save_frontier

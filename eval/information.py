@@ -24,17 +24,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     recipe = settle(load_recipe(InformationRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
     if arguments.dry_run:
-        from infoagent.evaluation.plan import describe_measurement
+        from infoagent.measurement.estimate import describe_measurement
 
         print(recipe_yaml(recipe))
         print(describe_measurement(recipe))
         return 0
 
-    from infoagent.evaluation.measurement import measure, plan_measurement
     from infoagent.files import hold, write_json
     from infoagent.information.analysis import analyse, token_examples
-    from infoagent.lm.cells import current_processes
     from infoagent.lm.models import default_device
+    from infoagent.lm.scoring.jobs import current_processes
+    from infoagent.measurement.run import measure, plan_measurement
     from infoagent.reporting.information import information_lines
     from infoagent.store import check_output_dir, provenance
     from infoagent.tracking import Tracker, wandb_mode

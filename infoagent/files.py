@@ -335,7 +335,8 @@ MARKED_BYTES, BEGINNING = 1 << 16, 100
 def _written_by(path: Path, program: str, earlier: Sequence[str]) -> bool:
     with path.open("rb") as stream:
         head = stream.read(MARKED_BYTES)
-    if any(program.encode(code) in head for code in ("utf-8", "utf-32-le")):  # the second: an array of an .npz
+    names = {program, f"eval/{Path(program).name}"}  # the second: where scripts of an earlier layout stood
+    if any(n.encode(code) in head for n in names for code in ("utf-8", "utf-32-le")):  # utf-32: an array of an .npz
         return True
     if any(mark.encode() in head[:BEGINNING] for mark in earlier):
         return True

@@ -12,7 +12,7 @@ NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "count
 FinishReason = Literal["stop", "length"]
 AUTO: Literal["auto"] = "auto"
 Dtype = Literal["auto", "float32", "bfloat16"]
-"""In which a model computes; auto: what suits the device (`infoagent.lm.dtype`)."""
+"""In which a model computes; auto: what suits the device (`infoagent.lm.machine.dtype`)."""
 DTYPES: tuple[Dtype, ...] = (AUTO, "float32", "bfloat16")
 NATS_PER_BIT = math.log(2)
 ANCHORS: tuple[str, ...] = ("full-document", "closed-book")

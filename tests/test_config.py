@@ -9,23 +9,17 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infoagent.applications.recipes import RECIPES as RECIPES_BY_SCRIPT
+from infoagent.applications.recipes import recipe_schema
+from infoagent.applications.research.recipe import ResearchRecipe
+from infoagent.applications.rounds.recipe import CompactionRecipe
+from infoagent.applications.stress.recipe import HardInputsRecipe, LoadRecipe
 from infoagent.config import load_recipe, recipe_keys, recipe_yaml
-from infoagent.data.histories import Wanted, load_histories
 from infoagent.data.negatives import Counts, draw_negatives, take_negatives
 from infoagent.data.registry import DATA_SETS, load_data
-from infoagent.evaluation.measurement import draw_pool
-from infoagent.recipes import (
-    PRESETS,
-    CompactionRecipe,
-    EvaluationRecipe,
-    GRPORecipe,
-    HardInputsRecipe,
-    InformationRecipe,
-    LoadRecipe,
-    ResearchRecipe,
-    recipe_schema,
-)  # fmt: skip
-from infoagent.recipes import RECIPES as RECIPES_BY_SCRIPT
+from infoagent.data.sets.histories import Wanted, load_histories
+from infoagent.measurement.run import draw_pool
+from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, InformationRecipe
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.types import InputError
 
@@ -38,7 +32,7 @@ def test_every_recipe_in_the_tree_loads_and_begins_with_its_command(path):
     first = path.read_text().splitlines()[0]
     if path.parent.name == "figures":  # found by the name and the size of its experiment
         name, size = path.stem.rsplit("-", 1)
-        assert first.startswith(f"# python eval/figures.py run {name} --size {size}")
+        assert first.startswith(f"# python eval/paper/figures.py run {name} --size {size}")
         assert type(recipe) is EvaluationRecipe
         assert recipe.output_dir == f"runs/figures/{path.stem}"
         return

@@ -5,19 +5,21 @@ import json
 import numpy as np
 import pytest
 
+from infoagent.analysis.session import run_evaluation
+from infoagent.applications.rounds.estimate import describe_rounds
+from infoagent.applications.rounds.recipe import RoundsRecipe
 from infoagent.data.registry import load_data
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.plan import describe_evaluation, describe_measurement
-from infoagent.evaluation.pool import _padded
-from infoagent.evaluation.pool_draw import choose_pool
-from infoagent.evaluation.rounds.estimate import describe_rounds
-from infoagent.evaluation.session import run_evaluation
+from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.evaluation.summary import EASY, HARD, estimate, evenly
-from infoagent.recipes import DPORecipe, EvaluationRecipe, GRPORecipe, InformationRecipe, RoundsRecipe, SFTRecipe
-from infoagent.training.fit_plan import describe_dpo, describe_sft
-from infoagent.training.plan import describe_grpo
+from infoagent.measurement.estimate import describe_measurement
+from infoagent.measurement.pool import _padded
+from infoagent.measurement.pool_draw import choose_pool
+from infoagent.recipes import DPORecipe, EvaluationRecipe, GRPORecipe, InformationRecipe, SFTRecipe
+from infoagent.training.estimate import describe_grpo
+from infoagent.training.fit_estimate import describe_dpo, describe_sft
 from infoagent.training.preparation import prepare
-from infoagent.training.validation_plan import drawn_of, plan_validation
+from infoagent.training.validation_checks import drawn_of, plan_validation
 from infoagent.types import InputError
 
 SAYS = "left out, fewer than 2 counterfactual documents: 4 of 12 problems"
@@ -60,7 +62,7 @@ def recipes(own, tiny_dir, out, **negatives):
 @pytest.fixture
 def no_edits(monkeypatch):
     """Only what the data brought: whether a text without facts has typed edits is not what is asked here."""
-    monkeypatch.setattr("infoagent.data.counterfactuals.typed_counterfactuals", lambda *_: iter(()))
+    monkeypatch.setattr("infoagent.data.counterfactual.documents.typed_counterfactuals", lambda *_: iter(()))
 
 
 def test_every_plan_counts_what_will_be_left_out(own, tiny_dir, tmp_path, no_edits):

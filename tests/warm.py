@@ -32,7 +32,7 @@ LIBRARIES = [
     "transformers.models.llama.modeling_llama", "transformers.generation.utils", "peft", "trl", "trl.trainer.grpo_trainer",
     "trl.trainer.rloo_trainer", "trl.trainer.sft_trainer", "trl.trainer.dpo_trainer", "accelerate", "datasets", "wandb",
     "safetensors.torch", "scipy.stats", "scipy.optimize", "matplotlib.pyplot", "pydantic", "yaml", "httpx", "jinja2", "faker",
-    "infoagent.recipes",
+    "infoagent.applications.recipes",
 ]  # fmt: skip
 """What scripts import; none of it reads the environment at import, but for what conftest sets for all."""
 

@@ -32,8 +32,8 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.mirror import wandb_mode
     from infoagent.training.candidates import CandidateFile, load_candidates, sample_candidates, settings_of
     from infoagent.training.choice import choice_metrics, make_pairs
+    from infoagent.training.expert_iteration import base_scorer, check_one_process, load_to_sample, policy_name
     from infoagent.training.preparation import build_reward, prepare
-    from infoagent.training.rounds import base_scorer, check_one_process, load_to_sample, policy_name
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -42,7 +42,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         take_directory,
         write_run_file,
     )
-    from infoagent.training.validation_plan import drawn_of, plan_validation
+    from infoagent.training.validation_checks import drawn_of, plan_validation
 
     check_one_process("train/dpo.py")
     wandb_mode(recipe.tracking.wandb)
@@ -122,7 +122,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
 
 def dry_run(recipe: DPORecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.training.fit_plan import describe_dpo
+    from infoagent.training.fit_estimate import describe_dpo
 
     print(recipe_yaml(recipe))
     print(describe_dpo(recipe))

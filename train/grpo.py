@@ -46,8 +46,8 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         take_directory,
         write_run_file,
     )
-    from infoagent.training.validation_plan import drawn_of, plan_validation
-    from infoagent.training.vllm_plan import check_vllm
+    from infoagent.training.validation_checks import drawn_of, plan_validation
+    from infoagent.training.vllm_checks import check_vllm
 
     resume_from = find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
     batch_shape(recipe, process_count())
@@ -138,7 +138,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
 
 def dry_run(recipe: GRPORecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.training.plan import describe_grpo
+    from infoagent.training.estimate import describe_grpo
 
     print(recipe_yaml(recipe))
     print(describe_grpo(recipe))

@@ -32,8 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 def train(recipe: SFTRecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
     from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
-    from infoagent.training.preparation import build_reward, prepare
-    from infoagent.training.rounds import (
+    from infoagent.training.expert_iteration import (
         base_scorer,
         begin_round,
         check_one_process,
@@ -43,6 +42,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
         load_to_sample,
         policy_name,
     )
+    from infoagent.training.preparation import build_reward, prepare
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -50,7 +50,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
         take_directory,
         write_run_file,
     )
-    from infoagent.training.validation_plan import drawn_of, plan_validation
+    from infoagent.training.validation_checks import drawn_of, plan_validation
 
     check_one_process("train/sft.py")
     sampling, sft = recipe.sampling, recipe.sft
@@ -135,7 +135,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
 
 def dry_run(recipe: SFTRecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.training.fit_plan import describe_sft
+    from infoagent.training.fit_estimate import describe_sft
 
     print(recipe_yaml(recipe))
     print(describe_sft(recipe))

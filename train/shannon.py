@@ -15,8 +15,8 @@ Runs that are finished are kept; after a kill the same command goes on.
 import sys
 from pathlib import Path
 
+from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.config import exit_code, load_recipe, recipe_yaml, script_arguments
-from infoagent.recipes.shannon import ShannonRecipe
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,15 +31,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
+    from infoagent.applications.shannon.drawing import save_shannon, table
+    from infoagent.applications.shannon.reached import one_thread, source_candidates
+    from infoagent.applications.shannon.run import Limits, compare_run, verdict
+    from infoagent.applications.shannon.subruns import finished_checkpoint, run_all
+    from infoagent.applications.shannon.tiny_lm import TinySettings, train_tiny_lm
     from infoagent.data.negatives import Counts, take_negatives
     from infoagent.data.registry import load_data
-    from infoagent.evaluation.reached import one_thread, source_candidates
-    from infoagent.evaluation.shannon import Limits, compare_run, verdict
     from infoagent.files import hold, write_json
-    from infoagent.reporting.shannon import save_shannon, table
     from infoagent.store import check_output_dir, provenance
-    from infoagent.training.subruns import finished_checkpoint, run_all
-    from infoagent.training.tiny_lm import TinySettings, train_tiny_lm
 
     check_output_dir(recipe.output_dir, "shannon")
     runs = [recipe.run(price, seed) for price in recipe.prices for seed in recipe.seeds]
@@ -82,7 +82,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
 
 def dry_run(recipe: ShannonRecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.data.shannon import FACTS, all_states
+    from infoagent.data.sets.shannon import FACTS, all_states
 
     runs = len(recipe.prices) * len(recipe.seeds)
     words = 4 + sum(len(fact.values) for fact in FACTS)

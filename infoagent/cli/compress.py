@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.cli.text import read_input
-from infoagent.data.documents import SUFFIXES
-from infoagent.data.tables import kind_of
+from infoagent.data.reading.documents import SUFFIXES
+from infoagent.data.reading.tables import kind_of
 from infoagent.files import hold, read_json, write_json, write_text
 from infoagent.logs import unfiltered
 from infoagent.progress import Progress, say
@@ -55,8 +55,9 @@ class _Session:
     """One model with one prompt. It loads when the first text needs it; its tokenizer before, to refuse bad input."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        from infoagent.lm import dtype, models
+        from infoagent.lm import models
         from infoagent.lm.long_text import CompressionTask
+        from infoagent.lm.machine import dtype
 
         self.adapter: str | None = arguments.adapter
         name = arguments.model

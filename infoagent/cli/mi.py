@@ -24,7 +24,7 @@ def mi(arguments: argparse.Namespace) -> None:
         check_writable(arguments.plot, "--plot")
     beta = None
     if arguments.calibration:
-        from infoagent.evaluation.calibration import read_calibration, scorer_name
+        from infoagent.measurement.calibration import read_calibration, scorer_name
 
         beta = read_calibration(
             arguments.calibration, scorer_name(_scorer(matrix, path)), _documents(matrix, path)
@@ -73,9 +73,9 @@ def mi(arguments: argparse.Namespace) -> None:
 
 
 def calibrate(arguments: argparse.Namespace) -> None:
-    from infoagent.evaluation.calibration import scorer_name
     from infoagent.files import write_json
     from infoagent.information.calibration import fit_beta
+    from infoagent.measurement.calibration import scorer_name
 
     if Path(arguments.out).suffix != ".json":
         raise InputError(f"--out {arguments.out}: must end in .json")

@@ -14,7 +14,7 @@ from infoagent.costs.known import known_architecture, unknown_model
 from infoagent.costs.memory import Workload
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import GRPORecipe
-from infoagent.training.plan import workload_of
+from infoagent.training.estimate import workload_of
 from infoagent.types import AUTO
 
 SLACK = 0.92

@@ -12,14 +12,14 @@ from infoagent.types import InputError
 
 if TYPE_CHECKING:
     from infoagent.data.questions import SourceDocument
-    from infoagent.lm.question_writing import Wanted, Write
+    from infoagent.lm.questions.writing import Wanted, Write
 
 
 def questions(arguments: argparse.Namespace) -> int:
     counts = _counts(arguments)
     from infoagent.grading import states_fact
-    from infoagent.lm.question_files import failures_path
-    from infoagent.lm.question_writing import Wanted, write_questions
+    from infoagent.lm.questions.files import failures_path
+    from infoagent.lm.questions.writing import Wanted, write_questions
 
     wanted = Wanted(counts, temperature=arguments.temperature, seed=arguments.seed, batch_size=arguments.batch_size)
     documents, revision = _documents(arguments)
@@ -45,8 +45,8 @@ def _local_writer(
 ) -> tuple[dict[str, Any], Write]:
     """The header of the file, and a model of this machine; it is loaded once everything else is right."""
     from infoagent.lm import models
-    from infoagent.lm.question_files import check_file, question_header
-    from infoagent.lm.question_writing import check_lengths, local_writer
+    from infoagent.lm.questions.files import check_file, question_header
+    from infoagent.lm.questions.writing import check_lengths, local_writer
 
     reference = models.pinned(models.resolve(arguments.model))
     header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
@@ -62,10 +62,10 @@ def _served_writer(
 ) -> tuple[dict[str, Any], Write]:
     """The header of the file, and a model behind an endpoint, within the spending limit of all calls on the file."""
     from infoagent.costs import price_of
-    from infoagent.lm.endpoint import Endpoint, EndpointSettings
-    from infoagent.lm.question_files import check_file, open_files, question_header
-    from infoagent.lm.question_writing import served_writer
-    from infoagent.lm.spending import SpendingLimit, Usage
+    from infoagent.lm.endpoint.client import Endpoint, EndpointSettings
+    from infoagent.lm.endpoint.spending import SpendingLimit, Usage
+    from infoagent.lm.questions.files import check_file, open_files, question_header
+    from infoagent.lm.questions.writing import served_writer
     from infoagent.recipes.sections import PriceSection
 
     settings = EndpointSettings(
@@ -116,9 +116,9 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
 
 def _documents(arguments: argparse.Namespace) -> tuple[list[SourceDocument], str]:
     """Every document of the data once, or --limit of them drawn by --seed, and the revision of the data."""
-    from infoagent.data.own import as_documents, read_texts
     from infoagent.data.questions import SourceDocument
     from infoagent.data.registry import load_data
+    from infoagent.data.sets.own import as_documents, read_texts
 
     if arguments.data_name == "text":
         texts = read_texts(arguments.path, arguments.min_words, arguments.max_words, arguments.skip_bad_files)

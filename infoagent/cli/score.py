@@ -13,13 +13,13 @@ from infoagent.types import Compression, InputError, Problem
 
 def score(arguments: argparse.Namespace) -> None:
     from infoagent.data.negatives import Counts, find_negatives
-    from infoagent.data.own import load_jsonl
-    from infoagent.evaluation.pool import Pool, express, score_pool
-    from infoagent.evaluation.pool_draw import refuse_repeated
+    from infoagent.data.sets.own import load_jsonl
     from infoagent.information.scores import OF_A_MATRIX
     from infoagent.lm import models, prompts
-    from infoagent.lm.cells import current_processes
     from infoagent.lm.context import fit_to_context
+    from infoagent.lm.scoring.jobs import current_processes
+    from infoagent.measurement.pool import Pool, express, score_pool
+    from infoagent.measurement.pool_draw import refuse_repeated
 
     if Path(arguments.out).suffix != ".npz":
         raise InputError(f"--out {arguments.out}: must end in .npz")
@@ -83,8 +83,8 @@ def _check_pool(path: str, documents: Mapping[str, Problem], compressed: set[str
 
 
 def _read_compressions(path: str, known: set[str]) -> Sequence[tuple[str, str]]:
-    from infoagent.data.schema import IDENTITY, STRING, mistakes_in, reported
-    from infoagent.data.tables import file_rows
+    from infoagent.data.reading.schema import IDENTITY, STRING, mistakes_in, reported
+    from infoagent.data.reading.tables import file_rows
 
     file = Path(path)
     if not file.is_file():

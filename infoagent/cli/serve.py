@@ -10,14 +10,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from infoagent.lm.scorer_protocol import TOKEN_VARIABLE, identity_of, read_token, vocabulary_hash
+from infoagent.lm.scoring.protocol import TOKEN_VARIABLE, identity_of, read_token, vocabulary_hash
 from infoagent.types import InputError
 
 if TYPE_CHECKING:
-    from infoagent.lm.chat_server import ChatServer
-    from infoagent.lm.json_server import JsonServer
     from infoagent.lm.models import LoadedModel
-    from infoagent.lm.scorer_server import ScorerServer
+    from infoagent.lm.scoring.server import ScorerServer
+    from infoagent.lm.serving.chat_server import ChatServer
+    from infoagent.lm.serving.json_server import JsonServer
 
 ServerT = TypeVar("ServerT", bound="JsonServer")
 
@@ -56,8 +56,8 @@ def serve(arguments: argparse.Namespace) -> None:
 
 
 def _scores(arguments: argparse.Namespace, token: str | None) -> ScorerServer:
-    from infoagent.lm.scorer_server import ScorerServer
-    from infoagent.lm.scoring import Scorer
+    from infoagent.lm.scoring.exact import Scorer
+    from infoagent.lm.scoring.server import ScorerServer
 
     server = _held(ScorerServer, arguments, token)
     lm, about = _load(arguments)
@@ -68,8 +68,8 @@ def _scores(arguments: argparse.Namespace, token: str | None) -> ScorerServer:
 
 
 def _chats(arguments: argparse.Namespace, token: str | None) -> ChatServer:
-    from infoagent.lm.chat_model import ChatModel
-    from infoagent.lm.chat_server import ChatServer
+    from infoagent.lm.serving.chat_model import ChatModel
+    from infoagent.lm.serving.chat_server import ChatServer
 
     server = _held(ChatServer, arguments, token)
     lm, about = _load(arguments)

@@ -94,8 +94,8 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def config(arguments: argparse.Namespace) -> None:
+    from infoagent.applications.recipes import recipe_schema
     from infoagent.config import recipe_keys
-    from infoagent.recipes import recipe_schema
 
     recipe = load_recipe(recipe_schema(recipe_keys(arguments.recipe)), arguments.recipe, arguments.overrides)
     if arguments.action == "show":
@@ -105,10 +105,10 @@ def config(arguments: argparse.Namespace) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> int:
+    from infoagent.applications.recipes import recipe_schema
+    from infoagent.cli.doctor import examine
     from infoagent.config import recipe_keys
-    from infoagent.doctor import examine
     from infoagent.lm.settling import named_types
-    from infoagent.recipes import recipe_schema
 
     places, mistakes = [], []
     for path in arguments.recipes:

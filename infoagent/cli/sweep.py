@@ -12,7 +12,7 @@ from pathlib import Path
 from infoagent.config import load_recipe
 from infoagent.lm.settling import settle
 from infoagent.recipes import EvaluationRecipe, GRPORecipe
-from infoagent.training.sweep_plan import SweepRun, plan_sweep
+from infoagent.training.sweep.grid import SweepRun, plan_sweep
 
 
 def sweep(arguments: argparse.Namespace) -> int:
@@ -20,7 +20,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     if arguments.evaluate is not None:
         where = json.dumps(str(Path(arguments.out) / "eval"))
         load_recipe(EvaluationRecipe, arguments.evaluate, [f"output_dir={where}"])
-    from infoagent.training.sweep import RECORD_FILE, Sweep
+    from infoagent.training.sweep.run import RECORD_FILE, Sweep
 
     work = Sweep(arguments.sweep, file, runs, arguments.out, arguments.quiet)
     if arguments.dry_run:
@@ -42,6 +42,6 @@ def _show(rows: dict[str, dict[str, object]], runs: list[SweepRun]) -> None:
     first = runs[0]
     print(f"\n{first.name}:\n  {shlex.join(first.command)}")
     if isinstance(first.recipe, GRPORecipe):
-        from infoagent.training.plan import describe_grpo
+        from infoagent.training.estimate import describe_grpo
 
         print(describe_grpo(settle(first.recipe, dry_run=True)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from infoagent.data.documents import SUFFIXES, read_document
-from infoagent.data.tables import decoded, kind_of, read_bytes
+from infoagent.data.reading.documents import SUFFIXES, read_document
+from infoagent.data.reading.tables import decoded, kind_of, read_bytes
 from infoagent.types import InputError
 
 

@@ -1,6 +1,6 @@
 """What config.json leaves unsaid: the block of each known model type, read into the sizes of an Architecture.
 
-Each entry is held against the library's own model in tests/test_costs_flops.py, to the last parameter.
+Each entry is held against the library's own model in tests/costs/test_costs_flops.py, to the last parameter.
 """
 
 from __future__ import annotations

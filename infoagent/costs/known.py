@@ -1,6 +1,6 @@
 """Sizes of well-known models, so that a plan needs neither their weights nor the network.
 
-From their published configurations; tests/test_costs_memory.py holds them against the published numbers of weights.
+From their published configurations; tests/costs/test_costs_memory.py holds them against the published numbers of weights.
 """
 
 from __future__ import annotations

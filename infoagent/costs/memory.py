@@ -6,7 +6,7 @@ W = heads · head size, I width of the MLP, r rank of the adapter, b bytes of a 
 
 A GRPO step has three phases that do not overlap, so the peak is what is held throughout and the largest phase. What the
 backward pass needs was counted with autograd's own hooks and with torch's record of allocations; tests repeat that, and
-eval/training_memory.py holds the sum against the peaks of whole runs. Sharding and offload follow the sources of
+eval/bench/training_memory.py holds the sum against the peaks of whole runs. Sharding and offload follow the sources of
 DeepSpeed 0.19, accelerate 1.15 and TRL 1.16 and are not measured. A mixture of experts is estimated by the experts that
 a token passes.
 """
@@ -318,7 +318,7 @@ def _generation(architecture: Architecture, work: Workload, layout: Layout, devi
 
 
 def _scoring(architecture: Architecture, work: Workload) -> Terms:
-    """The cache of one document, and a pass that `scorer_mib` bounds (infoagent/lm/prefix.py)."""
+    """The cache of one document, and a pass that `scorer_mib` bounds (infoagent/lm/scoring/prefix.py)."""
     size, wide = BYTES[work.dtype], architecture.heads * architecture.head_size
     chunk = min(work.prompt_tokens, 4096)
     hidden = chunk * size * (6 * architecture.hidden + 3 * _width(architecture) + 2 * wide + work.prompt_tokens)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from infoagent.data import word_lists as words
-from infoagent.data.spans import name_kind
+from infoagent.data.counterfactual import word_lists as words
+from infoagent.data.counterfactual.spans import name_kind
 
 KINDS = ("code term", "date", "time", "number", "name")
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from infoagent.data.blanks import Blank, blanks_of
+from infoagent.data.counterfactual.spans import span_pattern
 from infoagent.data.segmentation import sentence_spans, sentences
-from infoagent.data.spans import span_pattern
 from infoagent.grading.words import count_words
 from infoagent.types import Problem
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from infoagent.data.counterfactuals import Lexicon, counterfactuals
+from infoagent.data.counterfactual.documents import Lexicon, counterfactuals
 from infoagent.data.identity import identities, text_identity
 from infoagent.progress import Progress
 from infoagent.types import NEGATIVE_KINDS, InputError, Negative, NegativeKind, Problem, ProblemSet

@@ -12,11 +12,11 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from infoagent.data.histories import questions_on, read_talks
-from infoagent.data.hub import missing_path
+from infoagent.data.reading.hub import missing_path
+from infoagent.data.reading.tables import bytes_identity, table_files
 from infoagent.data.registry import DATA_SETS, load_data
-from infoagent.data.research import load_tasks
-from infoagent.data.tables import bytes_identity, table_files
+from infoagent.data.sets.histories import questions_on, read_talks
+from infoagent.data.sets.research_tasks import load_tasks
 from infoagent.grading.words import count_words
 from infoagent.types import InputError
 

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.schema import HALF_PAIR, Unreadable, reported, shown
-from infoagent.data.tables import file_rows
+from infoagent.data.reading.schema import HALF_PAIR, Unreadable, reported, shown
+from infoagent.data.reading.tables import file_rows
 from infoagent.types import InputError, Problem
 
 QUESTIONS_VERSION = 1

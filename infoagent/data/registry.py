@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from infoagent.data import (
+from infoagent.data.identity import with_shared_ids
+from infoagent.data.reading.hub import Hub
+from infoagent.data.sets import (
     continuations,
     financebench,
     fineweb,
@@ -25,8 +27,6 @@ from infoagent.data import (
     wildchat,
     word_problems,
 )
-from infoagent.data.hub import Hub
-from infoagent.data.identity import with_shared_ids
 from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem, ProblemSet
 

@@ -33,7 +33,7 @@ from infoagent.lm.prompts import (
     predictor_messages,
 )
 from infoagent.lm.thinking import marks_of
-from infoagent.lm.vllm_engine import check_served
+from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
 from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection

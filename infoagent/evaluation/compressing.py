@@ -23,10 +23,10 @@ from infoagent.evaluation.summary import EASY, HARD
 from infoagent.evaluation.writing import Written, write
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
-from infoagent.lm.columns import TokenLogProbs
 from infoagent.lm.detokenization import token_pieces
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
-from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.scoring.columns import TokenLogProbs
+from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import text_id
 from infoagent.types import Compression, Problem

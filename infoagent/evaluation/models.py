@@ -14,13 +14,13 @@ from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm import models
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.adapters import needs_own_base
-from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, pinned, resolve
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.columns import ColumnScorer
+from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.sizes import architecture_of
-from infoagent.lm.vllm_generation import ServedModel, generate_served
-from infoagent.lm.vllm_scoring import VllmScorer
+from infoagent.lm.vllm.generation import ServedModel, generate_served
+from infoagent.lm.vllm.scoring import VllmScorer
 from infoagent.recipes import ModelSection
 from infoagent.types import Compression, InputError
 

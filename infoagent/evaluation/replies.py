@@ -16,10 +16,10 @@ from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
-from infoagent.lm.endpoint import Endpoint, EndpointSettings, Failure, Reply
+from infoagent.lm.endpoint.client import Endpoint, EndpointSettings, Failure, Reply
+from infoagent.lm.endpoint.spending import SpendingLimit, Usage
 from infoagent.lm.models import adapter_revision, record_identity, resolve
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
-from infoagent.lm.spending import SpendingLimit, Usage
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.evaluation import PredictorSection

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from infoagent.evaluation.cells import Cell, packs, plan_cells
 from infoagent.evaluation.compressing import compress_pack, compression_key
 from infoagent.evaluation.engines import EnginePool, served_sections
+from infoagent.evaluation.estimate import describe_rest
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.phases import PhaseTimes
-from infoagent.evaluation.plan import describe_rest
 from infoagent.evaluation.predicting import predict_cell, prediction_key
 from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import Replies

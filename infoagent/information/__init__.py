@@ -14,7 +14,7 @@ from infoagent.information.intervals import (
     wilson_interval,
 )
 from infoagent.information.jackknife import jackknife_interval
-from infoagent.information.rounds import (
+from infoagent.information.round_gains import (
     RoundInformation,
     Survival,
     deterministic_nats,

@@ -53,7 +53,7 @@ class MIEstimate:
     stderr_nats: float
     ci_nats: tuple[float, float]
     """95 % t interval of infonce_nats on document means, D − 1 degrees of freedom, for the expectation over pools of K
-    documents (not for I). In simulation (eval/coverage.py) it covers 92 to 95 % from 32 documents on and as little as
+    documents (not for I). In simulation (eval/bench/coverage.py) it covers 92 to 95 % from 32 documents on and as little as
     86 % with 8: below 30, and with negatives that are hard to tell apart, read `jackknife_interval`."""
     detectable_nats: float
     """The difference to another compressor that D documents show 4 times in 5, without pairing, if its documents

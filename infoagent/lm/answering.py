@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
+from infoagent.lm.scoring.columns import ColumnScorer
 
 PREDICTOR_TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 

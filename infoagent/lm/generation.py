@@ -12,8 +12,8 @@ from infoagent.files import clean_text
 from infoagent.lm.constrained import SchemaLogits, constrained_tokenizer
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prefix import route_of
 from infoagent.lm.prompts import end_of_turn_id
+from infoagent.lm.scoring.prefix import route_of
 from infoagent.types import Compression
 
 

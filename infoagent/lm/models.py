@@ -23,11 +23,11 @@ from infoagent.lm.adapters import RECORD_FILE as RECORD_FILE
 from infoagent.lm.adapters import adapter_base as adapter_base
 from infoagent.lm.adapters import base_here as base_here
 from infoagent.lm.adapters import check_adapter as check_adapter
-from infoagent.lm.allocator import keep_freed_memory
-from infoagent.lm.dtype import resolve as resolve_dtype
-from infoagent.lm.dtype import say_notes
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
+from infoagent.lm.machine.allocator import keep_freed_memory
+from infoagent.lm.machine.dtype import resolve as resolve_dtype
+from infoagent.lm.machine.dtype import say_notes
 from infoagent.lm.pretrained import check_readable, read_config, read_tokenizer, read_weights
 from infoagent.store import TEMPLATE_DATE, template_date
 from infoagent.types import AUTO, InputError
@@ -210,7 +210,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     """The causal LM in evaluation mode. `quantization` is a configuration of transformers, for a CUDA device."""
     import torch
 
-    from infoagent.lm.attention import use_products
+    from infoagent.lm.machine.attention import use_products
 
     say_notes()
     keep_freed_memory()

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from infoagent.files import read_json
-from infoagent.lm import dtype
+from infoagent.lm.machine import dtype
 from infoagent.lm.models import default_device
 from infoagent.types import AUTO
 
@@ -74,7 +74,7 @@ def planning_type(asked: str) -> str:
 
 def _found(url: str | None) -> tuple[str, str]:
     if url is not None:
-        from infoagent.lm.http_scorer import read_health
+        from infoagent.lm.scoring.client import read_health
 
         return str(read_health(url)["dtype"]), f"as {url} computes"
     choice = dtype.choose(default_device())

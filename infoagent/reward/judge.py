@@ -14,10 +14,10 @@ import numpy as np
 from infoagent.grading import is_looping, unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
-from infoagent.lm.columns import ColumnScorer
 from infoagent.lm.generation import compression_from_ids
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
-from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.scoring.columns import ColumnScorer
+from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.reward.metrics import ScoredCompression, summarise
 from infoagent.reward.processes import gathered, is_first_process
 from infoagent.reward.terms import Objective, Price, reward_parts

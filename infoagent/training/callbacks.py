@@ -17,9 +17,9 @@ from infoagent.progress import Progress, say
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward
 from infoagent.tracking import METRICS, Tracker
+from infoagent.training.estimate import describe_rest
 from infoagent.training.faults import check_finite, check_finite_weights
 from infoagent.training.model_card import write_card
-from infoagent.training.plan import describe_rest
 from infoagent.training.price_control import PriceControl, mean_over_processes
 from infoagent.training.run_directory import mark_complete, superfluous_checkpoints
 

@@ -15,7 +15,7 @@ import numpy as np
 from trl import DPOConfig, DPOTrainer, SFTConfig
 
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
-from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.sft import FitSection

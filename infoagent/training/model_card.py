@@ -13,7 +13,7 @@ from typing import Any
 from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.models import RECORD_FILE, is_adapter
-from infoagent.lm.served_adapters import servable, served_rank
+from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
 from infoagent.store import unknown_as_nan
 from infoagent.tracking import METRICS_FILE

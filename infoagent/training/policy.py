@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from infoagent.lm.columns import ColumnScorer
-from infoagent.lm.http_scorer import HttpScorer
 from infoagent.lm.models import ModelReference, default_device, load_weights, resolve
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.client import HttpScorer
+from infoagent.lm.scoring.columns import ColumnScorer
+from infoagent.lm.scoring.exact import Scorer
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import ScorerSection
 from infoagent.recipes.training import TrainingRecipe

@@ -12,7 +12,6 @@ import numpy as np
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.http_scorer import check_served
 from infoagent.lm.models import (
     ModelReference,
     check_adapter,
@@ -23,13 +22,14 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import check_template, compressor_messages
+from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import DataSection, GRPORecipe, ModelSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import check_lora
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 if TYPE_CHECKING:  # --dry-run leaves torch alone
-    from infoagent.lm.columns import ColumnScorer
+    from infoagent.lm.scoring.columns import ColumnScorer
     from infoagent.reward import MIReward
 
 BUDGET_STREAM = 4

@@ -17,7 +17,7 @@ from infoagent.data.revisions import same_data
 from infoagent.files import hold, read_json, write_json
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
-from infoagent.recipes import recipe_schema
+from infoagent.recipes import schema_for
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import RUN_FILE, check_output_dir, provenance, read_run, template_date
 from infoagent.tracking import run_group
@@ -114,7 +114,7 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
 def _with_later_keys(recipe: dict[str, Any]) -> dict[str, Any]:
     """A recipe of an earlier version: keys that have come since mean their defaults."""
     try:
-        return recipe_schema(set(recipe)).model_validate(recipe).model_dump(mode="json")
+        return schema_for(set(recipe)).model_validate(recipe).model_dump(mode="json")
     except ValueError:  # it has keys that are gone: it is compared as it stands
         return recipe
 

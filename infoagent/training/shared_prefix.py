@@ -25,7 +25,7 @@ from trl import GRPOTrainer
 from trl.models import unwrap_model_for_generation
 
 from infoagent.lm.generation import shared_cache
-from infoagent.lm.prefix import route_of
+from infoagent.lm.scoring.prefix import route_of
 from infoagent.training.sampling import RowDraws
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods

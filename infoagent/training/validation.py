@@ -31,7 +31,7 @@ from infoagent.reward import MIReward, Price, ScoredCompression, summarise
 from infoagent.tracking import Tracker
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import BEST_FILE, checkpoint_step, complete_checkpoints, read_best
-from infoagent.training.validation_plan import LOWER_IS_BETTER, ValidationPlan
+from infoagent.training.validation_checks import LOWER_IS_BETTER, ValidationPlan
 
 PREFIX = "validation/"
 logger = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.data import spans
-from infoagent.data.counterfactuals import counterfactuals
+from infoagent.data.counterfactual import spans
+from infoagent.data.counterfactual.documents import counterfactuals
 from infoagent.data.identity import text_identity
 from infoagent.data.negatives import Counts, draw_negatives, find_negatives, take_negatives
 from infoagent.data.registry import load_data

@@ -15,7 +15,7 @@ from hostile import Hostile, RawServer, hostile, http
 
 from infoagent.cli import main
 from infoagent.data.questions import read_questions
-from infoagent.lm.question_files import failures_path, open_files
+from infoagent.lm.questions.files import failures_path, open_files
 
 KEY = "sk-a/secret+that=stands-nowhere"
 IN, OUT = 2.0, 10.0
@@ -24,7 +24,7 @@ IN, OUT = 2.0, 10.0
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch):
-    monkeypatch.setattr("infoagent.lm.endpoint.BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr("infoagent.lm.endpoint.client.BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -215,10 +215,10 @@ def test_hostile_replies_are_lines_with_their_cost(seed, texts, monkeypatch, cap
 
 STARTER = """
 import os, sys
-import infoagent.cli, infoagent.cli.questions, infoagent.grading, infoagent.costs, infoagent.lm.endpoint
-import infoagent.lm.question_writing, infoagent.data.own, infoagent.data.registry, infoagent.recipes.sections
+import infoagent.cli, infoagent.cli.questions, infoagent.grading, infoagent.costs, infoagent.lm.endpoint.client
+import infoagent.lm.questions.writing, infoagent.data.sets.own, infoagent.data.registry, infoagent.recipes.sections
 import anyio, certifi, h11, httpcore, httpx, sniffio
-infoagent.lm.endpoint.BACKOFF_SECONDS = 0.001
+infoagent.lm.endpoint.client.BACKOFF_SECONDS = 0.001
 for line in sys.stdin:
     child = os.fork()
     if not child:

@@ -8,7 +8,9 @@ import sys
 import pytest
 from conftest import ROOT
 
-from infoagent.data import (
+from infoagent.data.registry import load_data
+from infoagent.data.revisions import FORMERLY, digest, same_data
+from infoagent.data.sets import (
     continuations,
     histories,
     python_functions,
@@ -19,9 +21,7 @@ from infoagent.data import (
     statements,
     word_problems,
 )
-from infoagent.data.histories import Wanted, load_histories
-from infoagent.data.registry import load_data
-from infoagent.data.revisions import FORMERLY, digest, same_data
+from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.training.run_directory import RECORD_FILE, check_same_sources
 from infoagent.types import InputError, Negative, Problem
 
@@ -113,11 +113,9 @@ def test_the_identity_does_not_know_the_source(tmp_path):
 
     shutil.copytree(ROOT / "infoagent", tmp_path / "infoagent", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("records", "record_templates", "statements", "shannon"):
-        path = tmp_path / "infoagent" / "data" / f"{name}.py"
+        path = tmp_path / "infoagent" / "data" / "sets" / f"{name}.py"
         path.write_text(path.read_text().replace("\n\n\n", "\n\n\n\n# moved\n\n"))
-    code = (
-        "from infoagent.data import records, shannon; print(records.__file__, records.revision(), shannon.revision())"
-    )
+    code = "from infoagent.data.sets import records, shannon; print(records.__file__, records.revision(), shannon.revision())"
     path, *found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},

@@ -9,11 +9,11 @@ import pytest
 from conftest import run_killed_at, run_script
 from tiny import save_adapter
 
+from infoagent.analysis.comparison import compare
+from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import packs, plan_cells
-from infoagent.evaluation.comparison import compare
 from infoagent.evaluation.records import RecordFile, Shard, read_records
 from infoagent.evaluation.runner import evaluate
-from infoagent.evaluation.session import run_evaluation
 from infoagent.files import json_text, only_writer
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import read_summaries

@@ -9,11 +9,11 @@ import yaml
 from conftest import ROOT
 from fake_server import FakeServer, drop, not_json, ok, status, truncated
 
+from infoagent.analysis.session import run_evaluation
 from infoagent.config import exit_code, load_recipe
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
-from infoagent.evaluation.session import run_evaluation
 from infoagent.evaluation.summary import summarise
 from infoagent.recipes import EvaluationRecipe
 

@@ -10,12 +10,12 @@ from fake_server import FakeServer, count_tokens, empty, status
 from tiny import save_tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from infoagent.analysis.comparison import compare_pairs
+from infoagent.analysis.session import run_evaluation
 from infoagent.costs import generation_flops
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.comparison import compare_pairs
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
-from infoagent.evaluation.session import run_evaluation
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe

@@ -8,11 +8,11 @@ from fake_vllm import FakeLLM
 from test_grid import DECIDED, content, recipe
 from tiny import save_adapter
 
+from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.engines import EnginePool
 from infoagent.evaluation.phases import PhaseTimes
-from infoagent.evaluation.session import run_evaluation
-from infoagent.lm import vllm_engine
+from infoagent.lm.vllm import engine as vllm_engine
 from infoagent.recipes import ModelSection
 from infoagent.recipes.evaluation import ServedSection
 from infoagent.types import InputError

@@ -77,7 +77,7 @@ def test_the_run_file_holds_what_the_evaluation_wrote(evaluated):
 def test_one_line_says_where_the_time_went(evaluated):
     _, done = evaluated
     [line] = [line for line in done.stderr.splitlines() if " s: " in line]
-    assert "INFO infoagent.evaluation.session: " in line
+    assert "INFO infoagent.analysis.session: " in line
     total, phases = line.split(": ", 2)[2].split(" s: ")
     seconds = {part.split()[0]: float(part.split()[1]) for part in phases.split(", ")}
     assert {"generate", "score", "predict", "load", "analyse", "rest"} <= set(seconds)

@@ -12,7 +12,7 @@ from infoagent.evaluation.runner import evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
 from infoagent.lm import prompts
 from infoagent.lm.models import load
-from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import Compression, InputError
 

@@ -3,8 +3,8 @@
 import pytest
 from fake_server import FakeServer, count_tokens, empty, no_usage, ok
 
+from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.session import run_evaluation
 from infoagent.recipes import EvaluationRecipe
 
 CUT = "let me see, the document says that she weighs " * 9

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from infoagent.evaluation.comparison import compare
+from infoagent.analysis.comparison import compare
 from infoagent.evaluation.summary import estimate, mi_term_nats, summarise
 from infoagent.information import paired_difference
 

@@ -9,7 +9,7 @@ from infoagent.information import channels, estimate_mi
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel, ModelReference
 from infoagent.lm.prompts import end_of_turn_id
-from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.lm.scoring.exact import Scorer, continuation_ids
 
 PROMPTS = [[5, 9, 40], [5, 9, 41, 7], [77], [80, 81, 82, 83, 84, 85]]
 SAMPLES = 500

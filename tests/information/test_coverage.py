@@ -65,14 +65,23 @@ def test_an_infinite_midpoint_counts_as_unknown_and_as_a_miss():
 def test_the_script_writes_what_it_prints(tmp_path):
     out = tmp_path / "coverage.json"
     result = run_script(
-        "eval/coverage.py", "--documents", "8", "--replicates", "20", "--samples", "1", "--quiet", "--out", str(out)
+        "eval/bench/coverage.py",
+        "--documents",
+        "8",
+        "--replicates",
+        "20",
+        "--samples",
+        "1",
+        "--quiet",
+        "--out",
+        str(out),
     )
     assert result.returncode == 0, result.stderr
     record = json.loads(out.read_text())
     assert record["config"] == {"documents": [8], "samples": 1, "replicates": 20, "seed": 0}
     for name, row in record["coverage"]["8"].items():
         assert f"| {name} | {row['mi_nats']:.3f} |" in result.stdout
-    assert run_script("eval/coverage.py", "--documents", "2").returncode == 2
+    assert run_script("eval/bench/coverage.py", "--documents", "2").returncode == 2
 
 
 @pytest.mark.slow

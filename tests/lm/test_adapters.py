@@ -17,7 +17,7 @@ from infoagent.lm import adapters
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.merging import merge_adapter
 from infoagent.lm.models import adapter_base, base_here, check_adapter, load, resolve
-from infoagent.lm.served_adapters import Room
+from infoagent.lm.vllm.adapters import Room
 from infoagent.recipes import ModelSection
 from infoagent.types import InputError
 

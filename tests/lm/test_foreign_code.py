@@ -125,13 +125,13 @@ SCRIPTS = [
      "output_dir={out}"],
     ["eval/frozen.py", "configs/eval/records.yaml", "predictors.0.name={model}", "output_dir={out}"],
     ["eval/information.py", "configs/eval/information.yaml", "compressor.model.name={model}", "output_dir={out}"],
-    ["eval/proxies.py", "configs/eval/proxies.yaml", "scorers.0.model.name={model}", "output_dir={out}",
+    ["eval/applications/proxies.py", "configs/eval/proxies.yaml", "scorers.0.model.name={model}", "output_dir={out}",
      "data.0.limit=8", "calibration_documents=4", "compressors=[{{label: a}}, {{label: b, kind: lead, sentences: 1}}]",
      "variants=[{{label: a, prompt: {{}}}}]"],
-    ["eval/rounds.py", "configs/eval/rounds.yaml", "predictor.name={model}", "output_dir={out}", "data.limit=8"],
-    ["eval/compaction.py", "configs/eval/compaction.yaml", "predictor.name={model}", "output_dir={out}", "data.limit=8"],
-    ["eval/deep_research.py", "configs/eval/deep_research.yaml", "predictor.name={model}", "output_dir={out}"],
-    ["eval/stress.py", "inputs", "configs/eval/stress.yaml", "predictor.name={model}", "output_dir={out}"],
+    ["eval/applications/rounds.py", "configs/eval/rounds.yaml", "predictor.name={model}", "output_dir={out}", "data.limit=8"],
+    ["eval/applications/compaction.py", "configs/eval/compaction.yaml", "predictor.name={model}", "output_dir={out}", "data.limit=8"],
+    ["eval/applications/deep_research.py", "configs/eval/deep_research.yaml", "predictor.name={model}", "output_dir={out}"],
+    ["eval/applications/stress.py", "inputs", "configs/eval/stress.yaml", "predictor.name={model}", "output_dir={out}"],
 ]  # fmt: skip
 
 

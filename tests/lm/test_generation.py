@@ -4,7 +4,7 @@ from infoagent.lm import prompts
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import compression_from_ids, generate, generate_groups
 from infoagent.lm.models import load
-from infoagent.lm.scoring import continuation_ids
+from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.types import InputError, Negative, Problem
 
 

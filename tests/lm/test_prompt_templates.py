@@ -10,7 +10,7 @@ from tiny import tiny_tokenizer
 from infoagent.lm import prompts
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import adapter_prompt
-from infoagent.lm.question_prompts import QUESTION_TEMPLATES, question_prompt
+from infoagent.lm.questions.prompts import QUESTION_TEMPLATES, question_prompt
 from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError, Problem
 

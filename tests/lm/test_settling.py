@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from infoagent.applications.proxies.recipe import ProxyRecipe
+from infoagent.applications.recipes import RECIPES, recipe_schema
 from infoagent.config import load_recipe, recipe_keys
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.records import content_key
 from infoagent.evaluation.replies import predictor_identity
-from infoagent.lm import dtype, http_scorer, settling
-from infoagent.lm.dtype import Choice
+from infoagent.lm import settling
 from infoagent.lm.embedded import cache_root
+from infoagent.lm.machine import dtype
+from infoagent.lm.machine.dtype import Choice
+from infoagent.lm.scoring import client as http_scorer
 from infoagent.lm.settling import named_types, settle
-from infoagent.recipes import RECIPES, EvaluationRecipe, GRPORecipe, ProxyRecipe, recipe_schema
+from infoagent.recipes import EvaluationRecipe, GRPORecipe
 from infoagent.training.run_directory import find_resume_point, write_run_file
 from infoagent.types import InputError
 

@@ -14,15 +14,16 @@ from peft import PeftModel
 from tiny import save_adapter, tiny_model
 from transformers import LlamaForCausalLM
 
-from infoagent.lm import served_adapters, vllm_engine
 from infoagent.lm.generation import generate
 from infoagent.lm.models import ModelReference, load, load_tokenizer
-from infoagent.lm.scoring import Scorer
-from infoagent.lm.served_adapters import Room, ServedAdapters, modules_of
-from infoagent.lm.vllm_check import check_engine_values, expected_values
-from infoagent.lm.vllm_engine import VllmEngine
-from infoagent.lm.vllm_generation import ServedModel, generate_served
-from infoagent.lm.vllm_scoring import VllmScorer
+from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.vllm import adapters as served_adapters
+from infoagent.lm.vllm import engine as vllm_engine
+from infoagent.lm.vllm.adapters import Room, ServedAdapters, modules_of
+from infoagent.lm.vllm.check import check_engine_values, expected_values
+from infoagent.lm.vllm.engine import VllmEngine
+from infoagent.lm.vllm.generation import ServedModel, generate_served
+from infoagent.lm.vllm.scoring import VllmScorer
 from infoagent.types import InputError, RunFailed
 
 RNG = np.random.default_rng(0)

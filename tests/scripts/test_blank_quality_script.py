@@ -7,7 +7,7 @@ from conftest import ROOT
 
 
 def script():
-    spec = importlib.util.spec_from_file_location("blank_quality_script", ROOT / "eval" / "blank_quality.py")
+    spec = importlib.util.spec_from_file_location("blank_quality_script", ROOT / "eval" / "bench" / "blank_quality.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -3,7 +3,7 @@ import json
 import pytest
 from conftest import run_script
 
-SCRIPT = "eval/counterfactual_quality.py"
+SCRIPT = "eval/bench/counterfactual_quality.py"
 
 
 def paragraph(text, *asked):

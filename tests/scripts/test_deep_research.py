@@ -1,4 +1,4 @@
-"""eval/deep_research.py as a user calls it."""
+"""eval/applications/deep_research.py as a user calls it."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def recipe(tiny_dir, tmp_path):
 
 
 def run(*arguments, **environment):
-    return run_script("eval/deep_research.py", *arguments, "--quiet", FAKE_KEY=KEY, **environment)
+    return run_script("eval/applications/deep_research.py", *arguments, "--quiet", FAKE_KEY=KEY, **environment)
 
 
 def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_path):
@@ -71,7 +71,7 @@ def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_pa
     out = tmp_path / "out"
     with FakeServer(planner_and_reporter, key=KEY, script=lambda body, before: ok()) as server:
         made = recipe(server.url)
-        command = ["eval/deep_research.py", made, f"checkpoint={adapter}", "--quiet"]
+        command = ["eval/applications/deep_research.py", made, f"checkpoint={adapter}", "--quiet"]
         run_killed_at(f"{out}/records.jsonl#8", *command, FAKE_KEY=KEY)
         assert not (out / "deep_research.json").exists()
         kept = [r for r in read_jsonl(out / "records.jsonl") if r["kind"] == "reply" and "usd" in r]
@@ -106,7 +106,9 @@ def test_a_run_is_killed_resumes_and_says_what_it_found(recipe, tiny_dir, tmp_pa
 
 
 def test_a_dry_run_prices_every_stage_without_torch_network_and_keys(tmp_path):
-    done = run_script("-c", WITHOUT_TORCH, "eval/deep_research.py", "configs/eval/deep_research_full.yaml", "--dry-run")
+    done = run_script(
+        "-c", WITHOUT_TORCH, "eval/applications/deep_research.py", "configs/eval/deep_research_full.yaml", "--dry-run"
+    )
     assert done.returncode == 0, done.stderr
     lines = {tuple(line.split()[:2]): line for line in done.stdout.splitlines() if line[:1].isalpha() and line.split()}
     # 20 tasks × 5 runs: 100 plans, 8 queries each, 10 sources each, one compression for each

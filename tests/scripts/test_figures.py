@@ -1,4 +1,4 @@
-"""eval/figures.py: the claim of the fact-deletion figure, on the real model at its smallest size."""
+"""eval/paper/figures.py: the claim of the fact-deletion figure, on the real model at its smallest size."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from conftest import run_script
 def figure(tmp_path_factory):
     out = tmp_path_factory.mktemp("figure")
     result = run_script(
-        "eval/figures.py",
+        "eval/paper/figures.py",
         "fact-deletion",
         "--out",
         out,
@@ -48,6 +48,6 @@ def test_it_is_drawn_and_can_be_repeated(figure):
 
 
 def test_wrong_sizes_are_a_line_each():
-    result = run_script("eval/figures.py", "fact-deletion", "--out", "x", "--documents", "1", "--facts", "0")
+    result = run_script("eval/paper/figures.py", "fact-deletion", "--out", "x", "--documents", "1", "--facts", "0")
     assert result.returncode == 2
     assert result.stderr.count("error: ") == 2

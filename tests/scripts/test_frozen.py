@@ -110,7 +110,7 @@ def test_a_checkpoint_is_judged_in_words(recipe, tiny_dir):
 )
 def test_bad_input_ends_with_one_line_and_code_2(recipe, arguments, message, capsys):
     from infoagent.config import exit_code
-    from infoagent.evaluation.grid import grid_recipe
+    from infoagent.evaluation.part import grid_recipe
 
     def main():
         from infoagent.config import script_arguments

@@ -13,7 +13,7 @@ from infoagent.data.registry import load_data
 from infoagent.information.scores import ScoreMatrix
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.exact import Scorer
 
 RECIPE = "configs/eval/information.yaml"
 
@@ -104,7 +104,7 @@ def cells(out):
 
 def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir, tmp_path):
     many = settings(tiny_dir, tmp_path / "killed", documents=24, samples=1, **{"data.limit": 40})
-    run_killed_at("infoagent.lm.score_store:ScoreStore.put#61", "eval/information.py", RECIPE, *many, "--quiet")
+    run_killed_at("infoagent.lm.scoring.store:ScoreStore.put#61", "eval/information.py", RECIPE, *many, "--quiet")
     before = cells(tmp_path / "killed")
     assert 40 < len(before) < 24 * 26, "killed in the middle"
     assert not (tmp_path / "killed/scores.npz").exists()

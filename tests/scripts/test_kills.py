@@ -49,7 +49,7 @@ def rounds(tiny, out):
         "systems": [{"label": "asks", "model": model, "max_tokens": 6, "rounds": 2}],
         "predictor": model, "negatives": {"random": 1, "counterfactual": 2}, "question_tokens": 6, "batch_size": 1,
     }  # fmt: skip
-    return ["eval/rounds.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
+    return ["eval/applications/rounds.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
 
 
 def score(tiny, out):
@@ -109,7 +109,7 @@ def compaction(tiny, out):
         "compactors": [{"label": "writes", "model": model, "max_tokens": 20},
                        {"label": "newest", "kind": "tail", "model": model, "max_tokens": 60}],
     }  # fmt: skip
-    return ["eval/compaction.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
+    return ["eval/applications/compaction.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
 
 
 COMMANDS = (grid, checkpoint, rounds, compaction, information, score, compress, grpo, sft, dpo)

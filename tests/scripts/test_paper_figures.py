@@ -1,4 +1,4 @@
-"""eval/figures.py: the list, every recipe of every experiment, and one small experiment from end to end."""
+"""eval/paper/figures.py: the list, every recipe of every experiment, and one small experiment from end to end."""
 
 import json
 import re
@@ -6,12 +6,12 @@ import re
 import pytest
 from conftest import ROOT, run_script
 
+from infoagent.analysis.session import run_evaluation
+from infoagent.applications.paper.figures import EXPERIMENTS, SIZES, listing, needs, points_of, recipe_file
+from infoagent.applications.proxies.run import check_scorers, parse_scorer, proxy_summaries
 from infoagent.config import load_recipe
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.experiments import EXPERIMENTS, SIZES, listing, needs, points_of, recipe_file
-from infoagent.evaluation.plan import describe_evaluation
-from infoagent.evaluation.proxies import check_scorers, parse_scorer, proxy_summaries
-from infoagent.evaluation.session import run_evaluation
+from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import InputError
 
@@ -27,7 +27,7 @@ def test_the_list_has_every_figure_of_the_paper_and_what_it_needs():
     rows = {row[0]: row[1:] for row in listing(RECIPES)}
     wanted = "fig2 fig3 fig4 fig5 fig6 fig7 fig9 fig12 fig13 fig14 fig15 fig16 fig17 fig18 fig19 fig20 fact-deletion"
     assert list(rows) == wanted.split()
-    for name, script in (("fig7", "eval/deep_research.py"), ("fig18", "eval/rounds.py")):
+    for name, script in (("fig7", "eval/applications/deep_research.py"), ("fig18", "eval/applications/rounds.py")):
         assert rows[name][1] == "a script of its own"
         named = [word.rstrip(",") for word in rows[name][2].split() if "/" in word]
         assert named[0] == script
@@ -67,7 +67,7 @@ def test_full_is_the_papers_and_names_what_it_needs(name):
 
 @pytest.mark.parametrize("name", [n for n in THERE if n not in ("fig12", "fig17")])
 def test_the_claims_of_a_full_recipe_name_what_stands_in_it(name):
-    from infoagent.evaluation.published import PUBLISHED, Ahead, Direction, Near
+    from infoagent.applications.paper.published import PUBLISHED, Ahead, Direction, Near
 
     recipe = recipe_of(name, "full")
     labels, titles = {c.label for c in recipe.grid}, {p.title for p in recipe.predictors}
@@ -83,11 +83,11 @@ def test_the_claims_of_a_full_recipe_name_what_stands_in_it(name):
 
 
 def test_dry_run_and_mistakes():
-    shown = run_script("eval/figures.py", "run", "fig5", "samples=2", "--dry-run", "--limit", "4", "seeds=[0,1]")
+    shown = run_script("eval/paper/figures.py", "run", "fig5", "samples=2", "--dry-run", "--limit", "4", "seeds=[0,1]")
     assert shown.returncode == 0, shown.stderr
     assert "needs: nothing beside a processor" in shown.stdout
     assert "× 4 draws" in shown.stdout
-    wrong = run_script("eval/figures.py", "run", "fig18")
+    wrong = run_script("eval/paper/figures.py", "run", "fig18")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: experiment 'fig18': has a script of its own: rounds")
     assert wrong.stderr.count("\n") == 1
@@ -96,7 +96,7 @@ def test_dry_run_and_mistakes():
 def test_a_small_experiment_from_end_to_end(tiny_dir, tmp_path):
     model = f"{{name: {tiny_dir}, dtype: float32}}"
     result = run_script(
-        "eval/figures.py", "run", "fig5", "--out", tmp_path / "out", "--limit", "3", "--quiet",
+        "eval/paper/figures.py", "run", "fig5", "--out", tmp_path / "out", "--limit", "3", "--quiet",
         f"compressors=[{{label: lm, model: {model}, max_tokens: 8}}, {{label: lead 1, kind: lead, sentences: 1, model: {model}}},"
         f" {{label: full document, kind: full-document, model: {model}}}]",
         "variants.0.max_tokens=8", "variants.1.max_tokens=8", "variants.2.max_tokens=8", "resamples=50",

@@ -1,4 +1,4 @@
-"""eval/proxies.py as a user calls it: a study of a tiny model, killed, extended, and asked for what cannot be."""
+"""eval/applications/proxies.py as a user calls it: a study of a tiny model, killed, extended, and asked for what cannot be."""
 
 import contextlib
 import io
@@ -14,7 +14,7 @@ from tiny import save_adapter
 from infoagent.config import exit_code
 from infoagent.evaluation.records import read_records
 
-MAIN = runpy.run_path(str(ROOT / "eval/proxies.py"))["main"]
+MAIN = runpy.run_path(str(ROOT / "eval/applications/proxies.py"))["main"]
 WITHOUT_TORCH = """
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -62,7 +62,7 @@ def study(tiny_dir, tmp_path_factory):
     path = directory / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
     kept = directory / "out" / "proxies" / "records.jsonl"
-    run_killed_at("proxies/records.jsonl#4", "eval/proxies.py", str(path), "--quiet")
+    run_killed_at("proxies/records.jsonl#4", "eval/applications/proxies.py", str(path), "--quiet")
     before = kept.read_bytes()
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         assert exit_code(lambda: MAIN([str(path), "--quiet"])) == 0
@@ -112,7 +112,7 @@ def test_run_again_it_scores_nothing_and_finds_the_same(study, capsys):
 
 def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
     path, _, _ = study
-    done = run_script("-c", WITHOUT_TORCH, "eval/proxies.py", str(path), "--dry-run", "output_dir=nowhere")
+    done = run_script("-c", WITHOUT_TORCH, "eval/applications/proxies.py", str(path), "--dry-run", "output_dir=nowhere")
     assert done.returncode == 0, done.stderr
     assert "scorers: 6 × 60 texts" in done.stdout
     assert "zlib: no model" in done.stdout

@@ -1,4 +1,4 @@
-"""eval/rounds.py and eval/compaction.py as a user calls them: whole, killed and gone on with, and with mistakes."""
+"""Rounds and compactions, run as a user runs their scripts: whole, killed and gone on with, and with mistakes."""
 
 import json
 
@@ -34,11 +34,11 @@ def rounds(tiny_dir, tmp_path):
 
 
 def test_rounds_end_to_end(rounds, tmp_path):
-    dry = run_script("-c", WITHOUT_TORCH, "eval/rounds.py", rounds, "--dry-run")
+    dry = run_script("-c", WITHOUT_TORCH, "eval/applications/rounds.py", rounds, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "asks: 6 texts in 2 rounds with rewritten questions, 24 cells to score" in dry.stdout
     assert not (tmp_path / "out").exists()
-    done = run_script("eval/rounds.py", rounds, "--quiet")
+    done = run_script("eval/applications/rounds.py", rounds, "--quiet")
     assert done.returncode == 0, done.stderr
     kept = json.loads((tmp_path / "out/rounds.json").read_text())
     assert kept["recipe"]["systems"][0]["label"] == "asks"
@@ -53,7 +53,7 @@ def test_rounds_end_to_end(rounds, tmp_path):
     assert len((tmp_path / "out/tables.md").read_text().splitlines()) == (2 + 3) + 1 + (2 + 1)
     line = json.loads((tmp_path / "out/metrics.jsonl").read_text().splitlines()[1])
     assert line["mi/hard_nats"] == kept["systems"][1]["information"]["hard"][0]["total"]["infonce_nats"]
-    other = run_script("eval/compaction.py", "configs/eval/compaction.yaml", f"output_dir={tmp_path / 'out'}",
+    other = run_script("eval/applications/compaction.py", "configs/eval/compaction.yaml", f"output_dir={tmp_path / 'out'}",
                        "checkpoint=nowhere", "--quiet")  # fmt: skip
     assert other.returncode == 2
     assert other.stderr.startswith("error: adapter 'nowhere': no such directory")
@@ -83,7 +83,7 @@ def test_a_killed_compaction_of_own_conversations_goes_on(tiny_dir, tmp_path):
                        {"label": "newest", "kind": "tail", "model": model, "max_tokens": 60}],
         "predictor": model,
     })  # fmt: skip
-    command = ["eval/compaction.py", recipe, "--quiet"]
+    command = ["eval/applications/compaction.py", recipe, "--quiet"]
     records = tmp_path / "out/records.jsonl"
     run_killed_at("out/records.jsonl#13", *command)
     before = [json.loads(line)["key"] for line in records.read_text().splitlines(keepends=True) if line.endswith("\n")]

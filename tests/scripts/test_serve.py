@@ -12,7 +12,7 @@ from test_grpo import adapter, overrides, trajectory
 from tiny import save_tiny
 
 from infoagent.config import load_recipe
-from infoagent.lm.scorer_protocol import TOKEN_VARIABLE
+from infoagent.lm.scoring.protocol import TOKEN_VARIABLE
 from infoagent.lm.settling import settle
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import prepare

@@ -12,7 +12,7 @@ from infoagent.recipes import GRPORecipe
 
 
 def script():
-    spec = importlib.util.spec_from_file_location("speed_script", ROOT / "eval/speed.py")
+    spec = importlib.util.spec_from_file_location("speed_script", ROOT / "eval/bench/speed.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -37,7 +37,7 @@ def test_shares_are_of_the_sum_of_the_phases():
 @pytest.mark.slow
 def test_the_whole_command_on_a_tiny_model(tiny_dir, tmp_path):
     out = tmp_path / "speed.json"
-    command = [sys.executable, "eval/speed.py", "configs/train/speed.yaml", f"model.name={tiny_dir}",
+    command = [sys.executable, "eval/bench/speed.py", "configs/train/speed.yaml", f"model.name={tiny_dir}",
                "model.dtype=float32", f"output_dir={tmp_path / 'run'}", "grpo.steps=4", "grpo.save_steps=4",
                "grpo.max_completion_tokens=8", "data.limit=8", "--out", str(out)]  # fmt: skip
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""eval/stress.py as a user runs it: both stories, killed and gone on with, and the servers that are not in order."""
+"""eval/applications/stress.py as a user runs it: both stories, killed and gone on with, and the servers that are not in order."""
 
 import contextlib
 import importlib.util
@@ -18,7 +18,7 @@ from infoagent.evaluation.records import read_records
 from infoagent.files import read_jsonl
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.exact import Scorer
 
 THREADS = {"OMP_NUM_THREADS": "1"}
 LOAD, INPUTS = "configs/eval/stress_load.yaml", "configs/eval/stress.yaml"
@@ -39,13 +39,13 @@ def load_settings(out, url=None, **changed):
 
 
 def stress(*arguments, **environment):
-    return run_script("eval/stress.py", *map(str, arguments), "--quiet", **THREADS, **environment)
+    return run_script("eval/applications/stress.py", *map(str, arguments), "--quiet", **THREADS, **environment)
 
 
 @pytest.fixture(scope="module")
 def script():
-    """eval/stress.py in this process, which saves the imports."""
-    spec = importlib.util.spec_from_file_location("stress_script", ROOT / "eval/stress.py")
+    """eval/applications/stress.py in this process, which saves the imports."""
+    spec = importlib.util.spec_from_file_location("stress_script", ROOT / "eval/applications/stress.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -288,7 +288,7 @@ def test_the_information_is_what_plain_forward_passes_give(hard, tiny_dir):
 def test_a_killed_run_goes_on_with_what_it_has(hard, tiny_dir, adapter, tmp_path):
     settings = input_settings(tiny_dir, tmp_path, checkpoint=adapter)
     records = tmp_path / "records.jsonl"
-    run_killed_at(f"{records}#6", "eval/stress.py", "inputs", INPUTS, *settings, "--quiet", **THREADS)
+    run_killed_at(f"{records}#6", "eval/applications/stress.py", "inputs", INPUTS, *settings, "--quiet", **THREADS)
     before = records.read_bytes()
     result = stress("inputs", INPUTS, *settings)
     assert result.returncode == 0, result.stderr
@@ -329,6 +329,6 @@ def test_bad_input_recipes_are_told_before_a_model_loads(here, tiny_dir, tmp_pat
 def test_dry_runs_say_what_it_takes(here, tiny_dir, tmp_path):
     _, said, _ = here("inputs", INPUTS, *input_settings(tiny_dir, tmp_path), "--dry-run")
     assert "plan: 60 cases × 2 compressors = 120" in said
-    result = run_script("eval/stress.py", "load", LOAD, "--dry-run")
+    result = run_script("eval/applications/stress.py", "load", LOAD, "--dry-run")
     assert "jobs of 2 requests, none of them ever repeated" in result.stdout
     assert not (tmp_path / "records.jsonl").exists()

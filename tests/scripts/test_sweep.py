@@ -14,8 +14,8 @@ from conftest import ROOT, eventually, run_script, start_script
 from infoagent.config import load_recipe, recipe_yaml
 from infoagent.files import read_jsonl
 from infoagent.recipes import GRPORecipe, SweepFile
-from infoagent.training import sweep as sweeping
-from infoagent.training.sweep_plan import SweepRun
+from infoagent.training.sweep import run as sweeping
+from infoagent.training.sweep.grid import SweepRun
 
 STOPPED_ONCE = """
 import os, runpy, signal, sys

@@ -6,11 +6,11 @@ import pytest
 import yaml
 from fake_server import FakeServer
 
+from infoagent.analysis.session import run_evaluation
 from infoagent.config import load_recipe
 from infoagent.data.registry import load_data
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.records import read_records
-from infoagent.evaluation.session import run_evaluation
 from infoagent.grading import sandbox, states_fact
 from infoagent.recipes import EvaluationRecipe
 from infoagent.reporting.curve_panels import panels_svg

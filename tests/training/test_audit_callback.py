@@ -15,7 +15,7 @@ from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.files import read_jsonl
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.exact import Scorer
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import MIReward, Price
 from infoagent.tracking import Tracker

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from infoagent.files import read_jsonl
 from infoagent.lm.models import load
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.exact import Scorer
 from infoagent.recipes import SFTRecipe
 from infoagent.recipes.dpo import PairsSection
 from infoagent.recipes.sft import SelectionSection
@@ -25,8 +25,8 @@ from infoagent.training.candidates import (
     settings_of,
 )
 from infoagent.training.choice import choice_metrics, keep_best, make_pairs
+from infoagent.training.expert_iteration import check_one_process
 from infoagent.training.preparation import build_reward, prepare
-from infoagent.training.rounds import check_one_process
 from infoagent.types import InputError, RunFailed
 
 PROBLEMS, SAMPLES = 5, 3

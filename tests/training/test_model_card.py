@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from infoagent.cli import main
 from infoagent.files import read_jsonl
-from infoagent.lm.served_adapters import servable
+from infoagent.lm.vllm.adapters import servable
 from infoagent.training.model_card import write_card
 from infoagent.types import InputError
 

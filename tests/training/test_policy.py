@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from tiny import tiny_model
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unset_hf_deepspeed_config
 
-from infoagent.lm.scorer_server import ScorerServer
-from infoagent.lm.scoring import Scorer
+from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.scoring.server import ScorerServer
 from infoagent.recipes import GRPORecipe
-from infoagent.training import policy, rounds
+from infoagent.training import expert_iteration as rounds
+from infoagent.training import policy
 from infoagent.training.policy import frozen_scorer, trainer_arguments
 
 

@@ -13,14 +13,14 @@ from infoagent.files import read_jsonl
 from infoagent.lm.generation import generate
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
-from infoagent.lm.scoring import Scorer, continuation_ids
+from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import Price
 from infoagent.tracking import Tracker
 from infoagent.training.preparation import build_reward, prepare
 from infoagent.training.run_directory import BEST_FILE, mark_complete, superfluous_checkpoints
 from infoagent.training.validation import ValidationCallback, validation_metrics, write_best
-from infoagent.training.validation_plan import plan_validation
+from infoagent.training.validation_checks import plan_validation
 from infoagent.types import InputError
 
 TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")

@@ -60,7 +60,7 @@ def test_scores_are_those_of_transformers(grid):
     from infoagent.data.registry import load_data
     from infoagent.lm.models import load
     from infoagent.lm.prompts import compressor_ids, text_ids
-    from infoagent.lm.scoring import Scorer
+    from infoagent.lm.scoring.exact import Scorer
 
     _, out, _ = grid
     lm = load(MODEL["name"], dtype="float32", device="cpu")

@@ -10,11 +10,11 @@ from tiny import save_adapter, tiny_model, tiny_tokenizer
 from infoagent.lm.generation import generate
 from infoagent.lm.models import load, load_tokenizer, resolve
 from infoagent.lm.prompts import compressor_ids
-from infoagent.lm.scoring import Scorer
-from infoagent.lm.vllm_check import DOCUMENTS, QUESTION, check_engine_values, expected_values
-from infoagent.lm.vllm_engine import VllmEngine
-from infoagent.lm.vllm_generation import ServedModel, generate_served
-from infoagent.lm.vllm_scoring import VllmScorer
+from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.vllm.check import DOCUMENTS, QUESTION, check_engine_values, expected_values
+from infoagent.lm.vllm.engine import VllmEngine
+from infoagent.lm.vllm.generation import ServedModel, generate_served
+from infoagent.lm.vllm.scoring import VllmScorer
 from infoagent.structured import Unfit, signature_form
 from infoagent.types import RunFailed
 

@@ -1,0 +1,1 @@
+"""Analysis of records: comparison, verdict, curves, what explains accuracy, the frontier."""

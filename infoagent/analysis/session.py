@@ -1,0 +1,158 @@
+"""A whole evaluation: records, texts, run.json, summary.json, analysis.json. What eval/frozen.py and
+eval/checkpoint.py share."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infoagent.analysis.curves import analyse
+from infoagent.costs import price_snapshot
+from infoagent.evaluation.cells import Cell
+from infoagent.evaluation.costing import add_break_even
+from infoagent.evaluation.phases import PhaseTimes
+from infoagent.evaluation.records import RecordFile, Row, Shard
+from infoagent.evaluation.replies import check_endpoints, check_sandbox
+from infoagent.evaluation.runner import collect, evaluate
+from infoagent.evaluation.summary import summarise
+from infoagent.files import only_writer, read_jsonl, write_json, write_jsonl
+from infoagent.lm.models import default_device
+from infoagent.lm.scoring.jobs import Processes, current_processes
+from infoagent.mirror import wandb_mode
+from infoagent.recipes import EvaluationRecipe
+from infoagent.store import SCHEMA_VERSION, SUMMARY_FILE, check_output_dir, provenance, text_id
+from infoagent.types import ANCHORS, RunFailed
+
+ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
+Summary = dict[str, Any]
+
+logger = logging.getLogger(__name__)
+
+
+def run_grid(
+    recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool, shard: Shard
+) -> tuple[list[Row], list[Summary]] | None:
+    """Evaluate this process's share. Returns (records, summaries) where everything is there; None where this was one
+    part of the work, and another process or a later call summarises."""
+    wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    processes = current_processes(on_cpu=default_device() == "cpu") if launched else Processes()
+    records, summaries = run_evaluation(recipe, cells, quiet or shard.index > 0, shard)
+    if shard.number == 1:
+        return records, summaries
+    if not launched:
+        print(f"shard {shard.index + 1} of {shard.number} done; when all are, run the same command without --shard")
+        return None
+    processes.wait()
+    return None if shard.index else finish_together(recipe, cells)
+
+
+def run_evaluation(
+    recipe: EvaluationRecipe,
+    cells: Sequence[Cell],
+    quiet: bool,
+    shard: Shard = Shard(),  # noqa: B008 (frozen)
+) -> tuple[list[Row], list[Summary]]:
+    """Evaluate the grid and write what it found. Returns (records, summaries) of these cells.
+
+    One of several shards only adds its records; the call without a shard, after them, computes what is missing and
+    summarises everything.
+    """
+    check_output_dir(recipe.output_dir, "evaluate")
+    check_endpoints(recipe)
+    check_sandbox(recipe)
+    times = PhaseTimes()
+    with only_writer(recipe.output_dir, shard.suffix):
+        _begin(recipe, cells)
+        records = evaluate(recipe, cells, quiet, shard, times)
+        summaries = []
+        if shard.number == 1:
+            with times("analyse"):
+                summaries = _write_results(recipe, cells, records)
+    logger.info("%s: %s", recipe.output_dir, times.line())
+    return records, summaries
+
+
+def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[list[Row], list[Summary]]:
+    """Summarise what the processes of one launch left; they have all ended their share."""
+    records = collect(recipe, cells, RecordFile(recipe.output_dir))
+    return records, _write_results(recipe, cells, records)
+
+
+def check_compressions(summaries: Sequence[Summary]) -> None:
+    """Raises RunFailed where something was to be compressed and not one compression could be measured; records and tables
+    are kept all the same."""
+    asked = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
+    if asked and all(s["failed"] == s["n_compressions"] for s in asked):
+        causes = Counter[str]()
+        for summary in asked:
+            causes.update(summary["failed_causes"])
+        told = ", ".join(f"{cause}: {count}" for cause, count in causes.items())
+        raise RunFailed(f"no compression could be measured ({told}); records.jsonl tells of each")
+
+
+def _begin(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> None:
+    """run.json before the first record, so that a killed grid goes on as it began; that of an earlier grid stays."""
+    file = Path(recipe.output_dir) / "run.json"
+    if not file.is_file():
+        write_json(file, _facts(recipe, cells))
+
+
+def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
+    return {
+        "kind": "evaluate",
+        "schema_version": SCHEMA_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "data_revisions": {c.data.name: c.data.revision for c in cells},
+        "drawn": [
+            {
+                "data": c.data.name,
+                "split": c.data.split,
+                "problems": len(c.problems),
+                "left_out": dict(c.data.left_out),
+                "short": dict(c.short),
+            }
+            for c in {c.data.name: c for c in cells}.values()
+        ],
+        "tokenizers": {c.compressor.model.name: c.revision for c in cells},
+        "price_snapshot": price_snapshot(),
+        "seeds": recipe.seeds,
+        **provenance(),
+    }
+
+
+def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row]) -> list[Summary]:
+    out = Path(recipe.output_dir)
+    _keep_texts(out, cells)
+    run = _facts(recipe, cells)
+    write_json(out / "run.json", {**run, "record_keys": [r["key"] for r in records]})
+    summaries = summarise(records, recipe.price)
+    add_break_even(summaries)
+    write_json(out / SUMMARY_FILE, {**run, "summaries": summaries})
+    analysis = analyse(records, seed=recipe.seeds[0], resamples=recipe.resamples)
+    write_json(out / ANALYSIS_FILE, {"schema_version": SCHEMA_VERSION, **analysis})
+    return summaries
+
+
+def _keep_texts(out: Path, cells: Sequence[Cell]) -> None:
+    """Questions and documents beside the records, which name them by key; each once, over all grids of a directory."""
+    problems = {(r["data"], r["problem_id"], r["document_key"]): r for r in _rows(out / PROBLEMS_FILE)}
+    documents = {r["document_key"]: r for r in _rows(out / DOCUMENTS_FILE)}
+    for cell in cells:
+        for p in cell.problems:
+            key = text_id(p.document)
+            documents[key] = {"document_key": key, "text": p.document}
+            problems[cell.data.name, p.id, key] = {
+                "data": cell.data.name, "problem_id": p.id, "document_key": key, "query": p.query, "answer": p.answer,
+                "choices": list(p.choices), "evidence": list(p.evidence), "group": p.group,
+            }  # fmt: skip
+    for name, found in ((PROBLEMS_FILE, problems.values()), (DOCUMENTS_FILE, documents.values())):
+        write_jsonl(out / name, found)
+
+
+def _rows(path: Path) -> list[Row]:
+    return read_jsonl(path) if path.is_file() else []

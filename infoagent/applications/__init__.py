@@ -1,0 +1,1 @@
+"""Applications: a folder for each question, with its recipe, run, summary, estimate, drawing and prompts."""

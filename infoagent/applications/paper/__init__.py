@@ -1,0 +1,1 @@
+"""The paper's figures as named experiments, its claims, and how they are drawn."""

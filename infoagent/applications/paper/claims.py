@@ -1,0 +1,301 @@
+"""Does a published claim hold on what was measured here? One of three verdicts, from intervals and not from point values.
+
+    holds                              the whole interval lies on the paper's side, or within the band around its number
+    does not hold                      the whole interval lies on the other side, or outside the band
+    cannot be asked at this size       something is missing, or the interval reaches to both sides: why is said
+
+A ratio's interval is Fieller's in first order on the log scale: half widths of both values, relative to them, added in
+quadrature. Both are measured on the same documents, which makes the true interval narrower: a verdict errs towards the
+third. Counted costs have no interval and are compared as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infoagent.applications.paper.published import (
+    PUBLISHED,
+    Agreement,
+    Ahead,
+    Correlation,
+    Direction,
+    FactorOrder,
+    Near,
+    NotAsked,
+    Published,
+    Side,
+)
+
+Point = Mapping[str, Any]
+Value = Mapping[str, Any]
+HOLDS, FAILS, UNASKED = "holds", "does not hold", "cannot be asked at this size"
+ALL = "all data"
+FEWEST_POINTS = 4
+"""Of a correlation: Fisher's interval needs more than three."""
+NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A verdict, our number with its interval where there is one, and why where the verdict needs it."""
+
+    verdict: str
+    ours: dict[str, float] | None = None
+    why: str | None = None
+
+
+class Missing(ValueError):
+    """What a question needs and this run does not have."""
+
+
+def check_claims(
+    figure: str, points: Sequence[Point], analysis: Mapping[str, Any], published: Sequence[Published] = PUBLISHED
+) -> list[dict[str, Any]]:
+    """Every claim about `figure`, for each data set that it is about: verdict, both numbers, one sentence.
+
+    `points` as `experiments.points_of` makes them, `analysis` the content of analysis.json.
+    """
+    regression = analysis.get("regression", {})
+    regression = regression.get("without_mi", regression)
+    found = []
+    for claim in published:
+        if claim.figure != figure:
+            continue
+        sets = [claim.data] if claim.data else list(dict.fromkeys(p["data"] for p in points))
+        if isinstance(claim.question, FactorOrder | NotAsked):
+            sets = [ALL]
+        for data in sets:
+            answer = ask(claim, [p for p in points if data in (ALL, p["data"])], regression)
+            found.append(
+                {
+                    "quantity": claim.quantity, "data": data, "says": claim.says, "paper": claim.value, "ours": answer.ours,
+                    "verdict": answer.verdict, "why": answer.why, "sentence": _sentence(claim, data, answer),
+                }
+            )  # fmt: skip
+    return found
+
+
+def _sentence(claim: Published, data: str, answer: Answer) -> str:
+    text = f"{claim.quantity}, {data}: "
+    if answer.ours is not None:
+        text += f"{answer.ours['value']:.3g}"
+        if "low" in answer.ours:
+            text += f" [{answer.ours['low']:.3g}, {answer.ours['high']:.3g}]"
+        text += " here, "
+    text += f"{claim.value:.3g} in the paper; " if claim.value is not None else "the paper: " + claim.says + "; "
+    return text + answer.verdict + (f" ({answer.why})" if answer.why else "")
+
+
+def ask(claim: Published, points: Sequence[Point], regression: Mapping[str, Any]) -> Answer:
+    """The verdict of one claim on the points of one data set and the regression of all answers."""
+    question = claim.question
+    try:
+        match question:
+            case NotAsked():
+                return Answer(UNASKED, None, question.why)
+            case Direction():
+                return _direction(question, points)
+            case Near():
+                return _near(question, points)
+            case Ahead():
+                return _ahead(question, points)
+            case Correlation():
+                return _signed(correlation_of(points), below=question.expected < 0)
+            case Agreement():
+                return _agreement(points)
+            case FactorOrder():
+                return _order(question, points, regression)
+    except Missing as missing:
+        return Answer(UNASKED, None, str(missing))
+    raise AssertionError(question)
+
+
+def measured(point: Point, measure: str, predictor: str | None = None) -> Value | None:
+    """A point's value under a measure's name; accuracy and nll belong to a predictor, by default the first."""
+    if measure not in ("accuracy", "nll_nats"):
+        found: Value | None = point["measures"].get(measure)
+        return found
+    titles = list(point["predictors"])
+    title = predictor if predictor is not None else next(iter(titles), None)
+    return point["predictors"][title].get(measure) if title in point["predictors"] else None
+
+
+def _value(points: Sequence[Point], side: Side, measure: str) -> Value:
+    label, predictor = side
+    point = next((p for p in points if p["label"] == label), None)
+    if point is None:
+        raise Missing(f"needs {label!r} on this data set")
+    found = measured(point, measure, predictor)
+    if found is None:
+        who = f" with {predictor}" if predictor else ""
+        raise Missing(f"{label!r} has no {measure.removesuffix('_nats')}{who}")
+    return found
+
+
+def _half_width(value: Value) -> float | None:
+    """Half of the interval; 0 for a count, None where the interval is unknown."""
+    if "low" not in value:
+        return 0.0
+    return None if value["low"] is None or math.isnan(value["low"]) else (value["high"] - value["low"]) / 2
+
+
+def ratio(over: Value, under: Value) -> dict[str, float]:
+    """over / under with its interval; no interval where both are counts. Raises Missing where there is none to give."""
+    if over["value"] <= 0 or under["value"] <= 0:
+        raise Missing("a value is not above 0, so no ratio can be formed")
+    halves = [_half_width(v) for v in (over, under)]
+    if halves[0] is None or halves[1] is None:
+        raise Missing("an interval is unknown")
+    value = over["value"] / under["value"]
+    if halves == [0.0, 0.0] and "low" not in over and "low" not in under:
+        return {"value": value}
+    spread = math.hypot(halves[0] / over["value"], halves[1] / under["value"])
+    return {"value": value, "low": value * math.exp(-spread), "high": value * math.exp(spread)}
+
+
+def _largest(question: Direction | Near, points: Sequence[Point]) -> dict[str, float]:
+    """The largest ratio of all pairs that are there; a pair that is not is left out as long as another is."""
+    found, missing = [], []
+    for over, under in question.pairs:
+        try:
+            found.append(ratio(_value(points, over, question.measure), _value(points, under, question.measure)))
+        except Missing as error:
+            missing.append(str(error))
+    if not found:
+        raise Missing("; ".join(dict.fromkeys(missing)))
+    return max(found, key=lambda r: r["value"])
+
+
+def _ends(ours: Mapping[str, float]) -> tuple[float, float]:
+    return ours.get("low", ours["value"]), ours.get("high", ours["value"])
+
+
+def _direction(question: Direction, points: Sequence[Point]) -> Answer:
+    ours = _largest(question, points)
+    low, high = _ends(ours)
+    if low > 1 or high < 1:
+        inside = "inside" if low <= question.expected <= high else "outside"
+        return (
+            Answer(HOLDS, ours, f"in direction; the paper's number lies {inside} the interval")
+            if (low > 1) == (question.expected > 1)
+            else Answer(FAILS, ours, "the direction is the other")
+        )
+    return Answer(UNASKED, ours, "the interval holds 1: no difference is shown")
+
+
+def _near(question: Near, points: Sequence[Point]) -> Answer:
+    ours = _largest(question, points)
+    low, high = _ends(ours)
+    least, most = (question.expected * (1 + sign * question.tolerance) for sign in (-1, 1))
+    band = f"within {100 * question.tolerance:.0f} % of {question.expected:.3g}"
+    if least <= low and high <= most:
+        return Answer(HOLDS, ours, band)
+    if high < least or low > most:
+        return Answer(FAILS, ours, f"not {band}")
+    return Answer(UNASKED, ours, f"the interval reaches beyond what is {band}")
+
+
+def _ahead(question: Ahead, points: Sequence[Point]) -> Answer:
+    there = [label for label in question.compressors if any(p["label"] == label for p in points)]
+    if not there:
+        raise Missing(f"needs one of {', '.join(question.compressors)} on this data set")
+    best = max((_value(points, (label, None), "accuracy") for label in there), key=lambda v: v["value"])
+    other = _value(points, (question.other, None), "accuracy")
+    halves = [_half_width(v) for v in (best, other)]
+    if halves[0] is None or halves[1] is None:
+        raise Missing("an interval is unknown")
+    value, spread = 100 * (best["value"] - other["value"]), 100 * math.hypot(halves[0], halves[1])
+    return _signed({"value": value, "low": value - spread, "high": value + spread}, below=False)
+
+
+def _signed(ours: dict[str, float], below: bool) -> Answer:
+    """On the expected side of 0?"""
+    low, high = _ends(ours)
+    if low <= 0 <= high:
+        return Answer(UNASKED, ours, "the interval holds 0: no sign is shown")
+    return Answer(HOLDS if (high < 0) == below else FAILS, ours)
+
+
+def _agreement(points: Sequence[Point]) -> Answer:
+    """Two precisions of one model are two scorers, and no two proxies."""
+    ours = agreement_of(points)
+    models = {p["scorer"].rsplit(" (", 1)[0] for p in points if p.get("scorer")}
+    if len(models) < 2:
+        return Answer(UNASKED, ours, "the scorers are one model, " + ", ".join(sorted(models)) + "; a proxy is another")
+    return _signed(ours, below=False)
+
+
+def correlation(xs: Sequence[float], ys: Sequence[float]) -> dict[str, float]:
+    """Pearson's r with Fisher's 95 % interval tanh(artanh r ± 1.96/√(n − 3)). Raises Missing below four points, and
+    where one side does not vary."""
+    n = len(xs)
+    if n < FEWEST_POINTS:
+        raise Missing(f"{n} points: a correlation needs at least {FEWEST_POINTS}")
+    mean_x, mean_y = sum(xs) / n, sum(ys) / n
+    xx = sum((x - mean_x) ** 2 for x in xs)
+    yy = sum((y - mean_y) ** 2 for y in ys)
+    if xx <= 1e-18 or yy <= 1e-18:
+        raise Missing("one of the two does not vary over the points")
+    r = sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / math.sqrt(xx * yy)
+    centre = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, r)))
+    half = NORMAL_95 / math.sqrt(n - 3)
+    return {"value": r, "low": math.tanh(centre - half), "high": math.tanh(centre + half), "n": n}
+
+
+def correlation_of(points: Sequence[Point]) -> dict[str, float]:
+    """r of MI (nats) with the log of the reference answer's perplexity, over the compressors of one data set."""
+    pairs = []
+    for point in points:
+        mi = measured(point, "mi_nats")
+        for title in point["predictors"]:
+            nll = measured(point, "nll_nats", title)
+            if mi is not None and nll is not None:
+                pairs.append((mi["value"], nll["value"]))
+                break  # the first predictor that tells the likelihood, the same for every compressor
+    return correlation([x for x, _ in pairs], [y for _, y in pairs])
+
+
+def agreement_of(points: Sequence[Point]) -> dict[str, float]:
+    """The least r, over pairs of scorers, of what both find for the same compressors."""
+    by_scorer: dict[str, dict[str, float]] = {}
+    for point in points:
+        mi = measured(point, "mi_nats")
+        if mi is not None and point.get("scorer"):
+            by_scorer.setdefault(point["scorer"], {})[point["label"]] = mi["value"]
+    if len(by_scorer) < 2:
+        raise Missing(f"{len(by_scorer)} scorers: agreement needs two")
+    found = []
+    for one, two in itertools.combinations(by_scorer.values(), 2):
+        shared = [label for label in one if label in two]
+        found.append(correlation([one[label] for label in shared], [two[label] for label in shared]))
+    return min(found, key=lambda r: r["value"])
+
+
+def _order(question: FactorOrder, points: Sequence[Point], regression: Mapping[str, Any]) -> Answer:
+    if "coefficients" not in regression:
+        raise Missing(str(regression.get("refused", "there is no regression of these answers")))
+    effects: list[tuple[float, float]] = []
+    for term in question.terms:
+        of_term = [c for c in regression["coefficients"] if c["name"].split("[")[0] == term]
+        if not of_term:
+            raise Missing(f"the regression has no term {term!r}: it did not vary, or could not be told from another")
+        top = max(of_term, key=lambda c: abs(c["value"]))
+        reach = _doublings(points) if term == "parameters_doubled" else 1.0
+        effects.append((reach * abs(top["value"]), reach * (top["high"] - top["low"]) / 2))
+    steps = [(a - b, math.hypot(u, v)) for (a, u), (b, v) in itertools.pairwise(effects)]
+    if all(step > spread for step, spread in steps):
+        return Answer(HOLDS)
+    if any(step < -spread for step, spread in steps):
+        return Answer(FAILS)
+    return Answer(UNASKED, None, "the intervals of the coefficients overlap: no order is shown")
+
+
+def _doublings(points: Sequence[Point]) -> float:
+    sizes = [p["parameters"] for p in points if "parameters" in p]
+    if not sizes or min(sizes) == max(sizes):
+        raise Missing("compressors are of one size")
+    return math.log2(max(sizes) / min(sizes))

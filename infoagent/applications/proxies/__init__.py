@@ -1,0 +1,1 @@
+"""Proxy scorers: can another model stand in for the compressor's own?"""

@@ -1,0 +1,151 @@
+"""Everything that can be wrong with a research run, found before a model loads or a request is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infoagent.applications.research.recipe import ResearchRecipe, SearchSection, SystemSection
+from infoagent.applications.research.search import (
+    LiveWire,
+    Provider,
+    ReplayWire,
+    Web,
+    WebSettings,
+    corpus_of_data,
+    corpus_of_file,
+    corpus_of_folder,
+)
+from infoagent.data.sets.research_tasks import ResearchTask, load_tasks, tasks_of_records
+from infoagent.lm.models import adapter_prompt, check_adapter, load_tokenizer, resolve
+from infoagent.lm.prompts import chat_ids, check_template
+from infoagent.lm.vllm.engine import check_served
+from infoagent.recipes import PromptSection
+from infoagent.recipes.compressors import EXTRACTIVE
+from infoagent.recipes.evaluation import PredictorSection
+from infoagent.types import InputError
+
+RESPONSES_FILE = "responses.jsonl"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run works on."""
+
+    tasks: list[ResearchTask]
+    provider: Provider
+    systems: list[SystemSection]
+
+
+def prepare(recipe: ResearchRecipe) -> Prepared:
+    """Raises InputError with all mistakes of tasks, search, systems and models."""
+    mistakes: list[str] = []
+    tasks: list[ResearchTask] = []
+    systems: list[SystemSection] = []
+    providers: list[Provider] = []
+
+    def search() -> None:
+        providers.append(open_search(recipe.search, recipe.output_dir))
+        providers[0].check()
+
+    steps: list[Callable[[], None]] = [
+        lambda: tasks.extend(tasks_of(recipe)),
+        search,
+        lambda: systems.extend(systems_of(recipe)),
+        *(lambda s=section: _check_model(s) for section in recipe.asked),
+    ]
+    for step in steps:
+        try:
+            step()
+        except InputError as error:
+            mistakes += [line for line in error.problems if line not in mistakes]
+    if mistakes:
+        raise InputError(mistakes)
+    return Prepared(tasks, providers[0], systems)
+
+
+def tasks_of(recipe: ResearchRecipe) -> list[ResearchTask]:
+    section = recipe.tasks
+    if section.path is not None:
+        return load_tasks(section.path)[: section.limit]
+    assert recipe.search.corpus is not None
+    data = recipe.search.corpus.data
+    assert data is not None
+    assert data.limit is not None
+    return tasks_of_records(
+        section.limit, section.records, section.facts, data.limit, data.split, data.seed, data.min_words, data.max_words
+    )
+
+
+def open_search(section: SearchSection, output_dir: str) -> Provider:
+    """The provider of a recipe. Raises InputError."""
+    if section.corpus is not None:
+        corpus = section.corpus
+        if corpus.data is not None:
+            return corpus_of_data(corpus.data.model_dump(exclude={"truncate"}))
+        if corpus.folder is not None:
+            return corpus_of_folder(corpus.folder, corpus.max_words, corpus.skip_bad_files)
+        assert corpus.file is not None
+        return corpus_of_file(corpus.file)
+    web = section.web
+    assert web is not None
+    settings = WebSettings(
+        web.search_url, web.reader_url, web.search_key_env, web.reader_key_env, web.usd_per_search, web.usd_per_fetch,
+        replayed=web.replay,
+    )  # fmt: skip
+    record = web.responses or str(Path(output_dir) / RESPONSES_FILE)
+    if web.replay:
+        return Web(settings, ReplayWire(record))
+    return Web(settings, LiveWire(record, web.timeout_seconds, web.retries, web.backoff_seconds))
+
+
+def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
+    """The recipe's systems, with the trained one of `checkpoint` behind them. Raises InputError."""
+    mistakes = []
+    for system in recipe.systems:
+        try:
+            check_template(system.prompt.template)
+        except InputError as error:
+            mistakes += error.problems
+        if system.kind in EXTRACTIVE:
+            resolve(system.model.name, system.model.revision)
+    if mistakes:
+        raise InputError(mistakes)
+    if recipe.checkpoint is None:
+        return recipe.systems
+    frozen = next((s for s in recipe.systems if s.kind == "lm" and s.endpoint is None), None)
+    if frozen is None:
+        raise InputError("systems: none of them is an lm of this machine; the checkpoint needs one to be compared with")
+    check_adapter(recipe.checkpoint, frozen.model.name)
+    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
+    if prompt.template != frozen.prompt.template:
+        raise InputError(
+            f"checkpoint: was trained with the template {prompt.template!r}; give system {frozen.label!r} the same"
+        )
+    label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
+    if label in [s.label for s in recipe.systems]:
+        raise InputError(f"systems: the label {label!r} is taken by the checkpoint; rename the system")
+    model = frozen.model.model_copy(update={"adapter": recipe.checkpoint})
+    return [*recipe.systems, frozen.model_copy(update={"label": label, "model": model})]
+
+
+def pairs_of(systems: list[SystemSection], checkpoint: str | None) -> list[tuple[str, str]]:
+    """Which systems are compared: each with the first, and the trained one with its frozen self."""
+    labels = [s.label for s in systems]
+    pairs = [(label, labels[0]) for label in labels[1:]]
+    if checkpoint is not None:
+        frozen = next(s.label for s in systems if s.kind == "lm" and s.endpoint is None)
+        pairs += [(labels[-1], frozen)] if (labels[-1], frozen) not in pairs else []
+    return pairs
+
+
+def _check_model(section: PredictorSection) -> None:
+    if section.kind == "endpoint":
+        return
+    if section.adapter is not None:
+        check_adapter(section.adapter, section.name)
+    if section.kind == "vllm":
+        check_served(section.adapter)
+    # a tokenizer without a chat template cannot be asked
+    chat_ids(load_tokenizer(resolve(section.name, section.revision)), [{"role": "user", "content": "a"}])

@@ -1,0 +1,102 @@
+"""What survives of the first turns' facts, compaction by compaction: numbers with intervals over histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from infoagent.applications.rounds.compaction import Course, context_of, is_stated
+from infoagent.applications.rounds.means import answer_values, failures, means
+from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
+from infoagent.applications.rounds.steps import Workplace, answer_key
+from infoagent.information import deterministic_nats, estimate_survival, mean_interval, paired_difference
+from infoagent.lm.prompts import text_ids
+
+
+def summarise_compaction(
+    recipe: CompactionRecipe, place: Workplace, found: Mapping[str, Sequence[Course]]
+) -> list[dict[str, Any]]:
+    """For each compactor the numbers after 0, 1, 2, … compactions, and what was lost between the first and the last."""
+    return [_compactor(recipe, place, section, found[section.label]) for section in recipe.compactors]
+
+
+def _compactor(
+    recipe: CompactionRecipe, place: Workplace, section: CompactorSection, begun: Sequence[Course]
+) -> dict[str, Any]:
+    courses = [course for course in begun if course.failed is None]
+    asked = [
+        place.records.rows.get(answer_key(recipe, c.problem, context_of(recipe, section, c, r)))
+        for c in courses
+        for r in range(recipe.compactions + 1)
+    ]
+    summary: dict[str, Any] = {
+        **section.model_dump(mode="json"),
+        "told_the_question": section.asks,
+        "histories": len({c.history.id for c in courses}),
+        "questions": len(courses),
+        "courses": failures([c.failed for c in begun]),
+        "scores": failures([row for c in courses for row in c.scores]),
+        "answers": failures(asked),
+        "after": [],
+    }
+    survivals: dict[int, dict[str, float]] = {}
+    for r in range(recipe.compactions + 1):
+        row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}
+        scored = [c for c in courses if c.scores and r and c.scores[r - 1]["status"] == "ok"]
+        if len({c.history.id for c in scored}) > 1:
+            log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
+            histories = [c.history.id for c in scored]
+            sharpest = max(1.0, 1.0 / section.temperature) if section.kind == "lm" else 1.0
+            survival = estimate_survival(
+                log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest
+            )
+            survivals[r] = dict(zip(sorted(set(histories)), survival.per_document_nats.tolist(), strict=True))
+            details = survival.to_dict()
+            del details["per_document_nats"]
+            row["mi"] = details
+        if r and all(c.alike for c in courses):
+            exact = deterministic_nats([c.alike[r - 1] for c in courses], recipe.versions + 1)
+            row["exact_nats"] = vars(mean_interval(exact, [c.history.id for c in courses]))
+        summary["after"].append(row)
+    summary["changes"] = _changes(survivals, recipe.compactions)
+    return summary
+
+
+def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[dict[str, Any]]:
+    """Differences of what the contexts tell, paired by history: from each compaction to the next, and from the first to the
+    last. A rise is the critic's: information cannot come back."""
+    found = []
+    pairs = [(r, r + 1) for r in range(1, last)] + ([(1, last)] if last > 2 else [])
+    for before, after in pairs:
+        one, other = survivals.get(before, {}), survivals.get(after, {})
+        both = [history for history in one if history in other]  # a score that failed leaves its history out
+        if both:
+            difference = paired_difference([other[h] for h in both], [one[h] for h in both])
+            found.append({"from": before, "to": after, **vars(difference)})
+    return found
+
+
+def _means(
+    recipe: CompactionRecipe, place: Workplace, section: CompactorSection, courses: Sequence[Course], r: int
+) -> dict[str, dict[str, float]]:
+    tokenizer = place.pool.tokenizer(section.model)
+    values = []
+    for course in courses:
+        context = context_of(recipe, section, course, r)
+        row = {
+            "rate/context_tokens": float(len(text_ids(tokenizer, context))),
+            "fact/stated": float(is_stated(recipe, section, course, r)),
+        }
+        made = course.summaries[:r]
+        row |= {
+            "cost/tokens_read": float(sum(s["prompt_tokens"] for s in made)),
+            "cost/tokens_written": float(sum(s["rate_tokens"] for s in made if "writer" in s)),
+        }
+        if all("gflops_prefill" in s for s in made if "writer" in s):
+            row["cost/gflops"] = float(sum(s["gflops_prefill"] + s["gflops_decode"] for s in made if "writer" in s))
+        row["cost/seconds"] = float(sum(s["seconds"] for s in made if "writer" in s))
+        answered = place.records.rows.get(answer_key(recipe, course.problem, context))
+        values.append(row | answer_values(answered))
+    return means(values, [c.history.id for c in courses])

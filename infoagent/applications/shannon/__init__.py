@@ -1,0 +1,1 @@
+"""A source with known limits: does training come near what can be reached?"""

@@ -1,0 +1,1 @@
+"""OpenAI-compatible endpoints: client, settings, replies, checks, and what they are paid."""

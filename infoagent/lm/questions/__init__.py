@@ -1,0 +1,1 @@
+"""Question generation: a model writes questions for documents that bring none."""

@@ -1,0 +1,1 @@
+"""Exact log-probabilities of texts under prompts: prefix-shared, stored, split over processes, served."""

@@ -1,0 +1,1 @@
+"""HTTP serving: what the servers of this package share, and a chat model behind OpenAI's protocol."""

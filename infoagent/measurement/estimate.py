@@ -1,0 +1,45 @@
+"""What a measurement will take, as text: for --dry-run. Imports neither torch nor a model."""
+
+from __future__ import annotations
+
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work
+from infoagent.data.registry import load_data
+from infoagent.evaluation.estimate import compute_line
+from infoagent.grading.words import count_words
+from infoagent.lm.sizes import architecture_of
+from infoagent.measurement.pool_draw import choose_pool
+from infoagent.recipes import InformationRecipe
+
+
+def describe_measurement(recipe: InformationRecipe) -> str:
+    """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
+    share its tokens, so each document counts once and each question's end once a pair."""
+    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    pool = choose_pool(recipe, data.problems)
+    compressions = recipe.documents * recipe.samples
+    columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
+    words = sum(count_words(p.document) for p in data.problems) / len(data)
+    document = words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
+    written = compressions * (document + recipe.compressor.max_tokens)
+    same_question = recipe.compressor.prompt.template.startswith("agnostic")
+    pairs = recipe.documents * (columns + recipe.counterfactuals)
+    questions = 0 if same_question or recipe.query == "own_document" else pairs * PROMPT_OVERHEAD_TOKENS
+    read = recipe.documents * (1 + recipe.counterfactuals) * document + questions
+    scored = read + compressions * (columns + recipe.counterfactuals) * recipe.compressor.max_tokens
+    lines = [
+        f"plan: {recipe.documents} documents × {recipe.samples} compressions, {columns} pool columns and "
+        f"{recipe.counterfactuals} counterfactuals each: {compressions * (columns + recipe.counterfactuals):,} cells",
+        *(f"  {line}" for line in pool.lines),
+        f"tokens: at most {written:,.0f} to write and {scored:,.0f} to score",
+    ]
+    model = recipe.scorer or recipe.compressor.model
+    architecture = architecture_of(model.name, model.revision)
+    if architecture is None:
+        lines.append(f"compute: the configuration of {model.name} is not on this machine")
+        return "\n".join(lines)
+    prompts = compressions * document
+    work = Work(
+        architecture.flops(scored + prompts, document) / 1e9, architecture.flops(written - prompts, document) / 1e9
+    )
+    lines.append(compute_line(work, recipe.cost, model.dtype)[0])
+    return "\n".join(lines)

@@ -1,0 +1,235 @@
+"""Problem → compressions → score matrix of one compressor, killed and gone on with at any moment.
+
+Compressions are kept as they are sampled, scores column by column under the hash of their content; both are split
+over the processes of `accelerate launch`, and neither depends on how many there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infoagent.data.registry import load_data
+from infoagent.evaluation.records import RECORDS_FILE, RecordFile, content_key
+from infoagent.files import read_jsonl
+from infoagent.information.scores import ScoreMatrix
+from infoagent.information.stratified import Strata, draw_strata
+from infoagent.lm.context import fit_to_context
+from infoagent.lm.generation import generate
+from infoagent.lm.models import (
+    LoadedModel,
+    ModelReference,
+    adapter_revision,
+    check_adapter,
+    context_tokens,
+    load,
+    load_config,
+    load_tokenizer,
+    pinned,
+    record_identity,
+    resolve,
+)
+from infoagent.lm.prompts import check_template, compressor_ids
+from infoagent.lm.scoring.jobs import Processes, scorer_identity
+from infoagent.measurement.calibration import read_calibration, scorer_name
+from infoagent.measurement.pool import Pool, express, score_pool
+from infoagent.measurement.pool_draw import DrawnPool, choose_pool, draw_pool, refuse_repeated
+from infoagent.progress import Progress
+from infoagent.recipes import InformationRecipe, ModelSection
+from infoagent.store import text_id
+from infoagent.types import Compression, InputError, Problem, ProblemSet
+
+__all__ = ["Measurement", "draw_pool", "measure", "plan_measurement", "refuse_repeated"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that is decided before a model loads."""
+
+    recipe: InformationRecipe
+    data: ProblemSet
+    pool: DrawnPool
+    compressor: ModelReference
+    scorer: ModelReference
+    beta: float | None
+    """Critic scale of the proxy that scores, if one is calibrated."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """One for each document of the pool."""
+        return self.pool.problems
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """What was left out or has too few counterfactual documents, by cause: for what is kept on disk."""
+        return {
+            "data": self.data.name, "split": self.data.split, "problems": len(self.problems),
+            "left_out": {**self.data.left_out, **self.pool.left_out}, "short": self.pool.short,
+        }  # fmt: skip
+
+    @property
+    def scorer_section(self) -> ModelSection:
+        """The compressor's own frozen base unless a proxy is named."""
+        return self.recipe.scorer or self.recipe.compressor.model.model_copy(update={"adapter": None})
+
+    @property
+    def is_sampler(self) -> bool:
+        """Whether the scorer's distribution is the one that the compressions were drawn from."""
+        section = self.recipe.compressor
+        same = self.recipe.scorer is None or self.recipe.scorer == section.model
+        return same and section.model.adapter is None and section.temperature == 1.0
+
+
+def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurement:
+    """Load data, check names and lengths, draw the pool and the counterfactuals. Raises InputError, all mistakes."""
+    section = recipe.compressor
+    check_template(section.prompt.template)
+    mistakes: list[str] = []
+    for model in (section.model, recipe.scorer):
+        if model is not None and model.adapter is not None:
+            try:
+                check_adapter(model.adapter, model.name)
+            except InputError as error:
+                mistakes += error.problems
+    if mistakes:
+        raise InputError(mistakes)
+    compressor = pinned(resolve(section.model.name, section.model.revision))
+    judge = compressor if recipe.scorer is None else pinned(resolve(recipe.scorer.name, recipe.scorer.revision))
+    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+
+    def fitted(problems: list[Problem]) -> list[Problem]:
+        for reference in dict.fromkeys((compressor, judge)):
+            problems = fit_to_context(
+                problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
+                recipe.data.truncate, **section.prompt.model_dump(),
+            )  # fmt: skip
+        refuse_repeated({p.id: p.document for p in problems})  # cut to the same head, two documents are one
+        return problems
+
+    pool = choose_pool(recipe, data.problems, fitted, quiet)
+    for line in pool.lines:
+        logger.warning(line)
+    problems = pool.problems
+    if recipe.near and any(p.group is None for p in problems):
+        raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
+    beta = None
+    if recipe.calibration is not None and recipe.scorer is not None:
+        adapter = recipe.scorer.adapter
+        held = scorer_identity(
+            judge.name, judge.revision, recipe.scorer.dtype, None if adapter is None else adapter_revision(adapter)
+        )
+        documents = [text_id(p.document) for p in problems]
+        beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
+    return Measurement(recipe, data, pool, compressor, judge, beta)
+
+
+def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix:
+    """Sample what is missing, score what is missing, and put the matrix together (the same on every process)."""
+    recipe = plan.recipe
+    section = recipe.compressor
+    compressions, lm = _compressions(plan, processes, quiet)
+    judge_section = plan.scorer_section
+    without_adapter = section.model.model_copy(update={"adapter": None})
+    judge = lm if judge_section in (section.model, without_adapter) else None
+    base_only = judge is not None and judge_section.adapter is None and section.model.adapter is not None
+    lm = None  # one model in memory at a time
+    if judge is None:
+        judge = load(judge_section.name, plan.scorer.revision, judge_section.dtype, judge_section.adapter)
+    continuations = express(judge.tokenizer, compressions, recipe.scorer in (None, section.model), judge.reference.name)
+
+    position = {p.id: i for i, p in enumerate(plan.problems)}
+    own_C = [position[z.problem_id] for z in compressions]
+    pool = Pool(
+        documents=plan.problems,
+        problems=[plan.problems[i] for i in own_C],
+        versions={p.id: found for p, found in zip(plan.problems, plan.pool.counterfactuals, strict=True)},
+        query=recipe.query,
+        strata=None if recipe.far is None else _strata(recipe, recipe.far, own_C, [p.group for p in plan.problems]),
+    )
+    matrix = score_pool(
+        judge, judge_section.adapter, pool, continuations, [f"{z.problem_id}#{z.sample}" for z in compressions],
+        section.prompt.model_dump(), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
+        base_only,
+    )  # fmt: skip
+    matrix.about.update(
+        sampler=plan.is_sampler,
+        compressor={**section.model_dump(), "revision": plan.compressor.revision},
+        data={"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
+        drawn=plan.drawn,
+        preset=recipe.preset,
+        seed=recipe.seed,
+        print_clipped=recipe.print_clipped,
+        rate_tokens=float(np.mean([z.rate_tokens for z in compressions])),
+    )
+    return matrix
+
+
+def _strata(recipe: InformationRecipe, far: int, own_C: Sequence[int], topics: Sequence[str | None]) -> Strata:
+    """Which documents each compression is scored under; near ones are those of its topic, if any are asked for."""
+    near_of: list[list[int]] = [[] for _ in topics]
+    if recipe.near:
+        near_of = [[k for k, t in enumerate(topics) if t is not None and t == topic] for topic in topics]
+    return draw_strata(len(topics), own_C, near_of, recipe.near, far, np.random.default_rng(recipe.seed))
+
+
+def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple[list[Compression], LoadedModel | None]:
+    """All compressions in the order of problems and samples; the model if it had to be loaded."""
+    recipe, section = plan.recipe, plan.recipe.compressor
+    directory = Path(recipe.output_dir) / "compressions"
+    adapter = section.model.adapter
+    identity = {
+        **section.model_dump(exclude={"label"}), "revision": record_identity(plan.compressor),
+        "adapter_revision": None if adapter is None else adapter_revision(adapter),
+    }  # fmt: skip
+    batches = []
+    for sample in range(recipe.samples):
+        for start in range(0, len(plan.problems), recipe.batch_size):
+            problems = plan.problems[start : start + recipe.batch_size]
+            # a draw depends on the whole batch, so a batch is the unit that is kept
+            texts = [[p.id, p.document, p.query] for p in problems]
+            batches.append(
+                (content_key(compressor=identity, problems=texts, sample=sample, seed=recipe.seed), sample, problems)
+            )
+    held = _read_batches(directory)
+    missing = [b for b in batches if b[0] not in held]
+    processes.wait()
+    mine = missing[processes.index :: processes.number]
+    lm = None
+    if mine:
+        lm = load(section.model.name, plan.compressor.revision, section.model.dtype, adapter)
+        records = RecordFile(directory / str(processes.index))
+        total = sum(len(problems) for _, _, problems in mine)
+        with Progress(total, "compress", "text", quiet) as bar:
+            for key, sample, problems in mine:
+                drawn = _draw(lm, problems, sample, recipe)
+                records.append({"key": key, "status": "ok", "compressions": [vars(z) for z in drawn]})
+                bar.update(len(problems))
+    processes.wait()
+    held = _read_batches(directory)
+    found = {(z.problem_id, z.sample): z for key, _, _ in batches for z in held[key]}
+    return [found[p.id, s] for p in plan.problems for s in range(recipe.samples)], lm
+
+
+def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: InformationRecipe) -> list[Compression]:
+    section = recipe.compressor
+    stamp = hashlib.sha256(f"{recipe.seed} {sample} {problems[0].id}".encode()).digest()
+    prompts = [compressor_ids(lm.tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems]
+    seed = int.from_bytes(stamp[:4], "little")
+    ids = [p.id for p in problems]
+    return generate(lm, prompts, ids, section.max_tokens, section.temperature, seed, sample)
+
+
+def _read_batches(directory: Path) -> dict[str, list[Compression]]:
+    rows: Iterable[dict[str, Any]] = (r for f in sorted(directory.glob(f"*/{RECORDS_FILE}")) for r in read_jsonl(f))
+    return {
+        row["key"]: [Compression(**{**z, "token_ids": tuple(z["token_ids"])}) for z in row["compressions"]]
+        for row in rows
+    }

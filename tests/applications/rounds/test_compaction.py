@@ -1,0 +1,206 @@
+"""A history compacted again and again on a tiny model: what each step reads, scores and hands over, written by hand."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from infoagent.applications.rounds.compaction import context_of, plan_compaction, run_compaction
+from infoagent.applications.rounds.compaction_summary import summarise_compaction
+from infoagent.applications.rounds.recipe import CompactionRecipe
+from infoagent.applications.rounds.run import measure_compaction
+from infoagent.applications.rounds.steps import Workplace, writer_identity
+from infoagent.data.sets.histories import Wanted, load_histories
+from infoagent.evaluation.records import content_key
+from infoagent.information import infonce_terms
+from infoagent.lm.models import load
+from infoagent.types import InputError
+
+TOLD = (
+    "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary that takes "
+    "its place: every fact of the earlier summary and every new one, each with its name, number or date."
+)
+SO_FAR = "Summary of the conversation so far: "
+
+
+def recipe(tiny_dir, out, **more):
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    return CompactionRecipe.model_validate(
+        {
+            "output_dir": str(out),
+            "data": {"name": "records", "limit": 3, "min_words": 14, "max_words": 20},
+            "every": 3, "compactions": 3, "keep": 1, "asked": 2, "versions": 2, "batch_size": 3,
+            "compactors": [
+                {"label": "writes", "model": model, "max_tokens": 10},
+                {"label": "told", "model": model, "max_tokens": 10, "prompt": {"template": "query-v1"}, "temperature": 0.5},
+                {"label": "newest", "kind": "tail", "model": model, "max_tokens": 100},
+                {"label": "first", "kind": "lead", "model": model, "max_tokens": 250},
+                {"label": "all", "kind": "full-document", "model": model},
+                {"label": "nothing", "kind": "closed-book", "model": model},
+            ],
+            "predictor": model,
+            **more,
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def ran(tiny_dir, tmp_path_factory):
+    made = recipe(tiny_dir, tmp_path_factory.mktemp("compaction"))
+    plan, place = plan_compaction(made), Workplace.open(made)
+    return made, place, run_compaction(plan, place, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_dir):
+    return load(str(tiny_dir), dtype="float32")
+
+
+def chat_ids(lm, text):
+    return lm.tokenizer(f"<|start|>user\n{text}<|end|>\n<|start|>assistant\n", add_special_tokens=False)["input_ids"]
+
+
+def test_a_step_reads_the_summary_before_and_the_turns_since_the_newest_left_out(ran, lm):
+    made, _, found = ran
+    for course in found["writes"]:
+        turns, identity = course.history.turns, writer_identity(made.compactors[0])
+        inputs = ["\n\n".join(turns[0:2])]  # keep = 1: the third turn stays as it is
+        for r, new in ((1, turns[2:5]), (2, turns[5:8])):
+            before = course.summaries[r - 1]["text"].strip()
+            inputs.append("\n\n".join([*([SO_FAR + before] if before else []), *new]))
+        for text, row in zip(inputs, course.summaries, strict=True):
+            prompt = chat_ids(lm, f"{text}\n\n{TOLD}")
+            assert row["key"] == content_key(kind="summary", writer=identity, prompt=prompt, seed=0)
+            assert row["prompt_tokens"] == len(prompt)
+            assert row["rate_tokens"] == len(row["token_ids"]) <= 10
+
+
+def test_a_summary_is_scored_under_the_whole_history_and_its_versions(ran, lm):
+    _, _, found = ran
+    end = f"\n\n{TOLD}"
+    for label in ("writes", "newest"):
+        course = found[label][3]
+        for r in (1, 3):
+            row = course.summaries[r - 1]
+            text = [*row["token_ids"], lm.tokenizer.eos_token_id] if row["finish"] == "stop" else row["token_ids"]
+            for v in range(3):
+                ids = chat_ids(lm, "\n\n".join(course.history.version(course.probe, v)[: 3 * r - 1]) + end)
+                with torch.inference_mode():
+                    logits = lm.model(torch.tensor([[*ids, *text]])).logits[0].double().log_softmax(-1)
+                value = sum(float(logits[len(ids) + i - 1, t]) for i, t in enumerate(text))
+                assert course.scores[r - 1]["log_probs"][v] == pytest.approx(value, abs=5e-3)
+
+
+def test_probes_share_summaries_unless_the_question_is_told(ran):
+    _, _, found = ran
+    for label, shared in (("writes", True), ("told", False)):
+        first, second = found[label][:2]
+        assert first.history.id == second.history.id
+        assert ([s["key"] for s in first.summaries] == [s["key"] for s in second.summaries]) is shared
+    assert found["writes"][0].scores[0]["key"] != found["writes"][1].scores[0]["key"]
+
+
+def test_contexts_hold_the_summary_and_the_newest_turns(ran):
+    made, _, found = ran
+    course = found["newest"][0]
+    turns, newest = course.history.turns, made.compactors[2]
+    assert context_of(made, newest, course, 0) == "\n\n".join(turns[:3])
+    assert context_of(made, newest, course, 2) == SO_FAR + course.summaries[1]["text"] + "\n\n" + turns[5]
+    assert context_of(made, made.compactors[4], found["all"][0], 2) == "\n\n".join(turns[:6])
+    assert context_of(made, made.compactors[5], found["nothing"][0], 2) == ""
+    assert course.summaries[1]["text"].endswith(turns[4].split(". ")[-1].replace("\n", " ")), "the newest sentences"
+    assert found["first"][0].summaries[2]["text"].startswith(turns[0].split(". ")[0])
+
+
+def test_pickers_lose_or_keep_a_fact_exactly(ran):
+    made, place, found = ran
+    summaries = {s["label"]: s for s in summarise_compaction(made, place, found)}
+    for label in ("newest", "first"):
+        for r in (1, 2, 3):
+            # a text that states the fact differs from those of all versions; one that does not is the same in all
+            stated = [course.probe.answer in course.summaries[r - 1]["text"] for course in found[label]]
+            alike = [1 if s else 3 for s in stated]
+            assert [course.alike[r - 1] for course in found[label]] == alike
+            after = summaries[label]["after"][r]
+            assert after["exact_nats"]["value"] == pytest.approx(np.mean(np.log(3) - np.log(alike)))
+            assert after["fact/stated"]["value"] == pytest.approx(np.mean(stated))
+    assert summaries["newest"]["after"][1]["exact_nats"]["value"] < np.log(3)
+    assert summaries["newest"]["after"][3]["exact_nats"]["value"] == 0
+    assert (
+        summaries["first"]["after"][3]["exact_nats"]["value"]
+        == summaries["first"]["after"][1]["exact_nats"]["value"]
+        > 0
+    )
+    assert "exact_nats" not in summaries["writes"]["after"][1]
+
+
+def test_the_summary_is_what_the_records_say(ran):
+    made, place, found = ran
+    summary = summarise_compaction(made, place, found)[0]
+    assert (summary["histories"], summary["questions"], summary["told_the_question"]) == (3, 6, False)
+    log_probs = np.array([c.scores[1]["log_probs"] for c in found["writes"]])
+    plain = infonce_terms(log_probs, np.zeros(6, dtype=int)).reshape(3, 2).mean(axis=1).mean()
+    after = summary["after"]
+    assert after[2]["mi"]["plain_nats"] == pytest.approx(plain, abs=1e-9)
+    assert len(after[2]["mi"]["betas"]) == 3, "as many folds as histories"
+    assert "mi" not in after[0]
+    read = [sum(s["prompt_tokens"] for s in c.summaries[:2]) for c in found["writes"]]
+    assert after[2]["cost/tokens_read"]["value"] == pytest.approx(np.mean(read))
+    rows = [r for r in place.records.rows.values() if r["kind"] == "answer"]
+    correct = []
+    for course in found["writes"]:
+        notes = SO_FAR + course.summaries[2]["text"].strip() + "\n\n" + course.history.turns[8]
+        [row] = [r for r in rows if r["problem_id"] == course.id and r["notes"] == notes]
+        correct.append(row["correct"])
+    assert after[3]["accuracy"]["value"] == pytest.approx(np.mean(correct))
+    assert {(c["from"], c["to"]) for c in summary["changes"]} == {(1, 2), (2, 3), (1, 3)}
+    whole = next(c for c in summary["changes"] if (c["from"], c["to"]) == (1, 3))
+    assert whole["value"] == pytest.approx(
+        after[3]["mi"]["value"]["value"] - after[1]["mi"]["value"]["value"], abs=1e-9
+    )
+
+
+def test_what_is_there_is_not_done_again(tiny_dir, ran, tmp_path):
+    _, place, _ = ran
+    lines = place.records.path.read_text().splitlines(keepends=True)
+    assert len({json.loads(line)["key"] for line in lines}) == len(lines)
+    again = recipe(tiny_dir, tmp_path)
+    kept = 3 * len(lines) // 4
+    (tmp_path / "records.jsonl").write_text("".join(lines[:kept]) + lines[kept][:50])
+    measure_compaction(plan_compaction(again), quiet=True)
+    added = [json.loads(line)["key"] for line in (tmp_path / "records.jsonl").read_text().splitlines()[kept:]]
+    assert sorted(added) == sorted(json.loads(line)["key"] for line in lines[kept:])
+
+
+def test_mistakes_are_found_before_a_model_loads(tiny_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("infoagent.lm.models.load_weights", lambda *_, **__: pytest.fail("a model was loaded"))
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    compactors = [
+        {"label": "a", "model": model, "prompt": {"template": "compact-v7"}},
+        {"label": "b", "model": {**model, "adapter": "runs/none"}},
+        {"label": "c", "model": model, "max_tokens": 3000},
+        {"label": "d", "kind": "full-document", "model": model},
+    ]
+    with pytest.raises(InputError) as error:
+        plan_compaction(recipe(tiny_dir, tmp_path, compactors=compactors, compactions=12))
+    first, second, third, last = error.value.problems
+    assert first.startswith("prompt.template: 'compact-v7' is unknown")
+    assert second.startswith("adapter 'runs/none': no such directory")
+    assert "as a critic it reads the longest history at once" in third
+    assert last.startswith("predictor ")
+    for changed, message in (
+        ({"asked": 3}, "the first compaction summarises every − keep = 2 turns"),
+        ({"predictor": {"name": "x", "kind": "vllm"}}, "predictor.kind vllm: not offered here"),
+        ({"data": {"limit": 1}}, "data.limit 1"),
+        ({"data": {"min_words": 9, "max_words": 3}}, "min_words 9 is above max_words 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recipe(tiny_dir, tmp_path, **changed)
+
+
+def test_versions_are_of_the_fact_that_is_asked(ran):
+    _, _, found = ran
+    [history, *_] = load_histories("records", Wanted(9, 2, 2), limit=3, min_words=14, max_words=20).histories
+    assert found["writes"][0].history == history
+    assert [c.probe.turn for c in found["writes"][:2]] == [0, 1]

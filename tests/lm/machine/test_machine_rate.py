@@ -1,0 +1,79 @@
+"""The speed of this machine: measured where it is asked for, kept, and never taken from a constant."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from infoagent.lm.machine import rates as machine_rate
+from infoagent.lm.machine.rates import KEPT_SECONDS, machine_rates, measure
+from infoagent.types import RunFailed
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """An empty cache and a benchmark that counts its calls; its value is the number of the call."""
+    calls = []
+    monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path))
+
+    def count(dtype):
+        calls.append(dtype)
+        return {"reading": 10.0 * len(calls), "writing": 1.0, "training": 5.0}
+
+    monkeypatch.setattr(machine_rate, "measure", count)
+    return calls
+
+
+def test_a_stated_rate_is_taken_and_nothing_is_measured(measured):
+    rates = machine_rates(300000.0, "bfloat16")
+    assert (rates.reading, rates.writing, rates.training) == (300000.0,) * 3
+    assert measured == []
+
+
+def test_a_measurement_is_kept_for_an_hour_and_apart_by_type_and_by_what_torch_may_use(measured, monkeypatch, tmp_path):
+    assert machine_rates(None, "float32").reading == 10
+    assert machine_rates(None, "float32").reading == 10
+    assert machine_rates(None, "bfloat16").reading == 20
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    assert machine_rates(None, "float32").reading == 30
+    for file in (tmp_path / "rates").iterdir():
+        old = file.stat().st_mtime - KEPT_SECONDS
+        os.utime(file, (old, old))
+    assert machine_rates(None, "float32").reading == 40
+    assert len(measured) == 4
+
+
+def test_the_benchmark_measures_and_draws_nothing_from_the_run():
+    import torch
+
+    before = torch.random.get_rng_state()
+    found = measure("float32")
+    assert set(found) == {"reading", "writing", "training"}
+    assert all(0 < value < 1e6 for value in found.values())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_who_has_no_torch_has_it_measured_in_a_process_of_its_own(tmp_path):
+    code = (
+        "import sys\nfrom infoagent.lm.machine.rates import machine_rates\n"
+        "print(machine_rates(None, 'float32').reading > 0, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "INFOAGENT_CACHE": str(tmp_path)},
+    )
+    assert done.stdout.split() == ["True", "False"], done.stderr
+    [file] = (tmp_path / "rates").iterdir()
+    assert json.loads(file.read_text())["reading"] > 0
+
+
+def test_a_benchmark_that_fails_says_what_to_set(measured, monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch")
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback …\nMemoryError: no room\n")
+    monkeypatch.setattr(machine_rate.subprocess, "run", lambda *args, **more: failed)
+    with pytest.raises(RunFailed, match=r"MemoryError: no room; set cost\.gflops_per_second"):
+        machine_rates(None, "float32")
