@@ -254,7 +254,7 @@ def test_a_dry_run_leaves_open_what_only_the_start_can_tell_and_plans_for_the_la
 
 
 def test_a_killed_grid_has_said_its_type_before_its_first_record(machine, tmp_path, monkeypatch, tiny_dir):
-    from infoagent.evaluation import session
+    from infoagent.analysis import session
     from infoagent.evaluation.cells import plan_cells
 
     def recipe():

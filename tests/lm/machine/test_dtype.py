@@ -276,7 +276,7 @@ def test_a_dry_run_leaves_an_accelerator_to_the_start(monkeypatch, tmp_path):
 
 def test_foreseeing_leaves_torch_alone_and_forcing_holds_in_a_real_process(tmp_path):
     code = (
-        "import sys; from infoagent.lm import dtype; print(dtype.foresee()); print('torch' in sys.modules)\n"
+        "import sys; from infoagent.lm.machine import dtype; print(dtype.foresee()); print('torch' in sys.modules)\n"
         "print(dtype.choose('cpu'))"
     )
     forced = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "CUDA_VISIBLE_DEVICES": ""}
