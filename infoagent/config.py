@@ -14,7 +14,6 @@ import errno
 import gc
 import logging
 import os
-import re
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
 from infoagent.parsing import DEPTH
+from infoagent.recipe_files import LONGEST_PLAIN, parse_yaml, recipe_content, shortened
 from infoagent.types import InputError, RunFailed
 
 logger = logging.getLogger(__name__)
@@ -54,120 +54,8 @@ class Section(BaseModel):
 RecipeT = TypeVar("RecipeT", bound=Section)
 
 
-RECIPE_BYTES = 256 * 1024
-"""Of a recipe file: PyYAML reads some 50 kB a second."""
-NODES = 10_000
-"""Keys and values of a recipe, what an alias names counted wherever it is named."""
-LONGEST_PLAIN = 100
-"""Characters of a number, a date or a true without quotes; whatever is longer is a string."""
 REPORTED = 20
 """Mistakes of a recipe that are told one by one."""
-
-
-class _Beyond(yaml.YAMLError):
-    """A limit was passed; the message says which."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.2 floats, and an error where a key stands twice, and where a limit is passed."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.composed = self.depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self.composed += 1
-        self.depth += 1
-        if self.depth > DEPTH:
-            raise _Beyond(f"nested deeper than {DEPTH} levels")
-        if self.composed > NODES:
-            raise _Beyond(f"holds more than {NODES} keys and values")
-        node: yaml.Node | None = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def resolve(self, kind: Any, value: Any, implicit: Any) -> str:
-        if kind is yaml.ScalarNode and implicit[0] and len(value) > LONGEST_PLAIN:
-            return "tag:yaml.org,2002:str"
-        return str(super().resolve(kind, value, implicit))
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str | int | float | bool | type(None)):
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no name", None)
-            if key in seen:
-                line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice (line {line}); keep one", None
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-_FLOAT = re.compile(
-    r"^[-+]?(\d[\d_]*(?:\.[\d_]*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
-)
-# PyYAML follows YAML 1.1, in which 1e-5 is a string. Integers keep their own, earlier rule.
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, regexp) for tag, regexp in rules if tag != "tag:yaml.org,2002:float"]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(RECIPE_BYTES + 1)
-        if len(content) > RECIPE_BYTES:
-            raise InputError(f"{file}: holds more than {RECIPE_BYTES // 1024} KiB, which no recipe does")
-        return content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
-
-
-def _parse_yaml(text: str, where: str) -> Any:
-    try:
-        loader = _StrictLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _nodes(node, where, {}) > NODES:
-            raise InputError(f"{where}: holds more than {NODES} keys and values, once its aliases are written out")
-        return loader.construct_document(node)
-    except _Beyond as error:
-        raise InputError(f"{where}: {error}") from error
-    except yaml.YAMLError as error:
-        detail = " ".join(str(error).split())
-        raise InputError(f"{where}: not valid YAML: {shortened(detail)}") from error
-    # a tag such as !!int or !!timestamp on what is none, a 13th month
-    except (ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
-        if isinstance(error, InputError):
-            raise
-        detail = " ".join(str(error).split())
-        raise InputError(f"{where}: holds a value that its tag does not fit: {shortened(detail)}") from error
-
-
-def shortened(text: str, characters: int = 300) -> str:
-    """`text` cut to what one line of an error holds."""
-    return text if len(text) <= characters else text[: characters - 1] + "…"
-
-
-def _nodes(node: yaml.Node, where: str, known: dict[int, int]) -> int:
-    """How many nodes `node` is, its aliases written out; `known` holds those counted, 0 while one is."""
-    if id(node) in known:
-        if not known[id(node)]:
-            raise InputError(f"{where}: an alias names what it stands in; write the value out")
-        return known[id(node)]
-    known[id(node)] = 0
-    inner = node.value if isinstance(node, yaml.CollectionNode) else []
-    pairs = [part for held in inner for part in (held if isinstance(held, tuple) else (held,))]
-    known[id(node)] = 1 + sum(_nodes(part, where, known) for part in pairs)
-    return known[id(node)]
 
 
 def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Sequence[str] = ()) -> RecipeT:
@@ -175,17 +63,8 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
 
     Raises InputError with one line per mistake in file and overrides together.
     """
-    content: Any = {}
+    content: Any = {} if path is None else recipe_content(path)
     where = "defaults" if path is None else str(path)
-    if path is not None:
-        file = Path(path)
-        if not file.is_file():
-            raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
-        content = _unshared(_parse_yaml(_read(file), where) or {})
-        if not isinstance(content, dict):
-            raise InputError(
-                f"{file}: a recipe is a mapping of keys to values, this file holds a {type(content).__name__}"
-            )
     problems: list[str] = []
     for override in overrides:
         try:
@@ -205,20 +84,9 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     return recipe
 
 
-def _unshared(value: Any) -> Any:
-    """A copy in which what YAML aliases name twice stands twice: an override then changes the place that it names."""
-    if isinstance(value, dict):
-        return {k: _unshared(v) for k, v in value.items()}
-    return [_unshared(v) for v in value] if isinstance(value, list) else value
-
-
 def recipe_keys(path: str | Path) -> set[str]:
     """The top-level keys of a recipe file, from which its kind is told. Raises InputError for a missing file."""
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file}: no such recipe file; give the path of a YAML file, see configs/")
-    content = _parse_yaml(_read(file), str(file)) or {}
-    return set(content) if isinstance(content, dict) else set()
+    return set(recipe_content(path))
 
 
 def _apply_override(content: dict[str, Any], override: str) -> None:
@@ -226,7 +94,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
     if not sign or not key or any(not part for part in key.split(".")):
         raise InputError(f"{shortened(repr(override), 80)}: an override is written key=value or section.key=value")
     shown = shortened(repr(override), 80)
-    value = _parse_yaml(text, f"override {shown}")
+    value = parse_yaml(text, f"override {shown}")
     node: Any = content
     parts = key.split(".")
     if len(parts) > DEPTH:

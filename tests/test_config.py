@@ -1,5 +1,6 @@
 """Strict recipes: every mistake at once, with its place and the way out."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from infoagent.applications.recipes import recipe_schema
 from infoagent.applications.research.recipe import ResearchRecipe
 from infoagent.applications.rounds.recipe import CompactionRecipe
 from infoagent.applications.stress.recipe import HardInputsRecipe, LoadRecipe
-from infoagent.config import load_recipe, recipe_keys, recipe_yaml
+from infoagent.config import exit_code, load_recipe, recipe_keys, recipe_yaml
 from infoagent.data.negatives import Counts, draw_negatives, take_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.sets.histories import Wanted, load_histories
@@ -23,7 +24,10 @@ from infoagent.recipes import PRESETS, EvaluationRecipe, GRPORecipe, Information
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.types import InputError
 
-RECIPES = sorted((ROOT / "configs").rglob("*.yaml"))
+FILES = sorted((ROOT / "configs").rglob("*.yaml"))
+SHARED = [p for p in FILES if p.parent.name == "shared"]
+"""What other recipes extend, and no recipe of its own."""
+RECIPES = [p for p in FILES if p not in SHARED]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -131,6 +135,95 @@ def test_wrong_files(tmp_path, content, message):
 def test_a_missing_file_is_named():
     with pytest.raises(InputError, match=r"nowhere.yaml: no such recipe"):
         load_recipe(GRPORecipe, Path("nowhere.yaml"))
+
+
+def test_every_shared_file_is_extended_and_says_what_it_is():
+    extended = set()
+    for path in FILES:
+        named = re.findall(r"^extends: (.+)$", path.read_text(), re.MULTILINE)
+        extended |= {(path.parent / name).resolve() for name in named}
+    assert set(SHARED) <= extended
+    assert all(path.read_text().startswith("# ") for path in SHARED)
+
+
+def lay_out(folder, **files):
+    """Files by name, and the path of the one called recipe."""
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder / "recipe.yaml"
+
+
+def test_a_recipe_says_what_it_changes_of_another(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "first.yaml").write_text(
+        "output_dir: first\nprice: 0.5\nseeds: [1, 2]\nnegatives: {random: 3, counterfactual: 2}\n"
+        "data: [{name: records, limit: 5}, {name: python-reference, limit: 7}]\n"
+        "compressors:\n  - {label: one, kind: lead, sentences: 1}\n  - {label: two, kind: tail, sentences: 2}\n"
+    )
+    path = lay_out(
+        tmp_path,
+        second="extends: below/first.yaml\noutput_dir: second\nnegatives: {random: 4}\ndata: [python-reference]\n",
+        recipe="extends: second.yaml\nnegatives: {topic: 1}\nseeds: [3]\n"
+        "compressors: [two, {label: three, kind: bm25, tokens: 9}]\n",
+    )
+    recipe = load_recipe(EvaluationRecipe, path, ["compressors.0.sentences=5", "negatives.sibling=6"])
+    assert recipe.output_dir == "second"
+    assert recipe.price == 0.5
+    assert recipe.seeds == [3]
+    assert [(d.name, d.limit) for d in recipe.data] == [("python-reference", 7)]
+    assert [(c.label, c.kind, c.sentences, c.tokens) for c in recipe.compressors] == [
+        ("two", "tail", 5, None),
+        ("three", "bm25", None, 9),
+    ]
+    counts = recipe.negatives.counts
+    assert [counts[kind] for kind in ("random", "topic", "sibling", "counterfactual")] == [4, 1, 6, 2]
+    assert recipe_keys(path) == {"output_dir", "price", "seeds", "negatives", "data", "compressors"}
+    assert "extends" not in recipe_yaml(recipe)
+    (tmp_path / "saved.yaml").write_text(recipe_yaml(recipe))
+    assert load_recipe(EvaluationRecipe, tmp_path / "saved.yaml") == recipe
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"recipe": "extends: nowhere.yaml\n"},
+            r"recipe.yaml: extends = 'nowhere.yaml': no such recipe file; .* relative",
+        ),
+        ({"recipe": f"extends: {'x' * 3000}\n"}, r"recipe.yaml: extends = 'x+…: no such recipe file"),
+        ({"recipe": "extends: recipe.yaml\n"}, r"recipe.yaml: extends = 'recipe.yaml': comes back"),
+        (
+            {"recipe": "extends: a.yaml\n", "a": "extends: recipe.yaml\n"},
+            r"a.yaml: extends = 'recipe.yaml': comes back",
+        ),
+        (
+            {"recipe": "extends: n0.yaml\n", **{f"n{i}": f"extends: n{i + 1}.yaml\n" for i in range(9)}, "n9": ""},
+            "more than 5 files extend each other",
+        ),
+        ({"recipe": "extends: [a.yaml]\n", "a": "{}"}, r"extends = \['a.yaml'\]: must be the path of a recipe"),
+        ({"recipe": "extends: a.yaml\n", "a": "- 1\n"}, r"a.yaml: a recipe is a mapping .* a list"),
+        ({"recipe": "extends: a.yaml\n", "a": "seeds: [1\n"}, "a.yaml: not valid YAML"),
+        ({"recipe": "negatives: {extends: a.yaml}\noutput_dir: x\n", "a": "{}"}, "negatives.extends: unknown key"),
+        (
+            {
+                "recipe": "extends: a.yaml\ncompressors: [one, three]\n",
+                "a": "compressors: [{label: one}, {label: two}]\n",
+            },
+            r"recipe.yaml: compressors: 'three' is no label in .*a.yaml; there are: one, two",
+        ),
+        (
+            {"recipe": "extends: a.yaml\ncompressors: [one, one]\n", "a": "compressors: [{label: one}]\n"},
+            r"recipe.yaml: compressors: 'one' stands twice",
+        ),
+    ],
+)
+def test_what_cannot_be_extended_is_told_in_one_line_with_exit_code_2(tmp_path, files, message, capsys):
+    path = lay_out(tmp_path, **files)
+    with pytest.raises(InputError, match=message) as error:
+        load_recipe(EvaluationRecipe, path)
+    assert len(error.value.problems) == 1 or "unknown key" in message
+    assert exit_code(lambda: load_recipe(EvaluationRecipe, path) and 0) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 MANY = 500
