@@ -16,8 +16,7 @@ from infoagent.measurement.estimate import describe_measurement
 from infoagent.measurement.pool import _padded
 from infoagent.measurement.pool_draw import choose_pool
 from infoagent.recipes import DPORecipe, EvaluationRecipe, GRPORecipe, InformationRecipe, SFTRecipe
-from infoagent.training.estimate import describe_grpo
-from infoagent.training.fit_estimate import describe_dpo, describe_sft
+from infoagent.training.estimate import describe_dpo, describe_grpo, describe_sft
 from infoagent.training.preparation import prepare
 from infoagent.training.validation_checks import drawn_of, plan_validation
 from infoagent.types import InputError

@@ -122,7 +122,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
 
 def dry_run(recipe: DPORecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.training.fit_estimate import describe_dpo
+    from infoagent.training.estimate import describe_dpo
 
     print(recipe_yaml(recipe))
     print(describe_dpo(recipe))

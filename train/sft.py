@@ -135,7 +135,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
 
 def dry_run(recipe: SFTRecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
-    from infoagent.training.fit_estimate import describe_sft
+    from infoagent.training.estimate import describe_sft
 
     print(recipe_yaml(recipe))
     print(describe_sft(recipe))

@@ -5,11 +5,9 @@ from infoagent.costs.break_even import BreakEven, break_even_questions
 from infoagent.costs.estimates import (
     PROMPT_OVERHEAD_TOKENS,
     TOKENS_PER_WORD,
-    FitEstimate,
-    GRPOEstimate,
+    TrainingWork,
     candidate_prompts,
-    estimate_fit,
-    estimate_grpo,
+    training_work,
 )
 from infoagent.costs.flops import GenerationFlops, generation_flops, paper_flops, scoring_flops
 from infoagent.costs.memory import (
@@ -37,20 +35,17 @@ __all__ = [
     "Architecture",
     "BreakEven",
     "Cost",
-    "FitEstimate",
-    "GRPOEstimate",
     "GenerationFlops",
     "Layout",
     "Memory",
     "Price",
     "PriceOverride",
     "Rates",
+    "TrainingWork",
     "Work",
     "Workload",
     "break_even_questions",
     "candidate_prompts",
-    "estimate_fit",
-    "estimate_grpo",
     "fit_memory",
     "generation_flops",
     "pair_cost",
@@ -60,4 +55,5 @@ __all__ = [
     "scoring_flops",
     "step_memory",
     "tokens_per_second",
+    "training_work",
 ]

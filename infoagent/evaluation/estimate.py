@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from infoagent.costs import (
-    PROMPT_OVERHEAD_TOKENS,
-    TOKENS_PER_WORD,
-    Work,
-    candidate_prompts,
-    generation_flops,
-    price_of,
-)
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, candidate_prompts
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
-from infoagent.grading.words import count_words
-from infoagent.lm.machine.rates import machine_rates
+from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here
 from infoagent.lm.prompts import WITHOUT_THOUGHT
-from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.recipes.compressors import WRITERS
-from infoagent.recipes.sections import CostSection
 from infoagent.types import ANCHORS, ProblemSet
 
 WORDS_OF_A_SENTENCE = 30
@@ -51,46 +41,37 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
     lines = [
         f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
     ]
-    work, usd = Work(), 0.0
+    work = PlannedWork(recipe.cost, recipe.compressors[0].model.dtype)
     forms = forms_of(grid)  # a schema that is none is found here already
+    fresh = [compressor for compressor in grid if compressor.label not in held]
     for data in sets:
-        words = sum(count_words(p.document) for p in data.problems) / len(data)
-        document = words * TOKENS_PER_WORD
-        plain = document + PROMPT_OVERHEAD_TOKENS
+        document = mean_tokens(p.document for p in data.problems)
         compressions = len(data) * draws
         read: set[str] = set()
-        fresh = [compressor for compressor in grid if compressor.label not in held]
         for compressor in fresh:
             form = forms[compressor.label]
-            prompt = plain + (0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN)
+            prompt = document + PROMPT_OVERHEAD_TOKENS
+            prompt += 0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
-            architecture = architecture_of(compressor.model.name, compressor.model.revision)
             if compressor.kind in ANCHORS:
                 lines.append(line)
                 continue
             longest = compressor.max_tokens + compressor.longest_thought
             if compressor.server is not None:
-                price = price_of(compressor.server.name, compressor.server.provider, recipe.cost.prices)
-                paid = compressions * price.usd(int(prompt), 0, longest)
-                usd += paid
-                line += f", at most {paid:.4g} $"
-            if architecture is None:
-                lines.append(
-                    f"{line}; the configuration of {compressor.model.name} is not on this machine, not counted below"
-                )
-                continue
-            if compressor.kind == "lm":
-                written = compressions * (prompt + longest)
-                work.generate(compressions, generation_flops(architecture, int(prompt), longest))
-                line += f", at most {written:,.0f} tokens to write"
-            columns = compressions * (1 + recipe.negatives.total)
+                line += f", at most {work.pay(compressor.server, compressions, prompt, longest):.4g} $"
             template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
             alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
             changed = recipe.negatives.counterfactual
             prompts = compressions * candidate_prompts(changed, recipe.negatives.total - changed)
-            scored = (0 if alike in read else prompts * prompt) + columns * longest_tokens(compressor, document)
+            scored = 0 if alike in read else prompts * prompt
+            scored += compressions * (1 + recipe.negatives.total) * longest_tokens(compressor, document)
+            if not work.forward(compressor.model, prompt, scored):
+                lines.append(f"{line}; {not_here(compressor.model)}, not counted below")
+                continue
             read.add(alike)
-            work.reading += architecture.flops(scored, prompt) / 1e9
+            if compressor.kind == "lm":
+                work.generate(compressor.model, compressions, prompt, longest)
+                line += f", at most {compressions * (prompt + longest):,.0f} tokens to write"
             lines.append(f"{line}, {scored:,.0f} to score")
         asked = len([p for p in data.problems if p.answer is not None]) * draws * len(fresh)
         notes = sum(longest_tokens(c, document) for c in fresh) / max(1, len(fresh))
@@ -98,30 +79,14 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
             tokens = asked * (notes + PROMPT_OVERHEAD_TOKENS)
             line = f"  {predictor.title} on {data.name}: {asked} answers, {tokens:,.0f} tokens to read"
             if predictor.kind == "endpoint":
-                price = price_of(predictor.name, predictor.provider, recipe.cost.prices)
-                # one call at a time: a price may rise with the length of a prompt
-                paid = asked * price.usd(int(notes + PROMPT_OVERHEAD_TOKENS), 0, predictor.max_tokens)
-                usd += paid
+                paid = work.pay(predictor, asked, notes + PROMPT_OVERHEAD_TOKENS, predictor.max_tokens)
                 line += f", at most {paid:.4g} $"
-            elif (architecture := architecture_of(predictor.name, predictor.revision)) is not None:
-                written = asked * (predictor.max_tokens if predictor.how == "generation" else 0)
-                work.reading += architecture.flops(tokens, notes) / 1e9
-                work.writing += architecture.flops(written, notes) / 1e9
+            else:
+                work.forward(
+                    predictor, notes, tokens, asked * predictor.max_tokens if predictor.how == "generation" else 0
+                )
             lines.append(line)
-    line, seconds = compute_line(work, recipe.cost, recipe.compressors[0].model.dtype)
-    paid_line = f", and {usd:.4g} $ for endpoints, limit {recipe.spending_limit_usd:.2f} $" if usd else ""
-    return [*lines, line + paid_line], seconds
-
-
-def compute_line(work: Work, cost: CostSection, dtype: str) -> tuple[str, float]:
-    """(GFLOP, rates, time and money of the machine in a line, seconds)."""
-    rates = machine_rates(cost.gflops_per_second, dtype)
-    seconds = work.seconds(rates)
-    return (
-        f"compute: {work.gflop:,.0f} GFLOP; {rates.line} {duration(seconds)}; "
-        f"money: {seconds / 3600 * cost.usd_per_hour:.2f} $ at {cost.usd_per_hour:.2f} $ an hour",
-        seconds,
-    )
+    return [*lines, work.line(recipe.spending_limit_usd)], work.seconds
 
 
 def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.data.registry import load_data
-from infoagent.evaluation.estimate import compute_line
-from infoagent.grading.words import count_words
-from infoagent.lm.sizes import architecture_of
+from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here
 from infoagent.measurement.pool_draw import choose_pool
 from infoagent.recipes import InformationRecipe
 
@@ -18,8 +16,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
-    words = sum(count_words(p.document) for p in data.problems) / len(data)
-    document = words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
+    document = mean_tokens(p.document for p in data.problems) + PROMPT_OVERHEAD_TOKENS
     written = compressions * (document + recipe.compressor.max_tokens)
     same_question = recipe.compressor.prompt.template.startswith("agnostic")
     pairs = recipe.documents * (columns + recipe.counterfactuals)
@@ -33,13 +30,6 @@ def describe_measurement(recipe: InformationRecipe) -> str:
         f"tokens: at most {written:,.0f} to write and {scored:,.0f} to score",
     ]
     model = recipe.scorer or recipe.compressor.model
-    architecture = architecture_of(model.name, model.revision)
-    if architecture is None:
-        lines.append(f"compute: the configuration of {model.name} is not on this machine")
-        return "\n".join(lines)
-    prompts = compressions * document
-    work = Work(
-        architecture.flops(scored + prompts, document) / 1e9, architecture.flops(written - prompts, document) / 1e9
-    )
-    lines.append(compute_line(work, recipe.cost, model.dtype)[0])
-    return "\n".join(lines)
+    work, prompts = PlannedWork(recipe.cost, model.dtype), compressions * document
+    is_known = work.forward(model, document, scored + prompts, written - prompts)
+    return "\n".join([*lines, work.line() if is_known else f"compute: {not_here(model)}"])

@@ -8,22 +8,23 @@ from infoagent.costs import (
     GIB,
     PROMPT_OVERHEAD_TOKENS,
     TOKENS_PER_WORD,
-    Architecture,
-    GRPOEstimate,
     Memory,
-    Rates,
+    TrainingWork,
     Workload,
-    estimate_grpo,
+    fit_memory,
     step_memory,
+    training_work,
 )
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
+from infoagent.lm.dry_run import machine_money, not_here
 from infoagent.lm.machine.rates import machine_rates
 from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
-from infoagent.recipes import GRPORecipe
+from infoagent.recipes import DPORecipe, GRPORecipe, SFTRecipe
+from infoagent.recipes.sft import FitSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.preparation import batch_shape, check_enough, load_trainable, process_count
 from infoagent.training.validation_checks import validation_data
@@ -68,55 +69,41 @@ def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     return problems, lines
 
 
-def plan_grpo(recipe: GRPORecipe) -> tuple[list[str], int, GRPOEstimate | None, Memory | None]:
-    """(what is left out, problems, estimate, memory of one process on the CPU); the last two are None for a hub model
-    whose configuration is not on this machine."""
-    problems, left_out = usable_problems(recipe)
-    check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
-    lengths = [count_words(p.document) for p in problems]
-    longest = round(max(lengths) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS)
-    processes = process_count()
-    work = workload_of(recipe, longest, processes)
+def _work(recipe: TrainingRecipe, words: Sequence[int], groups: int, sampling: tuple[int, int], has_reference: bool,
+          texts: int | None = None) -> TrainingWork | None:  # fmt: skip
+    """`words` of each document; `sampling`: completions of each and their tokens. None: the sizes are unknown."""
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
-        return left_out, len(problems), None, None
-    estimate = _estimate(recipe, architecture, lengths, recipe.grpo.steps)
-    return left_out, len(problems), estimate, step_memory(architecture, work, processes=processes, device="cpu")
+        return None
+    return training_work(
+        architecture, groups=groups, samples=sampling[0], completion_tokens=sampling[1],
+        document_words=sum(words) / len(words), counterfactual=recipe.negatives.counterfactual,
+        other_negatives=recipe.negatives.total - recipe.negatives.counterfactual, has_reference=has_reference, texts=texts,
+    )  # fmt: skip
 
 
-def rates_of(recipe: TrainingRecipe) -> Rates:
-    """Of the machine that the recipe is for."""
-    return machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
+def _step(recipe: GRPORecipe, words: Sequence[int]) -> TrainingWork | None:
+    sampling = (recipe.grpo.num_generations, recipe.grpo.max_completion_tokens)
+    return _work(recipe, words, recipe.grpo.prompts_per_step, sampling, recipe.grpo.beta > 0)
 
 
-def _estimate(
-    recipe: GRPORecipe, architecture: Architecture, document_words: Sequence[int], steps: int
-) -> GRPOEstimate:
-    return estimate_grpo(
-        architecture,
-        steps=steps,
-        prompts_per_step=recipe.grpo.prompts_per_step,
-        num_generations=recipe.grpo.num_generations,
-        completion_tokens=recipe.grpo.max_completion_tokens,
-        document_words=sum(document_words) / len(document_words),
-        counterfactual=recipe.negatives.counterfactual,
-        other_negatives=recipe.negatives.total - recipe.negatives.counterfactual,
-        has_kl=recipe.grpo.beta > 0,
-        rates=rates_of(recipe),
-        usd_per_hour=recipe.cost.usd_per_hour,
-    )
+def _words(problems: Sequence[Problem]) -> list[int]:
+    return [count_words(problem.document) for problem in problems]
+
+
+def _unknown(recipe: TrainingRecipe) -> str:
+    return f"{not_here(recipe.model)}; no estimate without it"
 
 
 def describe_rest(recipe: GRPORecipe, problems: Sequence[Problem], done: int) -> str:
     """A line: the time that the steps after `done` take on this machine."""
-    architecture = architecture_of(recipe.model.name, recipe.model.revision)
-    if architecture is None:
-        return f"the configuration of {recipe.model.name} is not on this machine; no estimate without it"
-    left = recipe.grpo.steps - done
-    found = _estimate(recipe, architecture, [count_words(p.document) for p in problems], left)
+    step = _step(recipe, _words(problems))
+    if step is None:
+        return _unknown(recipe)
+    left, rates = recipe.grpo.steps - done, machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
     return (
-        f"about {duration(3600 * found.hours)} here for {left} steps of {found.gflops_per_step:,.0f} GFLOP, "
-        f"{rates_of(recipe).line}"
+        f"about {duration(left * step.compute.seconds(rates))} here for {left} steps of {step.compute.gflop:,.0f} GFLOP, "
+        f"{rates.line}"
     )
 
 
@@ -129,24 +116,88 @@ def describe_memory(memory: Memory) -> str:
 
 def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
-    left_out, problems, estimate, memory = plan_grpo(recipe)
-    completions = recipe.grpo.prompts_per_step * recipe.grpo.num_generations
+    problems, left_out = usable_problems(recipe)
+    check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
+    words, processes = _words(problems), process_count()
+    workload = workload_of(recipe, round(max(words) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS), processes)
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
-        f"completions, from {problems} problems of {' + '.join(s.name for s in recipe.all_data)}",
+        f"completions, from {len(problems)} problems of {' + '.join(s.name for s in recipe.all_data)}",
         *left_out,
     ]
-    if estimate is None or memory is None:
-        lines.append(
-            f"estimate: the configuration of {recipe.model.name} is not on this machine; no estimate without it"
-        )
-        return "\n".join(lines)
+    architecture, step = architecture_of(recipe.model.name, recipe.model.revision), _step(recipe, words)
+    if architecture is None or step is None:
+        return "\n".join([*lines, f"estimate: {_unknown(recipe)}"])
+    rates = machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
+    completions, seconds = recipe.grpo.prompts_per_step * recipe.grpo.num_generations, step.compute.seconds(rates)
     lines += [
-        f"tokens a step: at most {estimate.generated_tokens_per_step:,.0f} generated ({completions} completions), "
-        f"{estimate.scored_tokens_per_step:,.0f} scored",
-        f"compute: {estimate.gflops_per_step:,.0f} GFLOP a step; {rates_of(recipe).line} "
-        f"{estimate.seconds_per_step:,.0f} s a step, {duration(3600 * estimate.hours)} in all",
-        describe_memory(memory),
-        f"money: {estimate.usd:.2f} $ at {recipe.cost.usd_per_hour:.2f} $ an hour",
+        f"tokens a step: at most {step.generated_tokens:,.0f} generated ({completions} completions), "
+        f"{step.scored_tokens:,.0f} scored",
+        f"compute: {step.compute.gflop:,.0f} GFLOP a step; {rates.line} {seconds:,.0f} s a step, "
+        f"{duration(recipe.grpo.steps * seconds)} in all",
+        describe_memory(step_memory(architecture, workload, processes=processes, device="cpu")),
+        machine_money(recipe.grpo.steps * seconds, recipe.cost),
     ]
     return "\n".join(lines)
+
+
+def describe_sft(recipe: SFTRecipe) -> str:
+    """The plan in a few lines."""
+    problems, left_out = usable_problems(recipe)
+    groups = min(recipe.sft.problems_per_round or len(problems), len(problems))
+    kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
+    texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
+    plan = (
+        f"plan: {recipe.sft.rounds} rounds of {groups} problems × {recipe.sampling.samples} samples, from {len(problems)} "
+        f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
+        f"{recipe.sft.batch_size} a step"
+    )
+    return "\n".join([plan, *left_out, *_fit(recipe, recipe.sft, _words(problems), recipe.sft.rounds * groups, texts)])
+
+
+def describe_dpo(recipe: DPORecipe) -> str:
+    """The plan in a few lines."""
+    problems, left_out = usable_problems(recipe)
+    number = len(problems)
+    source, groups = f"{number} × {recipe.sampling.samples} own samples", number
+    if recipe.candidates:
+        source, groups = f"samples of {', '.join(recipe.candidates)}", 0
+    pairs = number * recipe.pairs.per_problem
+    plan = (
+        f"plan: at most {pairs} pairs from {source}, on {number} problems of {_names(recipe)}; {recipe.dpo.epochs} "
+        f"epochs of {recipe.dpo.batch_size} pairs a step"
+    )
+    return "\n".join(
+        [plan, *left_out, *_fit(recipe, recipe.dpo, _words(problems), groups, 2 * pairs * recipe.dpo.epochs)]
+    )
+
+
+def _names(recipe: TrainingRecipe) -> str:
+    return " and ".join(section.name for section in recipe.all_data)
+
+
+def _fit(
+    recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[int], groups: int, texts: int
+) -> list[str]:
+    completion, is_preference = recipe.sampling.max_completion_tokens, isinstance(recipe, DPORecipe)
+    work = _work(recipe, words, groups, (recipe.sampling.samples, completion), is_preference, texts)
+    architecture = architecture_of(recipe.model.name, recipe.model.revision)
+    if work is None or architecture is None:
+        return [f"estimate: {_unknown(recipe)}"]
+    rates = machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
+    seconds = work.compute.seconds(rates)
+    memory = fit_memory(
+        architecture,
+        dtype=planning_type(recipe.model.dtype),
+        rows=(section.micro_batch or section.batch_size) * (2 if is_preference else 1),
+        tokens=round(max(words) * TOKENS_PER_WORD) + PROMPT_OVERHEAD_TOKENS + completion,
+        lora_rank=recipe.lora.r,
+        gradient_checkpointing=section.gradient_checkpointing,
+    )
+    return [
+        f"tokens: at most {work.generated_tokens:,.0f} generated, {work.scored_tokens:,.0f} scored, "
+        f"{work.trained_tokens:,.0f} trained on",
+        f"compute: {rates.line} {duration(seconds)} in all",
+        describe_memory(memory),
+        machine_money(seconds, recipe.cost),
+    ]

@@ -11,11 +11,13 @@ from infoagent.costs import (
     Architecture,
     Rates,
     Work,
-    estimate_grpo,
     generation_flops,
+    training_work,
 )
 from infoagent.data.registry import load_data
+from infoagent.lm.dry_run import machine_money
 from infoagent.lm.prompts import compressor_ids
+from infoagent.recipes.sections import CostSection
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -57,38 +59,38 @@ def test_tokens_per_word_hold_for_the_embedded_text(smollm):
 def test_an_estimate_grows_with_what_it_counts():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
     base = {
-        "steps": 10, "prompts_per_step": 2, "num_generations": 8, "completion_tokens": 32, "document_words": 100.0,
-        "counterfactual": 4, "other_negatives": 3, "has_kl": True, "rates": Rates.stated(100.0), "usd_per_hour": 3.6,
+        "groups": 2, "samples": 8, "completion_tokens": 32, "document_words": 100.0, "counterfactual": 4,
+        "other_negatives": 3, "has_reference": True,
     }  # fmt: skip
-    plan = estimate_grpo(sizes, **base)
-    assert plan.generated_tokens_per_step == 512
-    assert plan.usd == pytest.approx(plan.hours * 3.6)
+    plan = training_work(sizes, **base)
+    assert plan.generated_tokens == 512
     for more in (
         {"other_negatives": 10},
         {"counterfactual": 8},
         {"completion_tokens": 64},
         {"document_words": 300.0},
-        {"num_generations": 16},
+        {"samples": 16},
     ):
-        assert estimate_grpo(sizes, **{**base, **more}).gflops_per_step > plan.gflops_per_step
-    assert estimate_grpo(sizes, **{**base, "has_kl": False}).gflops_per_step < plan.gflops_per_step
+        assert training_work(sizes, **{**base, **more}).compute.gflop > plan.compute.gflop
+    assert training_work(sizes, **{**base, "has_reference": False}).compute.gflop < plan.compute.gflop
 
 
 def test_an_estimate_counted_by_hand():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
-    plan = estimate_grpo(
-        sizes, steps=5, prompts_per_step=2, num_generations=8, completion_tokens=32, document_words=100.0, counterfactual=4,
-        other_negatives=3, has_kl=True, rates=Rates(reading=40.0, writing=10.0, training=20.0, origin="x"), usd_per_hour=0.0,
+    plan = training_work(
+        sizes, groups=2, samples=8, completion_tokens=32, document_words=100.0, counterfactual=4, other_negatives=3,
+        has_reference=True,
     )  # fmt: skip
     prompts, written = 2 * 210, 2 * 8 * 32  # 100 words are 150 tokens, and 60 stand around them
     scored = prompts * (1 + 3 + 4 / 2) + written * 8
-    assert plan.scored_tokens_per_step == scored
+    assert plan.scored_tokens == scored
     token = sizes.flops(1, 210) / 1e9
     reading = token * (prompts + scored + prompts + written)
     training = token * 3 * (prompts + written)
-    assert plan.gflops_per_step == pytest.approx(reading + token * written + training)
-    assert plan.seconds_per_step == pytest.approx(reading / 40 + token * written / 10 + training / 20)
-    assert plan.hours == pytest.approx(5 * plan.seconds_per_step / 3600)
+    assert plan.compute.gflop == pytest.approx(reading + token * written + training)
+    rates = Rates(reading=40.0, writing=10.0, training=20.0, origin="x")
+    assert plan.compute.seconds(rates) == pytest.approx(reading / 40 + token * written / 10 + training / 20)
+    assert machine_money(5 * 3600, CostSection(usd_per_hour=3.6)) == "money: 18.00 $ at 3.60 $ an hour"
 
 
 def test_work_takes_the_time_of_its_kinds_one_after_the_other():

@@ -10,11 +10,11 @@ from infoagent.applications.research.checks import open_search, tasks_of
 from infoagent.applications.research.prompts import SCORES
 from infoagent.applications.research.recipe import JUDGE_TOKENS, ResearchRecipe, SystemSection
 from infoagent.applications.research.search import Corpus
-from infoagent.costs import PROMPT_OVERHEAD_TOKENS, Architecture, Work, generation_flops, price_of
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.costs.known import known_architecture
 from infoagent.data.sets.research_tasks import ResearchTask
+from infoagent.lm.dry_run import PlannedWork
 from infoagent.lm.machine.rates import machine_rates
-from infoagent.lm.sizes import architecture_of
 from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import ANCHORS
@@ -136,21 +136,14 @@ def _written(
     recipe: ResearchRecipe, name: str, section: PredictorSection, who: str, calls: float, read: float, written: float
 ) -> Stage:
     read += PROMPT_OVERHEAD_TOKENS
-    usd, seconds = 0.0, None
+    work, seconds = PlannedWork(recipe.cost), None
     if section.kind == "endpoint":
         assert section.endpoint is not None
-        # one call at a time: a price may rise with the length of a prompt
-        usd = calls * price_of(section.name, section.provider, recipe.cost.prices).usd(int(read), 0, int(written))
+        work.pay(section, calls, read, written)
         seconds = calls * (ENDPOINT_SECONDS + written / ENDPOINT_TOKENS_PER_SECOND) / section.endpoint.concurrency
-    elif (architecture := _sizes(section)) is not None:
-        work = Work()
-        work.generate(calls, generation_flops(architecture, int(read), int(written)))
-        seconds = work.seconds(machine_rates(recipe.cost.gflops_per_second))
-    return Stage(name, who, calls, calls * read, calls * written, usd, seconds)
-
-
-def _sizes(section: PredictorSection) -> Architecture | None:
-    return architecture_of(section.name, section.revision) or known_architecture(section.name)
+    elif work.generate(section, calls, read, written, known_architecture(section.name)):
+        seconds = work.seconds
+    return Stage(name, who, calls, calls * read, calls * written, work.usd, seconds)
 
 
 def _tasks(recipe: ResearchRecipe) -> tuple[int, float]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from infoagent.applications.stress.hard_inputs_checks import InputsPlan
 from infoagent.applications.stress.load_run import LoadPlan
-from infoagent.costs import Work, generation_flops, price_of
+from infoagent.lm.dry_run import PlannedWork, not_here
 from infoagent.lm.endpoint.reply import text_tokens
-from infoagent.lm.machine.rates import machine_rates
-from infoagent.lm.sizes import architecture_of
-from infoagent.progress import duration
+from infoagent.recipes import ModelSection
 
 ASIDE_TOKENS = 60
 """Of a prompt, beside its document."""
@@ -29,16 +27,15 @@ def describe_load(plan: LoadPlan) -> str:
         lines.append(f"money: at most {plan.worst_usd:.4g} $ for endpoints, limit {recipe.spending_limit_usd:.2f} $")
     per_second, guessed = recipe.rates_per_second, ""
     if per_second is None:
-        architecture = architecture_of(recipe.server.model) if recipe.is_local else None
-        if architecture is None:
+        document = sum(text_tokens(p.document) for p in plan.problems) / len(plan.problems)
+        job, server = PlannedWork(recipe.cost), ModelSection(name=recipe.server.model)
+        for _, stage in recipe.stages if recipe.is_local else ():
+            job.generate(server, 1, int(document) + ASIDE_TOKENS, stage.max_tokens)
+        if job.compute.gflop == 0:
             lines.append("time: the rates follow from the capacity, which is found first")
             return "\n".join(lines)
-        document = sum(text_tokens(p.document) for p in plan.problems) / len(plan.problems)
-        job, rates = Work(), machine_rates(recipe.cost.gflops_per_second)
-        for _, stage in recipe.stages:
-            job.generate(1, generation_flops(architecture, int(document) + ASIDE_TOKENS, stage.max_tokens))
-        per_second = [load / job.seconds(rates) for load in recipe.loads]
-        guessed = f" {rates.line}"
+        per_second = [load / job.seconds for load in recipe.loads]
+        guessed = f" {job.rates.line}"
     seconds = len(recipe.conditions) * len(recipe.seeds) * sum(recipe.jobs / rate for rate in per_second)
     lines.append(f"time: arrivals take {seconds / 60:,.0f} minutes{guessed}; overloads end later")
     return "\n".join(lines)
@@ -56,17 +53,14 @@ def describe_inputs(plan: InputsPlan) -> str:
         text_tokens(document) + ASIDE_TOKENS for case in asked for document in (case.document, *case.counterfactuals)
         if case.counterfactuals
     )  # fmt: skip
-    work, usd = Work(), 0.0
+    work = PlannedWork(recipe.cost)
     for section in plan.compressors:
-        architecture = architecture_of(section.model.name, section.model.revision)
-        if architecture is None:
-            lines.append(f"  {section.label}: the configuration of {section.model.name} is not on this machine")
+        past, each = scored / max(1, len(asked)), scored / len(plan.compressors) if recipe.counterfactuals else 0
+        if not work.forward(section.model, past, each):
+            lines.append(f"  {section.label}: {not_here(section.model)}")
             continue
         if section.kind == "lm":
-            each = generation_flops(architecture, read // max(1, len(asked)), section.max_tokens)
-            work.generate(len(asked), each)
-        if recipe.counterfactuals:
-            work.reading += architecture.flops(scored / len(plan.compressors), scored / max(1, len(asked))) / 1e9
+            work.generate(section.model, len(asked), read // max(1, len(asked)), section.max_tokens)
         lines.append(
             f"  {section.label}: at most {read:,} tokens to read, {len(asked) * section.max_tokens:,} to write"
         )
@@ -75,11 +69,6 @@ def describe_inputs(plan: InputsPlan) -> str:
         answers = len(asked) * len(plan.compressors)
         lines.append(f"  {recipe.predictor.title}: {answers} answers, about {answers * notes:,} tokens to read")
         if recipe.predictor.kind == "endpoint":
-            price = price_of(recipe.predictor.name, recipe.predictor.provider, recipe.cost.prices)
-            usd = answers * price.usd(notes, 0, recipe.predictor.max_tokens)
-    rates = machine_rates(recipe.cost.gflops_per_second)
-    lines.append(
-        f"compute: {work.gflop:,.0f} GFLOP; {rates.line} {duration(work.seconds(rates))}"
-        + (f"; money: about {usd:.4g} $ for the endpoint, limit {recipe.spending_limit_usd:.2f} $" if usd else "")
-    )
-    return "\n".join(lines)
+            work.pay(recipe.predictor, answers, notes, recipe.predictor.max_tokens)
+    limit = f"; money: about {work.usd:.4g} $ for the endpoint, limit {recipe.spending_limit_usd:.2f} $"
+    return "\n".join([*lines, work.time_line() + (limit if work.usd else "")])
