@@ -4,8 +4,8 @@
     columns: {"": "$row", MI (nats): "{trained > $row > difference:± .2f}"}
     rows:    [mi/nats, mi/hard_nats]                      # strings, or mappings of further variables
 
-Steps of a place are keys and numbers; `0:10` takes a part of a list, `label=BM25 1` the elements of which that holds, and
-a list of numbers is shown as its mean. ` or ` stands between places of which the first that is there counts, `1 - ` before
+Steps of a place are keys and numbers; `0:10` takes a part of a list, `label=BM25 1` the elements of which that holds,
+`count` their number; a list of numbers is shown as its mean. ` or ` stands between places of which the first that is there counts, `1 - ` before
 one for the rest to one, `?` behind the last for a number that need not be there (`–`).
 
 Forms: Python's (`.2f`, `.0%`); `± .2f` the value and half of its interval; `[] .2f` the value and its interval.
@@ -79,6 +79,8 @@ def _value_at(place: str, directory: Path, names: Mapping[str, str], variables: 
 def _step(value: Any, step: str) -> Any:
     if not isinstance(value, list):
         return value[step]
+    if step == "count":
+        return len(value)
     if re.fullmatch(r"-?\d+", step):
         return value[int(step)]
     if part := re.fullmatch(r"(-?\d*):(-?\d*)", step):
