@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from infoagent.applications.rounds.recipe import PICKERS, CompactionRecipe, RoundsRecipe, StepsRecipe
+from infoagent.applications.rounds.recipe import CompactionRecipe, RoundsRecipe, StepsRecipe
+from infoagent.baselines import PICKERS
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Work, generation_flops, price_of
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
