@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
 
-from infoagent.baselines import llmlingua2
-from infoagent.baselines.oracle import holding_sentences, oracle_order
-from infoagent.baselines.ranking import bm25_order, random_order, textrank_order
+from infoagent.baselines.pickers import PICKERS, Picker, picker_of, unknown
 from infoagent.data.characters import clusters
 from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.types import InputError, Problem
 
-Kind = Literal["lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 SHOWN = 10
 """Problems that are named one by one when a kind cannot compress them."""
 
 
 def compress_extractive(
     kind: str, problem: Problem, *, sentences: int | None, tokens: int | None, count_tokens: Callable[[str], int],
-    seed: int, model_name: str = llmlingua2.MODEL,
+    seed: int,
 ) -> str:  # fmt: skip
     """Sentences of the document, whole and in its order, joined by a space: the best `sentences`, or with `tokens`
     as many of the best as `count_tokens` of the joined text allows, up to the first that does not fit.
@@ -28,7 +23,7 @@ def compress_extractive(
     The best are, by kind: `lead` the first, `tail` the last, `random-sentences` drawn from (seed, document), `bm25`
     and `textrank` those of the highest score, `oracle` those that hold the evidence or the answer, then their
     neighbours (modules `ranking` and `oracle` say how each orders ties and what it does without a score).
-    `llmlingua2` drops words instead, by `model_name`, and takes `tokens` only.
+    `llmlingua2` drops words instead, and takes `tokens` only.
 
     Where not even the best sentence fits, it is cut at a word border, and a single word that does not fit between two
     characters; `tail` keeps the end of what is cut, the others the beginning. The result is never empty and never
@@ -37,15 +32,16 @@ def compress_extractive(
     Raises InputError for an unknown kind, both or neither of `sentences` and `tokens`, one below 1, a document without
     text, a budget that holds no character, a problem that the oracle cannot use, and `llmlingua2` without its package.
     """
-    _check_call(kind, sentences, tokens)
+    picker = _checked(kind, sentences, tokens)
     found = split_sentences(problem.document)
     if not found:
         raise InputError(f"{kind}: the document of problem {problem.id!r} has no text; leave the problem out")
-    if kind == "llmlingua2":
-        assert tokens is not None  # _check_call saw to it
-        text = llmlingua2.drop_words(problem.document, tokens, count_tokens, model_name)
+    if picker.order is None:
+        assert picker.drop_words is not None
+        assert tokens is not None  # _checked saw to it
+        text = picker.drop_words(problem.document, tokens, count_tokens)
         return text if count_tokens(text) <= tokens else cut(text, tokens, count_tokens)
-    order = _order(kind, found, problem, seed)
+    order = picker.order(found, problem, seed)
     if tokens is None:
         return _joined(found, order[:sentences])
 
@@ -55,24 +51,23 @@ def compress_extractive(
     kept = _most(len(order), fits)
     if kept:
         return _joined(found, order[:kept])
-    return cut(found[order[0]], tokens, count_tokens, from_end=kind == "tail")
+    return cut(found[order[0]], tokens, count_tokens, from_end=picker.from_end)
 
 
 def check_extractive(kind: str, problems: Sequence[Problem]) -> None:
     """Raises InputError where `kind` could not compress all of `problems`: no text, no evidence or answer for the
     oracle, no package for llmlingua2. The first ten problems are named."""
-    if kind not in KINDS:
-        raise InputError(_unknown(kind))
-    if kind == "llmlingua2":
-        llmlingua2.check_package()
+    picker = picker_of(kind)
+    if picker.ready is not None:
+        picker.ready()
     mistakes = []
     for problem in problems:
         found = split_sentences(problem.document)
         if not found:
             mistakes.append(f"{kind}: the document of problem {problem.id!r} has no text; leave the problem out")
-        elif kind == "oracle":
+        elif picker.usable is not None:
             try:
-                holding_sentences(found, problem)
+                picker.usable(found, problem)
             except InputError as error:
                 mistakes += error.problems
     if len(mistakes) > SHOWN:
@@ -100,20 +95,6 @@ def cut(text: str, tokens: int, count_tokens: Callable[[str], int], from_end: bo
     raise InputError(f"tokens: {tokens} do not hold a single character of {word[:20]!r}; raise the number")
 
 
-def _order(kind: str, found: Sequence[str], problem: Problem, seed: int) -> list[int]:
-    if kind == "tail":
-        return list(range(len(found)))[::-1]
-    if kind == "random-sentences":
-        return random_order(found, problem.document, seed)
-    if kind == "bm25":
-        return bm25_order(found, problem.query)
-    if kind == "textrank":
-        return textrank_order(found)
-    if kind == "oracle":
-        return oracle_order(found, problem)
-    return list(range(len(found)))
-
-
 def _joined(found: Sequence[str], chosen: Sequence[int]) -> str:
     return " ".join(found[i] for i in sorted(chosen))
 
@@ -133,17 +114,14 @@ def _most(n: int, fits: Callable[[int], bool]) -> int:
     return low
 
 
-def _check_call(kind: str, sentences: int | None, tokens: int | None) -> None:
-    mistakes = [] if kind in KINDS else [_unknown(kind)]
+def _checked(kind: str, sentences: int | None, tokens: int | None) -> Picker:
+    mistakes = [] if kind in PICKERS else [unknown(kind)]
     given = {name: n for name, n in (("sentences", sentences), ("tokens", tokens)) if n is not None}
     if len(given) != 1:
         mistakes.append(f"{kind}: needs sentences or tokens, one of the two; got {len(given)}")
     mistakes += [f"{kind}: {name} = {n}; must be at least 1" for name, n in given.items() if n < 1]
-    if kind == "llmlingua2" and "tokens" not in given:
-        mistakes.append("llmlingua2: drops words, not sentences; set tokens")
+    if kind in PICKERS and PICKERS[kind].order is None and "tokens" not in given:
+        mistakes.append(f"{kind}: drops words, not sentences; set tokens")
     if mistakes:
         raise InputError(mistakes)
-
-
-def _unknown(kind: str) -> str:
-    return f"baseline: kind {kind!r} is unknown; allowed: {', '.join(KINDS)}"
+    return PICKERS[kind]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infoagent.baselines import check_extractive
+from infoagent.baselines import PICKERS, check_extractive
 from infoagent.data.negatives import Counts, NegativeDraw, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import form_of
@@ -35,7 +35,6 @@ from infoagent.lm.prompts import (
 from infoagent.lm.thinking import marks_of
 from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
-from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
 from infoagent.types import ANCHORS, InputError, Negative, Problem, ProblemSet
@@ -207,13 +206,13 @@ def _cells_of(
                 f"compressor {compressor.label!r}: its adapter was trained without thoughts, which its model has; set "
                 "thinking: false"
             )
-    if compressor.kind in EXTRACTIVE:
+    if compressor.kind in PICKERS:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
     asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
     asked["thinking"] = None if compressor.thinking is None else compressor.thinks
     cells, identity = [], record_identity(reference)
     for section, data in zip(recipe.data, sets, strict=True):
-        if compressor.kind in EXTRACTIVE:
+        if compressor.kind in PICKERS:
             check_extractive(compressor.kind, data.problems)
         problems = fit_to_context(data.problems, tokenizer, context, longest, section.truncate, **asked)
         drawn = drawing.of(problems)

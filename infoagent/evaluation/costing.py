@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from infoagent.baselines import picker_of
 from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
 from infoagent.recipes.compressors import WRITERS
 from infoagent.types import ANCHORS
 
 Record = dict[str, Any]
-FREE = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", *ANCHORS)
-"""Compressors that run no language model: their FLOPs are counted as none."""
+
+
+def _is_free(kind: str) -> bool:
+    """Whether it runs no model, so that its FLOPs are none. Raises InputError for a kind that nobody knows."""
+    return kind in ANCHORS or (kind not in WRITERS and picker_of(kind).free)
 
 
 def _mean(records: Sequence[Record], name: str) -> float | None:
@@ -26,7 +30,7 @@ def _known(**values: float | None) -> dict[str, float]:
 
 def _gflops(records: Sequence[Record]) -> tuple[float | None, float | None, float | None]:
     """(total, decode, as the paper counts) per record."""
-    if records and all(r["compressor"]["kind"] in FREE and r["kind"] == "compression" for r in records):
+    if records and all(r["kind"] == "compression" and _is_free(r["compressor"]["kind"]) for r in records):
         return 0.0, 0.0, 0.0
     prefill, decode, paper = (_mean(records, f"gflops_{part}") for part in ("prefill", "decode", "paper"))
     total = None if prefill is None or decode is None else prefill + decode
@@ -99,7 +103,7 @@ def add_break_even(summaries: Sequence[Record]) -> None:
         if anchor is None or kind in ANCHORS:
             continue
         template = summary["compressor"].get("prompt", {}).get("template", "")
-        asks = kind in ASKED or (kind in WRITERS and not template.startswith(WITHOUT_QUESTION))
+        asks = not template.startswith(WITHOUT_QUESTION) if kind in WRITERS else picker_of(kind).asks
         for name, predictor in summary["predictors"].items():
             reading, other = predictor["cost"], anchor["predictors"].get(name, {"cost": {}})["cost"]
             found = {}
@@ -112,7 +116,5 @@ def add_break_even(summaries: Sequence[Record]) -> None:
                 predictor["break_even"] = found
 
 
-ASKED = ("bm25", "oracle")
-"""Pickers that look at the question."""
 WITHOUT_QUESTION = ("agnostic-", "memory-")
 """Templates whose compression serves every question."""

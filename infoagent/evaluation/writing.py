@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infoagent.baselines import compress_extractive
+from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.evaluation.cells import Cell, frozen_base
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import Row
@@ -22,7 +22,6 @@ from infoagent.files import clean_text
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
 from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
-from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.structured import Unfit
 from infoagent.types import Compression, Problem
 
@@ -157,7 +156,7 @@ def _picked(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, poo
     found = []
     for problem in problems:
         start = time.perf_counter()
-        if section.kind in EXTRACTIVE:
+        if section.kind in PICKERS:
             text = compress_extractive(
                 section.kind, problem, sentences=section.sentences, tokens=section.tokens,
                 count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=seed * 1000 + sample,

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from infoagent.address import address_mistakes
+from infoagent.baselines import PICKERS
 from infoagent.config import Section
 from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveFloat, PositiveInt, PromptSection
+from infoagent.types import ANCHORS
 
-Extractive = Literal["lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2"]
-Kind = Literal["lm", "endpoint", "full-document", "closed-book", Extractive]
-EXTRACTIVE: tuple[str, ...] = ("lead", "tail", "random-sentences", "bm25", "textrank", "oracle", "llmlingua2")
 WRITERS = ("lm", "endpoint")
 """Kinds whose compression is written by a language model."""
+
+
+def one_of(allowed: Callable[[], Sequence[str]]) -> AfterValidator:
+    """What a Literal says of a value that is none of `allowed`, which may grow by a row."""
+
+    def check(value: str) -> str:
+        names = [repr(name) for name in allowed()]
+        if repr(value) not in names:
+            expected = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+        return value
+
+    return AfterValidator(check)
+
+
+Kind = Annotated[str, one_of(lambda: (*WRITERS, *ANCHORS, *PICKERS))]
 
 
 class EndpointSection(Section):
@@ -138,11 +155,11 @@ class CompressorSection(Section):
     @model_validator(mode="after")
     def _length(self) -> CompressorSection:
         given = [name for name in ("sentences", "tokens") if getattr(self, name) is not None]
-        if self.kind in EXTRACTIVE and len(given) != 1:
+        if self.kind in PICKERS and len(given) != 1:
             raise ValueError(f"{self.label!r}: kind {self.kind} needs sentences or tokens, one of the two")
-        if self.kind == "llmlingua2" and self.tokens is None:
-            raise ValueError(f"{self.label!r}: kind llmlingua2 drops words, not sentences; set tokens")
-        if self.kind not in EXTRACTIVE and given:
+        if self.kind in PICKERS and PICKERS[self.kind].order is None and self.tokens is None:
+            raise ValueError(f"{self.label!r}: kind {self.kind} drops words, not sentences; set tokens")
+        if self.kind not in PICKERS and given:
             raise ValueError(f"{self.label!r}: {given[0]} belongs to kinds that pick sentences, not to {self.kind}")
         return self
 

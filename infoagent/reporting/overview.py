@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from infoagent.baselines import PICKERS
 from infoagent.reporting.tables import with_interval
 from infoagent.types import ANCHORS
 
@@ -63,18 +64,23 @@ def tiles(content: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     ]
 
 
+def _is_bound(kind: str) -> bool:
+    """Whether no compressor in use could be it: an anchor, or one that knows the answer."""
+    return kind in ANCHORS or (kind in PICKERS and PICKERS[kind].told)
+
+
 def best_at_budgets(content: Mapping[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """(columns, rows of {data, measure, cells of {label, value}}): for each data set and measure the compressor that keeps
     most within each budget, by its mean.
 
-    Anchors and the oracle, which is told the answer, take no part. A budget into which nothing fits has a –.
+    Anchors, and what is told the answer, take no part. A budget into which nothing fits has a –.
     """
     rows, lengths = [], []
     for _, data, summaries in _by_data(content):
         points = [
             (s["values"]["rate/tokens"]["value"], s)
             for s in summaries
-            if s["compressor"]["kind"] not in (*ANCHORS, "oracle") and "rate/tokens" in s["values"]
+            if not _is_bound(s["compressor"]["kind"]) and "rate/tokens" in s["values"]
         ]
         for title, measure in _measures(summaries):
             known = [(tokens, *found, s["label"]) for tokens, s in points if (found := measure(s)) is not None]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.baselines import KINDS, check_extractive, compress_extractive, llmlingua2
+from infoagent.baselines import PICKERS, check_extractive, compress_extractive, llmlingua2
 from infoagent.baselines.ranking import bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
 from infoagent.data.cloze import sentences as split_sentences
 from infoagent.types import InputError, Problem
@@ -27,7 +27,7 @@ SENTENCES = (
 )
 DOCUMENT = " ".join(SENTENCES)
 QUERY = "Which drug was given for the heart?"
-PICKING = [kind for kind in KINDS if kind != "llmlingua2"]
+PICKING = [kind for kind in PICKERS if kind != "llmlingua2"]
 VOCABULARY = [
     "river",
     "bridge",
@@ -374,9 +374,7 @@ def test_llmlingua2_asks_for_less_until_the_budget_is_met():
 @pytest.mark.usefixtures("_package")
 def test_a_model_that_cannot_be_loaded_is_named():
     with pytest.raises(InputError, match=r"'nowhere' cannot be loaded \(nowhere is not a local folder\)"):
-        compress_extractive(
-            "llmlingua2", problem(), sentences=None, tokens=3, count_tokens=words, seed=0, model_name="nowhere"
-        )
+        llmlingua2.drop_words(problem().document, 3, words, model_name="nowhere")
 
 
 def test_llmlingua2_without_its_package_says_what_to_install(monkeypatch):

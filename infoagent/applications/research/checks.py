@@ -17,12 +17,12 @@ from infoagent.applications.research.search import (
     corpus_of_file,
     corpus_of_folder,
 )
+from infoagent.baselines import PICKERS
 from infoagent.data.sets.research_tasks import ResearchTask, load_tasks, tasks_of_records
 from infoagent.lm.models import adapter_prompt, check_adapter, load_tokenizer, resolve
 from infoagent.lm.prompts import chat_ids, check_template
 from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes import PromptSection
-from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import InputError
 
@@ -108,7 +108,7 @@ def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
             check_template(system.prompt.template)
         except InputError as error:
             mistakes += error.problems
-        if system.kind in EXTRACTIVE:
+        if system.kind in PICKERS:
             resolve(system.model.name, system.model.revision)
     if mistakes:
         raise InputError(mistakes)

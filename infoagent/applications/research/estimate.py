@@ -10,12 +10,12 @@ from infoagent.applications.research.checks import open_search, tasks_of
 from infoagent.applications.research.prompts import SCORES
 from infoagent.applications.research.recipe import JUDGE_TOKENS, ResearchRecipe, SystemSection
 from infoagent.applications.research.search import Corpus
+from infoagent.baselines import PICKERS
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.costs.known import known_architecture
 from infoagent.data.sets.research_tasks import ResearchTask
 from infoagent.lm.dry_run import PlannedWork
 from infoagent.lm.machine.rates import machine_rates
-from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import ANCHORS
 
@@ -111,7 +111,7 @@ def _notes(system: SystemSection, found: float, pairs: float, source: float) -> 
     """Tokens of the notes of one report, at the most."""
     if system.kind in ANCHORS:
         return found * source if system.kind == "full-document" else 0.0
-    if system.kind in EXTRACTIVE:
+    if system.kind in PICKERS:
         return found * min(source, system.tokens or SENTENCE_TOKENS * (system.sentences or 1))
     return pairs * system.max_tokens
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from infoagent.baselines import PICKERS
 from infoagent.config import Section
 from infoagent.recipes.evaluation import CompressorSection, EndpointSection, PredictorSection, ServedSection
 from infoagent.recipes.sections import (
@@ -120,8 +121,8 @@ class SystemSection(CompressorSection):
 
     @model_validator(mode="after")
     def _writes(self) -> SystemSection:
-        if self.kind == "oracle":
-            raise ValueError(f"{self.label!r}: kind oracle needs questions with known evidence; take another kind")
+        if self.kind in PICKERS and PICKERS[self.kind].told:
+            raise ValueError(f"{self.label!r}: kind {self.kind} needs questions with known evidence; take another kind")
         if self.endpoint is not None and (self.kind != "lm" or self.model.adapter is not None):
             raise ValueError(
                 f"{self.label!r}: endpoint belongs to kind lm, without an adapter: name the served one as the model"

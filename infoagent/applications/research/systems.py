@@ -17,11 +17,10 @@ from infoagent.applications.research.prompts import plan_messages, queries_of, r
 from infoagent.applications.research.reading import Reading
 from infoagent.applications.research.recipe import ResearchRecipe, SystemSection
 from infoagent.applications.research.stage_costs import stage_cost
-from infoagent.baselines import compress_extractive
+from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.research_tasks import ResearchTask
 from infoagent.evaluation.records import Row, content_key
 from infoagent.lm.prompts import compressor_messages, text_ids
-from infoagent.recipes.compressors import EXTRACTIVE
 from infoagent.types import Problem
 
 STAGES = ("plan", "search", "read", "compress", "report", "judge")
@@ -148,7 +147,7 @@ class Research:
         if system.kind == "full-document":
             return Notes(texts, [])
         pairs = [(number, query) for number in texts for query in sources.queries[number]]
-        if system.kind in EXTRACTIVE:
+        if system.kind in PICKERS:
             written = [self._pick(system, texts[number], query) for number, query in pairs]
             return Notes(_joined(pairs, written), [])
         chats = [compressor_messages(texts[n], query, **system.prompt.model_dump()) for n, query in pairs]

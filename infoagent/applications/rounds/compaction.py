@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infoagent.applications.rounds.prompts import context_text
-from infoagent.applications.rounds.recipe import PICKERS, CompactionRecipe, CompactorSection
+from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import (
     Ids,
     Workplace,
@@ -30,7 +30,7 @@ from infoagent.applications.rounds.steps import (
     text_fields,
     writer_identity,
 )
-from infoagent.baselines import compress_extractive
+from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.histories import History, HistorySet, Probe, Wanted, load_histories
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.grading import states_fact

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infoagent.applications.rounds.recipe import PICKERS, CompactionRecipe, RoundsRecipe
+from infoagent.applications.rounds.recipe import CompactionRecipe, RoundsRecipe
+from infoagent.baselines import PICKERS
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data

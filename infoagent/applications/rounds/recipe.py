@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from infoagent.baselines import PICKERS, picker_of
 from infoagent.config import Section
+from infoagent.recipes.compressors import one_of
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe, GradingSection, PredictorSection
 from infoagent.recipes.sections import (
     CostSection,
@@ -23,10 +25,15 @@ from infoagent.recipes.sections import (
     Seed,
     TrackingSection,
 )
+from infoagent.types import ANCHORS
 
 WITHOUT_QUESTION = ("agnostic-", "memory-", "compact-")
 """Templates that name no question."""
-PICKERS: tuple[str, ...] = ("lead", "tail", "bm25", "random-sentences", "textrank")
+
+
+def _kinds() -> list[str]:
+    """Of a compactor; the facts of a history have no evidence, and its notes are whole sentences."""
+    return ["lm", *(p.kind for p in PICKERS.values() if p.order is not None and not p.told), *ANCHORS]
 
 
 def _refuse_template(label: str, template: str) -> None:
@@ -171,7 +178,7 @@ class CompactorSection(Section):
 
     label: Name
     """Its name in tables."""
-    kind: Literal["lm", "lead", "tail", "bm25", "random-sentences", "textrank", "full-document", "closed-book"] = "lm"
+    kind: Annotated[str, one_of(_kinds)] = "lm"
     """`lm` writes a summary; the others pick sentences: the first, the last (the newest), those that BM25 ranks first for
     the question that will be asked, drawn ones, those that TextRank ranks first. Anchors: `full-document` keeps every
     turn, `closed-book` nothing."""
@@ -190,8 +197,9 @@ class CompactorSection(Section):
     @property
     def asks(self) -> bool:
         """Whether it is told the question: it then compacts anew for each of them."""
-        told = self.kind == "lm" and not self.prompt.template.startswith(WITHOUT_QUESTION)
-        return self.kind == "bm25" or told
+        if self.kind == "lm":
+            return not self.prompt.template.startswith(WITHOUT_QUESTION)
+        return self.kind not in ANCHORS and picker_of(self.kind).asks
 
 
 class CompactionRecipe(StepsRecipe):

@@ -19,7 +19,7 @@ from typing import Any
 from infoagent.applications.stress.admission import Admitted, Refusal, admit
 from infoagent.applications.stress.hard_inputs_checks import InputsPlan, identity_of, problem_of, row_key
 from infoagent.applications.stress.recipe import HardInputsRecipe
-from infoagent.baselines import compress_extractive
+from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.hard_cases import HardCase
 from infoagent.evaluation.cells import frozen_base
 from infoagent.evaluation.models import ModelPool
@@ -32,7 +32,7 @@ from infoagent.lm.models import load_tokenizer, resolve
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.progress import Progress
-from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
+from infoagent.recipes.compressors import CompressorSection
 from infoagent.types import Compression, InputError
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _written(plan: InputsPlan, section: CompressorSection, cases: Sequence[HardC
 
 def _entrance(plan: InputsPlan, section: CompressorSection, case: HardCase, pool: ModelPool) -> Row:
     def look() -> Row:
-        picks = section.kind in EXTRACTIVE  # of a text of any length
+        picks = section.kind in PICKERS  # of a text of any length
         found = admit(
             case.document, case.query, pool.tokenizer(section.model), section.prompt.model_dump(), section.max_tokens,
             plan.contexts[section.label], picks or (section.kind == "lm" and plan.recipe.long == "parts"),
@@ -176,7 +176,7 @@ def _texts(
         written = []
         for case in cases:
             start, text = time.perf_counter(), case.document
-            if section.kind in EXTRACTIVE:
+            if section.kind in PICKERS:
                 text = compress_extractive(
                     section.kind, problem_of(case), sentences=section.sentences, tokens=section.tokens,
                     count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=plan.recipe.seed,

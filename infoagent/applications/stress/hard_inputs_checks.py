@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.applications.stress.recipe import HardInputsRecipe
-from infoagent.baselines import check_extractive
+from infoagent.baselines import PICKERS, check_extractive
 from infoagent.data.sets.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
 from infoagent.evaluation.records import content_key
 from infoagent.lm.models import (
@@ -20,7 +20,7 @@ from infoagent.lm.models import (
     resolve,
 )
 from infoagent.lm.prompts import check_predictor_template, check_template
-from infoagent.recipes.compressors import EXTRACTIVE, CompressorSection
+from infoagent.recipes.compressors import CompressorSection
 from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError, Problem
 
@@ -78,7 +78,7 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
     settings = Settings(recipe.seed, recipe.min_words, recipe.max_words, max(contexts.values()), recipe.counterfactuals)
     cases = make_cases(kinds, recipe.cases, settings)
     for section in compressors:
-        if section.kind in EXTRACTIVE:
+        if section.kind in PICKERS:
             check_extractive(section.kind, [problem_of(c) for c in cases if c.refusal is None and c.values])
     return InputsPlan(recipe, cases, compressors, pair, revisions, contexts)
 
