@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.files import hold, write_json
     from infoagent.information.analysis import analyse, token_examples
-    from infoagent.lm.models import default_device
+    from infoagent.lm.machine.device import default_device
     from infoagent.lm.scoring.jobs import current_processes
     from infoagent.measurement.run import measure, plan_measurement
     from infoagent.reporting.information import information_lines

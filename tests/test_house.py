@@ -79,6 +79,57 @@ def test_rooms_import_only_what_they_may(path):
     assert not wrong, f"{room} imports {wrong}"
 
 
+def modules_of(directory):
+    """Dotted name → file, of every module of the package."""
+    names = {p: ".".join(p.relative_to(directory.parent).with_suffix("").parts) for p in directory.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+def imported_modules(path, modules):
+    """What a file imports of the package, wherever the import stands: at the top, in a function, under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in modules else node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def circles_of(directory):
+    """The files that import each other by some way: those that neither lead into a circle nor out of one go, until only
+    circles are left."""
+    modules = modules_of(directory)
+    needs = {name: set(imported_modules(path, modules)) & set(modules) - {name} for name, path in modules.items()}
+    while True:
+        needs = {name: needed & set(needs) for name, needed in needs.items()}
+        needed_by_some = set().union(*needs.values())
+        circular = {name: needed for name, needed in needs.items() if needed and name in needed_by_some}
+        if len(circular) == len(needs):
+            return needs
+        needs = circular
+
+
+def test_no_two_files_import_each_other():
+    """Not by any detour either. A deferred import that hides a circle is one all the same."""
+    assert not circles_of(PACKAGE)
+
+
+def test_a_hidden_circle_is_seen(tmp_path):
+    package = tmp_path / "circular"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text("from circular import two\n")
+    (package / "two.py").write_text("def late():\n    from circular.three import x\n")
+    (package / "three.py").write_text("import circular.one\nx = 1\n")
+    (package / "four.py").write_text("import circular.one\n")
+    assert circles_of(package) == {
+        "circular.one": {"circular.two"},
+        "circular.two": {"circular.three"},
+        "circular.three": {"circular.one"},
+    }
+
+
 def test_an_application_imports_no_other():
     for path in (PACKAGE / "applications").rglob("*/**/*.py"):
         own = path.relative_to(PACKAGE / "applications").parts[0]

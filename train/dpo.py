@@ -32,8 +32,10 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.mirror import wandb_mode
     from infoagent.training.candidates import CandidateFile, load_candidates, sample_candidates, settings_of
     from infoagent.training.choice import choice_metrics, make_pairs
-    from infoagent.training.expert_iteration import base_scorer, check_one_process, load_to_sample, policy_name
-    from infoagent.training.preparation import build_reward, prepare
+    from infoagent.training.expert_iteration import check_one_process, load_to_sample, policy_name
+    from infoagent.training.frozen_scorer import base_scorer
+    from infoagent.training.preparation import prepare
+    from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -68,7 +70,8 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.training.artifacts import log_adapters
     from infoagent.training.fit_callback import FitCallback, run_trainer
     from infoagent.training.fitting import PairTrainer, data_set, dpo_arguments, preference_rows, step_count
-    from infoagent.training.policy import frozen_scorer, quiet_libraries
+    from infoagent.training.frozen_scorer import frozen_scorer
+    from infoagent.training.policy import quiet_libraries
     from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. Samples and what they are worth: those of earlier runs, or drawn from the policy that training starts from.

@@ -29,15 +29,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(recipe: GRPORecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
-    from infoagent.training.preparation import (
-        batch_shape,
-        build_reward,
-        is_main_process,
-        prepare,
-        process_count,
-        training_rows,
-    )
+    from infoagent.training.launch import batch_shape, is_main_process, process_count
+    from infoagent.training.preparation import prepare
     from infoagent.training.price_control import PriceControl
+    from infoagent.training.prompt_rows import training_rows
+    from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -76,7 +72,9 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     from infoagent.training.callbacks import RunCallback
     from infoagent.training.engine import check_engine, settle_engine
     from infoagent.training.faults import one_line_faults
-    from infoagent.training.policy import frozen_scorer, load_policy, quiet_libraries, trainer_arguments, trainer_class
+    from infoagent.training.frozen_scorer import frozen_scorer
+    from infoagent.training.grpo_trainer import trainer_arguments, trainer_class
+    from infoagent.training.policy import load_policy, quiet_libraries
     from infoagent.training.profiling import profile_callbacks
     from infoagent.training.validation import describe_best, validation_callbacks
 

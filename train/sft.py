@@ -33,7 +33,6 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     # 1. Everything that can be wrong is found before a model loads.
     from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
     from infoagent.training.expert_iteration import (
-        base_scorer,
         begin_round,
         check_one_process,
         clear_finished,
@@ -42,7 +41,9 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
         load_to_sample,
         policy_name,
     )
-    from infoagent.training.preparation import build_reward, prepare
+    from infoagent.training.frozen_scorer import base_scorer
+    from infoagent.training.preparation import prepare
+    from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run_directory import (
         check_same_sources,
         checkpoint_facts,
@@ -76,7 +77,8 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     from infoagent.training.choice import choice_metrics, keep_best
     from infoagent.training.fit_callback import FitCallback, run_trainer
     from infoagent.training.fitting import data_set, imitation_rows, sft_arguments, step_count
-    from infoagent.training.policy import frozen_scorer, quiet_libraries
+    from infoagent.training.frozen_scorer import frozen_scorer
+    from infoagent.training.policy import quiet_libraries
     from infoagent.training.validation import describe_best, validation_callbacks
 
     # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.

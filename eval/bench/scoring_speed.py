@@ -31,13 +31,13 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.costs import Architecture, scoring_flops
     from infoagent.files import write_json
-    from infoagent.lm.machine import dtype
-    from infoagent.lm.models import default_device, load_tokenizer, load_weights, resolve
+    from infoagent.lm.machine import device, dtype
+    from infoagent.lm.models import load_tokenizer, load_weights, resolve
     from infoagent.lm.scoring.exact import Scorer
     from infoagent.store import provenance
 
-    reference, device = resolve(arguments.model), default_device()
-    arguments.dtype = dtype.resolve(arguments.dtype, device)
+    reference, place = resolve(arguments.model), device.default_device()
+    arguments.dtype = dtype.resolve(arguments.dtype, place)
     prefixes, continuations = texts(load_tokenizer(reference), **sizes)
     engine = vllm_figures(reference, arguments.dtype, prefixes, continuations) if arguments.vllm else None
     model = load_weights(reference, arguments.dtype)

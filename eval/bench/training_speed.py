@@ -77,7 +77,7 @@ def build(arguments: argparse.Namespace) -> tuple[Any, Any]:
     from trl.trainer.utils import add_fused_lm_head
 
     from infoagent.lm.models import load
-    from infoagent.training.policy import trainer_class
+    from infoagent.training.grpo_trainer import trainer_class
 
     base = load(arguments.model, dtype=arguments.dtype).model
     add_fused_lm_head(base, outputs=("log_probs", "entropy"))

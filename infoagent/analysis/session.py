@@ -20,7 +20,7 @@ from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.files import only_writer, read_jsonl, write_json, write_jsonl
-from infoagent.lm.models import default_device
+from infoagent.lm.machine.device import default_device
 from infoagent.lm.scoring.jobs import Processes, current_processes
 from infoagent.mirror import wandb_mode
 from infoagent.recipes import EvaluationRecipe

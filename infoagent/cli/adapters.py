@@ -9,8 +9,8 @@ from pathlib import Path
 
 def merge(arguments: argparse.Namespace) -> None:
     from infoagent.lm.machine import dtype
+    from infoagent.lm.machine.device import default_device
     from infoagent.lm.merging import merge_adapter
-    from infoagent.lm.models import default_device
     from infoagent.training.policy import quiet_libraries
 
     chosen = dtype.resolve(arguments.dtype, default_device())

@@ -57,7 +57,7 @@ class _Session:
     def __init__(self, arguments: argparse.Namespace) -> None:
         from infoagent.lm import models
         from infoagent.lm.long_text import CompressionTask
-        from infoagent.lm.machine import dtype
+        from infoagent.lm.machine import device, dtype
 
         self.adapter: str | None = arguments.adapter
         name = arguments.model
@@ -89,7 +89,7 @@ class _Session:
         self.revision = reference.revision
         self.tokenizer = models.load_tokenizer(reference)
         self.context_tokens = models.context_tokens(models.load_config(reference))
-        self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, models.default_device())
+        self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, device.default_device())
         self._lm: Any = None
 
     def fitted(self, text: str) -> str:

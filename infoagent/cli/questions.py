@@ -45,8 +45,8 @@ def _local_writer(
 ) -> tuple[dict[str, Any], Write]:
     """The header of the file, and a model of this machine; it is loaded once everything else is right."""
     from infoagent.lm import models
-    from infoagent.lm.questions.files import check_file, question_header
-    from infoagent.lm.questions.writing import check_lengths, local_writer
+    from infoagent.lm.questions.files import check_file
+    from infoagent.lm.questions.writing import check_lengths, local_writer, question_header
 
     reference = models.pinned(models.resolve(arguments.model))
     header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
@@ -64,8 +64,8 @@ def _served_writer(
     from infoagent.costs import price_of
     from infoagent.lm.endpoint.client import Endpoint, EndpointSettings
     from infoagent.lm.endpoint.spending import SpendingLimit, Usage
-    from infoagent.lm.questions.files import check_file, open_files, question_header
-    from infoagent.lm.questions.writing import served_writer
+    from infoagent.lm.questions.files import check_file, open_files
+    from infoagent.lm.questions.writing import question_header, served_writer
     from infoagent.recipes.sections import PriceSection
 
     settings = EndpointSettings(

@@ -17,6 +17,7 @@ def score(arguments: argparse.Namespace) -> None:
     from infoagent.information.scores import OF_A_MATRIX
     from infoagent.lm import models, prompts
     from infoagent.lm.context import fit_to_context
+    from infoagent.lm.machine.device import default_device
     from infoagent.lm.scoring.jobs import current_processes
     from infoagent.measurement.pool import Pool, express, score_pool
     from infoagent.measurement.pool_draw import refuse_repeated
@@ -53,7 +54,7 @@ def score(arguments: argparse.Namespace) -> None:
         versions=dict(zip((p.id for p in problems), drawn.negatives, strict=True)),
         query=arguments.query,
     )
-    processes = current_processes(on_cpu=models.default_device() == "cpu")  # first: it chooses this process's device
+    processes = current_processes(on_cpu=default_device() == "cpu")  # first: it chooses this process's device
     lm = models.load(arguments.model, dtype=arguments.dtype)
     matrix = score_pool(
         lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], {"template": "query-v1"},

@@ -21,8 +21,8 @@ import torch
 
 from infoagent.files import read_json
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, ANEW, read_settings, tensors_of
-from infoagent.lm.models import ModelReference, load_config, load_tokenizer
 from infoagent.lm.pretrained import blank_model
+from infoagent.lm.reference import ModelReference, load_config, load_tokenizer
 from infoagent.types import InputError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")

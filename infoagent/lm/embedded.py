@@ -18,6 +18,7 @@ from typing import Any
 
 from infoagent.files import write_json
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, note_prompt, prompt_hash
+from infoagent.lm.machine.device import settle_deepspeed
 from infoagent.lm.pretrained import blank_model, read_tokenizer, read_weights
 from infoagent.types import InputError
 
@@ -133,8 +134,6 @@ def prepare(model: EmbeddedModel) -> Path:
 
 def _convert(gguf: Path, target: Path) -> None:
     import torch
-
-    from infoagent.lm.models import settle_deepspeed
 
     settle_deepspeed()
     loaded = read_weights(gguf.name, str(gguf.parent), gguf_file=gguf.name, dtype=torch.float32)

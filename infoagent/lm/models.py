@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +24,19 @@ from infoagent.lm.adapters import check_adapter as check_adapter
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
 from infoagent.lm.machine.allocator import keep_freed_memory
+from infoagent.lm.machine.device import default_device, settle_deepspeed
 from infoagent.lm.machine.dtype import resolve as resolve_dtype
 from infoagent.lm.machine.dtype import say_notes
-from infoagent.lm.pretrained import check_readable, read_config, read_tokenizer, read_weights
-from infoagent.store import TEMPLATE_DATE, template_date
+from infoagent.lm.pretrained import check_readable, read_weights
+from infoagent.lm.reference import ModelReference as ModelReference
+from infoagent.lm.reference import hub_revision
+from infoagent.lm.reference import load_config as load_config
+from infoagent.lm.reference import load_tokenizer as load_tokenizer
+from infoagent.lm.reference import pinned as pinned
+from infoagent.lm.reference import record_identity as record_identity
 from infoagent.types import AUTO, InputError
 
 UNLIMITED = 2**31
-
-
-@dataclass(frozen=True)
-class ModelReference:
-    """A model that was found. `path` goes to from_pretrained; `revision` identifies the weights in records."""
-
-    name: str
-    path: str
-    revision: str
 
 
 @dataclass
@@ -143,69 +138,6 @@ def merged_prompt(reference: ModelReference) -> dict[str, Any]:
     return dict(read_json(source).get("prompt", {})) if source.is_file() else {}
 
 
-def load_tokenizer(reference: ModelReference) -> Any:
-    """The model's own tokenizer, padded on the left (for generation), with its own chat template."""
-    tokenizer = read_tokenizer(reference.name, reference.path, _hub_revision(reference))
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        raise InputError(
-            f"model {reference.name!r}: its tokenizer names no token that ends a text; set eos_token in its "
-            "tokenizer_config.json"
-        )
-    return tokenizer
-
-
-def load_config(reference: ModelReference) -> Any:
-    """The model's configuration (its context length, its layers) without its weights."""
-    return read_config(reference.name, reference.path, _hub_revision(reference))
-
-
-def _hub_revision(reference: ModelReference) -> str | None:
-    return None if Path(reference.path).is_dir() else reference.revision
-
-
-def pinned(reference: ModelReference) -> ModelReference:
-    """A hub model by the commit that its branch points to now, so that records and scores name one set of weights."""
-    if Path(reference.path).is_dir():
-        return reference
-    commit = _commit(reference)
-    return reference if commit is None else replace(reference, revision=commit)
-
-
-@lru_cache(maxsize=64)
-def _commit(reference: ModelReference) -> str | None:
-    """Asked once a run, so that a branch that moves on does not move the run."""
-    commit = getattr(load_config(reference), "_commit_hash", None)
-    return None if commit is None else str(commit)
-
-
-def record_identity(reference: ModelReference) -> str:
-    """What the key of a record says of its model: weights, tokenizer and chat template (of a hub model: the commit that
-    holds them all), and the day that templates print where that is not TEMPLATE_DATE."""
-    day = template_date()
-    return pinned(reference).revision + ("" if day == TEMPLATE_DATE else f"+date:{day.isoformat()}")
-
-
-def default_device() -> str:
-    """cuda, mps or cpu; cpu where `accelerate launch` was told so."""
-    import torch
-
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def settle_deepspeed() -> None:
-    """Where DeepSpeed is installed other libraries import it to unwrap or save any model. Without a GPU it then prints,
-    to stdout where results go, that it found none; told so beforehand it is silent."""
-    if default_device() == "cpu":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")
-
-
 def load_weights(reference: ModelReference, dtype: str, device: str | None = None, quantization: Any = None) -> Any:
     """The causal LM in evaluation mode. `quantization` is a configuration of transformers, for a CUDA device."""
     import torch
@@ -215,7 +147,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     say_notes()
     keep_freed_memory()
     settle_deepspeed()
-    where = reference.name, reference.path, _hub_revision(reference)
+    where = reference.name, reference.path, hub_revision(reference)
     if quantization is not None:  # quantised while it is read, so it must be read to its place
         place = {"": torch.cuda.current_device()}
         return read_weights(
@@ -242,7 +174,7 @@ def load(
     reference = pinned(resolve(name, revision))
     tokenizer = load_tokenizer(reference)
     if adapter is not None:
-        from infoagent.lm.adapter_fit import attach, check_fit  # it brings torch, and builds on this module
+        from infoagent.lm.adapter_fit import attach, check_fit  # it brings torch
 
         check_fit(adapter, reference)
     model = load_weights(reference, dtype, device)

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from infoagent.files import read_json
 from infoagent.lm.machine import dtype
-from infoagent.lm.models import default_device
+from infoagent.lm.machine.device import default_device
 from infoagent.types import AUTO
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from typing import Any
 from transformers import TrainerCallback
 
 from infoagent.files import read_json
-from infoagent.lm.models import default_device, settle_deepspeed
-from infoagent.training.preparation import process_count
+from infoagent.lm.machine.device import default_device, settle_deepspeed
+from infoagent.training.launch import process_count
 from infoagent.types import InputError, RunFailed
 
 ALONE, DATA_PARALLEL = "one process", "data parallel"

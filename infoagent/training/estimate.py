@@ -26,7 +26,8 @@ from infoagent.progress import duration
 from infoagent.recipes import DPORecipe, GRPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.preparation import batch_shape, check_enough, load_trainable, process_count
+from infoagent.training.launch import batch_shape, process_count
+from infoagent.training.trainable import check_enough, load_trainable
 from infoagent.training.validation_checks import validation_data
 from infoagent.types import Problem
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json
-from infoagent.lm.models import RECORD_FILE, LoadedModel, adapter_revision, default_device, load_weights, resolve
-from infoagent.lm.scoring.columns import ColumnScorer
-from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.machine.device import default_device
+from infoagent.lm.models import RECORD_FILE, LoadedModel, adapter_revision
 from infoagent.recipes.training import TrainingRecipe
+from infoagent.training.launch import process_count
 from infoagent.training.model_card import write_card
-from infoagent.training.policy import load_policy, served_scorer
-from infoagent.training.preparation import Prepared, process_count
+from infoagent.training.policy import load_policy
+from infoagent.training.preparation import Prepared
 from infoagent.training.run_directory import (
     RUN_FILE,
     checkpoint_step,
@@ -45,18 +45,6 @@ def load_to_sample(recipe: TrainingRecipe, prepared: Prepared, adapter: str | No
 def policy_name(adapter: str | None) -> str:
     """What identifies a policy: the hash of its adapter, or `base`."""
     return "base" if adapter is None else adapter_revision(adapter)
-
-
-def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
-    """The frozen judge beside a policy that is not in a trainer: its own base, the model that the recipe names, or a
-    server."""
-    if recipe.scorer.url is not None:
-        return served_scorer(recipe.scorer)
-    named = recipe.scorer.model
-    if named is None:
-        return Scorer(lm.model, recipe.scorer.memory_mib, base_only=lm.adapter is not None)
-    model = load_weights(resolve(named.name, named.revision), named.dtype)
-    return Scorer(model.requires_grad_(False), recipe.scorer.memory_mib)
 
 
 def round_directory(output_dir: str | Path, number: int) -> Path:

@@ -7,13 +7,13 @@ the base's weights alone, and a base in 4 bits is the same 4 bits for policy and
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from typing import Any
 
 from infoagent.lm.models import ModelReference, load_config
 from infoagent.lm.pretrained import blank_model
 from infoagent.recipes.sections import LoraSection
+from infoagent.training.launch import is_sharded_launch
 from infoagent.types import InputError
 
 ALL_LINEAR = "all-linear"
@@ -106,14 +106,4 @@ def quantization_of(section: LoraSection, dtype: str) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def is_sharded_launch() -> bool:
-    """Did `accelerate launch` ask for ZeRO-3 or FSDP? Told by what it puts into the environment."""
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1"):
-        return True
-    return (
-        os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("true", "1")
-        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
     )

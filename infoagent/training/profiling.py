@@ -10,7 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import TrainerCallback
 
 from infoagent.recipes import GRPORecipe
-from infoagent.training.preparation import is_main_process
+from infoagent.training.launch import is_main_process
 
 WARM_UP_STEPS = 2
 TABLE, TRACE = "profile.txt", "profile.json.gz"

@@ -8,8 +8,9 @@ from typing import Any
 from infoagent.lm.prompts import compressor_ids
 from infoagent.recipes.sections import DataSection, ValidationSection
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.lora_options import is_sharded_launch
-from infoagent.training.preparation import Prepared, draw_budgets, prepare
+from infoagent.training.launch import is_sharded_launch
+from infoagent.training.preparation import Prepared, prepare
+from infoagent.training.prompt_rows import draw_budgets
 from infoagent.types import InputError
 
 LOWER_IS_BETTER = frozenset({"rate/tokens", "rate/bytes", "distortion/fact_missing", "faithfulness/unsupported"})

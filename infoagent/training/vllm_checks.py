@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from infoagent.lm.foreign_http import exchange, mishap, one_line, open_client
-from infoagent.lm.models import default_device
+from infoagent.lm.machine.device import default_device
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import VllmSection
 from infoagent.types import InputError

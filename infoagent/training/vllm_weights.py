@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from trl import GRPOTrainer
 
-from infoagent.training.policy import is_sharded
+from infoagent.training.frozen_scorer import is_sharded
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
 

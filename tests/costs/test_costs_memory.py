@@ -93,7 +93,7 @@ def test_a_layer_keeps_of_a_token_what_autograd_keeps(dtype, autocast, lora_dtyp
 
 def peak_bytes(model, prompts, prompt, group, completion):
     """Most that torch has allocated at a time in a forward and backward pass, by its own record."""
-    from infoagent.training.policy import trainer_class
+    from infoagent.training.grpo_trainer import trainer_class
 
     trainer = object.__new__(trainer_class("grpo"))
     accelerator = SimpleNamespace(unwrap_model=lambda m: m, autocast=contextlib.nullcontext)

@@ -10,9 +10,8 @@ from infoagent.cli import main
 from infoagent.data.questions import SourceDocument, attach_questions, document_hash
 from infoagent.data.sets.own import as_documents, load_text, read_texts
 from infoagent.grading import states_fact
-from infoagent.lm.questions.files import question_header
 from infoagent.lm.questions.prompts import RejectedReply, read_reply
-from infoagent.lm.questions.writing import Replied, Wanted, write_questions
+from infoagent.lm.questions.writing import Replied, Wanted, question_header, write_questions
 from infoagent.types import InputError
 
 HEADER = {

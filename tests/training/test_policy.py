@@ -11,9 +11,9 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, unse
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.scoring.server import ScorerServer
 from infoagent.recipes import GRPORecipe
-from infoagent.training import expert_iteration as rounds
-from infoagent.training import policy
-from infoagent.training.policy import frozen_scorer, trainer_arguments
+from infoagent.training import frozen_scorer as judges
+from infoagent.training.frozen_scorer import frozen_scorer
+from infoagent.training.grpo_trainer import trainer_arguments
 
 
 def recipe(tmp_path, **more):
@@ -83,11 +83,10 @@ def test_a_served_scorer_needs_no_copy_of_a_sharded_base(tmp_path, monkeypatch):
     said = dict.fromkeys(("model", "revision", "dtype", "vocabulary", "identity"), "as checked before")
     said["context_tokens"] = 4096
     server.open(Scorer(tiny_model(16)), said, 16, 4096)
-    monkeypatch.setattr(policy, "load_weights", None)  # none are loaded
-    monkeypatch.setattr(rounds, "load_weights", None)
+    monkeypatch.setattr(judges, "load_weights", None)  # none are loaded
     made = recipe(tmp_path, scorer={"url": server.url, "model": {"name": "elsewhere/only"}})
     expected = Scorer(tiny_model(16)).score([[1, 2], [3]], [[4, 5]])
-    for scorer in (frozen_scorer(made, trainer_of(None, fsdp=True)), rounds.base_scorer(made, lm=None)):
+    for scorer in (frozen_scorer(made, trainer_of(None, fsdp=True)), judges.base_scorer(made, lm=None)):
         assert (scorer.score([[1, 2], [3]], [[4, 5]]) == expected).all()
     server.close()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from infoagent.recipes import GRPORecipe
-from infoagent.training.preparation import batch_shape
+from infoagent.training.launch import batch_shape
 from infoagent.training.run_directory import complete_checkpoints, find_resume_point, take_directory, write_run_file
 from infoagent.types import InputError
 

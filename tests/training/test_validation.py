@@ -17,7 +17,8 @@ from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes import GRPORecipe
 from infoagent.reward import Price
 from infoagent.tracking import Tracker
-from infoagent.training.preparation import build_reward, prepare
+from infoagent.training.preparation import prepare
+from infoagent.training.recipe_reward import build_reward
 from infoagent.training.run_directory import BEST_FILE, mark_complete, superfluous_checkpoints
 from infoagent.training.validation import ValidationCallback, validation_metrics, write_best
 from infoagent.training.validation_checks import plan_validation

@@ -18,7 +18,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import VllmSection
 from infoagent.training import vllm_checks as vllm_plan
-from infoagent.training.policy import trainer_arguments
+from infoagent.training.grpo_trainer import trainer_arguments
 from infoagent.training.vllm_checks import check_vllm, server_mistake
 from infoagent.training.vllm_weights import ExactBase, merged_parameters
 from infoagent.types import InputError

@@ -24,7 +24,7 @@ import torch
 
 from infoagent.data.sets.shannon import FACTS, MARK, QUERY, State, all_states
 from infoagent.files import read_json, write_json
-from infoagent.lm.models import settle_deepspeed
+from infoagent.lm.machine.device import settle_deepspeed
 from infoagent.lm.prompts import compressor_ids
 from infoagent.progress import each
 from infoagent.types import InputError

@@ -17,7 +17,7 @@ from pathlib import Path
 from infoagent.grading.sandbox import SandboxFailed, why_unprotected
 from infoagent.lm.embedded import EMBEDDED, cache_root, find_gguf, is_prepared
 from infoagent.lm.machine import dtype, processor
-from infoagent.lm.models import default_device
+from infoagent.lm.machine.device import default_device
 from infoagent.mirror import login_source, wandb_mode
 from infoagent.types import InputError
 

@@ -66,8 +66,8 @@ def measure(dtype: str) -> dict[str, float]:
     import torch
     from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+    from infoagent.lm.machine.device import default_device
     from infoagent.lm.machine.dtype import resolve
-    from infoagent.lm.models import default_device
 
     device = default_device()
     dtype = resolve(dtype, device)

@@ -13,17 +13,13 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from infoagent.data.questions import QUESTIONS_VERSION, StoredQuestion, paid_mistake, read_questions
+from infoagent.data.questions import StoredQuestion, paid_mistake, read_questions
 from infoagent.data.reading.schema import Unreadable
 from infoagent.data.reading.tables import file_rows
 from infoagent.files import cut_half_line, hold_file, write_jsonl
-from infoagent.store import provenance
 from infoagent.types import InputError
-
-if TYPE_CHECKING:
-    from infoagent.lm.questions.writing import Wanted
 
 Place = tuple[str, str]
 """The hash of a document, and a kind of question."""
@@ -41,24 +37,6 @@ class QuestionFiles:
 def failures_path(path: str | Path) -> Path:
     """FILE.failed.jsonl for FILE.jsonl."""
     return Path(path).with_suffix(".failed.jsonl")
-
-
-def question_header(
-    model: str, model_revision: str, wanted: Wanted, data_name: str, data_revision: str
-) -> dict[str, Any]:
-    """The first line of a file of questions."""
-    made = provenance()
-    return {
-        "questions_version": QUESTIONS_VERSION,
-        "model": model,
-        "model_revision": model_revision,
-        "template": wanted.template,
-        "temperature": wanted.temperature,
-        "seed": wanted.seed,
-        "created": made["started"],
-        "commit": made["commit"],
-        "data": {"name": data_name, "revision": data_revision},
-    }
 
 
 def check_file(path: str | Path, header: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.questions import KINDS, SourceDocument, document_hash
+from infoagent.data.questions import KINDS, QUESTIONS_VERSION, SourceDocument, document_hash
 from infoagent.data.segmentation import sentences
 from infoagent.files import append_jsonl
 from infoagent.lm.endpoint.client import Endpoint, Failure, Reply
@@ -25,6 +25,7 @@ from infoagent.lm.prompts import chat_ids, text_ids
 from infoagent.lm.questions.files import Place, failures_path, open_files
 from infoagent.lm.questions.prompts import QUESTION_TEMPLATES, RejectedReply, States, question_prompt, read_reply
 from infoagent.progress import Progress
+from infoagent.store import provenance
 from infoagent.types import InputError, RunFailed
 
 RETRIES = 3
@@ -115,6 +116,24 @@ class _Job:
     @property
     def row(self) -> dict[str, Any]:
         return {"document_sha256": self.identity, "document_id": self.document.id, "kind": self.kind}
+
+
+def question_header(
+    model: str, model_revision: str, wanted: Wanted, data_name: str, data_revision: str
+) -> dict[str, Any]:
+    """The first line of a file of questions."""
+    made = provenance()
+    return {
+        "questions_version": QUESTIONS_VERSION,
+        "model": model,
+        "model_revision": model_revision,
+        "template": wanted.template,
+        "temperature": wanted.temperature,
+        "seed": wanted.seed,
+        "created": made["started"],
+        "commit": made["commit"],
+        "data": {"name": data_name, "revision": data_revision},
+    }
 
 
 def write_questions(

@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
+from infoagent.lm.machine.device import default_device
 from infoagent.lm.machine.dtype import say_notes
-from infoagent.lm.models import ModelReference, context_tokens, default_device, load_config
+from infoagent.lm.models import ModelReference, context_tokens, load_config
 from infoagent.lm.vllm.adapters import Room, ServedAdapters
 from infoagent.types import InputError, RunFailed
 

@@ -11,7 +11,7 @@ from infoagent.cli import main
 from infoagent.data.registry import load_data
 from infoagent.data.sets.research_tasks import ResearchTask, load_tasks
 from infoagent.recipes import DataSection
-from infoagent.training.preparation import load_trainable
+from infoagent.training.trainable import load_trainable
 from infoagent.types import InputError
 
 

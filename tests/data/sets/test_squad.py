@@ -7,7 +7,7 @@ import pytest
 
 from infoagent.data.registry import load_data
 from infoagent.recipes import DataSection
-from infoagent.training.preparation import check_trainable
+from infoagent.training.trainable import check_trainable
 from infoagent.types import InputError
 
 ARTICLES = {

@@ -1,0 +1,77 @@
+"""The frozen scorer that judges the policy: its own base beneath the adapter, a named model, or a server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from infoagent.lm.models import LoadedModel, load_weights, resolve
+from infoagent.lm.scoring.client import HttpScorer
+from infoagent.lm.scoring.columns import ColumnScorer
+from infoagent.lm.scoring.exact import Scorer
+from infoagent.recipes.sections import ModelSection, ScorerSection
+from infoagent.recipes.training import TrainingRecipe
+
+logger = logging.getLogger(__name__)
+
+
+def frozen_scorer(recipe: TrainingRecipe, trainer: Any) -> ColumnScorer:
+    """Who scores compressions in training: the policy's own base, the model that the recipe names, or a server.
+
+    Never the moving policy: it would learn to write what only it can read. Where the policy's weights are sharded
+    over processes (ZeRO-3, FSDP), the base cannot run a forward pass of its own, and every process gets a full copy
+    unless the scorer is served.
+    """
+    if recipe.scorer.url is not None:
+        return served_scorer(recipe.scorer)
+    named = recipe.scorer.model
+    if named is None and not is_sharded(trainer):
+        policy = trainer.accelerator.unwrap_model(trainer.model)
+        return Scorer(policy, recipe.scorer.memory_mib, base_only=True, remember=recipe.scorer.remember)
+    if named is None:
+        logger.info("the policy is sharded over processes: loading a full copy of the base as the scorer")
+    with _unsharded(trainer):
+        model = _frozen(named or recipe.model, str(trainer.accelerator.device))
+    return Scorer(model, recipe.scorer.memory_mib, remember=recipe.scorer.remember)
+
+
+def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
+    """The same beside a policy that is not in a trainer yet."""
+    if recipe.scorer.url is not None:
+        return served_scorer(recipe.scorer)
+    if recipe.scorer.model is None:
+        return Scorer(lm.model, recipe.scorer.memory_mib, base_only=lm.adapter is not None)
+    return Scorer(_frozen(recipe.scorer.model), recipe.scorer.memory_mib)
+
+
+def _frozen(section: ModelSection, device: str | None = None) -> Any:
+    return load_weights(resolve(section.name, section.revision), section.dtype, device).requires_grad_(False)
+
+
+def served_scorer(section: ScorerSection) -> HttpScorer:
+    assert section.url is not None
+    return HttpScorer(section.url, section.patience_seconds, section.remember)
+
+
+@contextlib.contextmanager
+def _unsharded(trainer: Any) -> Iterator[None]:
+    """Under ZeRO-3 transformers shards whatever it loads; the scorer must be whole on every process."""
+    plugin = trainer.accelerator.state.deepspeed_plugin
+    if plugin is None or plugin.zero_stage != 3:
+        yield
+        return
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        plugin.set_deepspeed_weakref()
+
+
+def is_sharded(trainer: Any) -> bool:
+    accelerator = trainer.accelerator
+    plugin = accelerator.state.deepspeed_plugin
+    return bool(trainer.is_fsdp_enabled or (plugin is not None and plugin.zero_stage == 3))
