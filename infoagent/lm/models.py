@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from infoagent.lm.machine.allocator import keep_freed_memory
 from infoagent.lm.machine.dtype import resolve as resolve_dtype
 from infoagent.lm.machine.dtype import say_notes
 from infoagent.lm.pretrained import check_readable, read_config, read_tokenizer, read_weights
+from infoagent.recipes.sections import ModelSection
 from infoagent.store import TEMPLATE_DATE, template_date
 from infoagent.types import AUTO, InputError
 
@@ -42,6 +43,55 @@ class ModelReference:
     name: str
     path: str
     revision: str
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """The base and the adapter of a model section, there and fitting by name. Reads what is asked for, once; no weights."""
+
+    reference: ModelReference
+    adapter: str | None = None
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.reference)
+
+    @cached_property
+    def config(self) -> Any:
+        return load_config(self.reference)
+
+    @property
+    def context_tokens(self) -> int:
+        return context_tokens(self.config)
+
+    @property
+    def pinned(self) -> FoundModel:
+        return replace(self, reference=pinned(self.reference))
+
+    @property
+    def revision(self) -> str:
+        return record_identity(self.reference)
+
+    @property
+    def adapter_revision(self) -> str | None:
+        return None if self.adapter is None else adapter_revision(self.adapter)
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What decides a text beside the section: the weights, and those of the adapter."""
+        return {"revision": self.revision, "adapter_revision": self.adapter_revision}
+
+
+def find_model(section: ModelSection) -> FoundModel:
+    """Raises InputError where the model is not there, or its adapter is none of this model."""
+    if section.adapter is not None:
+        check_adapter(section.adapter, section.name)
+    return FoundModel(resolve(section.name, section.revision), section.adapter)
+
+
+def frozen(section: ModelSection) -> ModelSection:
+    """The plain base without its adapter: who scores what either of them wrote."""
+    return section.model_copy(update={"adapter": None})
 
 
 @dataclass
