@@ -12,14 +12,12 @@ import sys
 from pathlib import Path
 
 from infoagent.config import exit_code, recipe_yaml, script_arguments
-from infoagent.lm.models import adapter_budget_range, adapter_group, adapter_prompt, check_adapter
-from infoagent.recipes import EvaluationRecipe, PromptSection
-from infoagent.types import InputError
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__, grid=True)
     from infoagent.evaluation.part import grid_recipe
+    from infoagent.evaluation.trained import with_checkpoint
 
     recipe, shard = grid_recipe(arguments)
     pairs, recipe = with_checkpoint(recipe.model_copy(update={"compressors": recipe.grid, "variants": []}))
@@ -75,41 +73,6 @@ def main(argv: list[str] | None = None) -> int:
     track_evaluation(recipe, summaries, comparisons)
     print(f"\ncomparison: {recipe.output_dir}/comparison.json")
     return 0
-
-
-def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], EvaluationRecipe]:
-    """((label of a frozen compressor, label of the trained one beside it), …) and the recipe with the latter added."""
-    if recipe.checkpoint is None:
-        raise InputError("checkpoint: must be given, e.g. checkpoint=runs/records-grpo/checkpoint-100")
-    any_rate = adapter_budget_range(recipe.checkpoint) is not None
-    frozen = [c for c in recipe.compressors if c.kind == "lm" and (c.prompt.budget_tokens is not None or not any_rate)]
-    if not frozen:
-        raise InputError(
-            "compressors: none is of kind lm with a prompt.budget_tokens, which this any-rate checkpoint follows"
-            if any_rate
-            else "compressors: none of them is of kind lm; the checkpoint needs one to be compared with"
-        )
-    frozen = frozen if any_rate else frozen[:1]
-    check_adapter(recipe.checkpoint, frozen[0].model.name)
-    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
-    name = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
-    pairs, trained = [], []
-    for compressor in frozen:
-        fits = {"template": True} if any_rate else None
-        if prompt.model_dump(include=fits) != compressor.prompt.model_dump(include=fits):
-            raise InputError(
-                f"checkpoint: was trained with the prompt {prompt.model_dump()}; give compressor {compressor.label!r} "
-                "the same prompt"
-            )
-        label = f"{name} at {compressor.prompt.budget_tokens}" if any_rate else name
-        if label in [c.label for c in recipe.compressors]:
-            raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
-        model = compressor.model.model_copy(update={"adapter": recipe.checkpoint})
-        trained.append(compressor.model_copy(update={"label": label, "curve": name, "model": model}))
-        pairs.append((compressor.label, label))
-    tracking = recipe.tracking  # beside the run that trained it
-    tracking = tracking.model_copy(update={"group": tracking.group or adapter_group(recipe.checkpoint)})
-    return pairs, recipe.model_copy(update={"compressors": [*recipe.compressors, *trained], "tracking": tracking})
 
 
 if __name__ == "__main__":

@@ -48,11 +48,10 @@ def _local_writer(
     from infoagent.lm.questions.files import check_file
     from infoagent.lm.questions.writing import check_lengths, local_writer, question_header
 
-    reference = models.pinned(models.resolve(arguments.model))
-    header = question_header(reference.name, reference.revision, wanted, arguments.data_name, revision)
+    model = models.FoundModel(models.pinned(models.resolve(arguments.model)))
+    header = question_header(model.reference.name, model.reference.revision, wanted, arguments.data_name, revision)
     check_file(arguments.out, header)
-    context = models.context_tokens(models.load_config(reference))
-    check_lengths(documents, wanted, models.load_tokenizer(reference), context, arguments.max_tokens)
+    check_lengths(documents, wanted, model.tokenizer, model.context_tokens, arguments.max_tokens)
     lm = models.load(arguments.model, dtype=arguments.dtype)
     return header, local_writer(lm, arguments.max_tokens, arguments.temperature)
 

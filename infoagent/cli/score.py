@@ -36,10 +36,10 @@ def score(arguments: argparse.Namespace) -> None:
     by_id = {p.id: p for p in problems}
     _check_pool(arguments.documents, documents, {by_id[i].document for i, _ in texts}, arguments.allow_missing)
     refuse_repeated({p.id: text for text, p in documents.items()})
-    reference = models.resolve(arguments.model)
-    tokenizer = models.load_tokenizer(reference)
+    model = models.FoundModel(models.resolve(arguments.model))
+    tokenizer = model.tokenizer
     longest = max(len(prompts.text_ids(tokenizer, text)) for _, text in texts) + 1
-    fit_to_context(problems, tokenizer, models.context_tokens(models.load_config(reference)), longest, "error")
+    fit_to_context(problems, tokenizer, model.context_tokens, longest, "error")
     compressions = [
         Compression(i, text, tuple(prompts.text_ids(tokenizer, text)), "stop", sample=n)
         for n, (i, text) in enumerate(texts)

@@ -14,16 +14,7 @@ from infoagent.evaluation.forms import form_of
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import (
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load_config,
-    load_tokenizer,
-    record_identity,
-    resolve,
-    trained_without_thoughts,
-)
+from infoagent.lm.models import find_model, frozen, trained_without_thoughts
 from infoagent.lm.prompts import (
     WITHOUT_THOUGHT,
     can_think,
@@ -34,7 +25,7 @@ from infoagent.lm.prompts import (
 )
 from infoagent.lm.thinking import marks_of
 from infoagent.lm.vllm.engine import check_served
-from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection
+from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
 from infoagent.types import ANCHORS, InputError, Negative, Problem, ProblemSet
@@ -110,19 +101,23 @@ class Cell:
         """Everything and nothing are no compressions: they have no log-probability."""
         return self.compressor.kind not in ANCHORS
 
+    def candidates(self, index: int) -> list[str]:
+        """The document of a problem and its negatives, which a text is scored under."""
+        return [self.problems[index].document, *(n.document for n in self.negatives[index])]
+
+    def kinds(self, index: int) -> list[str]:
+        """Of the candidates."""
+        return ["source", *(n.kind for n in self.negatives[index])]
+
     def scored_alike(self, other: Cell) -> bool:
         """Whether the texts of both are scored under the same prefixes, which are then read once for all."""
         return (
             self.scored == other.scored
             and self.data.name == other.data.name
-            and frozen_base(self.compressor) == frozen_base(other.compressor)
+            and frozen(self.compressor.model) == frozen(other.compressor.model)
             and self.scored_as == other.scored_as
             and self.problems == other.problems
         )
-
-
-def frozen_base(section: CompressorSection) -> ModelSection:
-    return section.model.model_copy(update={"adapter": None})
 
 
 def packs(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -189,19 +184,17 @@ def _cells_of(
     constrained = compressor.form is not None and compressor.form.constrained
     if form is not None and constrained and compressor.kind == "lm" and recipe.engine == "hf":
         check_constrained(form.schema, f"compressor {compressor.label!r}: form.constrained")
-    adapter = compressor.model.adapter
-    if adapter is not None:
-        check_adapter(adapter, compressor.model.name)
+    model, adapter = find_model(compressor.model), compressor.model.adapter
     if recipe.engine == "vllm":
         check_served(adapter)
-    reference = resolve(compressor.model.name, compressor.model.revision)
-    tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
     longest = compressor.max_tokens
     if compressor.kind == "lm":
         longest += compressor.longest_thought
         if compressor.thinks:
-            marks_of(tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
-        elif adapter and compressor.thinking is None and trained_without_thoughts(adapter) and can_think(tokenizer):
+            marks_of(model.tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
+        elif (
+            adapter and compressor.thinking is None and trained_without_thoughts(adapter) and can_think(model.tokenizer)
+        ):
             raise InputError(
                 f"compressor {compressor.label!r}: its adapter was trained without thoughts, which its model has; set "
                 "thinking: false"
@@ -210,15 +203,18 @@ def _cells_of(
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
     asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
     asked["thinking"] = None if compressor.thinking is None else compressor.thinks
-    cells, identity = [], record_identity(reference)
+    cells = []
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in PICKERS:
             check_extractive(compressor.kind, data.problems)
-        problems = fit_to_context(data.problems, tokenizer, context, longest, section.truncate, **asked)
+        problems = fit_to_context(
+            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, **asked
+        )
         drawn = drawing.of(problems)
-        revision = None if adapter is None else adapter_revision(adapter)
-        engine = recipe.engine
-        cell = Cell(compressor, identity, revision, data, drawn.problems, drawn.negatives, engine, form, drawn.short)
+        cell = Cell(
+            compressor, model.revision, model.adapter_revision, data, drawn.problems, drawn.negatives, recipe.engine,
+            form, drawn.short,
+        )  # fmt: skip
         cells.append((cell, drawn))
     return cells
 
@@ -260,18 +256,16 @@ def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, s
     check_predictor_template(predictor.template, "predictors")
     if predictor.kind == "endpoint":
         return []
-    if predictor.adapter is not None:
-        check_adapter(predictor.adapter, predictor.name)
+    model = find_model(predictor)
     if predictor.kind == "vllm":
         check_served(predictor.adapter)
-    reference = resolve(predictor.name, predictor.revision)
-    tokenizer, context = load_tokenizer(reference), context_tokens(load_config(reference))
+    context = model.context_tokens
     if not any(c.kind == "full-document" for c in recipe.compressors):
         return []
     mistakes = []
     for data in sets:
         longest = max(data.problems, key=lambda p: len(p.document))
-        prompt = chat_ids(tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
+        prompt = chat_ids(model.tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
         if len(prompt) + predictor.max_tokens > context:
             mistakes.append(
                 f"predictors: {predictor.name!r} holds {context} tokens, the full document of problem {longest.id!r} "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.audit import measure
-from infoagent.evaluation.cells import Cell, frozen_base
+from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import flops_fields
 from infoagent.evaluation.models import Judge, ModelPool
 from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key
@@ -24,9 +24,11 @@ from infoagent.evaluation.writing import Written, write
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.tokens import token_information
 from infoagent.lm.detokenization import token_pieces
+from infoagent.lm.models import frozen
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id
 from infoagent.lm.scoring.columns import TokenLogProbs
 from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.lm.scoring.pairs import each_alone, pair_log_probs, total
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import text_id
 from infoagent.types import Compression, Problem
@@ -76,7 +78,7 @@ def _records(
     there = [(row, found.z) for row, found in zip(rows, written, strict=True) if found.z is not None]
     if cells[0].scored and there:
         # the frozen and the trained are judged by one model
-        judge = pool.judge(frozen_base(cells[0].compressor), cells[0].engine)
+        judge = pool.judge(frozen(cells[0].compressor.model), cells[0].engine)
         with pool.times("score"):
             parts = _scores(cells[0], index, [z for _, z in there], judge)
         for (row, _), part in zip(there, parts, strict=True):
@@ -134,45 +136,26 @@ def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Ro
 
 def _scores(cell: Cell, index: int, compressions: Sequence[Compression], judge: Judge) -> list[Row]:
     """The scores of texts under the candidates of one problem. A text that cannot be scored fails alone."""
-    problem, negatives, tokenizer = cell.problems[index], cell.negatives[index], judge.tokenizer
-    documents = [problem.document, *(n.document for n in negatives)]
-    prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **cell.scored_as)) for d in documents]
-    end = end_of_turn_id(tokenizer)
-    strings = [continuation_ids(z, end) for z in compressions]
-    start = time.perf_counter()
-    try:
-        columns = _columns(judge, prefixes, strings)
-        found: list[Row] = [
-            _score_fields(c, prefixes, negatives, s, tokenizer) for c, s in zip(columns, strings, strict=True)
-        ]
-    except FloatingPointError as error:
-        if len(compressions) == 1:
-            return [{"status": "failed", "cause": "scoring", "error": f"scoring: {error}"}]
-        return [part for z in compressions for part in _scores(cell, index, [z], judge)]
-    seconds = (time.perf_counter() - start) / len(compressions)
-    return [{**part, "scoring_seconds": seconds} for part in found]
+    query, tokenizer, end = cell.problems[index].query, judge.tokenizer, end_of_turn_id(judge.tokenizer)
+    prefixes = [tuple(compressor_ids(tokenizer, d, query, **cell.scored_as)) for d in cell.candidates(index)]
+
+    def score(together: Sequence[Compression]) -> list[Row]:
+        start = time.perf_counter()
+        strings = [continuation_ids(z, end) for z in together]
+        columns = pair_log_probs(judge.scorer, [(prefix, string) for string in strings for prefix in prefixes])
+        found = [_score_fields([columns[p, s] for p in prefixes], cell.kinds(index), s, tokenizer) for s in strings]
+        seconds = (time.perf_counter() - start) / len(together)
+        return [{**part, "scoring_seconds": seconds} for part in found]
+
+    return each_alone(score, compressions, failed_score)
 
 
-Columns = dict[tuple[int, ...], TokenLogProbs]
+def failed_score(error: Exception) -> Row:
+    return {"status": "failed", "cause": "scoring", "error": f"scoring: {error}"}
 
 
-def _columns(judge: Judge, prefixes: Sequence[tuple[int, ...]], strings: Sequence[tuple[int, ...]]) -> list[Columns]:
-    """For each string the log-probabilities of its tokens under each prefix; equal ones are computed once."""
-    distinct, texts = list(dict.fromkeys(prefixes)), list(dict.fromkeys(strings))
-    by_text: dict[tuple[int, ...], Columns] = {text: {} for text in texts}
-    for k, columns in judge.scorer.score_tokens(distinct, texts):
-        for text, column in zip(texts, columns, strict=True):
-            if not np.isfinite(column).all():
-                raise FloatingPointError("a token has no finite log-probability; try dtype float32")
-            by_text[text][distinct[k]] = column
-    return [by_text[string] for string in strings]
-
-
-def _score_fields(
-    columns: Columns, prefixes: Sequence[tuple[int, ...]], negatives: Sequence[Any], ids: Sequence[int], tokenizer: Any
-) -> Row:
-    kinds = ["source", *(n.kind for n in negatives)]
-    rows = [columns[prefix] for prefix in prefixes]
+def _score_fields(rows: Sequence[TokenLogProbs], kinds: Sequence[str], ids: Sequence[int], tokenizer: Any) -> Row:
+    """`rows`: of each candidate, whose kinds are `kinds`."""
     tokens: Row = {"pieces": token_pieces(tokenizer, ids)}
     for name, among in (("pool_nats", EASY), ("counterfactual_nats", HARD)):
         chosen = [row for row, kind in zip(rows, kinds, strict=True) if kind == "source" or kind in among]
@@ -180,7 +163,7 @@ def _score_fields(
             nats = token_information(np.stack(chosen), 0).nats_L
             tokens[name] = [round(float(value), DIGITS) for value in nats]
     return {
-        "candidates": kinds,
-        "log_probs": [float(row.sum(dtype=np.float64)) for row in rows],
+        "candidates": list(kinds),
+        "log_probs": [total(row) for row in rows],
         "tokens": tokens,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.phases import PhaseTimes
-from infoagent.lm.models import load_tokenizer, pinned, resolve
+from infoagent.lm.models import find_model, frozen, load_tokenizer, pinned
 from infoagent.lm.vllm.check import check_engine_values, expected_values
 from infoagent.lm.vllm.engine import VllmEngine
 from infoagent.recipes import EvaluationRecipe, ModelSection
@@ -39,7 +39,7 @@ class EnginePool:
 
     def _start(self, section: ModelSection, key: Key) -> None:
         adapters = self._adapters[key]
-        reference = pinned(resolve(section.name, section.revision))
+        reference = pinned(find_model(frozen(section)).reference)
         tokenizer, expected = load_tokenizer(reference), {}
         if self.settings.self_check:  # before the engine takes its memory
             expected = expected_values(reference, section.dtype, tokenizer, adapters)

@@ -15,7 +15,7 @@ from infoagent.lm import models
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.adapters import needs_own_base
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, check_adapter, load_tokenizer, pinned, resolve
+from infoagent.lm.models import LoadedModel, check_adapter, find_model, frozen, pinned
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.sizes import architecture_of
@@ -63,7 +63,7 @@ class ModelPool:
         """The model with exactly the adapter of `section`, to be used before the next call."""
         path = section.adapter
         if path is not None:  # before any weights are read
-            check_fit(path, pinned(resolve(section.name, section.revision)))
+            check_fit(path, pinned(find_model(frozen(section)).reference))
         base = self._base(section)
         if path is None:
             if base.adapters:
@@ -103,7 +103,7 @@ class ModelPool:
         """Without the weights."""
         key = (section.name, section.revision)
         if key not in self._tokenizers:
-            self._tokenizers[key] = load_tokenizer(resolve(section.name, section.revision))
+            self._tokenizers[key] = find_model(frozen(section)).tokenizer
         return self._tokenizers[key]
 
     def architecture(self, section: ModelSection) -> Architecture | None:

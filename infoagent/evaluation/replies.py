@@ -18,7 +18,7 @@ from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint.client import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.endpoint.spending import SpendingLimit, Usage
-from infoagent.lm.models import adapter_revision, record_identity, resolve
+from infoagent.lm.models import find_model
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
@@ -93,8 +93,7 @@ def predictor_identity(section: PredictorSection) -> dict[str, Any]:
             "name": section.name,
             "dtype": section.dtype,
             "adapter": section.adapter,
-            "revision": record_identity(resolve(section.name, section.revision)),
-            "adapter_revision": None if section.adapter is None else adapter_revision(section.adapter),
+            **find_model(section).identity,
         }
     how = {"max_tokens": section.max_tokens, "temperature": section.temperature} if section.how == "generation" else {}
     return {"kind": section.kind, **who, "mode": section.how, "template": section.template, **how}

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infoagent.baselines import PICKERS, compress_extractive
-from infoagent.evaluation.cells import Cell, frozen_base
+from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
 from infoagent.files import clean_text
 from infoagent.lm.detokenization import decode_whole
+from infoagent.lm.models import frozen
 from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
 from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
 from infoagent.structured import Unfit
@@ -93,7 +94,7 @@ def _by_server(
 ) -> list[Written]:
     questions = [Question(compressor_messages(p.document, p.query, **cell.asked), (seed, sample)) for p in problems]
     rows = replies.ask(writer_section(cell.compressor, cell.form), questions)
-    tokenizer = pool.tokenizer(frozen_base(cell.compressor))
+    tokenizer = pool.tokenizer(frozen(cell.compressor.model))
     return [_of_reply(cell, p, row, sample, tokenizer) for p, row in zip(problems, rows, strict=True)]
 
 
@@ -152,7 +153,7 @@ def _thought_cost(thought: str, counted: int | None, tokenizer: Any) -> Row:
 
 
 def _picked(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool) -> list[Compression]:
-    section, tokenizer = cell.compressor, pool.tokenizer(frozen_base(cell.compressor))
+    section, tokenizer = cell.compressor, pool.tokenizer(frozen(cell.compressor.model))
     found = []
     for problem in problems:
         start = time.perf_counter()
@@ -181,7 +182,7 @@ def _in_form(cell: Cell, written: Written, pool: ModelPool) -> Written:
         cut = written.z.finish == "length" and error.cause == "broken JSON"
         cause = "form: cut off" if cut else f"form: {error.cause}"
         return replace(written, z=None, reply=reply, cause=cause, error=str(error))
-    ids = tuple(text_ids(pool.tokenizer(frozen_base(cell.compressor)), text))
+    ids = tuple(text_ids(pool.tokenizer(frozen(cell.compressor.model)), text))
     z = Compression(written.z.problem_id, text, ids, "stop", written.z.sample, written.z.seconds)
     return replace(written, z=z, reply=reply)
 

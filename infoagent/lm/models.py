@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,59 @@ from infoagent.lm.reference import load_config as load_config
 from infoagent.lm.reference import load_tokenizer as load_tokenizer
 from infoagent.lm.reference import pinned as pinned
 from infoagent.lm.reference import record_identity as record_identity
+from infoagent.recipes.sections import ModelSection
 from infoagent.types import AUTO, InputError
 
 UNLIMITED = 2**31
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """The base and the adapter of a model section, there and fitting by name. Reads what is asked for, once; no weights."""
+
+    reference: ModelReference
+    adapter: str | None = None
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(self.reference)
+
+    @cached_property
+    def config(self) -> Any:
+        return load_config(self.reference)
+
+    @property
+    def context_tokens(self) -> int:
+        return context_tokens(self.config)
+
+    @property
+    def pinned(self) -> FoundModel:
+        return replace(self, reference=pinned(self.reference))
+
+    @property
+    def revision(self) -> str:
+        return record_identity(self.reference)
+
+    @property
+    def adapter_revision(self) -> str | None:
+        return None if self.adapter is None else adapter_revision(self.adapter)
+
+    @property
+    def identity(self) -> dict[str, str | None]:
+        """What decides a text beside the section: the weights, and those of the adapter."""
+        return {"revision": self.revision, "adapter_revision": self.adapter_revision}
+
+
+def find_model(section: ModelSection) -> FoundModel:
+    """Raises InputError where the model is not there, or its adapter is none of this model."""
+    if section.adapter is not None:
+        check_adapter(section.adapter, section.name)
+    return FoundModel(resolve(section.name, section.revision), section.adapter)
+
+
+def frozen(section: ModelSection) -> ModelSection:
+    """The plain base without its adapter: who scores what either of them wrote."""
+    return section.model_copy(update={"adapter": None})
 
 
 @dataclass

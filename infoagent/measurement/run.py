@@ -22,19 +22,7 @@ from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import generate
-from infoagent.lm.models import (
-    LoadedModel,
-    ModelReference,
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load,
-    load_config,
-    load_tokenizer,
-    pinned,
-    record_identity,
-    resolve,
-)
+from infoagent.lm.models import FoundModel, LoadedModel, find_model, frozen, load
 from infoagent.lm.prompts import check_template, compressor_ids
 from infoagent.lm.scoring.jobs import Processes, scorer_identity
 from infoagent.measurement.calibration import read_calibration, scorer_name
@@ -57,8 +45,8 @@ class Measurement:
     recipe: InformationRecipe
     data: ProblemSet
     pool: DrawnPool
-    compressor: ModelReference
-    scorer: ModelReference
+    compressor: FoundModel
+    scorer: FoundModel
     beta: float | None
     """Critic scale of the proxy that scores, if one is calibrated."""
 
@@ -78,7 +66,7 @@ class Measurement:
     @property
     def scorer_section(self) -> ModelSection:
         """The compressor's own frozen base unless a proxy is named."""
-        return self.recipe.scorer or self.recipe.compressor.model.model_copy(update={"adapter": None})
+        return self.recipe.scorer or frozen(self.recipe.compressor.model)
 
     @property
     def is_sampler(self) -> bool:
@@ -92,24 +80,23 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
     """Load data, check names and lengths, draw the pool and the counterfactuals. Raises InputError, all mistakes."""
     section = recipe.compressor
     check_template(section.prompt.template)
+    models: list[FoundModel] = []
     mistakes: list[str] = []
-    for model in (section.model, recipe.scorer):
-        if model is not None and model.adapter is not None:
-            try:
-                check_adapter(model.adapter, model.name)
-            except InputError as error:
-                mistakes += error.problems
+    for named in (section.model, recipe.scorer or frozen(section.model)):
+        try:
+            models.append(find_model(named).pinned)
+        except InputError as error:
+            mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:
         raise InputError(mistakes)
-    compressor = pinned(resolve(section.model.name, section.model.revision))
-    judge = compressor if recipe.scorer is None else pinned(resolve(recipe.scorer.name, recipe.scorer.revision))
+    compressor, judge = models
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
 
     def fitted(problems: list[Problem]) -> list[Problem]:
-        for reference in dict.fromkeys((compressor, judge)):
+        for model in models[: 1 if judge.reference == compressor.reference else 2]:
             problems = fit_to_context(
-                problems, load_tokenizer(reference), context_tokens(load_config(reference)), section.max_tokens,
-                recipe.data.truncate, **section.prompt.model_dump(),
+                problems, model.tokenizer, model.context_tokens, section.max_tokens, recipe.data.truncate,
+                **section.prompt.model_dump(),
             )  # fmt: skip
         refuse_repeated({p.id: p.document for p in problems})  # cut to the same head, two documents are one
         return problems
@@ -122,10 +109,8 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
         raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
     beta = None
     if recipe.calibration is not None and recipe.scorer is not None:
-        adapter = recipe.scorer.adapter
-        held = scorer_identity(
-            judge.name, judge.revision, recipe.scorer.dtype, None if adapter is None else adapter_revision(adapter)
-        )
+        reference = judge.reference
+        held = scorer_identity(reference.name, reference.revision, recipe.scorer.dtype, judge.adapter_revision)
         documents = [text_id(p.document) for p in problems]
         beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
     return Measurement(recipe, data, pool, compressor, judge, beta)
@@ -137,12 +122,11 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     section = recipe.compressor
     compressions, lm = _compressions(plan, processes, quiet)
     judge_section = plan.scorer_section
-    without_adapter = section.model.model_copy(update={"adapter": None})
-    judge = lm if judge_section in (section.model, without_adapter) else None
+    judge = lm if judge_section in (section.model, frozen(section.model)) else None
     base_only = judge is not None and judge_section.adapter is None and section.model.adapter is not None
     lm = None  # one model in memory at a time
     if judge is None:
-        judge = load(judge_section.name, plan.scorer.revision, judge_section.dtype, judge_section.adapter)
+        judge = load(judge_section.name, plan.scorer.reference.revision, judge_section.dtype, judge_section.adapter)
     continuations = express(judge.tokenizer, compressions, recipe.scorer in (None, section.model), judge.reference.name)
 
     position = {p.id: i for i, p in enumerate(plan.problems)}
@@ -161,7 +145,7 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     )  # fmt: skip
     matrix.about.update(
         sampler=plan.is_sampler,
-        compressor={**section.model_dump(), "revision": plan.compressor.revision},
+        compressor={**section.model_dump(), "revision": plan.compressor.reference.revision},
         data={"name": plan.data.name, "revision": plan.data.revision, "split": plan.data.split},
         drawn=plan.drawn,
         preset=recipe.preset,
@@ -184,11 +168,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
     """All compressions in the order of problems and samples; the model if it had to be loaded."""
     recipe, section = plan.recipe, plan.recipe.compressor
     directory = Path(recipe.output_dir) / "compressions"
-    adapter = section.model.adapter
-    identity = {
-        **section.model_dump(exclude={"label"}), "revision": record_identity(plan.compressor),
-        "adapter_revision": None if adapter is None else adapter_revision(adapter),
-    }  # fmt: skip
+    identity = {**section.model_dump(exclude={"label"}), **plan.compressor.identity}
     batches = []
     for sample in range(recipe.samples):
         for start in range(0, len(plan.problems), recipe.batch_size):
@@ -204,7 +184,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
     mine = missing[processes.index :: processes.number]
     lm = None
     if mine:
-        lm = load(section.model.name, plan.compressor.revision, section.model.dtype, adapter)
+        lm = load(section.model.name, plan.compressor.reference.revision, section.model.dtype, section.model.adapter)
         records = RecordFile(directory / str(processes.index))
         total = sum(len(problems) for _, _, problems in mine)
         with Progress(total, "compress", "text", quiet) as bar:

@@ -19,8 +19,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-import numpy as np
-
 from infoagent.applications.proxies.recipe import ProxySection
 from infoagent.applications.proxies.variants import keep_layers, round_weights, weight_mib
 from infoagent.evaluation.cells import Cell
@@ -30,6 +28,7 @@ from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring.client import HttpScorer
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
+from infoagent.lm.scoring.pairs import pair_log_probs, total
 from infoagent.lm.sizes import architecture_of
 from infoagent.types import Compression
 
@@ -47,12 +46,7 @@ class Critic(Protocol):
     """Spent so far; None where that is not known."""
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
-        """log p(text | candidate) in nats for each row, the source first; not finite where that failed."""
-
-
-def candidates(cell: Cell, index: int) -> list[str]:
-    """The source and its negatives."""
-    return [cell.problems[index].document, *(n.document for n in cell.negatives[index])]
+        """log p(text | candidate) in nats for each row, the source first. Raises FloatingPointError, and OSError where a server is gone."""
 
 
 def load_critic(section: ProxySection, memory_mib: int, documents: Iterable[str]) -> Critic:
@@ -63,7 +57,7 @@ def load_critic(section: ProxySection, memory_mib: int, documents: Iterable[str]
         return ZlibCritic()
     architecture = architecture_of(section.model.name, section.model.revision)
     if section.url is not None:
-        tokenizer = models.load_tokenizer(models.resolve(section.model.name, section.model.revision))
+        tokenizer = models.find_model(section.model).tokenizer
         each = 4 if section.model.dtype == "float32" else 2
         weights = None if architecture is None else architecture.parameters * each / 2**20
         return LmCritic(HttpScorer(section.url), tokenizer, architecture, weights)
@@ -92,22 +86,18 @@ class LmCritic:
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
         problem, tokenizer = cell.problems[index], self.tokenizer
         prompt = cell.scored_as
-        prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in candidates(cell, index)]
+        prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in cell.candidates(index)]
         end = end_of_turn_id(tokenizer)
         texts = [
             continuation_ids(Compression(r["problem_id"], r["text"], tuple(text_ids(tokenizer, r["text"])), r["finish"]), end)
             for r in rows
         ]  # fmt: skip
-        distinct, strings = list(dict.fromkeys(prefixes)), list(dict.fromkeys(texts))
         before = self.scorer.prefix_tokens + self.scorer.continuation_tokens
-        sums: dict[tuple[Any, Any], float] = {}
-        for k, columns in self.scorer.score_tokens(distinct, strings):
-            for string, column in zip(strings, columns, strict=True):
-                sums[distinct[k], string] = float(column.sum(dtype=np.float64))
+        columns = pair_log_probs(self.scorer, [(prefix, text) for text in texts for prefix in prefixes])
         if self.gflop is not None:
             tokens = self.scorer.prefix_tokens + self.scorer.continuation_tokens - before
             self.gflop += self.architecture.flops(tokens, len(prefixes[0])) / 1e9
-        return [[sums[prefix, string] for prefix in prefixes] for string in texts]
+        return [[total(columns[prefix, text]) for prefix in prefixes] for text in texts]
 
 
 class UnigramCritic:
@@ -121,7 +111,7 @@ class UnigramCritic:
         self.total = sum(self.collection.values()) + len(self.collection) + 1
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
-        counted = [Counter(_words(document)) for document in candidates(cell, index)]
+        counted = [Counter(_words(document)) for document in cell.candidates(index)]
         return [[self._of(_words(row["text"]), counts) for counts in counted] for row in rows]
 
     def _of(self, text: Sequence[str], counts: Counter[str]) -> float:
@@ -138,7 +128,7 @@ class ZlibCritic:
     gflop: float | None = 0.0
 
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
-        documents = candidates(cell, index)
+        documents = cell.candidates(index)
         alone = [_deflated(document) for document in documents]
         return [
             [

@@ -12,25 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from infoagent.applications.proxies.critics import Critic, candidates, load_critic
+from infoagent.applications.proxies.critics import Critic, load_critic
 from infoagent.applications.proxies.recipe import ProxySection
 from infoagent.evaluation.cells import Cell, packs
 from infoagent.evaluation.compressing import compression_key
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.evaluation.summary import summarise
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import (
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load_config,
-    load_tokenizer,
-    record_identity,
-    resolve,
-)
+from infoagent.lm.models import find_model
 from infoagent.lm.scoring.client import check_served
+from infoagent.lm.scoring.pairs import each_alone
 from infoagent.lm.settling import settle
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
@@ -74,20 +65,17 @@ def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> Non
 
 
 def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
-    model = section.model
-    reference = resolve(model.name, model.revision)
-    if model.adapter is not None:
-        check_adapter(model.adapter, model.name)
-    tokenizer, config = load_tokenizer(reference), load_config(reference)
+    model, found = section.model, find_model(section.model)
     architecture_of(model.name, model.revision)
-    held = getattr(config.get_text_config(), "num_hidden_layers", None)
+    held = getattr(found.config.get_text_config(), "num_hidden_layers", None)
     if section.layers is not None and held is not None and section.layers > held:
         raise InputError(f"layers = {section.layers}: {model.name} has {held}; name fewer, or leave it out")
     if section.url is not None:
-        check_served(section.url, reference, model.dtype, tokenizer)
+        check_served(section.url, found.reference, model.dtype, found.tokenizer)
     for cell in cells:
-        prompt = cell.scored_as
-        fit_to_context(cell.problems, tokenizer, context_tokens(config), cell.compressor.max_tokens, "error", **prompt)
+        fit_to_context(
+            cell.problems, found.tokenizer, found.context_tokens, cell.compressor.max_tokens, "error", **cell.scored_as
+        )
 
 
 def proxy_summaries(
@@ -114,7 +102,7 @@ def proxy_rows(
     """
     kept = RecordFile(Path(recipe.output_dir) / DIRECTORY)
     written = {r["key"]: r for r in records if r["kind"] == "compression" and r["status"] == "ok" and "log_probs" in r}
-    documents = list(dict.fromkeys(d for cell in cells for i in range(len(cell.problems)) for d in candidates(cell, i)))
+    documents = list(dict.fromkeys(d for cell in cells for i in range(len(cell.problems)) for d in cell.candidates(i)))
     identity = _identity(section, documents)
     critic: Critic | None = None  # loaded where something is missing, and one at a time
     rows: list[Row] = []
@@ -150,31 +138,25 @@ def _identity(section: ProxySection, documents: Sequence[str]) -> Row:
         return {"scorer": "unigram", "collection": text_id("\n".join(documents))}
     model = section.model
     changes = {k: v for k in ("layers", "weight_bits") if (v := getattr(section, k)) is not None}
-    if model.adapter is not None:
-        changes["adapter_revision"] = adapter_revision(model.adapter)
-    return {"scorer": model.model_dump(), "revision": record_identity(resolve(model.name, model.revision)), **changes}
+    identity = {k: v for k, v in find_model(model).identity.items() if v is not None}
+    return {"scorer": model.model_dump(), **identity, **changes}
 
 
 def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[Row]) -> list[Row]:
     """log p(z | x, q) of each text under the source and its negatives, in nats."""
-    kinds = ["source", *(n.kind for n in cell.negatives[index])]
-    start, before = time.perf_counter(), critic.gflop
-    try:
-        scored = critic.log_probs(cell, index, rows)
-    except (FloatingPointError, OSError) as error:  # OSError: a served scorer is gone
-        if len(rows) == 1:
-            return [{"status": "failed", "cause": "scoring", "error": str(error)}]
-        return [part for row in rows for part in _score(critic, cell, index, [row])]
-    spent = {
-        "scoring_seconds": (time.perf_counter() - start) / len(rows),
-        "gflop": None if critic.gflop is None or before is None else (critic.gflop - before) / len(rows),
-        "weight_mib": critic.weight_mib,
-    }
-    found: list[Row] = []
-    for log_probs in scored:
-        if np.isfinite(log_probs).all():
-            found.append({"status": "ok", "candidates": kinds, "log_probs": log_probs, **spent})
-        else:
-            why = "a token has no finite log-probability; try dtype float32"
-            found.append({"status": "failed", "cause": "scoring", "error": why})
-    return found
+
+    def score(together: Sequence[Row]) -> list[Row]:
+        start, before = time.perf_counter(), critic.gflop
+        scored = critic.log_probs(cell, index, together)
+        spent = {
+            "scoring_seconds": (time.perf_counter() - start) / len(together),
+            "gflop": None if critic.gflop is None or before is None else (critic.gflop - before) / len(together),
+            "weight_mib": critic.weight_mib,
+        }
+        kinds = cell.kinds(index)
+        return [{"status": "ok", "candidates": kinds, "log_probs": log_probs, **spent} for log_probs in scored]
+
+    def failed(error: Exception) -> Row:
+        return {"status": "failed", "cause": "scoring", "error": str(error)}
+
+    return each_alone(score, rows, failed, (FloatingPointError, OSError))

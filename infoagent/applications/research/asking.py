@@ -13,7 +13,7 @@ from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.evaluation.replies import Question, Replies, predictor_identity
 from infoagent.lm.endpoint.spending import Usage
-from infoagent.lm.models import context_tokens, load_config, resolve
+from infoagent.lm.models import find_model
 from infoagent.lm.prompts import chat_ids, end_of_turn_id, text_ids
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import RunFailed
@@ -105,7 +105,7 @@ class Asking:
     def _too_long(self, section: PredictorSection, prompt_tokens: int, reply_tokens: int) -> Row | None:
         name = (section.name, section.revision)
         if name not in self._contexts:
-            self._contexts[name] = context_tokens(load_config(resolve(*name)))
+            self._contexts[name] = find_model(section).context_tokens
         holds = self._contexts[name]
         if prompt_tokens + reply_tokens <= holds:
             return None

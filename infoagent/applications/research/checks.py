@@ -19,10 +19,10 @@ from infoagent.applications.research.search import (
 )
 from infoagent.baselines import PICKERS
 from infoagent.data.sets.research_tasks import ResearchTask, load_tasks, tasks_of_records
-from infoagent.lm.models import adapter_prompt, check_adapter, load_tokenizer, resolve
+from infoagent.evaluation.trained import trained_beside
+from infoagent.lm.models import find_model, resolve
 from infoagent.lm.prompts import chat_ids, check_template
 from infoagent.lm.vllm.engine import check_served
-from infoagent.recipes import PromptSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import InputError
 
@@ -117,17 +117,8 @@ def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
     frozen = next((s for s in recipe.systems if s.kind == "lm" and s.endpoint is None), None)
     if frozen is None:
         raise InputError("systems: none of them is an lm of this machine; the checkpoint needs one to be compared with")
-    check_adapter(recipe.checkpoint, frozen.model.name)
-    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
-    if prompt.template != frozen.prompt.template:
-        raise InputError(
-            f"checkpoint: was trained with the template {prompt.template!r}; give system {frozen.label!r} the same"
-        )
-    label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
-    if label in [s.label for s in recipe.systems]:
-        raise InputError(f"systems: the label {label!r} is taken by the checkpoint; rename the system")
-    model = frozen.model.model_copy(update={"adapter": recipe.checkpoint})
-    return [*recipe.systems, frozen.model_copy(update={"label": label, "model": model})]
+    labels = [s.label for s in recipe.systems]
+    return [*recipe.systems, trained_beside(frozen, recipe.checkpoint, labels, "systems", "template")]
 
 
 def pairs_of(systems: list[SystemSection], checkpoint: str | None) -> list[tuple[str, str]]:
@@ -143,9 +134,8 @@ def pairs_of(systems: list[SystemSection], checkpoint: str | None) -> list[tuple
 def _check_model(section: PredictorSection) -> None:
     if section.kind == "endpoint":
         return
-    if section.adapter is not None:
-        check_adapter(section.adapter, section.name)
+    model = find_model(section)
     if section.kind == "vllm":
         check_served(section.adapter)
     # a tokenizer without a chat template cannot be asked
-    chat_ids(load_tokenizer(resolve(section.name, section.revision)), [{"role": "user", "content": "a"}])
+    chat_ids(model.tokenizer, [{"role": "user", "content": "a"}])

@@ -17,13 +17,11 @@ from typing import Any
 from infoagent.applications.rounds.prompts import context_text
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import (
-    Ids,
     Workplace,
     answer,
     check_predictor,
     check_writer,
     draw,
-    frozen,
     score_units,
     scored_ids,
     scored_mode,
@@ -32,9 +30,12 @@ from infoagent.applications.rounds.steps import (
 )
 from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.histories import History, HistorySet, Probe, Wanted, load_histories
+from infoagent.evaluation.compressing import failed_score
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.grading import states_fact
+from infoagent.lm.models import frozen
 from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.types import ANCHORS, Compression, InputError, Problem, RunFailed
 
@@ -90,11 +91,11 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
     query = max((p.query for h in data.histories for p in h.probes), key=len)
     for section in recipe.compactors:
         try:
-            _, tokenizer, context = check_writer(section)
+            model = check_writer(section)
             if section.kind in ANCHORS:
                 continue
-            tokens = len(_prompt(tokenizer, section, longest, query)) + section.max_tokens
-            if tokens > context:
+            tokens = len(_prompt(model.tokenizer, section, longest, query)) + section.max_tokens
+            if tokens > (context := model.context_tokens):
                 raise InputError(
                     f"compactors: {section.label!r}: {section.model.name!r} holds {context} tokens, and as a critic it reads "
                     f"the longest history at once, {tokens} with its summary; lower every or compactions"
@@ -295,7 +296,7 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
     by_base: dict[str, list[tuple[CompactorSection, Course]]] = {}
     for section, course in courses:
         if section.kind not in ANCHORS:
-            by_base.setdefault(content_key(base=frozen(section).model_dump()), []).append((section, course))
+            by_base.setdefault(content_key(base=frozen(section.model).model_dump()), []).append((section, course))
     for group in by_base.values():
         keys = [[_score_key(place, recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
         missing = {
@@ -305,16 +306,14 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
             if not place.records.done(key)
         }
         if missing:
-            judge = place.pool.judge(frozen(group[0][0]))
+            judge = place.pool.judge(frozen(group[0][0].model))
             units = [_pairs(judge.tokenizer, recipe, *where) for where in missing.values()]
             rows = []
             for (key, (_, course, r)), values in zip(missing.items(), score_units(judge, units), strict=True):
                 head = {"key": key, "kind": "survival", "history_id": course.history.id, "probe": course.number,
                         "compaction": r, "summary": course.summaries[r - 1]["key"]}  # fmt: skip
-                if isinstance(values, str):
-                    rows.append({**head, "status": "failed", "cause": "scoring", "error": f"scoring: {values}"})
-                else:
-                    rows.append({**head, "status": "ok", "log_probs": values})
+                done: Row = {"status": "ok", "log_probs": values}
+                rows.append({**head, **(failed_score(values) if isinstance(values, Exception) else done)})
             place.records.append(*rows)
         for (_, course), row in zip(group, keys, strict=True):
             course.scores = [place.records.rows[key] for key in row]
@@ -324,15 +323,13 @@ def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSec
     versions = [_summarised(recipe, course.history.version(course.probe, v), r) for v in range(recipe.versions + 1)]
     summary = course.summaries[r - 1]
     return content_key(
-        kind="survival", base=frozen(section).model_dump(), prompt=section.prompt.model_dump(), query=course.probe.query,
+        kind="survival", base=frozen(section.model).model_dump(), prompt=section.prompt.model_dump(), query=course.probe.query,
         versions=versions, text=summary["token_ids"], end=[summary["finish"], summary["stop_id"]],
         **scored_mode(place, section),
     )  # fmt: skip
 
 
-def _pairs(
-    tokenizer: Any, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int
-) -> list[tuple[Ids, Ids]]:
+def _pairs(tokenizer: Any, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> list[Pair]:
     """(prefix, summary) under the true history and under each version, read at once."""
     text = scored_ids(course.summaries[r - 1], tokenizer)
     found = []

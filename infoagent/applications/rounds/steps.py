@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 from infoagent.applications.rounds.recipe import StepsRecipe
 from infoagent.evaluation.compressing import flops_fields
 from infoagent.evaluation.models import Judge, ModelPool
@@ -20,16 +18,7 @@ from infoagent.evaluation.records import RecordFile, Row, batches, content_key
 from infoagent.evaluation.replies import Replies, predictor_identity
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
-from infoagent.lm.models import (
-    ModelReference,
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load_config,
-    load_tokenizer,
-    record_identity,
-    resolve,
-)
+from infoagent.lm.models import FoundModel, find_model
 from infoagent.lm.prompts import (
     can_think,
     chat_ids,
@@ -39,12 +28,11 @@ from infoagent.lm.prompts import (
     predictor_messages,
 )
 from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.lm.scoring.pairs import Ids, Pair, each_alone, pair_log_probs, total
 from infoagent.lm.thinking import behind_any_thought
 from infoagent.recipes import ModelSection, PromptSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import Compression, InputError, Problem
-
-Ids = tuple[int, ...]
 
 
 class Writer(Protocol):
@@ -80,21 +68,16 @@ class Workplace:
 
 def writer_identity(section: Writer) -> dict[str, Any]:
     """What decides a text beside what is read: model, weights, prompt, length, temperature."""
-    adapter = section.model.adapter
     return {
         "model": section.model.model_dump(), "prompt": section.prompt.model_dump(), "max_tokens": section.max_tokens,
-        "temperature": section.temperature, "revision": record_identity(resolve(section.model.name, section.model.revision)),
-        "adapter_revision": None if adapter is None else adapter_revision(adapter),
+        "temperature": section.temperature, **find_model(section.model).identity,
     }  # fmt: skip
 
 
-def check_writer(section: Writer) -> tuple[ModelReference, Any, int]:
-    """(reference, tokenizer, tokens of context) of a model that is there. Raises InputError, all mistakes."""
+def check_writer(section: Writer) -> FoundModel:
+    """Raises InputError where its template or its model is not there."""
     check_template(section.prompt.template)
-    if section.model.adapter is not None:
-        check_adapter(section.model.adapter, section.model.name)
-    reference = resolve(section.model.name, section.model.revision)
-    return reference, load_tokenizer(reference), context_tokens(load_config(reference))
+    return find_model(section.model)
 
 
 def check_predictor(section: PredictorSection, longest: tuple[str, str]) -> None:
@@ -102,11 +85,8 @@ def check_predictor(section: PredictorSection, longest: tuple[str, str]) -> None
     check_predictor_template(section.template, "predictor")
     if section.kind == "endpoint":
         return
-    if section.adapter is not None:
-        check_adapter(section.adapter, section.name)
-    reference = resolve(section.name, section.revision)
-    context = context_tokens(load_config(reference))
-    prompt = chat_ids(load_tokenizer(reference), predictor_messages(*longest, PREDICTOR_TEMPLATE))
+    model = find_model(section)
+    context, prompt = model.context_tokens, chat_ids(model.tokenizer, predictor_messages(*longest, PREDICTOR_TEMPLATE))
     if len(prompt) + section.max_tokens > context:
         raise InputError(
             f"predictor {section.name!r}: its context holds {context} tokens, the longest text to answer from takes "
@@ -152,42 +132,19 @@ def scored_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
     return tuple(continuation_ids(z, end_of_turn_id(tokenizer)))
 
 
-def frozen(section: Writer) -> ModelSection:
-    """Who scores: the base of the model that writes, without its adapter."""
-    return section.model.model_copy(update={"adapter": None})
-
-
 def scored_mode(place: Workplace, section: Writer) -> Row:
     """Of the key of a score: the thinking mode of a critic that has one."""
     return {"thinking": False} if can_think(place.pool.tokenizer(section.model)) else {}
 
 
-def score_pairs(judge: Judge, pairs: Sequence[tuple[Ids, Ids]]) -> list[float]:
-    """log p(text | prefix) in nats of each pair; prefixes that begin alike are read together, equal pairs once.
+def score_units(judge: Judge, units: Sequence[Sequence[Pair]]) -> list[list[float] | Exception]:
+    """log p(text | prefix) in nats of each unit's pairs, all units together; why, of a unit that cannot be scored."""
 
-    Raises FloatingPointError where a value is not finite.
-    """
-    prefixes, texts = list(dict.fromkeys(p for p, _ in pairs)), list(dict.fromkeys(t for _, t in pairs))
-    place = {text: number for number, text in enumerate(texts)}
-    wanted = {prefix: list(dict.fromkeys(place[t] for p, t in pairs if p == prefix)) for prefix in prefixes}
-    found: dict[tuple[Ids, Ids], float] = {}
-    for k, columns in judge.scorer.score_tokens(prefixes, texts, [wanted[p] for p in prefixes]):
-        for number, column in zip(wanted[prefixes[k]], columns, strict=True):
-            found[prefixes[k], texts[number]] = float(column.sum(dtype=np.float64))
-    if not np.isfinite(list(found.values())).all():
-        raise FloatingPointError("a text has no finite log-probability; try dtype float32")
-    return [found[pair] for pair in pairs]
+    def score(together: Sequence[Sequence[Pair]]) -> list[list[float] | Exception]:
+        found = pair_log_probs(judge.scorer, [pair for unit in together for pair in unit])
+        return [[total(found[pair]) for pair in unit] for unit in together]
 
-
-def score_units(judge: Judge, units: Sequence[Sequence[tuple[Ids, Ids]]]) -> list[list[float] | str]:
-    """The values of each unit's pairs, all units together; for a unit that cannot be scored the reason."""
-    try:
-        values = iter(score_pairs(judge, [pair for unit in units for pair in unit]))
-        return [[next(values) for _ in unit] for unit in units]
-    except FloatingPointError as error:
-        if len(units) == 1:
-            return [str(error)]
-        return [found for unit in units for found in score_units(judge, [unit])]
+    return each_alone(score, units, lambda error: error)
 
 
 def answer_key(recipe: StepsRecipe, problem: Problem, notes: str) -> str:

@@ -15,14 +15,12 @@ from typing import Any
 from infoagent.applications.rounds.prompts import ask_messages, next_question, round_ids
 from infoagent.applications.rounds.recipe import RoundsRecipe, SystemSection
 from infoagent.applications.rounds.steps import (
-    Ids,
     Workplace,
     answer,
     answer_key,
     check_predictor,
     check_writer,
     draw,
-    frozen,
     score_units,
     scored_ids,
     scored_mode,
@@ -31,10 +29,13 @@ from infoagent.applications.rounds.steps import (
 )
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
+from infoagent.evaluation.compressing import failed_score
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.evaluation.replies import Question
 from infoagent.lm.context import fit_to_context
+from infoagent.lm.models import frozen
 from infoagent.lm.prompts import UNFINISHED
+from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.store import text_id
@@ -90,10 +91,10 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
     longest_notes = 0
     for system in recipe.systems:
         try:
-            _, tokenizer, context = check_writer(system)
+            model = check_writer(system)
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
-                problems, tokenizer, context, system.rounds * turn + system.max_tokens, recipe.data.truncate,
+                problems, model.tokenizer, model.context_tokens, system.rounds * turn + system.max_tokens, recipe.data.truncate,
                 **system.prompt.model_dump(), thinking=False,
             )  # fmt: skip
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
@@ -225,7 +226,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
     """All talks about one problem, those of one base together: its documents are then read once."""
     by_base: dict[str, list[tuple[SystemSection, Talk]]] = {}
     for system, talk in talks:
-        by_base.setdefault(content_key(base=frozen(system).model_dump()), []).append((system, talk))
+        by_base.setdefault(content_key(base=frozen(system.model).model_dump()), []).append((system, talk))
     for group in by_base.values():
         missing: dict[str, tuple[SystemSection, Talk]] = {}
         keys = []
@@ -235,7 +236,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
             if talk.rounds and not place.records.done(key):
                 missing[key] = (system, talk)
         if missing:
-            judge = place.pool.judge(frozen(group[0][0]))
+            judge = place.pool.judge(frozen(group[0][0].model))
             units = [_pairs(judge.tokenizer, system, talk) for system, talk in missing.values()]
             for (key, (_, talk)), values in zip(missing.items(), score_units(judge, units), strict=True):
                 place.records.append({"key": key, **_scores_row(talk, values)})
@@ -245,7 +246,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
 
 def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
     return content_key(
-        kind="round scores", base=frozen(system).model_dump(), prompt=system.prompt.model_dump(),
+        kind="round scores", base=frozen(system.model).model_dump(), prompt=system.prompt.model_dump(),
         remembers=system.remembers, questions=talk.questions, texts=[row["token_ids"] for row in talk.rounds],
         ends=[row["stop_id"] for row in talk.rounds], documents=_documents(talk),
         **scored_mode(place, system),
@@ -256,7 +257,7 @@ def _documents(talk: Talk) -> list[str]:
     return [talk.problem.document, *(n.document for n in talk.negatives)]
 
 
-def _pairs(tokenizer: Any, system: SystemSection, talk: Talk) -> list[tuple[Ids, Ids]]:
+def _pairs(tokenizer: Any, system: SystemSection, talk: Talk) -> list[Pair]:
     """(prefix, text) of each round under each document, round by round."""
     found = []
     for t, row in enumerate(talk.rounds):
@@ -268,14 +269,14 @@ def _pairs(tokenizer: Any, system: SystemSection, talk: Talk) -> list[tuple[Ids,
     return found
 
 
-def _scores_row(talk: Talk, values: list[float] | str) -> Row:
+def _scores_row(talk: Talk, values: list[float] | Exception) -> Row:
     candidates = ["source", *(n.kind for n in talk.negatives)]
     head: Row = {
         "kind": "round scores", "problem_id": talk.problem.id, "document_id": talk.problem.document_id,
         "document_key": text_id(talk.problem.document), "rounds": [row["key"] for row in talk.rounds],
         "questions": talk.questions, "candidates": candidates,
     }  # fmt: skip
-    if isinstance(values, str):
-        return {**head, "status": "failed", "cause": "scoring", "error": f"scoring: {values}"}
+    if isinstance(values, Exception):
+        return {**head, **failed_score(values)}
     width = len(candidates)
     return {**head, "status": "ok", "log_probs": [values[i : i + width] for i in range(0, len(values), width)]}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from infoagent.applications.rounds.recipe import CompactionRecipe, RoundsRecipe
-from infoagent.lm.models import adapter_prompt, check_adapter
+from infoagent.evaluation.trained import trained_beside
 from infoagent.types import InputError
 
 RecipeT = TypeVar("RecipeT", RoundsRecipe, CompactionRecipe)
@@ -26,14 +26,7 @@ def with_checkpoint(recipe: RecipeT) -> RecipeT:
     first = next((s for s in sections if getattr(s, "kind", "lm") == "lm"), None)
     if first is None:
         raise InputError(f"checkpoint = {recipe.checkpoint!r}: none of the {name} is of kind lm; add one to copy")
-    check_adapter(recipe.checkpoint, first.model.name)
-    prompt = adapter_prompt(recipe.checkpoint)
-    changed = {
-        "label": f"trained {'/'.join(recipe.checkpoint.rstrip('/').split('/')[-2:])}",
-        "model": first.model.model_copy(update={"adapter": recipe.checkpoint}),
-        "prompt": type(first.prompt).model_validate(prompt) if prompt else first.prompt,
-    }
-    copied = first.model_copy(update=changed)
+    copied = trained_beside(first, recipe.checkpoint, [s.label for s in sections], name, "taken over")
     try:
         type(first).model_validate(copied.model_dump())
     except ValidationError as error:

@@ -7,8 +7,6 @@ model is asked), crashed (with the exception). What counts as a failure is decid
 from __future__ import annotations
 
 import hashlib
-import logging
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -21,21 +19,19 @@ from infoagent.applications.stress.hard_inputs_checks import InputsPlan, identit
 from infoagent.applications.stress.recipe import HardInputsRecipe
 from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.hard_cases import HardCase
-from infoagent.evaluation.cells import frozen_base
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, batches
 from infoagent.evaluation.replies import Question, Replies, check_endpoints
 from infoagent.files import only_writer, write_jsonl
 from infoagent.grading import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
-from infoagent.lm.models import load_tokenizer, resolve
+from infoagent.lm.models import find_model, frozen
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.lm.scoring.pairs import each_alone, pair_log_probs, total
 from infoagent.progress import Progress
 from infoagent.recipes.compressors import CompressorSection
 from infoagent.types import Compression, InputError
-
-logger = logging.getLogger(__name__)
 
 CRASHES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a hard input may do to the code: it is what this looks for, so it is recorded. A full disk or a signal is not."""
@@ -70,7 +66,7 @@ def _check_room(plan: InputsPlan) -> None:
     longest = max((case.query for case in plan.cases), key=len)
     for section in plan.compressors:
         if section.kind == "lm" and plan.recipe.long == "parts":
-            tokenizer = load_tokenizer(resolve(section.model.name, section.model.revision))
+            tokenizer = find_model(section.model).tokenizer
             room_of(tokenizer, plan.contexts[section.label], _task(plan.recipe, section, longest))
 
 
@@ -94,7 +90,7 @@ def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, 
             by_prompt: dict[str, list[tuple[CompressorSection, Row]]] = {}
             for section, row in found:
                 if row["outcome"] == "written" and row["parts"] == 1 and section.kind != "full-document":
-                    by_prompt.setdefault(f"{frozen_base(section)} {section.prompt}", []).append((section, row))
+                    by_prompt.setdefault(f"{frozen(section.model)} {section.prompt}", []).append((section, row))
             for pack in by_prompt.values():
                 _score(case, pack, pool)
         for _, row in found:
@@ -117,15 +113,14 @@ def _written(plan: InputsPlan, section: CompressorSection, cases: Sequence[HardC
         rows.append(row | _entrance(plan, section, case, pool))
     whole = [i for i, row in enumerate(rows) if row.get("prompt") is not None]
     long = [i for i, row in enumerate(rows) if row["outcome"] == "admitted" and row.get("prompt") is None]
-    try:
-        for i, part in zip(
-            whole, _texts(plan, section, [(cases[i], rows[i]["prompt"]) for i in whole], pool), strict=True
-        ):
-            rows[i] |= part
-    except CRASHES as error:
-        logger.info("a batch crashed, its cases are taken one by one: %s", error)
-        for i in whole:
-            rows[i] |= _alone(lambda i=i: _texts(plan, section, [(cases[i], rows[i]["prompt"])], pool)[0])
+    texts = each_alone(
+        lambda places: _texts(plan, section, [(cases[i], rows[i]["prompt"]) for i in places], pool),
+        whole,
+        _why_not,
+        CRASHES,
+    )
+    for i, part in zip(whole, texts, strict=True):
+        rows[i] |= part
     for i in long:
         rows[i] |= _alone(lambda i=i: _in_parts(plan, section, cases[i], pool))
     for row in rows:
@@ -149,14 +144,19 @@ def _entrance(plan: InputsPlan, section: CompressorSection, case: HardCase, pool
 
 
 def _alone(work: Any) -> Row:
-    """What `work` gives, or why it did not: an input that the package refuses, or a crash."""
+    """What `work` gives, or why it did not."""
     try:
         return dict(work())
-    except InputError as error:
+    except (InputError, *CRASHES) as error:
+        return _why_not(error)
+
+
+def _why_not(error: Exception) -> Row:
+    """An input that the package refuses, or a crash."""
+    if isinstance(error, InputError):
         return {"status": "refused", "outcome": "refused", "cause": "input error", "error": str(error)}
-    except CRASHES as error:
-        said = " ".join(str(error).split())[:300]
-        return {"status": "failed", "outcome": "crashed", "cause": type(error).__name__, "error": said}
+    said = " ".join(str(error).split())[:300]
+    return {"status": "failed", "outcome": "crashed", "cause": type(error).__name__, "error": said}
 
 
 def _texts(
@@ -217,22 +217,22 @@ def _task(recipe: HardInputsRecipe, section: CompressorSection, query: str) -> C
 def _score(case: HardCase, pack: Sequence[tuple[CompressorSection, Row]], pool: ModelPool) -> None:
     """log p of each text under the document and its counterfactuals, by the frozen base. Where there is none, why not."""
     section = pack[0][0]
-    judge = pool.judge(frozen_base(section))
+    judge = pool.judge(frozen(section.model))
     end, prompt = end_of_turn_id(judge.tokenizer), section.prompt.model_dump()
-    documents = [case.document, *case.counterfactuals]
-    try:
+
+    def score(together: Sequence[Row]) -> list[Row]:
+        documents = [case.document, *case.counterfactuals]
         prefixes = [tuple(compressor_ids(judge.tokenizer, d, case.query, **prompt)) for d in documents]
-        strings = [continuation_ids(row["compression"], end) for _, row in pack]
-        log_probs_CK = judge.scorer.score(prefixes, strings)
-    except CRASHES as error:
-        for _, row in pack:
-            row["score_error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        return
-    for (_, row), log_probs_K in zip(pack, log_probs_CK, strict=True):
-        if all(math.isfinite(value) for value in log_probs_K):
-            row["log_probs"] = [float(value) for value in log_probs_K]
-        else:
-            row["score_error"] = "a log-probability is not finite; try dtype float32"
+        strings = [tuple(continuation_ids(row["compression"], end)) for row in together]
+        found = pair_log_probs(judge.scorer, [(prefix, string) for string in strings for prefix in prefixes])
+        return [{"log_probs": [total(found[prefix, string]) for prefix in prefixes]} for string in strings]
+
+    def failed(error: Exception) -> Row:
+        return {"score_error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
+
+    rows = [row for _, row in pack]
+    for row, part in zip(rows, each_alone(score, rows, failed, CRASHES), strict=True):
+        row |= part
 
 
 def _read(plan: InputsPlan, rows: Sequence[Row], records: RecordFile, pool: ModelPool, quiet: bool) -> dict[str, Row]:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from infoagent.applications.stress.recipe import HardInputsRecipe
 from infoagent.baselines import PICKERS, check_extractive
 from infoagent.data.sets.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
 from infoagent.evaluation.records import content_key
-from infoagent.lm.models import (
-    adapter_prompt,
-    adapter_revision,
-    check_adapter,
-    context_tokens,
-    load_config,
-    record_identity,
-    resolve,
-)
+from infoagent.evaluation.trained import trained_beside
+from infoagent.lm.models import find_model, resolve
 from infoagent.lm.prompts import check_predictor_template, check_template
 from infoagent.recipes.compressors import CompressorSection
-from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError, Problem
 
 
@@ -54,13 +45,9 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
     for section in compressors:
         try:
             check_template(section.prompt.template)
-            if section.model.adapter is not None:
-                check_adapter(section.model.adapter, section.model.name)
-            reference = resolve(section.model.name, section.model.revision)
-            own = context_tokens(load_config(reference))
-            contexts[section.label] = min(own, recipe.context_tokens or own)
-            adapter = None if section.model.adapter is None else adapter_revision(section.model.adapter)
-            revisions[section.label] = {"revision": record_identity(reference), "adapter_revision": adapter}
+            model = find_model(section.model)
+            contexts[section.label] = min(model.context_tokens, recipe.context_tokens or model.context_tokens)
+            revisions[section.label] = model.identity
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
     if recipe.predictor is not None:
@@ -89,17 +76,9 @@ def _with_checkpoint(recipe: HardInputsRecipe) -> tuple[list[CompressorSection],
     if recipe.checkpoint is None:
         return grid, None
     frozen = next(section for section in grid if section.kind == "lm")
-    check_adapter(recipe.checkpoint, frozen.model.name)
-    prompt = PromptSection(**adapter_prompt(recipe.checkpoint))
-    if adapter_prompt(recipe.checkpoint) and prompt != frozen.prompt:
-        raise InputError(
-            f"checkpoint: was trained with the prompt {prompt.model_dump()}; give compressor {frozen.label!r} the same prompt"
-        )
-    label = "trained " + "/".join(Path(recipe.checkpoint).parts[-2:])
-    if label in [section.label for section in grid]:
-        raise InputError(f"compressors: the label {label!r} is taken by the checkpoint; rename the compressor")
-    model = frozen.model.model_copy(update={"adapter": recipe.checkpoint})
-    return [*grid, frozen.model_copy(update={"label": label, "curve": label, "model": model})], (label, frozen.label)
+    trained = trained_beside(frozen, recipe.checkpoint, [section.label for section in grid])
+    trained = trained.model_copy(update={"curve": trained.label})
+    return [*grid, trained], (trained.label, frozen.label)
 
 
 def row_key(plan: InputsPlan, section: CompressorSection, case: HardCase) -> str:
