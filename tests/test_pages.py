@@ -203,5 +203,5 @@ def test_a_recipe_without_its_number_is_a_line(tmp_path, recipe):
 
 
 def test_the_list_of_floors_is_the_one_that_is_enforced():
-    text = (ROOT / "infoagent" / "README.md").read_text()
-    assert "```\n" + "\n".join(floor.replace(" ", " · ") for floor in FLOORS) + "\n```" in text
+    block = "```\n" + "\n".join(floor.replace(" ", " · ") for floor in FLOORS) + "\n```"
+    assert block in (ROOT / "infoagent" / "README.md").read_text(), f"infoagent/README.md should say\n{block}"

@@ -5,8 +5,8 @@
     rows:    [mi/nats, mi/hard_nats]                      # strings, or mappings of further variables
 
 Steps of a place are keys and numbers; `0:10` takes a part of a list, `label=BM25 1` the elements of which that holds,
-`count` their number; a list of numbers is shown as its mean. ` or ` stands between places of which the first that is
-there counts, `1 - ` before one for the rest to one, `?` behind the last for a number that need not be there (`–`).
+`count` their number; a list of numbers is shown as its mean. ` or ` stands between places of which the first that is there
+counts, `1 - ` before one for the rest to one, `?` behind the last for a number that need not be there (`–`).
 
 Forms: Python's (`.2f`, `.0%`); `± .2f` the value and half of its interval; `[] .2f` the value and its interval.
 """
