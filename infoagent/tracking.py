@@ -1,6 +1,6 @@
 """Where metrics go: a local JSONL always, W&B beside it. No result depends on a service.
 
-Metric names are fixed here once, for both: see METRICS.
+Metric names are fixed here once, for both, in METRICS: to add one is one row. The parts of the reward bring theirs.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from infoagent.files import append_jsonl, read_jsonl, write_jsonl
 from infoagent.mirror import Mirror, wandb_mode
+from infoagent.pricing.parts import PARTS
 
 logger = logging.getLogger(__name__)
 
@@ -47,13 +48,6 @@ METRICS = {
     "reward/total": "MI − price · rate, with gates",
     "objective/nats": "in evaluation: mi/nats − price · rate/tokens, without training's gates and penalties",
     "objective/hard_nats": "the same among counterfactual negatives alone",
-    "reward/mi": "its information part: the objective by its weight",
-    "reward/rate": "its rate part (negative)",
-    "reward/answer": "its answer part: what the notes add to log p(answer)",
-    "reward/budget": "its part for missing the prompt's budget (negative)",
-    "reward/unsupported": "its part for numbers and names that the document does not have (negative)",
-    "reward/cut_off": "its part for texts cut at the length limit (negative)",
-    "reward/gate": "its part for empty and looping texts (negative)",
     "reward/failed": "share of compressions that the scorer failed on: dropped from their group",
     "reward/gated": "share of empty or looping compressions",
     "reward/truncated": "share of compressions cut at the length limit",
@@ -76,7 +70,34 @@ METRICS = {
     "memory/peak_gib": "most memory so far: of the GPU where one is used, else of the main process",
     "scorer/seconds": "time of the reward in one step",
     "scorer/share_of_step": "that over the whole step",
+    "train/loss": "of the trainer",
+    "train/grad_norm": "norm of the gradient before it is clipped",
+    "train/learning_rate": "of the step",
+    "train/kl": "divergence from the frozen base in nats a token",
+    "train/entropy": "of the policy in nats a token",
+    "train/reward_std": "standard deviation of the rewards",
+    "train/step_seconds": "time of a step",
+    "train/sampler_difference_nats": "|log p| a token between vLLM, which sampled, and the trainer",
+    "preference/margin_nats": "DPO: β times how much more the policy prefers the chosen text than its start does",
+    "preference/accuracy": "DPO: share of pairs with a margin above 0",
+    "preference/chosen_nats": "DPO: β times the change of log p of the chosen text",
+    "preference/rejected_nats": "DPO: β times the change of log p of the rejected text",
 }
+OF_PART = ("validation/", "selected/", "chosen/", "rejected/")
+"""Before a name: the same metric of the validation problems, or of the samples that were chosen to train on."""
+
+
+def known_metrics() -> dict[str, str]:
+    """Every metric with its meaning: METRICS, and one of each part of the reward."""
+    return {**METRICS, **{part.metric: part.meaning for part in PARTS.values()}}
+
+
+def known_metric(name: str) -> str:
+    """`name` itself. Raises ValueError for a metric that is described nowhere: it would be dropped or misread."""
+    part = next((part for part in OF_PART if name.startswith(part)), "")
+    if name.removeprefix(part) not in known_metrics() and name not in (f"{part}number" for part in OF_PART[1:]):
+        raise ValueError(f"metric {name!r}: has no row in METRICS of infoagent/tracking.py; describe it there")
+    return name
 
 
 def run_group(group: str | None, output_dir: str | Path) -> str:

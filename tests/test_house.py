@@ -15,6 +15,7 @@ FLOORS = (
     "files",
     "arguments store recipe_files",
     "config progress mirror information rate_distortion costs grading structured",
+    "pricing",
     "data",
     "baselines",
     "recipes audit tracking",
@@ -36,6 +37,7 @@ PURE = (
     "rate_distortion",
     "costs",
     "grading",
+    "pricing",
     "audit",
     "config",
     "recipes",
@@ -183,7 +185,8 @@ def test_scripts_import_from_the_package_only_and_nothing_imports_them():
     for script in [*(ROOT / "train").rglob("*.py"), *(ROOT / "eval").rglob("*.py")]:
         modules = {n.module or "" for n in ast.walk(ast.parse(script.read_text())) if isinstance(n, ast.ImportFrom)}
         assert not any(m.split(".")[0] in ("train", "eval") for m in modules)
-        assert script.read_text().count("\n") <= 150, script
+        limit = 110 if script.parent == ROOT / "train" else 150
+        assert script.read_text().count("\n") <= limit, script
     for path in PACKAGE.rglob("*.py"):
         assert path.read_text().count("\n") <= 400, path
 

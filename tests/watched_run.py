@@ -52,7 +52,7 @@ sys.addaudithook(on_audit)
 watch(torch, "save", 1)
 watch(safetensors.torch, "save_file", 1)
 
-from infoagent.reward.judge import MIReward  # noqa: E402, only now: others import save_file by name
+from infoagent.reward.mi_reward import MIReward  # noqa: E402, only now: others import save_file by name
 
 plain_call = MIReward.__call__
 

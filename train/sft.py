@@ -30,66 +30,38 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(recipe: SFTRecipe, quiet: bool) -> int:
-    # 1. Everything that can be wrong is found before a model loads.
-    from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
-    from infoagent.training.expert_iteration import (
-        begin_round,
-        check_one_process,
-        clear_finished,
-        find_round,
-        finish_round,
-        load_to_sample,
-        policy_name,
-    )
-    from infoagent.training.frozen_scorer import base_scorer
-    from infoagent.training.preparation import prepare
-    from infoagent.training.recipe_reward import build_reward
-    from infoagent.training.run_directory import (
-        check_same_sources,
-        checkpoint_facts,
-        checkpoint_step,
-        take_directory,
-        write_run_file,
-    )
-    from infoagent.training.validation_checks import drawn_of, plan_validation
-
-    check_one_process("train/sft.py")
-    sampling, sft = recipe.sampling, recipe.sft
-    last, first_round, steps_done = find_round(recipe)
-    prepared = prepare(recipe, sampling.max_completion_tokens, ("sft.problems_per_round", sft.problems_per_round or 1),
-                       quiet=quiet)  # fmt: skip
-    plan = plan_validation(recipe, sampling.max_completion_tokens, save_steps=1, quiet=quiet)
-    facts = checkpoint_facts(recipe, prepared.reference, prepared.data_revision)
-    if last is not None:
-        check_same_sources(last, facts)
-    take_directory(recipe.output_dir)
-    file = CandidateFile(recipe.output_dir, settings_of(recipe, sampling, prepared), recipe.resume)
-    if first_round > sft.rounds:
-        print(f"{last}: has all {sft.rounds} rounds already; raise sft.rounds to go on", file=sys.stderr)
-        print(last)
-        return 0
-
+    # Imports that wait: --dry-run answers without torch and TRL, which take seconds to load.
     import torch
     from trl import SFTTrainer
 
-    from infoagent.tracking import Tracker
-    from infoagent.training.artifacts import log_adapters
+    from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
     from infoagent.training.choice import choice_metrics, keep_best
-    from infoagent.training.fit_callback import FitCallback, run_trainer
+    from infoagent.training.expert_iteration import begin_round, clear_finished, find_round, finish_round
+    from infoagent.training.fit_callback import FitCallback
     from infoagent.training.fitting import data_set, imitation_rows, sft_arguments, step_count
-    from infoagent.training.frozen_scorer import frozen_scorer
-    from infoagent.training.policy import quiet_libraries
-    from infoagent.training.validation import describe_best, validation_callbacks
+    from infoagent.training.frozen_scorer import base_scorer, frozen_scorer
+    from infoagent.training.launch import check_one_process
+    from infoagent.training.policy import load_to_sample, policy_name, quiet_libraries
+    from infoagent.training.recipe_reward import build_reward
+    from infoagent.training.run import TrainingRun, run_trainer
+    from infoagent.training.validation import validation_callbacks
 
-    # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
-    clear_finished(recipe.output_dir)
-    sources = {"data_revision": prepared.data_revision, "base_revision": prepared.reference.revision}
-    write_run_file(recipe.output_dir, recipe.model_dump(mode="json"), **sources, drawn=drawn_of(prepared, plan))
-    tracker = Tracker.of(recipe, "sft", steps_done or None)
-    reward = build_reward(recipe, prepared)
-    validators = validation_callbacks(plan, reward, tracker, quiet)
-    failed = True
-    try:
+    # 1. Everything that can be wrong is found before a model loads.
+    check_one_process("train/sft.py")
+    sampling, sft, run = recipe.sampling, recipe.sft, TrainingRun(recipe, "sft", quiet)
+    last, least = run.resume_from, ("sft.problems_per_round", sft.problems_per_round or 1)
+    first_round, run.steps_done = find_round(recipe, last)
+    prepared = run.prepare(sampling.max_completion_tokens, 1, least)
+
+    with run:
+        # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
+        file = CandidateFile(recipe.output_dir, settings_of(recipe, sampling, prepared), recipe.resume)
+        if first_round > sft.rounds:
+            return run.leave(f"{sft.rounds} rounds", "raise sft.rounds to go on")
+        clear_finished(recipe.output_dir)
+        run.write_run_file()
+        tracker = run.track()
+        reward = build_reward(recipe, prepared)
         for number in range(first_round, sft.rounds + 1):
             # 3. Sample from the policy as it stands, and score under the frozen base. What is on disk stays.
             adapter = str(last) if last is not None else recipe.init_adapter
@@ -97,17 +69,16 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                 lm, fresh_adapter = load_to_sample(recipe, prepared, adapter)
                 reward.scorer = base_scorer(recipe, lm)
             problems = round_problems(number, sft.problems_per_round, len(prepared.problems), recipe.seed)
-            drawn = sample_candidates(
-                file, number, policy_name(adapter), lm, reward, problems, sampling, recipe.seed, quiet
-            )
+            policy = policy_name(adapter)
+            drawn = sample_candidates(file, number, policy, lm, reward, problems, sampling, recipe.seed, quiet)
 
             # 4. Keep what beats its group.
             kept = keep_best(drawn, recipe.selection)
             metrics = choice_metrics(drawn, {"selected": kept}, reward.price, 1 + recipe.negatives.total)
 
             # 5. Imitate it: a fit of its own, from the adapter that wrote the samples; from a checkpoint if killed.
-            work, resume_from = begin_round(recipe, number, **sources)
-            offset = checkpoint_step(last) if last is not None else 0
+            work, resume_from, offset = begin_round(recipe, number, last, **run.sources)
+            title, facts = f"round {number}: fit", {**run.facts, "round": number}
             torch.manual_seed(recipe.seed)  # a fresh adapter is drawn here, whatever was drawn before
             with quiet_libraries():
                 trainer = SFTTrainer(
@@ -116,22 +87,14 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                     train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept), sft, recipe.seed + number),
                     processing_class=prepared.tokenizer,
                     peft_config=fresh_adapter,
-                    callbacks=[
-                        FitCallback(tracker, f"round {number}: fit", {**facts, "round": number}, metrics, offset, quiet)
-                    ],
+                    callbacks=[FitCallback(tracker, title, facts, metrics, offset, quiet)],
                 )
-            run_trainer(trainer, resume_from)
+            run_trainer(trainer, resume_from, "the learning_rate")
             last = finish_round(recipe.output_dir, number, offset)
             reward.scorer = frozen_scorer(recipe, trainer)  # the base carries the adapter now: look beneath it
-            for validator in validators:
+            for validator in validation_callbacks(run.plan, reward, tracker, quiet):
                 validator.measure_checkpoint(trainer.model, last)
             print(last)
-        log_adapters(tracker, recipe)
-        failed = False
-    finally:
-        tracker.finish(exit_code=int(failed))
-    if plan is not None:
-        print(describe_best(recipe.output_dir), file=sys.stderr)
     return 0
 
 
@@ -139,8 +102,7 @@ def dry_run(recipe: SFTRecipe) -> int:
     """The resolved recipe and what it will take; torch is not imported."""
     from infoagent.training.estimate import describe_sft
 
-    print(recipe_yaml(recipe))
-    print(describe_sft(recipe))
+    print(recipe_yaml(recipe), describe_sft(recipe), sep="\n")
     return 0
 
 

@@ -50,9 +50,9 @@ def main(argv: list[str] | None = None) -> int:
     tokens = shared.prefix_tokens + shared.continuation_tokens
     work = (shared.prefix_tokens, shared.continuation_tokens, len(prefixes) * sum(map(len, continuations)))
     needed = scoring_flops(architecture, *work, past=arguments.prefix_tokens)
-    rate = matrix_rate(architecture, arguments.dtype, device, rows=512)
+    rate = matrix_rate(architecture, arguments.dtype, place, rows=512)
     result = {
-        "model": reference.name, "revision": reference.revision, "dtype": arguments.dtype, "device": device, **sizes,
+        "model": reference.name, "revision": reference.revision, "dtype": arguments.dtype, "device": place, **sizes,
         "shared_seconds": shared_seconds, "one_by_one_seconds": naive_seconds, "speedup": naive_seconds / shared_seconds,
         "largest_difference_nats": float(abs(fast - slow).max()), "shared_tokens": tokens,
         "one_by_one_tokens": naive.prefix_tokens + naive.continuation_tokens,

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.address import address_mistakes
 from infoagent.config import Section
+from infoagent.pricing.parts import check_weights
 from infoagent.types import Dtype
 
 Name = Annotated[str, Field(min_length=1)]
@@ -151,7 +152,8 @@ class PromptSection(Section):
 
 
 class RewardSection(Section):
-    """What a compression earns minus what it costs, in nats, with gates; see infoagent/reward.py."""
+    """What a compression earns minus what it costs, in nats, with gates; the parts stand in
+    infoagent/pricing/parts.py."""
 
     objective: Literal["infonce", "clipped", "tv"] = "infonce"
     """`infonce`: log K + log r, the estimate itself. `clipped`: the lead over each negative counts up to clip_nats.
@@ -188,6 +190,8 @@ class RewardSection(Section):
     """Subtracted when the text was cut off at the length limit."""
     gate_nats: Annotated[float, Field(le=0, allow_inf_nan=False)] = -1.0
     """The whole reward of an empty or looping text: below what silence would earn."""
+    parts: dict[str, Annotated[float, Field(allow_inf_nan=False)]] | None = None
+    """Weights in nats of further parts, by name: rows of infoagent/pricing/parts.py that have no key here."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.1
     """The run stops when the scorer fails on more than this share of the last 100 compressions."""
 
@@ -210,6 +214,7 @@ class RewardSection(Section):
             raise ValueError(f"budget_range {self.budget_range}: the first number must not be above the second")
         if self.budget_range is not None and self.rate != "tokens":
             raise ValueError("budget_range names tokens in the prompt; set rate to tokens")
+        check_weights(self.parts or {})
         return self
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import replacing
+from infoagent.pricing.parts import PARTS
 from infoagent.reporting.information import known
 from infoagent.types import ANCHORS, InputError
 
@@ -238,7 +239,6 @@ def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
 
 
 TRAINING_PANELS = (
-    ("reward (nats)", (("reward/total", "reward"), ("reward/mi", "MI part"), ("reward/rate", "rate part"))),
     ("MI (nats)", (("mi/easy_nats", "easy negatives"), ("mi/hard_nats", "hard negatives"))),
     ("tokens", (("rate/tokens", "length"),)),
     ("share", (("distortion/fact_missing", "fact missing"), ("faithfulness/unsupported", "unsupported"), ("reward/truncated", "cut off"))),
@@ -247,8 +247,10 @@ TRAINING_PANELS = (
 
 def training(rows: Sequence[Mapping[str, Any]]) -> str:
     """The course of a training run: faint per step, strong as a mean over ten steps."""
-    figure, axes = new_figure(13, 3.2, panels=len(TRAINING_PANELS))
-    for axis, (title, series) in zip(axes, TRAINING_PANELS, strict=True):
+    parts = [(part.metric, part.label) for part in PARTS.values() if part.label]
+    panels = (("reward (nats)", (("reward/total", "reward"), *parts)), *TRAINING_PANELS)
+    figure, axes = new_figure(13, 3.2, panels=len(panels))
+    for axis, (title, series) in zip(axes, panels, strict=True):
         for colour, (name, label) in zip(PALETTE, series, strict=False):
             steps = [r["step"] for r in rows if name in r]
             values = [r[name] for r in rows if name in r]

@@ -8,9 +8,3 @@ MI(z) is the InfoNCE term log K + log r among the source and negatives that were
 scorer. With the PMI of a frozen scorer as reward, the policy gradient is the exact gradient of a lower bound on
 I(X;Z|Q); it is therefore neither normalised nor clipped.
 """
-
-from infoagent.reward.judge import MIReward
-from infoagent.reward.metrics import ScoredCompression, summarise
-from infoagent.reward.terms import Objective, Price, reward_parts
-
-__all__ = ["MIReward", "Objective", "Price", "ScoredCompression", "reward_parts", "summarise"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,21 +11,11 @@ import numpy as np
 from infoagent.audit import audit
 from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information.estimators import SATURATED
-from infoagent.reward.terms import Price
+from infoagent.pricing.parts import PARTS, Price
 from infoagent.types import NATS_PER_BIT, Compression, Problem
 
-PART_NAMES = {
-    "information": "reward/mi",
-    "rate": "reward/rate",
-    "answer": "reward/answer",
-    "budget": "reward/budget",
-    "unsupported": "reward/unsupported",
-    "truncated": "reward/cut_off",
-    "gate": "reward/gate",
-}
 
-
-@dataclass
+@dataclass(kw_only=True)
 class ScoredCompression:
     """One compression with its reward and the parts that sum to it.
 
@@ -34,12 +25,13 @@ class ScoredCompression:
 
     problem: Problem
     compression: Compression
-    mi_nats: float
-    easy_nats: float
-    hard_nats: float
-    reward: float | None
-    gated: bool
     rate: float
+    """Length in the unit that is paid for."""
+    mi_nats: float = math.nan
+    easy_nats: float = math.nan
+    hard_nats: float = math.nan
+    reward: float | None = None
+    gated: bool = False
     failed: str | None = None
     parts: dict[str, float] = field(default_factory=dict)
     budget: int | None = None
@@ -64,7 +56,7 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
     if priced:
         metrics["reward/total"] = _mean([s.reward for s in priced if s.reward is not None])
         for part in sorted({part for s in priced for part in s.parts}):
-            metrics[PART_NAMES[part]] = _mean([s.parts.get(part, 0.0) for s in priced])
+            metrics[PARTS[part].metric] = _mean([s.parts.get(part, 0.0) for s in priced])
     if live:
         mi = _mean([s.mi_nats for s in live])
         metrics["mi/nats"] = mi

@@ -20,8 +20,9 @@ from infoagent.files import read_jsonl, write_json
 from infoagent.lm.answering import answer_log_probs
 from infoagent.progress import say
 from infoagent.recipes import GRPORecipe
-from infoagent.reward import MIReward, ScoredCompression
-from infoagent.reward.judge import SCORER_FAULTS
+from infoagent.reward.metrics import ScoredCompression
+from infoagent.reward.mi_reward import MIReward
+from infoagent.reward.scoring import SCORER_FAULTS
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.callbacks import step_metrics
 from infoagent.types import Problem

@@ -15,8 +15,8 @@ from transformers import TrainerCallback
 
 from infoagent.progress import Progress, say
 from infoagent.recipes import GRPORecipe
-from infoagent.reward import MIReward
-from infoagent.tracking import METRICS, Tracker
+from infoagent.reward.mi_reward import MIReward
+from infoagent.tracking import Tracker, known_metric, known_metrics
 from infoagent.training.estimate import describe_rest
 from infoagent.training.faults import check_finite, check_finite_weights
 from infoagent.training.model_card import write_card
@@ -38,8 +38,11 @@ GIB = 2**30
 
 
 def step_metrics(logs: dict[str, Any]) -> dict[str, float]:
-    """The trainer's log line under the house's names. A value that is missing or NaN stays out of the line."""
-    named = {name: logs[name] for name in METRICS if name in logs}
+    """The trainer's log line under the house's names. A value that is missing or NaN stays out of the line, and so do the
+    trainer's own names. Raises ValueError for a name of ours that is described nowhere."""
+    known = known_metrics()
+    ours = {name.split("/")[0] + "/" for name in known}
+    named = {known_metric(name): logs[name] for name in logs if name in known or name.startswith(tuple(ours))}
     named |= {ours: logs[theirs] for theirs, ours in TRAINER_NAMES.items() if theirs in logs}
     metrics = {name: float(value) for name, value in named.items() if value is not None and not math.isnan(value)}
     if metrics.get("train/step_seconds") and "scorer/seconds" in metrics:

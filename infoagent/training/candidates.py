@@ -24,10 +24,12 @@ from infoagent.lm.generation import generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import compressor_ids
+from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
 from infoagent.recipes.sft import SamplingSection
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.reward import MIReward, Price, ScoredCompression
+from infoagent.reward.metrics import ScoredCompression
+from infoagent.reward.mi_reward import MIReward
 from infoagent.store import TEMPLATE_DATE, provenance, template_date, text_id
 from infoagent.training.preparation import Prepared
 from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
@@ -254,9 +256,18 @@ def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredComp
     parts = dict(row["parts"])
     if "rate" in parts:
         parts["rate"] = -price.price * rate
-    mi, easy, hard = (row.get(name, math.nan) for name in ("mi_nats", "easy_nats", "hard_nats"))
-    reward = None if "failed" in row else sum(parts.values())
-    return ScoredCompression(problem, z, mi, easy, hard, reward, row["gated"], rate, row.get("failed"), parts)
+    return ScoredCompression(
+        problem=problem,
+        compression=z,
+        rate=rate,
+        mi_nats=row.get("mi_nats", math.nan),
+        easy_nats=row.get("easy_nats", math.nan),
+        hard_nats=row.get("hard_nats", math.nan),
+        reward=None if "failed" in row else sum(parts.values()),
+        gated=row["gated"],
+        failed=row.get("failed"),
+        parts=parts,
+    )
 
 
 def key_of(problem: Problem) -> Key:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infoagent.pricing.parts import Price
 from infoagent.recipes.dpo import PairsSection
 from infoagent.recipes.sft import SelectionSection
-from infoagent.reward import Price, summarise
+from infoagent.reward.metrics import summarise
 from infoagent.training.candidates import Candidate, key_of
 from infoagent.training.selection import best_of_n, pairs_by_margin
 from infoagent.types import RunFailed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl import GRPOTrainer
 
-from infoagent.reward import MIReward
+from infoagent.reward.mi_reward import MIReward
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
 

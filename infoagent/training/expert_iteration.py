@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json
-from infoagent.lm.machine.device import default_device
-from infoagent.lm.models import RECORD_FILE, LoadedModel, adapter_revision
+from infoagent.lm.models import RECORD_FILE
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.launch import process_count
 from infoagent.training.model_card import write_card
-from infoagent.training.policy import load_policy
-from infoagent.training.preparation import Prepared
 from infoagent.training.run_directory import (
     RUN_FILE,
     checkpoint_step,
@@ -27,24 +23,6 @@ from infoagent.training.run_directory import (
     write_run_file,
 )
 from infoagent.types import InputError
-
-
-def check_one_process(script: str) -> None:
-    """Raise InputError under a launcher that started several processes: samples are drawn and written by one."""
-    if process_count() > 1:
-        raise InputError(f"{script}: runs in one process, {process_count()} were started; launch it with plain python")
-
-
-def load_to_sample(recipe: TrainingRecipe, prepared: Prepared, adapter: str | None) -> tuple[LoadedModel, Any]:
-    """(the base with `adapter` on top, or the base alone and None; the fresh LoRA that a trainer then adds or None)."""
-    model, fresh = load_policy(recipe.model_copy(update={"init_adapter": adapter}), prepared.reference)
-    model = model.to(default_device()).eval()
-    return LoadedModel(prepared.reference, model, prepared.tokenizer, recipe.model.dtype, adapter), fresh
-
-
-def policy_name(adapter: str | None) -> str:
-    """What identifies a policy: the hash of its adapter, or `base`."""
-    return "base" if adapter is None else adapter_revision(adapter)
 
 
 def round_directory(output_dir: str | Path, number: int) -> Path:
@@ -64,25 +42,25 @@ def finished_rounds(output_dir: str | Path) -> int:
     return int(marker["round"])
 
 
-def find_round(recipe: TrainingRecipe) -> tuple[Path | None, int, int]:
-    """(the last finished round's checkpoint, the number of the round to do next, the steps that are done in all).
+def find_round(recipe: TrainingRecipe, last: Path | None) -> tuple[int, int]:
+    """(the number of the round to do next, the steps that are done in all) after the `last` finished round's checkpoint.
 
-    Raises InputError where `find_resume_point` does, for the round at work too.
+    Raises InputError where `find_resume_point` does for the round at work.
     """
-    resolved = recipe.model_dump(mode="json")
-    last = find_resume_point(recipe.output_dir, resolved, recipe.resume)
     number = finished_rounds(recipe.output_dir) + 1
-    inside = find_resume_point(str(round_directory(recipe.output_dir, number)), resolved, recipe.resume)
-    return last, number, sum(checkpoint_step(c) for c in (last, inside) if c is not None)
+    work = str(round_directory(recipe.output_dir, number))
+    inside = find_resume_point(work, recipe.model_dump(mode="json"), recipe.resume)
+    return number, sum(checkpoint_step(c) for c in (last, inside) if c is not None)
 
 
-def begin_round(recipe: TrainingRecipe, number: int, **facts: Any) -> tuple[Path, Path | None]:
-    """(the round's directory, the checkpoint in it to go on from); what a kill left half done is removed."""
+def begin_round(recipe: TrainingRecipe, number: int, last: Path | None, **facts: Any) -> tuple[Path, Path | None, int]:
+    """(the round's directory, the checkpoint in it to go on from, the steps of the rounds before) after the checkpoint
+    `last` of the round before; what a kill left half done is removed."""
     work, resolved = round_directory(recipe.output_dir, number), recipe.model_dump(mode="json")
     inside = find_resume_point(str(work), resolved, recipe.resume)
     take_directory(work)
     write_run_file(work, resolved, **facts)
-    return work, inside
+    return work, inside, 0 if last is None else checkpoint_step(last)
 
 
 def clear_finished(output_dir: str | Path) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import TrainerCallback
 
 from infoagent.progress import Progress
-from infoagent.tracking import Tracker
+from infoagent.tracking import Tracker, known_metric
 from infoagent.training.callbacks import step_metrics
-from infoagent.training.engine import check_engine, settle_engine
-from infoagent.training.faults import check_finite, check_finite_weights, one_line_faults
+from infoagent.training.faults import check_finite, check_finite_weights
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import mark_complete
 
@@ -55,7 +53,7 @@ class FitCallback(TrainerCallback):
         check_finite(step, logs, LEARNING_RATE)
         metrics = step_metrics(logs) | {ours: logs[name] for name, ours in PREFERENCE_NAMES.items() if name in logs}
         if state.global_step == 1:
-            metrics = {**self.first, **metrics}
+            metrics = {**{known_metric(name): value for name, value in self.first.items()}, **metrics}
         self.tracker.log(step, metrics)
         self._bar.note(loss=f"{logs['loss']:.3f}")
         self._bar.update(state.global_step - self._bar.n)
@@ -69,14 +67,3 @@ class FitCallback(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._bar.close()
-
-
-def run_trainer(trainer: Any, resume_from: Path | None) -> None:
-    """Train, from a checkpoint if one is given, under one bar: FitCallback's. A failed write becomes RunFailed."""
-    for printer in (ProgressCallback, PrinterCallback):
-        trainer.remove_callback(printer)
-    if resume_from is not None:
-        print(f"resuming from {resume_from}", file=sys.stderr)
-    check_engine(trainer, settle_engine())
-    with one_line_faults(LEARNING_RATE):
-        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)

@@ -24,6 +24,12 @@ def process_count() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def check_one_process(script: str) -> None:
+    """Raise InputError under a launcher that started several processes: samples are drawn and written by one."""
+    if process_count() > 1:
+        raise InputError(f"{script}: runs in one process, {process_count()} were started; launch it with plain python")
+
+
 def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 

@@ -1,18 +1,16 @@
-"""The policy that is trained and the frozen scorer that judges it."""
+"""The policy that is trained: the base with a LoRA adapter, fresh or of an earlier run."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 from infoagent.lm.machine.device import default_device
-from infoagent.lm.models import ModelReference, load_weights
+from infoagent.lm.models import LoadedModel, ModelReference, adapter_revision, load_weights
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import lora_config, quantization_of
-
-logger = logging.getLogger(__name__)
+from infoagent.training.preparation import Prepared
 
 
 def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any, Any]:
@@ -30,6 +28,18 @@ def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any,
     from infoagent.lm.adapter_fit import attach
 
     return attach(model, recipe.init_adapter, reference, trainable=True), None
+
+
+def load_to_sample(recipe: TrainingRecipe, prepared: Prepared, adapter: str | None) -> tuple[LoadedModel, Any]:
+    """(the base with `adapter` on top, or the base alone and None; the fresh LoRA that a trainer then adds or None)."""
+    model, fresh = load_policy(recipe.model_copy(update={"init_adapter": adapter}), prepared.reference)
+    model = model.to(default_device()).eval()
+    return LoadedModel(prepared.reference, model, prepared.tokenizer, recipe.model.dtype, adapter), fresh
+
+
+def policy_name(adapter: str | None) -> str:
+    """What identifies a policy: the hash of its adapter, or `base`."""
+    return "base" if adapter is None else adapter_revision(adapter)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from infoagent.lm.scoring.columns import ColumnScorer
+from infoagent.pricing.objectives import Objective
+from infoagent.pricing.parts import Price
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.reward import MIReward, Objective, Price
+from infoagent.reward.mi_reward import MIReward
 from infoagent.training.preparation import Prepared
 
 
@@ -24,6 +26,7 @@ def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: ColumnScore
             section.unsupported_nats,
             section.over_nats if any_rate else 0.0,
             section.under_nats if any_rate else 0.0,
+            section.parts or {},
         ),
         template=recipe.prompt.template,
         budget_words=recipe.prompt.budget_words,

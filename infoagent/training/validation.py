@@ -26,9 +26,11 @@ from transformers import TrainerCallback
 from infoagent.files import write_json
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel
+from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
-from infoagent.reward import MIReward, Price, ScoredCompression, summarise
-from infoagent.tracking import Tracker
+from infoagent.reward.metrics import ScoredCompression, summarise
+from infoagent.reward.mi_reward import MIReward
+from infoagent.tracking import Tracker, known_metric
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import BEST_FILE, checkpoint_step, complete_checkpoints, read_best
 from infoagent.training.validation_checks import LOWER_IS_BETTER, ValidationPlan
@@ -73,7 +75,7 @@ class ValidationCallback(TrainerCallback):
             return
         metrics = self.measure(model)
         logger.info("%s was measured: %s", checkpoint, metrics)
-        self.tracker.log(step, {PREFIX + name: value for name, value in metrics.items()})
+        self.tracker.log(step, {known_metric(PREFIX + name): value for name, value in metrics.items()})
         write_best(directory, self.plan.metric, [*_history(directory), {"step": step, **metrics}])
         write_card(checkpoint)  # now with the validation
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +11,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tiny import tiny_model, tiny_tokenizer
 
+from infoagent.config import load_recipe
 from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.information import channels, infonce_terms
 from infoagent.lm.answering import answer_log_probs
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.scoring.exact import Scorer
-from infoagent.reward import MIReward, Objective, Price, reward_parts
-from infoagent.reward.terms import clipped_terms, total_variation_terms
-from infoagent.types import Compression, RunFailed
+from infoagent.pricing.objectives import Objective, clipped_terms, total_variation_terms
+from infoagent.pricing.parts import PARTS, Part, Price, Sample, reward_parts
+from infoagent.recipes import GRPORecipe
+from infoagent.reporting import plots
+from infoagent.reward.mi_reward import MIReward
+from infoagent.tracking import METRICS, known_metric
+from infoagent.training.callbacks import step_metrics
+from infoagent.training.recipe_reward import build_reward
+from infoagent.types import Compression, InputError, Problem, RunFailed
 
 PROBLEMS = list(load_data("records", split="train", limit=8, min_words=40, max_words=60).problems)
 
@@ -31,9 +39,9 @@ def reward():
         PROBLEMS,
         draw_negatives(PROBLEMS, Counts(random=2, counterfactual=3), 0),
         tokenizer,
-        Price(0.02),
         "query-v1",
         None,
+        price=Price(0.02),
     )
     made.scorer = Scorer(tiny_model(len(tokenizer)))
     return made
@@ -43,21 +51,77 @@ def ids(reward, text, stop=True):
     return text_ids(reward.tokenizer, text) + ([reward.tokenizer.eos_token_id] if stop else [])
 
 
+def sample(earned, tokens, finish="stop", text="the pulse", **more):
+    problem = Problem("p", "Pulse 80.", "what pulse?", "g")
+    return Sample(problem, Compression("p", text, tuple(range(tokens)), finish), earned, **more)
+
+
 def test_the_parts_by_hand():
     price = Price(0.02, truncated_penalty_nats=0.3, unsupported_nats=0.2, over_nats=0.1, under_nats=0.05)
     objective = Objective(information_weight=2.0, answer_weight=0.5)
-    parts = reward_parts(1.5, 10.0, True, price, objective, -0.4, 8, lambda: 3)
-    assert parts == pytest.approx(
+    three_unsupported = "pulse 81, 82 and 83"
+    whole = sample(1.5, 10, "length", three_unsupported, answer_nats=-0.4, budget=8)
+    assert reward_parts(whole, price, objective) == pytest.approx(
         {"information": 3.0, "rate": -0.2, "answer": -0.2, "budget": -0.2, "unsupported": -0.6, "truncated": -0.3}
     )
-    assert reward_parts(1.5, 5.0, False, price, objective, None, 8)["budget"] == pytest.approx(-0.15)
-    assert reward_parts(0.5, 10.0, False, Price(0.02), Objective()) == pytest.approx({"information": 0.5, "rate": -0.2})
+    assert reward_parts(sample(1.5, 5, budget=8), price, objective)["budget"] == pytest.approx(-0.15)
+    plain = reward_parts(sample(0.5, 10), Price(0.02), Objective())
+    assert plain == pytest.approx({"information": 0.5, "rate": -0.2})
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 def test_a_part_that_is_not_finite_is_an_error_not_a_reward(wrong):
     with pytest.raises(FloatingPointError, match="information"):
-        reward_parts(wrong, 1.0, False, Price(0.0), Objective())
+        reward_parts(sample(wrong, 1), Price(0.0), Objective())
+
+
+@pytest.fixture
+def questions(monkeypatch):
+    """A part as someone adds it: a function and a row."""
+    part = Part("questions", "reward/questions", "its part for question marks", lambda s, _: s.compression.text.count("?"),
+                label="questions")  # fmt: skip
+    monkeypatch.setitem(PARTS, part.name, part)
+
+
+def test_a_part_from_outside_is_weighed_by_the_recipe_paid_logged_and_drawn(reward, questions, tmp_path):
+    asked = ["output_dir=x", "reward.parts={questions: -0.25}"]
+    recipe = load_recipe(GRPORecipe, "configs/train/records.yaml", asked)
+    prepared = SimpleNamespace(problems=reward.problems, negatives=reward.negatives, tokenizer=reward.tokenizer)
+    made = build_reward(recipe, prepared, reward.scorer)
+    metrics = {}
+    got = made([None] * 2, [None] * 2, [ids(reward, "why? how?"), ids(reward, "so")], [0, 0],
+               log_metric=metrics.__setitem__)  # fmt: skip
+    assert [s.parts.get("questions") for s in made.last] == [-0.5, 0.0]
+    assert got == pytest.approx([sum(s.parts.values()) for s in made.last])
+    assert step_metrics(metrics)["reward/questions"] == pytest.approx(-0.25)
+    assert ">questions<" in plots.training([{"step": 1, "reward/total": 0.5, **step_metrics(metrics)}])
+    without = load_recipe(GRPORecipe, "configs/train/records.yaml", ["output_dir=x"])
+    [silent] = build_reward(without, prepared, reward.scorer).score(0, [made.last[0].compression])
+    assert "questions" not in silent.parts
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [("{question: 1}", "question: is no part of the reward; parts that are weighted here: questions"),
+     ("{unsupported: 1}", "unsupported: has a key of its own in this section")],
+)  # fmt: skip
+def test_a_weight_of_no_part_is_refused_with_the_recipe(questions, weights, said):
+    with pytest.raises(InputError, match=said):
+        load_recipe(GRPORecipe, "configs/train/records.yaml", ["output_dir=x", f"reward.parts={weights}"])
+
+
+def test_a_metric_is_a_row_and_one_without_is_an_error(reward, monkeypatch):
+    reward = with_scorer(reward, reward.scorer, observers=[lambda *_: {"words/long": 0.5}])
+    state, metrics = SimpleNamespace(global_step=0), {}
+    arguments = ([None], [None], [ids(reward, "the pulse")], [0])
+    with pytest.raises(ValueError, match="'words/long': has no row in METRICS"):
+        reward(*arguments, log_metric=metrics.__setitem__, trainer_state=state)
+    with pytest.raises(ValueError, match="'rate/pages'"):
+        step_metrics({"rate/pages": 1.0})
+    monkeypatch.setitem(METRICS, "words/long", "share of words above ten letters")
+    reward(*arguments, log_metric=metrics.__setitem__, trainer_state=state)
+    assert step_metrics({**metrics, "rewards/mi_minus_rate/mean": 1.0})["words/long"] == 0.5
+    assert known_metric("validation/words/long") == "validation/words/long"
 
 
 LOG_PROBS = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(2, 6)), elements=st.floats(-60, -0.1))
@@ -256,7 +320,12 @@ def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
     """On real text the reward orders: right fact, no fact, wrong fact."""
     problems = list(load_data("records", split="test", limit=6, min_words=80, max_words=100).problems)
     made = MIReward(
-        problems, draw_negatives(problems, Counts(counterfactual=4), 0), smollm.tokenizer, Price(0.0), "query-v1", None
+        problems,
+        draw_negatives(problems, Counts(counterfactual=4), 0),
+        smollm.tokenizer,
+        "query-v1",
+        None,
+        price=Price(0.0),
     )
     made.scorer = Scorer(smollm.model)
     end = [smollm.tokenizer.eos_token_id]

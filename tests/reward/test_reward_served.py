@@ -11,7 +11,8 @@ from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.lm.prompts import text_ids
 from infoagent.lm.scoring.exact import Scorer
-from infoagent.reward import MIReward, Price
+from infoagent.pricing.parts import Price
+from infoagent.reward.mi_reward import MIReward
 from infoagent.training.early_scoring import EarlyScoring
 
 PROBLEMS = list(load_data("records", split="train", limit=4, min_words=30, max_words=40).problems)
@@ -22,7 +23,7 @@ IDS = [[*text_ids(TOKENIZER, f"text {row} of {PROBLEMS[i].id}"), TOKENIZER.eos_t
 
 
 def reward_of(scorer):
-    return MIReward(PROBLEMS, NEGATIVES, TOKENIZER, Price(0.02), "query-v1", None, scorer=scorer)
+    return MIReward(PROBLEMS, NEGATIVES, TOKENIZER, "query-v1", None, price=Price(0.02), scorer=scorer)
 
 
 class Served:

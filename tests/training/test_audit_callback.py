@@ -16,8 +16,9 @@ from infoagent.data.registry import load_data
 from infoagent.files import read_jsonl
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring.exact import Scorer
+from infoagent.pricing.parts import Price
 from infoagent.recipes import GRPORecipe
-from infoagent.reward import MIReward, Price
+from infoagent.reward.mi_reward import MIReward
 from infoagent.tracking import Tracker
 from infoagent.training.audit_callback import AUDIT_FILE, AccuracyProbe, AuditCallback, audit_callbacks
 from infoagent.training.callbacks import step_metrics
@@ -30,7 +31,7 @@ TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 def reward():
     tokenizer = tiny_tokenizer()
     negatives = draw_negatives(PROBLEMS, Counts(random=1, counterfactual=1), 0)
-    made = MIReward(PROBLEMS, negatives, tokenizer, Price(0.02), "query-v1", None)
+    made = MIReward(PROBLEMS, negatives, tokenizer, "query-v1", None, price=Price(0.02))
     made.scorer = Scorer(tiny_model(len(tokenizer)))
     return made
 

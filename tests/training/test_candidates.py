@@ -25,7 +25,7 @@ from infoagent.training.candidates import (
     settings_of,
 )
 from infoagent.training.choice import choice_metrics, keep_best, make_pairs
-from infoagent.training.expert_iteration import check_one_process
+from infoagent.training.launch import check_one_process
 from infoagent.training.preparation import prepare
 from infoagent.training.recipe_reward import build_reward
 from infoagent.types import InputError, RunFailed

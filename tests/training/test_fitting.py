@@ -10,7 +10,7 @@ from trl import SFTTrainer
 
 from infoagent.lm.models import load_tokenizer, resolve
 from infoagent.recipes import DPORecipe, SFTRecipe
-from infoagent.reward import ScoredCompression
+from infoagent.reward.metrics import ScoredCompression
 from infoagent.training.candidates import Candidate
 from infoagent.training.fitting import (
     PairTrainer,
@@ -35,6 +35,12 @@ def prepared(tiny_dir):
     return Prepared(reference, load_tokenizer(reference), "r", problems, [])
 
 
+def scored(problem, z, rate):
+    return ScoredCompression(
+        problem=problem, compression=z, rate=rate, mi_nats=1.0, easy_nats=1.0, hard_nats=1.0, reward=1.0
+    )
+
+
 @pytest.fixture(scope="module")
 def candidates(prepared):
     """Sampled ids that the tokenizer would not make of the text: the end of turn is in none of them."""
@@ -43,7 +49,7 @@ def candidates(prepared):
         ids = tuple(prepared.tokenizer(text, add_special_tokens=False)["input_ids"])
         stop = prepared.tokenizer.eos_token_id if finish == "stop" else None
         z = Compression(problem.id, text, ids, finish, stop_id=stop)
-        made.append(Candidate(1, ScoredCompression(problem, z, 1.0, 1.0, 1.0, 1.0, False, float(len(ids)))))
+        made.append(Candidate(1, scored(problem, z, float(len(ids)))))
     return made
 
 
@@ -115,7 +121,7 @@ def test_the_preference_loss_is_that_of_the_paper_against_the_base(prepared, can
     made = recipe_of(DPORecipe, tiny_dir, tmp_path, beta=0.3)
     z = [c.scored.compression for c in candidates]
     problem = candidates[0].scored.problem
-    better, worse = (Candidate(1, ScoredCompression(problem, z[i], 1.0, 1.0, 1.0, 1.0, False, 1.0)) for i in (0, 1))
+    better, worse = (Candidate(1, scored(problem, z[i], 1.0)) for i in (0, 1))
     rows = preference_rows(prepared, made.prompt, [(better, worse), (worse, better)])
     assert rows[0]["chosen_ids"] == [*z[0].token_ids, prepared.tokenizer.eos_token_id]
     assert rows[0]["rejected_ids"] == list(z[1].token_ids)  # cut off: no end of turn was sampled

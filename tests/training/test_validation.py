@@ -14,8 +14,8 @@ from infoagent.lm.generation import generate
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
+from infoagent.pricing.parts import Price
 from infoagent.recipes import GRPORecipe
-from infoagent.reward import Price
 from infoagent.tracking import Tracker
 from infoagent.training.preparation import prepare
 from infoagent.training.recipe_reward import build_reward

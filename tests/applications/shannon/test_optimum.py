@@ -24,7 +24,8 @@ from infoagent.data.sets.shannon import FACTS, all_states, state_of
 from infoagent.information import infonce_terms
 from infoagent.lm.models import load
 from infoagent.lm.scoring.exact import Scorer
-from infoagent.reward import MIReward, Price
+from infoagent.pricing.parts import Price
+from infoagent.reward.mi_reward import MIReward
 
 
 @st.composite

@@ -1,11 +1,10 @@
-"""The formula of the reward: what a compression earns, what it pays, and the parts that sum to it.
+"""The information term of the reward (InfoNCE, clipped, total variation): f-information of a scorer's log-probabilities.
 
 Shape legend: C compressions, K candidate documents; the source is one of the candidates.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -67,43 +66,3 @@ TERMS: dict[str, Callable[[NDArray[np.float64], NDArray[np.intp], float], NDArra
     "clipped": clipped_terms,
     "tv": total_variation_terms,
 }
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a compression pays. See RewardSection for the meaning of each number."""
-
-    price: float
-    rate: str = "tokens"
-    truncated_penalty_nats: float = 0.5
-    gate_nats: float = -1.0
-    unsupported_nats: float = 0.0
-    over_nats: float = 0.0
-    under_nats: float = 0.0
-
-
-def reward_parts(
-    earned: float, rate: float, truncated: bool, price: Price, objective: Objective, answer_nats: float | None = None,
-    budget: int | None = None, count_unsupported: Callable[[], int] = lambda: 0,
-) -> dict[str, float]:  # fmt: skip
-    """The parts of a reward, in nats; the reward is their sum. Parts that are switched off are left out.
-
-        information   weight · objective            answer       weight · gain of the answer
-        rate          −price · rate                 budget       −over · (rate − budget)⁺ − under · (budget − rate)⁺
-        unsupported   −cost · number of spans       truncated    −penalty
-
-    Raises FloatingPointError for a part that is not finite: a failure is never a reward.
-    """
-    parts = {"information": objective.information_weight * earned, "rate": -price.price * rate}
-    if answer_nats is not None:
-        parts["answer"] = objective.answer_weight * answer_nats
-    if budget is not None and (price.over_nats or price.under_nats):
-        parts["budget"] = -price.over_nats * max(0.0, rate - budget) - price.under_nats * max(0.0, budget - rate)
-    if price.unsupported_nats:
-        parts["unsupported"] = -price.unsupported_nats * count_unsupported()
-    if truncated:
-        parts["truncated"] = -price.truncated_penalty_nats
-    wrong = [name for name, value in parts.items() if not math.isfinite(value)]
-    if wrong:
-        raise FloatingPointError(f"reward part {', '.join(wrong)}: not finite")
-    return parts

@@ -9,76 +9,42 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from infoagent.grading import is_looping, unsupported_spans
-from infoagent.information import infonce_terms
-from infoagent.lm.answering import answer_log_probs
+from infoagent.grading import is_looping
 from infoagent.lm.generation import compression_from_ids
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
-from infoagent.lm.scoring.columns import ColumnScorer
-from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.pricing.parts import Price, Sample, reward_parts
 from infoagent.reward.metrics import ScoredCompression, summarise
 from infoagent.reward.processes import gathered, is_first_process
-from infoagent.reward.terms import Objective, Price, reward_parts
-from infoagent.types import Compression, Negative, Problem, RunFailed
+from infoagent.reward.scoring import Information, InformationScorer
+from infoagent.tracking import known_metric
+from infoagent.types import Compression, Problem, RunFailed
 
 FAILURE_WINDOW = 100
 MINIMUM_SEEN = 30
-SCORER_FAULTS = (FloatingPointError, OSError)
-"""What a scorer may fail with on one compression and not on the next: a value that is not finite, a lost connection."""
-
-
-@dataclass(frozen=True)
-class _Known:
-    """What the scorer found out about one compression, in nats."""
-
-    mi_nats: float
-    easy_nats: float
-    hard_nats: float
-    earned: float
-    answer: float | None
-
 
 Group = tuple[int, Sequence[Compression], int | None]
 """The problem's index, its compressions, the budget that its prompt names."""
 
 
-@dataclass
-class MIReward:
+@dataclass(kw_only=True)
+class MIReward(InformationScorer):
     """The reward callable for `GRPOTrainer(reward_funcs=...)`.
 
     The data set has a column `problem_index`, the position in `problems` and `negatives`, and under any rate a column
-    `budget`, the tokens that the row's prompt names. `scorer` is set once the trainer has built its model. `last`
-    holds what the last call scored, for the table of samples.
+    `budget`, the tokens that the row's prompt names. `last` holds what the last call scored, for the table of samples.
     """
 
-    problems: Sequence[Problem]
-    negatives: Sequence[tuple[Negative, ...]]
-    tokenizer: Any
     price: Price
-    template: str
-    budget_words: int | None
-    scorer: ColumnScorer | None = None
     last: list[ScoredCompression] = field(default_factory=list)
     stop_ids: set[int] = field(default_factory=set)
     """Tokens that end a completion; the trainer may know more of them than the tokenizer."""
-    objective: Objective = field(default_factory=Objective)
     max_failed_share: float = 0.1
-    watch_only: bool = False
-    """Counterfactual candidates are scored and logged, and earn nothing."""
-    budget_tokens: int | None = None
-    """A fixed budget that the prompt names; `budget` of a row goes before it."""
-    sentences: int | None = None
-    """The number of sentences that the prompt names."""
     observers: list[Callable[[Sequence[ScoredCompression], int], Mapping[str, float]]] = field(default_factory=list)
     """Further metrics of a step: (what was scored, the step from 1 on) → name and value. They change no reward."""
     __name__ = "mi_minus_rate"
 
     def __post_init__(self) -> None:
-        self._end = end_of_turn_id(self.tokenizer)
+        super().__post_init__()
         self.stop_ids |= {self._end, int(self.tokenizer.eos_token_id)}
-        self._closed_book: dict[int, float] = {}
         self._begun: tuple[list[Group], list[Future[list[ScoredCompression]]]] | None = None
         self._recent_failures: deque[bool] = deque(maxlen=FAILURE_WINDOW)
 
@@ -111,11 +77,11 @@ class MIReward:
             everywhere = self._of_all_processes(problem_index)
             if is_first_process():  # the trainer averages over those that log
                 for name, value in summarise(everywhere, self.price, candidates).items():
-                    log_metric(name, value)
+                    log_metric(known_metric(name), value)
             log_metric("scorer/seconds", time.perf_counter() - start)
             for observe in self.observers:
                 for name, value in observe(self.last, trainer_state.global_step + 1).items():
-                    log_metric(name, value)
+                    log_metric(known_metric(name), value)
         return [s.reward for s in self.last]
 
     def _of_all_processes(self, problem_index: Sequence[int]) -> list[ScoredCompression]:
@@ -141,12 +107,12 @@ class MIReward:
         rows_of: dict[tuple[int, int | None], list[int]] = {}
         for row, index in enumerate(problem_index):
             rows_of.setdefault((index, None if budget is None else budget[row]), []).append(row)
-        found: list[tuple[Group, list[int]]] = []
+        groups: list[tuple[Group, list[int]]] = []
         for (index, tokens), rows in rows_of.items():
             name = self.problems[index].id
             texts = [compression_from_ids(self.tokenizer, name, completion_ids[r], self.stop_ids) for r in rows]
-            found.append(((index, texts, tokens), rows))
-        return found
+            groups.append(((index, texts, tokens), rows))
+        return groups
 
     def _score_groups(self, groups: list[Group]) -> list[list[ScoredCompression]]:
         """Problem after problem; with a served scorer several at a time, so that the server need not wait while a group
@@ -190,93 +156,27 @@ class MIReward:
         budget = budget if budget is not None else self.budget_tokens
         gated = [not z.text.strip() or is_looping(z.text) for z in compressions]
         live = [i for i, g in enumerate(gated) if not g]
-        known = dict(zip(live, self._information(index, [compressions[i] for i in live], budget), strict=True))
-        return [self._priced(problem, z, None if gated[i] else known[i], budget) for i, z in enumerate(compressions)]
-
-    def _information(self, index: int, compressions: Sequence[Compression], budget: int | None) -> list[_Known | str]:
-        """What the scorer says of each compression, or the cause why it said nothing.
-
-        All of them go through the scorer together; only if that fails, one after the other, so that one bad
-        compression does not take its siblings with it.
-        """
-        if not compressions:
-            return []
-        try:
-            return list(self._score_together(index, compressions, budget))
-        except SCORER_FAULTS as error:
-            if len(compressions) == 1:
-                return [f"{type(error).__name__}: {error}"]
-        return [known for z in compressions for known in self._information(index, [z], budget)]
-
-    def _score_together(self, index: int, compressions: Sequence[Compression], budget: int | None) -> list[_Known]:
-        assert self.scorer is not None
-        problem, negatives = self.problems[index], self.negatives[index]
-        prefixes = [
-            compressor_ids(
-                self.tokenizer,
-                document,
-                problem.query,
-                self.template,
-                self.budget_words,
-                budget,
-                self.sentences,
-                thinking=False,
-            )
-            for document in (problem.document, *(n.document for n in negatives))
-        ]
-        log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
-        source_C = np.zeros(len(compressions), dtype=np.intp)  # column 0 is the source
-        hard_K = np.array([False] + [n.kind == "counterfactual" for n in negatives])
-        paid_CK = log_probs_CK[:, ~hard_K] if self.watch_only else log_probs_CK
-        mi = infonce_terms(paid_CK, source_C)
-        earned = mi if self.objective.kind == "infonce" else self.objective.terms(paid_CK, source_C)
-        split = []
-        for columns in (~hard_K, hard_K):
-            columns[0] = True
-            split.append(
-                infonce_terms(log_probs_CK[:, columns], source_C)
-                if columns.sum() > 1
-                else np.full(len(compressions), np.nan)
-            )
-        answers = self._answer_gain(index, compressions)
-        return [
-            _Known(float(mi[i]), float(split[0][i]), float(split[1][i]), float(earned[i]), answers[i])
-            for i in range(len(compressions))
-        ]
-
-    def _answer_gain(self, index: int, compressions: Sequence[Compression]) -> list[float | None]:
-        """log p(y | z, q) − log p(y | no notes, q) in nats; None for a problem without an answer.
-
-        The second term is the same for a whole group, so it changes no gradient; with it silence earns 0, and the
-        gate stays below what an honest text gets.
-        """
-        problem = self.problems[index]
-        if self.objective.answer_weight == 0 or problem.answer is None:
-            return [None] * len(compressions)
-        notes = [z.text for z in compressions]
-        if index not in self._closed_book:
-            notes = [*notes, ""]
-        found = answer_log_probs(self.scorer, self.tokenizer, notes, problem.query, [problem.answer])[:, 0]  # type: ignore[arg-type]
-        if index not in self._closed_book:
-            self._closed_book[index] = float(found[-1])
-        return [float(value) - self._closed_book[index] for value in found[: len(compressions)]]
+        told = dict(zip(live, self.information(index, [compressions[i] for i in live], budget), strict=True))
+        return [self._priced(problem, z, None if gated[i] else told[i], budget) for i, z in enumerate(compressions)]
 
     def _priced(
-        self, problem: Problem, z: Compression, known: _Known | str | None, budget: int | None
+        self, problem: Problem, z: Compression, information: Information | str | None, budget: int | None
     ) -> ScoredCompression:
-        """The sum of the parts. `known` is None for a gated text and a cause for one on which the scorer failed."""
-        rate = float(z.rate_bytes if self.price.rate == "bytes" else z.rate_tokens)
-        nothing = float("nan")
-        if known is None:
-            gate = {"gate": self.price.gate_nats}
-            return ScoredCompression(
-                problem, z, nothing, nothing, nothing, self.price.gate_nats, True, rate, None, gate, budget
-            )
-        if isinstance(known, str):
-            return ScoredCompression(problem, z, nothing, nothing, nothing, None, False, rate, known, budget=budget)
-        parts = reward_parts(known.earned, rate, z.finish == "length", self.price, self.objective, known.answer, budget,
-                             lambda: len(unsupported_spans(z.text, problem.document, problem.query)))  # fmt: skip
-        return ScoredCompression(
-            problem, z, known.mi_nats, known.easy_nats, known.hard_nats, sum(parts.values()), False, rate, None, parts,
-            budget,
-        )  # fmt: skip
+        """The compression and the parts that its reward is the sum of. `information` is None for a gated text, and the
+        cause for one on which the scorer failed."""
+        scored = ScoredCompression(problem=problem, compression=z, rate=self.price.rate_of(z), budget=budget)
+        if information is None:
+            gate = self.price.gate_nats
+            return replace(scored, reward=gate, gated=True, parts={"gate": gate})
+        if isinstance(information, str):
+            return replace(scored, failed=information)
+        sample = Sample(problem, z, information.earned, information.answer_nats, budget)
+        parts = reward_parts(sample, self.price, self.objective)
+        return replace(
+            scored,
+            mi_nats=information.mi_nats,
+            easy_nats=information.easy_nats,
+            hard_nats=information.hard_nats,
+            reward=sum(parts.values()),
+            parts=parts,
+        )
