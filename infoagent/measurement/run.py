@@ -103,7 +103,7 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
         raise InputError(mistakes)
     compressor = pinned(resolve(section.model.name, section.model.revision))
     judge = compressor if recipe.scorer is None else pinned(resolve(recipe.scorer.name, recipe.scorer.revision))
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    data = load_data(**recipe.data.asked)
 
     def fitted(problems: list[Problem]) -> list[Problem]:
         for reference in dict.fromkeys((compressor, judge)):

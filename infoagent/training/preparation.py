@@ -68,10 +68,7 @@ def prepare(
         )
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
-    if for_training:
-        sets = load_trainable(recipe.all_data)
-    else:
-        sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
+    sets = load_trainable(recipe.all_data) if for_training else [load_data(**s.asked) for s in recipe.all_data]
     total = sum(len(data) for data in sets)
     check_enough(total, least)
     if recipe.reward.answer_weight and not any(p.answer for data in sets for p in data.problems):
@@ -143,7 +140,7 @@ def load_trainable(sections: Sequence[DataSection]) -> list[ProblemSet]:
     """The data of a training recipe. Raises InputError for what is for evaluation only: by the name of its set, or because
     its file says so under whatever name it is read."""
     check_trainable(sections)
-    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in sections]
+    sets = [load_data(**section.asked) for section in sections]
     marked = [
         f"data: {data.name} is for evaluation only, {data.benchmark}" for data in sets if data.benchmark is not None
     ]
