@@ -244,7 +244,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     for section in sections if isinstance(sections, list) else [sections]:
         if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
-        asked = section.model_dump(exclude={"truncate"})
+        asked = section.asked
         problems = load_data(
             **{**asked, "limit": min(asked["limit"] or MANY, MANY)}
         ).problems  # more are more of the same

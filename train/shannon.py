@@ -54,7 +54,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     train_tiny_lm(f"{recipe.output_dir}/lm", TinySettings(**recipe.lm.model_dump()), quiet)
 
     # 2. Problems on which policies and optimum are compared, other draws than in training, and the limits there.
-    test = load_data(**recipe.test.model_dump(exclude={"truncate"}))
+    test = load_data(**recipe.test.asked)
     drawn = take_negatives(test.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed, quiet)
     candidates = source_candidates(drawn.problems, drawn.negatives)
     limits = Limits.find(recipe, candidates, quiet)

@@ -28,7 +28,7 @@ def data_show(arguments: argparse.Namespace) -> None:
         data: DataSection
 
     recipe = load_recipe(Shown, None, [f"data.name={arguments.name}", "data.split=all", *arguments.overrides])
-    content = overview(recipe.data.model_dump(exclude={"truncate"}))
+    content = overview(recipe.data.asked)
     if arguments.json:
         print(json.dumps(content, indent=2, ensure_ascii=False))
         return

@@ -1,10 +1,15 @@
-"""Every data set by name."""
+"""Every data set in one table: a row for each, from which its name, help, settings and loading follow.
+
+A new one is a file in `infoagent/data/sets/` with a loader, and a row here: recipes, `infoagent data`, training and evaluation
+then know it. `ProblemSet.revision` is its identity: the commit or hash of what was read, or `digest` of what is generated.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,19 +37,51 @@ from infoagent.types import InputError, Problem, ProblemSet
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a recipe asks of a data set: the keys of its section `data`."""
+
+    path: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    seed: int = 0
+    min_words: int | None = None
+    max_words: int | None = None
+    revision: str | None = None
+    questions: str | None = None
+    evidence_tokens: int | None = None
+    skip_bad_files: bool = False
+
+    @property
+    def words(self) -> tuple[int | None, int | None]:
+        """The fewest and the most of a document."""
+        return self.min_words, self.max_words
+
+    @property
+    def hub(self) -> tuple[str | None, str, str | None]:
+        """What a loader of a published set takes first."""
+        return self.path, self.split, self.revision
+
+
+@dataclass(frozen=True)
 class DataSet:
-    """A line of `infoagent data ls`."""
+    """A line of `infoagent data ls`, and how its problems are loaded."""
 
     name: str
-    needs_path: bool
-    """It is not built in: it is read from data.path, or from the hub where it is there."""
     description: str
+    load: Callable[[Asked], ProblemSet]
+    """Raises InputError with a line for each mistake in what it reads."""
+    needs_path: bool = False
+    """It is not built in: it is read from data.path, or from the hub where it is there."""
+    generated: bool = False
+    """Any number of problems can be made: `load` makes as many as the limit says."""
+    uncut: bool = False
+    """Its documents stay whole: the word limits choose among them, after `load`."""
     evaluation_only: bool = False
     """A benchmark: training on it is refused."""
     hub: Hub | None = None
     """Where it is read from without a path, and the pinned revision."""
-    takes_questions: bool = False
-    """Its documents come without questions: data.questions may name a file of them."""
+    takes: tuple[Literal["questions", "evidence_tokens", "skip_bad_files"], ...] = ()
+    """Settings that are of use to few sets. Who takes `questions` has documents that come without any."""
 
     @property
     def line(self) -> str:
@@ -60,63 +97,51 @@ class DataSet:
 DATA_SETS = {
     d.name: d
     for d in (
-        DataSet("records", False, "seeded records of patients, companies, shipments; exact counterfactuals"),
-        DataSet(
-            "shannon", False, "four independent facts of known distribution; limits can be computed; for a tiny model"
-        ),
-        DataSet(
-            "python-reference",
-            False,
-            "the Python language reference in passages, cloze questions, group = topic",
-        ),
-        DataSet("word-problems", False, "arithmetic over two numbers of a seeded document; exact counterfactuals"),
-        DataSet("python-functions", False, "functions to write from a description, with tests; exact counterfactuals"),
-        DataSet("continuations", False, "the Python language reference, and how each passage goes on; for likelihood"),
-        DataSet(
-            "jsonl",
-            True,
-            "your own problems: id, document, query [answer, references, choices, group, negatives, evidence] in JSONL, JSON, "
-            "CSV, parquet; SQuAD's forms",
-        ),
-        DataSet(
-            "text", True, "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
-            takes_questions=True,
-        ),
-        DataSet("longhealth", True, "LongHealth's benchmark_v5.json: five-way questions on patients' letters, group = patient",
-                evaluation_only=True),
-        DataSet("financebench", True, "FinanceBench: questions on pages of filings, group = company",
-                evaluation_only=True, hub=financebench.HUB),
-        DataSet("qasper", True, "QASPER: questions on papers, extractive answers, group = paper",
-                evaluation_only=True, hub=qasper.HUB),
-        DataSet("squad", True, "SQuAD, nested JSON or flat rows: questions on paragraphs, group = article",
-                evaluation_only=True, hub=squad.HUB),
-        DataSet("math", True, "MATH: the worked solution of a problem, the boxed answer, group = subject",
-                evaluation_only=True, hub=math_problems.HUB),
-        DataSet("humaneval", True, "HumanEval: the code of a function, its body as the answer",
-                evaluation_only=True, hub=humaneval.HUB),
-        DataSet("wildchat", True, "WildChat: ten conversations as one memory, stored or cloze questions",
-                hub=wildchat.HUB, takes_questions=True),
-        DataSet("fineweb", True, "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
-                hub=fineweb.HUB, takes_questions=True),
+        DataSet("records", "seeded records of patients, companies, shipments; exact counterfactuals",
+                lambda a: records.load(a.split, a.limit, a.seed, *a.words), generated=True),
+        DataSet("shannon", "four independent facts of known distribution; limits can be computed; for a tiny model",
+                lambda a: shannon.load(a.split, a.limit, a.seed, *a.words), generated=True),
+        DataSet("python-reference", "the Python language reference in passages, cloze questions, group = topic",
+                lambda a: python_reference.load(a.split, a.seed, *a.words)),
+        DataSet("word-problems", "arithmetic over two numbers of a seeded document; exact counterfactuals",
+                lambda a: word_problems.load(a.split, a.limit, a.seed, *a.words), generated=True),
+        DataSet("python-functions", "functions to write from a description, with tests; exact counterfactuals",
+                lambda a: python_functions.load(a.split, a.limit, a.seed, *a.words), generated=True),
+        DataSet("continuations", "the Python language reference, and how each passage goes on; for likelihood",
+                lambda a: continuations.load(a.split, *a.words)),
+        DataSet("jsonl", "your own problems: id, document, query [answer, references, choices, group, negatives, evidence] in "
+                "JSONL, JSON, CSV, parquet; SQuAD's forms",
+                lambda a: own.load_jsonl(a.path, a.split), needs_path=True, uncut=True),
+        DataSet("text", "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
+                lambda a: own.load_text(a.path, a.split, a.seed, *a.words, questions=a.questions, skip_bad_files=a.skip_bad_files),
+                needs_path=True, takes=("questions", "skip_bad_files")),
+        DataSet("longhealth", "LongHealth's benchmark_v5.json: five-way questions on patients' letters, group = patient",
+                lambda a: longhealth.load(a.path, a.split), needs_path=True, uncut=True, evaluation_only=True),
+        DataSet("financebench", "FinanceBench: questions on pages of filings, group = company",
+                lambda a: financebench.load(*a.hub, a.evidence_tokens), needs_path=True, uncut=True, evaluation_only=True,
+                hub=financebench.HUB, takes=("evidence_tokens",)),
+        DataSet("qasper", "QASPER: questions on papers, extractive answers, group = paper",
+                lambda a: qasper.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=qasper.HUB),
+        DataSet("squad", "SQuAD, nested JSON or flat rows: questions on paragraphs, group = article",
+                lambda a: squad.load(a.path, a.split, *a.words, a.revision), needs_path=True, evaluation_only=True, hub=squad.HUB),
+        DataSet("math", "MATH: the worked solution of a problem, the boxed answer, group = subject",
+                lambda a: math_problems.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=math_problems.HUB),
+        DataSet("humaneval", "HumanEval: the code of a function, its body as the answer",
+                lambda a: humaneval.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=humaneval.HUB),
+        DataSet("wildchat", "WildChat: ten conversations as one memory, stored or cloze questions",
+                lambda a: wildchat.load(*a.hub, a.seed, *a.words, a.questions), needs_path=True, hub=wildchat.HUB,
+                takes=("questions",)),
+        DataSet("fineweb", "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
+                lambda a: fineweb.load(*a.hub, a.seed, *a.words, a.questions), needs_path=True, hub=fineweb.HUB,
+                takes=("questions",)),
     )
 }  # fmt: skip
 
 
-def load_data(
-    name: str,
-    path: str | None = None,
-    split: str = "test",
-    limit: int | None = None,
-    seed: int = 0,
-    min_words: int | None = None,
-    max_words: int | None = None,
-    *,
-    revision: str | None = None,
-    questions: str | None = None,
-    evidence_tokens: int | None = None,
-    skip_bad_files: bool = False,
-) -> ProblemSet:
-    """The problems of one split. Raises InputError for an unknown name or wrong data, every mistake at once.
+def load_data(name: str, path: str | None = None, split: str = "test", **settings: Any) -> ProblemSet:
+    """The problems of one split. `settings` are further fields of `Asked`; a recipe's section has all of them as `asked`.
+
+    Raises InputError for an unknown name or wrong data, every mistake at once.
 
     `revision` is the commit of a set that is read from the hub, `questions` a file of stored questions for documents
     that bring none, `evidence_tokens` the length of financebench's documents. `skip_bad_files` leaves files of a folder
@@ -129,68 +154,52 @@ def load_data(
         close = difflib.get_close_matches(name, DATA_SETS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
         raise InputError(f"data.name: {name!r} is unknown; {hint}")
-    _check(DATA_SETS[name], path, split, revision, questions, evidence_tokens, skip_bad_files)
-    if name == "records":  # any number of records can be made
-        return records.load(split, limit, seed, min_words, max_words)
-    if name == "shannon":
-        return shannon.load(split, limit, seed, min_words, max_words)
-    if name == "word-problems":
-        return word_problems.load(split, limit, seed, min_words, max_words)
-    if name == "python-functions":
-        return python_functions.load(split, limit, seed, min_words, max_words)
-    words = (min_words, max_words)
-    loaders: dict[str, Callable[[], ProblemSet]] = {
-        "python-reference": lambda: python_reference.load(split, seed, *words),
-        "continuations": lambda: continuations.load(split, *words),
-        "jsonl": lambda: _within(own.load_jsonl(path, split), *words),
-        "text": lambda: own.load_text(path, split, seed, *words, questions=questions, skip_bad_files=skip_bad_files),
-        "longhealth": lambda: _within(longhealth.load(path, split), *words),
-        "financebench": lambda: _within(financebench.load(path, split, revision, evidence_tokens), *words),
-        "qasper": lambda: _within(qasper.load(path, split, revision), *words),
-        "squad": lambda: squad.load(path, split, *words, revision),
-        "math": lambda: _within(math_problems.load(path, split, revision), *words),
-        "humaneval": lambda: _within(humaneval.load(path, split, revision), *words),
-        "wildchat": lambda: wildchat.load(path, split, revision, seed, *words, questions),
-        "fineweb": lambda: fineweb.load(path, split, revision, seed, *words, questions),
-    }
-    data = loaders[name]()
+    known, asked = DATA_SETS[name], Asked(path, split, **settings)
+    _check(known, asked)
+    data = known.load(asked)
+    if known.generated:
+        return data
+    if known.uncut:
+        data = _within(data, *asked.words)
     if not data.problems:
         raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")
     data = replace(data, problems=with_shared_ids(data.problems))
-    return data if limit is None else replace(data, problems=_drawn(data.problems, limit, seed))
+    return data if asked.limit is None else replace(data, problems=_drawn(data.problems, asked.limit, asked.seed))
 
 
-def _check(
-    data: DataSet,
-    path: str | None,
-    split: str,
-    revision: str | None,
-    questions: str | None,
-    evidence_tokens: int | None,
-    skip_bad_files: bool,
-) -> None:
+def _check(data: DataSet, asked: Asked) -> None:
     """Raise InputError where a setting is of no use to the data set, every one at once."""
     mistakes = []
-    if path is not None and not data.needs_path:
+    if asked.path is not None and not data.needs_path:
         mistakes.append(
             f"data.path: data.name={data.name} is built in and takes no path; for your own data use jsonl or text"
         )
-    if split == "train" and data.evaluation_only:
+    if asked.split == "train" and data.evaluation_only:
         mistakes.append(f"data.split = 'train': {data.name} is for evaluation only; use test or all")
-    if revision is not None and data.hub is None:
+    if asked.revision is not None and data.hub is None:
         on_hub = ", ".join(d.name for d in DATA_SETS.values() if d.hub is not None)
-        mistakes.append(f"data.revision = {revision!r}: data.name={data.name} is not on the hub; on it are {on_hub}")
-    if questions is not None and not data.takes_questions:
-        without = ", ".join(d.name for d in DATA_SETS.values() if d.takes_questions)
         mistakes.append(
-            f"data.questions = {questions!r}: data.name={data.name} has its own questions; without any are {without}"
+            f"data.revision = {asked.revision!r}: data.name={data.name} is not on the hub; on it are {on_hub}"
         )
-    if evidence_tokens is not None and data.name != "financebench":
-        mistakes.append(f"data.evidence_tokens = {evidence_tokens}: is for data.name=financebench; drop it")
-    if skip_bad_files and data.name != "text":
-        mistakes.append("data.skip_bad_files = true: is for the files of data.name=text; drop it")
+    if asked.questions is not None and "questions" not in data.takes:
+        mistakes.append(
+            f"data.questions = {asked.questions!r}: data.name={data.name} has its own questions; "
+            f"without any are {_takers('questions')}"
+        )
+    if asked.evidence_tokens is not None and "evidence_tokens" not in data.takes:
+        mistakes.append(
+            f"data.evidence_tokens = {asked.evidence_tokens}: is for data.name={_takers('evidence_tokens')}; drop it"
+        )
+    if asked.skip_bad_files and "skip_bad_files" not in data.takes:
+        mistakes.append(
+            f"data.skip_bad_files = true: is for the files of data.name={_takers('skip_bad_files')}; drop it"
+        )
     if mistakes:
         raise InputError(mistakes)
+
+
+def _takers(setting: str) -> str:
+    return ", ".join(d.name for d in DATA_SETS.values() if setting in d.takes)
 
 
 def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> ProblemSet:

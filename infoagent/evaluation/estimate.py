@@ -95,7 +95,7 @@ def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
     sets: list[ProblemSet] = []
     lines: list[str] = []
     for section in recipe.data:
-        data = load_data(**section.model_dump(exclude={"truncate"}))
+        data = load_data(**section.asked)
         drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
         sets.append(drawn.of(data))
         told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]

@@ -12,7 +12,7 @@ from infoagent.recipes import InformationRecipe
 def describe_measurement(recipe: InformationRecipe) -> str:
     """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
     share its tokens, so each document counts once and each question's end once a pair."""
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    data = load_data(**recipe.data.asked)
     pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far

@@ -90,7 +90,7 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
     if mistakes:
         raise InputError(mistakes)
     compressor, judge = models
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    data = load_data(**recipe.data.asked)
 
     def fitted(problems: list[Problem]) -> list[Problem]:
         for model in models[: 1 if judge.reference == compressor.reference else 2]:

@@ -76,6 +76,11 @@ class DataSection(Section):
             raise ValueError(f"min_words {self.min_words} is above max_words {self.max_words}")
         return self
 
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The arguments of `infoagent.data.registry.load_data`."""
+        return self.model_dump(exclude={"truncate"})
+
 
 class NegativesSection(Section):
     """How many documents of each kind stand beside the source. Drawn once, by seed, before training. Texts that differ only in

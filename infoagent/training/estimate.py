@@ -61,7 +61,7 @@ def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     lines: list[str] = []
     validated = validation_data(recipe)
     trained = load_trainable(recipe.all_data)
-    for number, data in enumerate((*trained, *(load_data(**s.model_dump(exclude={"truncate"})) for s in validated))):
+    for number, data in enumerate((*trained, *(load_data(**s.asked) for s in validated))):
         drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
         if number < len(trained):
             problems += drawn.problems

@@ -56,10 +56,7 @@ def prepare(
         )
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
-    if for_training:
-        sets = load_trainable(recipe.all_data)
-    else:
-        sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in recipe.all_data]
+    sets = load_trainable(recipe.all_data) if for_training else [load_data(**s.asked) for s in recipe.all_data]
     total = sum(len(data) for data in sets)
     check_enough(total, least)
     if recipe.reward.answer_weight and not any(p.answer for data in sets for p in data.problems):

@@ -32,7 +32,7 @@ def load_trainable(sections: Sequence[DataSection]) -> list[ProblemSet]:
     """The data of a training recipe. Raises InputError for what is for evaluation only: by the name of its set, or because
     its file says so under whatever name it is read."""
     check_trainable(sections)
-    sets = [load_data(**section.model_dump(exclude={"truncate"})) for section in sections]
+    sets = [load_data(**section.asked) for section in sections]
     marked = [
         f"data: {data.name} is for evaluation only, {data.benchmark}" for data in sets if data.benchmark is not None
     ]

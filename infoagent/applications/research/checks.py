@@ -83,7 +83,7 @@ def open_search(section: SearchSection, output_dir: str) -> Provider:
     if section.corpus is not None:
         corpus = section.corpus
         if corpus.data is not None:
-            return corpus_of_data(corpus.data.model_dump(exclude={"truncate"}))
+            return corpus_of_data(corpus.data.asked)
         if corpus.folder is not None:
             return corpus_of_folder(corpus.folder, corpus.max_words, corpus.skip_bad_files)
         assert corpus.file is not None

@@ -86,7 +86,7 @@ class Talk:
 def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
     """Load data, check names and lengths, draw negatives. Raises InputError, all mistakes."""
     mistakes: list[str] = []
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    data = load_data(**recipe.data.asked)
     problems = list(data.problems)
     longest_notes = 0
     for system in recipe.systems:

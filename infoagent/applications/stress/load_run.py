@@ -58,7 +58,7 @@ def plan_load(recipe: LoadRecipe) -> LoadPlan:
             resolve(recipe.server.model)
     except InputError as error:
         mistakes += error.problems
-    data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
+    data = load_data(**recipe.data.asked)
     order = np.random.default_rng(recipe.data.seed).permutation(len(data.problems))
     by_document: dict[str, Problem] = {}
     for i in order:

@@ -245,7 +245,7 @@ def test_settings_of_no_use_are_refused_together(tmp_path):
 def test_the_section_of_a_recipe_is_what_load_data_takes(tmp_path):
     (tmp_path / "h.json").write_text(json.dumps([FUNCTION]))
     section = load_recipe(DataSection, None, ["name=humaneval", f"path={tmp_path / 'h.json'}"])
-    assert len(load_data(**section.model_dump(exclude={"truncate"}))) == 1
+    assert len(load_data(**section.asked)) == 1
     section = load_recipe(DataSection, None, ["name=financebench", f"revision={COMMIT}", "evidence_tokens=500"])
     assert (section.revision, section.evidence_tokens, section.questions) == (COMMIT, 500, None)
 
