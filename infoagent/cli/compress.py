@@ -58,6 +58,7 @@ class _Session:
         from infoagent.lm import models
         from infoagent.lm.long_text import CompressionTask
         from infoagent.lm.machine import dtype
+        from infoagent.lm.prompts import Prompt
 
         self.adapter: str | None = arguments.adapter
         name = arguments.model
@@ -76,9 +77,10 @@ class _Session:
         if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
             prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)
             budget_range = models.adapter_budget_range(self.adapter or reference.path)
+        self.prompt = prompt
         self.task = CompressionTask(
             query=arguments.query or "",
-            prompt=prompt,
+            prompt=Prompt(**prompt),
             budget=arguments.budget,
             temperature=arguments.temperature,
             seed=arguments.seed,
@@ -138,7 +140,7 @@ class _Session:
             "adapter": self.adapter,
             "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
             "query": task.query or None,
-            "prompt": task.prompt,
+            "prompt": self.prompt,
             "budget": task.budget,
             "temperature": task.temperature,
             "seed": task.seed,

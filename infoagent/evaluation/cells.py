@@ -17,6 +17,7 @@ from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import find_model, frozen, trained_without_thoughts
 from infoagent.lm.prompts import (
     WITHOUT_THOUGHT,
+    Prompt,
     can_think,
     chat_ids,
     check_predictor_template,
@@ -73,23 +74,18 @@ class Cell:
         return decides
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What the compressor is asked: keyword arguments of `compressor_messages`."""
-        form = {} if self.form is None else {"form": self.form.request}
-        return {**self.compressor.prompt.model_dump(), **form}
+    def asked(self) -> Prompt:
+        """What the compressor is asked."""
+        thinking = None if self.compressor.thinking is None else self.compressor.thinks
+        return Prompt.of(self.compressor.prompt, None if self.form is None else self.form.request, thinking)
 
     @property
-    def thinking(self) -> bool | None:
-        """Whether it is told to think; None where it is told nothing."""
-        return None if self.compressor.thinking is None else self.compressor.thinks
-
-    @property
-    def scored_as(self) -> dict[str, Any]:
-        """The prompt that z is scored under: what was asked, without a thought; arguments of `compressor_ids`."""
-        if self.thinking is None:
-            return self.asked
-        template = self.compressor.prompt.template
-        return {**self.asked, "template": WITHOUT_THOUGHT.get(template, template), "thinking": False}
+    def scored_as(self) -> Prompt:
+        """The prompt that z is scored under: what was asked, without a thought."""
+        asked = self.asked
+        if asked.thinking is None:
+            return asked
+        return replace(asked, template=WITHOUT_THOUGHT.get(asked.template, asked.template), thinking=False)
 
     @property
     def is_drawn_as_scored(self) -> bool:
@@ -202,14 +198,14 @@ def _cells_of(
             )
     if compressor.kind in EXTRACTIVE:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
-    asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
-    asked["thinking"] = None if compressor.thinking is None else compressor.thinks
+    thinking = None if compressor.thinking is None else compressor.thinks
+    asked = Prompt.of(compressor.prompt, None if form is None else form.request, thinking)
     cells = []
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in EXTRACTIVE:
             check_extractive(compressor.kind, data.problems)
         problems = fit_to_context(
-            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, **asked
+            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, asked
         )
         drawn = drawing.of(problems)
         cell = Cell(

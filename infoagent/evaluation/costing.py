@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
+from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import WRITERS
 from infoagent.types import ANCHORS
 
@@ -99,7 +100,7 @@ def add_break_even(summaries: Sequence[Record]) -> None:
         if anchor is None or kind in ANCHORS:
             continue
         template = summary["compressor"].get("prompt", {}).get("template", "")
-        asks = kind in ASKED or (kind in WRITERS and not template.startswith(WITHOUT_QUESTION))
+        asks = kind in ASKED or (kind in WRITERS and names_question(template))
         for name, predictor in summary["predictors"].items():
             reading, other = predictor["cost"], anchor["predictors"].get(name, {"cost": {}})["cost"]
             found = {}
@@ -114,5 +115,3 @@ def add_break_even(summaries: Sequence[Record]) -> None:
 
 ASKED = ("bm25", "oracle")
 """Pickers that look at the question."""
-WITHOUT_QUESTION = ("agnostic-", "memory-")
-"""Templates whose compression serves every question."""

@@ -15,7 +15,7 @@ from infoagent.grading import is_looping, unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
 from infoagent.lm.generation import compression_from_ids
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.reward.metrics import ScoredCompression, summarise
@@ -216,11 +216,7 @@ class MIReward:
                 self.tokenizer,
                 document,
                 problem.query,
-                self.template,
-                self.budget_words,
-                budget,
-                self.sentences,
-                thinking=False,
+                Prompt(self.template, self.budget_words, budget, self.sentences, thinking=False),
             )
             for document in (problem.document, *(n.document for n in negatives))
         ]

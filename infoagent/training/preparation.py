@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from infoagent.lm.models import (
     pinned,
     resolve,
 )
-from infoagent.lm.prompts import check_template, compressor_messages
+from infoagent.lm.prompts import Prompt, check_template, compressor_messages
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import DataSection, GRPORecipe, ModelSection
 from infoagent.recipes.training import TrainingRecipe
@@ -95,14 +95,12 @@ def prepare(
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
     counts = Counts(**recipe.negatives.counts)
-    prompt = recipe.prompt.model_dump()
+    prompt = Prompt.of(recipe.prompt, thinking=False)
     if recipe.reward.budget_range is not None:
-        prompt["budget_tokens"] = recipe.reward.budget_range[1]
+        prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])
     for section, data in zip(recipe.all_data, sets, strict=True):
         context = context_tokens(load_config(reference))
-        fitted = fit_to_context(
-            data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt, thinking=False
-        )
+        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, prompt)
         drawn = take_negatives(fitted, counts, recipe.negatives.seed, quiet)
         problems += drawn.problems
         negatives += drawn.negatives
@@ -209,11 +207,11 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         rows = {"problem_index": [i % number for i in range(len(budgets))], "budget": budgets}
     rows["prompt"] = []
     for position, index in enumerate(rows["problem_index"]):
-        prompt = recipe.prompt.model_dump()
+        prompt = Prompt.of(recipe.prompt)
         if "budget" in rows:
-            prompt |= {"budget_words": None, "budget_tokens": rows["budget"][position]}
+            prompt = replace(prompt, budget_words=None, budget_tokens=rows["budget"][position])
         problem = prepared.problems[index]
-        rows["prompt"].append(compressor_messages(problem.document, problem.query, **prompt))
+        rows["prompt"].append(compressor_messages(problem.document, problem.query, prompt))
     return Dataset.from_dict(rows)
 
 

@@ -34,7 +34,7 @@ from infoagent.evaluation.compressing import failed_score
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.grading import states_fact
 from infoagent.lm.models import frozen
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.types import ANCHORS, Compression, InputError, Problem, RunFailed
@@ -250,7 +250,7 @@ def _write(
 
 def _prompt(tokenizer: Any, section: CompactorSection, document: str, query: str) -> list[int]:
     """What the compactor reads, and the critic's prefix. A model that can think is told not to: its thought would be z."""
-    return compressor_ids(tokenizer, document, query, **section.prompt.model_dump(), thinking=False)
+    return compressor_ids(tokenizer, document, query, Prompt.of(section.prompt, thinking=False))
 
 
 def _pick(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course) -> None:

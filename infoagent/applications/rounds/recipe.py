@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from infoagent.config import Section
+from infoagent.lm.prompts import names_question
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe, GradingSection, PredictorSection
 from infoagent.recipes.sections import (
     CostSection,
@@ -24,8 +25,6 @@ from infoagent.recipes.sections import (
     TrackingSection,
 )
 
-WITHOUT_QUESTION = ("agnostic-", "memory-", "compact-")
-"""Templates that name no question."""
 PICKERS: tuple[str, ...] = ("lead", "tail", "bm25", "random-sentences", "textrank")
 
 
@@ -101,7 +100,7 @@ class SystemSection(Section):
     def _template(self) -> SystemSection:
         template = self.prompt.template
         _refuse_template(self.label, template)
-        if self.asks_on and template.startswith(WITHOUT_QUESTION):
+        if self.asks_on and not names_question(template):
             raise ValueError(
                 f"{self.label!r}: prompt.template {template!r} names no question, so that what the predictor asks would "
                 "reach nobody; take query-v1, or questions same"
@@ -190,7 +189,7 @@ class CompactorSection(Section):
     @property
     def asks(self) -> bool:
         """Whether it is told the question: it then compacts anew for each of them."""
-        told = self.kind == "lm" and not self.prompt.template.startswith(WITHOUT_QUESTION)
+        told = self.kind == "lm" and names_question(self.prompt.template)
         return self.kind == "bm25" or told
 
 

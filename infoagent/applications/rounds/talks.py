@@ -34,7 +34,7 @@ from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.evaluation.replies import Question
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import frozen
-from infoagent.lm.prompts import UNFINISHED
+from infoagent.lm.prompts import UNFINISHED, Prompt
 from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.recipes.evaluation import PredictorSection
@@ -95,7 +95,7 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
                 problems, model.tokenizer, model.context_tokens, system.rounds * turn + system.max_tokens, recipe.data.truncate,
-                **system.prompt.model_dump(), thinking=False,
+                Prompt.of(system.prompt, thinking=False),
             )  # fmt: skip
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
         except InputError as error:
@@ -154,7 +154,7 @@ def _talk(place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: 
             before = talk.texts if system.remembers else []
             questions = [*talk.questions, asked[talk.problem.id]["question"]]
             prompts[talk.problem.id] = round_ids(
-                tokenizer, talk.problem.document, questions, before, system.prompt.model_dump()
+                tokenizer, talk.problem.document, questions, before, Prompt.of(system.prompt)
             )
         # a prompt holds document, questions and texts: systems that differ later share what they began with
         keys = {
@@ -264,7 +264,7 @@ def _pairs(tokenizer: Any, system: SystemSection, talk: Talk) -> list[Pair]:
         text = scored_ids(row, tokenizer)
         before = talk.texts[:t] if system.remembers else []
         for document in _documents(talk):
-            prefix = round_ids(tokenizer, document, talk.questions[: t + 1], before, system.prompt.model_dump())
+            prefix = round_ids(tokenizer, document, talk.questions[: t + 1], before, Prompt.of(system.prompt))
             found.append((tuple(prefix), text))
     return found
 
