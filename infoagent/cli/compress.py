@@ -88,9 +88,8 @@ class _Session:
             batch_size=arguments.batch_size,
             budget_range=budget_range,
         )
-        self.revision = reference.revision
-        self.tokenizer = models.load_tokenizer(reference)
-        self.context_tokens = models.context_tokens(models.load_config(reference))
+        self.model = models.FoundModel(reference, self.adapter)
+        self.tokenizer, self.context_tokens = self.model.tokenizer, self.model.context_tokens
         self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, models.default_device())
         self._lm: Any = None
 
@@ -129,16 +128,14 @@ class _Session:
 
     def settings(self) -> dict[str, Any]:
         """What a compression depends on beside its text."""
-        from infoagent.lm.models import adapter_revision
-
         task = self.task
         return {
             "model": self.name,
-            "model_revision": self.revision,
+            "model_revision": self.model.reference.revision,
             "dtype": self.dtype,
             "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
             "adapter": self.adapter,
-            "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
+            "adapter_revision": self.model.adapter_revision,
             "query": task.query or None,
             "prompt": self.prompt,
             "budget": task.budget,

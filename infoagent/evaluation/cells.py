@@ -256,13 +256,13 @@ def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, s
     model = find_model(predictor)
     if predictor.kind == "vllm":
         check_served(predictor.adapter)
-    context = model.context_tokens
+    tokenizer, context = model.tokenizer, model.context_tokens  # what is broken in them is said before the work
     if not any(c.kind == "full-document" for c in recipe.compressors):
         return []
     mistakes = []
     for data in sets:
         longest = max(data.problems, key=lambda p: len(p.document))
-        prompt = chat_ids(model.tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
+        prompt = chat_ids(tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
         if len(prompt) + predictor.max_tokens > context:
             mistakes.append(
                 f"predictors: {predictor.name!r} holds {context} tokens, the full document of problem {longest.id!r} "

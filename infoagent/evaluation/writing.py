@@ -7,7 +7,6 @@ paid for. A reply without a z is a failure with its reason: never an empty z, an
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
 from infoagent.files import clean_text
 from infoagent.lm.detokenization import decode_whole
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import frozen
 from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
 from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
@@ -64,7 +64,7 @@ def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, p
         compressor_ids(tokenizer, p.document, p.query, cell.asked) for p in problems
     ]  # fmt: skip
     ids = [p.id for p in problems]
-    number = int.from_bytes(hashlib.sha256(f"{seed} {sample} {problems[0].id}".encode()).digest()[:4], "little")
+    number = batch_seed(seed, sample, problems[0].id)
     draw = pool.writer(section.model, cell.engine)
     if section.thinks:
         marks = marks_of(tokenizer, section.prompt.template in WITHOUT_THOUGHT, section.model.name)

@@ -6,7 +6,6 @@ over the processes of `accelerate launch`, and neither depends on how many there
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from infoagent.files import read_jsonl
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.generation import generate
+from infoagent.lm.generation import batch_seed, generate
 from infoagent.lm.models import FoundModel, LoadedModel, find_model, frozen, load
 from infoagent.lm.prompts import Prompt, check_template, compressor_ids
 from infoagent.lm.scoring.jobs import Processes, scorer_identity
@@ -200,10 +199,8 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
 
 def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: InformationRecipe) -> list[Compression]:
     section = recipe.compressor
-    stamp = hashlib.sha256(f"{recipe.seed} {sample} {problems[0].id}".encode()).digest()
     prompts = [compressor_ids(lm.tokenizer, p.document, p.query, Prompt.of(section.prompt)) for p in problems]
-    seed = int.from_bytes(stamp[:4], "little")
-    ids = [p.id for p in problems]
+    ids, seed = [p.id for p in problems], batch_seed(recipe.seed, sample, problems[0].id)
     return generate(lm, prompts, ids, section.max_tokens, section.temperature, seed, sample)
 
 

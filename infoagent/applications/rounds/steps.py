@@ -5,7 +5,6 @@ Every text, score and answer is a record under the hash of what decides it, so a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from infoagent.evaluation.records import RecordFile, Row, batches, content_key
 from infoagent.evaluation.replies import Replies, predictor_identity
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import FoundModel, find_model
 from infoagent.lm.prompts import (
     can_think,
@@ -104,8 +104,9 @@ def write_missing(
     """The records of a batch of texts, one for each prompt; `heads` are their beginnings. Where one is missing the
     whole batch is drawn again, since the draw depends on it and on `stamp`."""
     if not all(place.records.settled(head["key"]) for head in heads):
-        seed = int.from_bytes(hashlib.sha256(stamp.encode()).digest()[:4], "little")
-        texts = place.pool.writer(section.model)(prompts, ids, section.max_tokens, section.temperature, seed=seed)
+        texts = place.pool.writer(section.model)(
+            prompts, ids, section.max_tokens, section.temperature, seed=batch_seed(stamp)
+        )
         about = {"writer": writer_identity(section), "seed": place.recipe.seed}
         place.records.append(
             *(

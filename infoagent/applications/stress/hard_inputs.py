@@ -6,7 +6,6 @@ model is asked), crashed (with the exception). What counts as a failure is decid
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,6 +23,7 @@ from infoagent.evaluation.records import RecordFile, Row, batches
 from infoagent.evaluation.replies import Question, Replies, check_endpoints
 from infoagent.files import only_writer, write_jsonl
 from infoagent.grading import is_looping
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
 from infoagent.lm.models import find_model, frozen
 from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id, predictor_messages, text_ids
@@ -167,10 +167,9 @@ def _texts(
         return []
     tokenizer, cases = pool.tokenizer(section.model), [case for case, _ in admitted]
     if section.kind == "lm":
-        stamp = hashlib.sha256(f"{plan.recipe.seed} {cases[0].key}".encode()).digest()
         written = pool.writer(section.model)(
             [list(prompt) for _, prompt in admitted], [case.id for case in cases], section.max_tokens,
-            section.temperature, seed=int.from_bytes(stamp[:4], "little"),
+            section.temperature, seed=batch_seed(plan.recipe.seed, cases[0].key),
         )  # fmt: skip
     else:
         written = []
