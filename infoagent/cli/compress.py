@@ -58,6 +58,7 @@ class _Session:
         from infoagent.lm import models
         from infoagent.lm.long_text import CompressionTask
         from infoagent.lm.machine import device, dtype
+        from infoagent.lm.prompts import Prompt
 
         self.adapter: str | None = arguments.adapter
         name = arguments.model
@@ -76,9 +77,10 @@ class _Session:
         if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
             prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)
             budget_range = models.adapter_budget_range(self.adapter or reference.path)
+        self.prompt = prompt
         self.task = CompressionTask(
             query=arguments.query or "",
-            prompt=prompt,
+            prompt=Prompt(**prompt),
             budget=arguments.budget,
             temperature=arguments.temperature,
             seed=arguments.seed,
@@ -86,9 +88,8 @@ class _Session:
             batch_size=arguments.batch_size,
             budget_range=budget_range,
         )
-        self.revision = reference.revision
-        self.tokenizer = models.load_tokenizer(reference)
-        self.context_tokens = models.context_tokens(models.load_config(reference))
+        self.model = models.FoundModel(reference, self.adapter)
+        self.tokenizer, self.context_tokens = self.model.tokenizer, self.model.context_tokens
         self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, device.default_device())
         self._lm: Any = None
 
@@ -127,18 +128,16 @@ class _Session:
 
     def settings(self) -> dict[str, Any]:
         """What a compression depends on beside its text."""
-        from infoagent.lm.models import adapter_revision
-
         task = self.task
         return {
             "model": self.name,
-            "model_revision": self.revision,
+            "model_revision": self.model.reference.revision,
             "dtype": self.dtype,
             "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
             "adapter": self.adapter,
-            "adapter_revision": adapter_revision(self.adapter) if self.adapter else None,
+            "adapter_revision": self.model.adapter_revision,
             "query": task.query or None,
-            "prompt": task.prompt,
+            "prompt": self.prompt,
             "budget": task.budget,
             "temperature": task.temperature,
             "seed": task.seed,

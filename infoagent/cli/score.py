@@ -57,7 +57,7 @@ def score(arguments: argparse.Namespace) -> None:
     processes = current_processes(on_cpu=default_device() == "cpu")  # first: it chooses this process's device
     lm = models.load(arguments.model, dtype=arguments.dtype)
     matrix = score_pool(
-        lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], {"template": "query-v1"},
+        lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], prompts.Prompt(),
         store, arguments.memory_mib, arguments.tokens, processes, arguments.quiet,
     )  # fmt: skip
     matrix.about["short"] = dict(drawn.short)

@@ -17,6 +17,7 @@ from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import find_model, frozen, trained_without_thoughts
 from infoagent.lm.prompts import (
     WITHOUT_THOUGHT,
+    Prompt,
     can_think,
     chat_ids,
     check_predictor_template,
@@ -72,23 +73,18 @@ class Cell:
         return decides
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What the compressor is asked: keyword arguments of `compressor_messages`."""
-        form = {} if self.form is None else {"form": self.form.request}
-        return {**self.compressor.prompt.model_dump(), **form}
+    def asked(self) -> Prompt:
+        """What the compressor is asked."""
+        thinking = None if self.compressor.thinking is None else self.compressor.thinks
+        return Prompt.of(self.compressor.prompt, None if self.form is None else self.form.request, thinking)
 
     @property
-    def thinking(self) -> bool | None:
-        """Whether it is told to think; None where it is told nothing."""
-        return None if self.compressor.thinking is None else self.compressor.thinks
-
-    @property
-    def scored_as(self) -> dict[str, Any]:
-        """The prompt that z is scored under: what was asked, without a thought; arguments of `compressor_ids`."""
-        if self.thinking is None:
-            return self.asked
-        template = self.compressor.prompt.template
-        return {**self.asked, "template": WITHOUT_THOUGHT.get(template, template), "thinking": False}
+    def scored_as(self) -> Prompt:
+        """The prompt that z is scored under: what was asked, without a thought."""
+        asked = self.asked
+        if asked.thinking is None:
+            return asked
+        return replace(asked, template=WITHOUT_THOUGHT.get(asked.template, asked.template), thinking=False)
 
     @property
     def is_drawn_as_scored(self) -> bool:
@@ -201,14 +197,14 @@ def _cells_of(
             )
     if compressor.kind in PICKERS:
         longest = compressor.tokens or TOKENS_OF_A_SENTENCE * (compressor.sentences or 1)
-    asked = {**compressor.prompt.model_dump(), "form": None if form is None else form.request}
-    asked["thinking"] = None if compressor.thinking is None else compressor.thinks
+    thinking = None if compressor.thinking is None else compressor.thinks
+    asked = Prompt.of(compressor.prompt, None if form is None else form.request, thinking)
     cells = []
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in PICKERS:
             check_extractive(compressor.kind, data.problems)
         problems = fit_to_context(
-            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, **asked
+            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, asked
         )
         drawn = drawing.of(problems)
         cell = Cell(
@@ -259,13 +255,13 @@ def _predictor_mistakes(predictor: PredictorSection, recipe: EvaluationRecipe, s
     model = find_model(predictor)
     if predictor.kind == "vllm":
         check_served(predictor.adapter)
-    context = model.context_tokens
+    tokenizer, context = model.tokenizer, model.context_tokens  # what is broken in them is said before the work
     if not any(c.kind == "full-document" for c in recipe.compressors):
         return []
     mistakes = []
     for data in sets:
         longest = max(data.problems, key=lambda p: len(p.document))
-        prompt = chat_ids(model.tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
+        prompt = chat_ids(tokenizer, predictor_messages(longest.document, longest.query, PREDICTOR_TEMPLATE))
         if len(prompt) + predictor.max_tokens > context:
             mistakes.append(
                 f"predictors: {predictor.name!r} holds {context} tokens, the full document of problem {longest.id!r} "

@@ -129,7 +129,7 @@ def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Ro
     if section.kind != "lm":
         return {"prompt_tokens": 0, **written.cost}
     tokenizer = pool.tokenizer(section.model)
-    prompt = compressor_ids(tokenizer, problem.document, problem.query, **cell.asked, thinking=cell.thinking)
+    prompt = compressor_ids(tokenizer, problem.document, problem.query, cell.asked)
     flops = flops_fields(pool.architecture(section.model), len(prompt), written.cost["written_tokens"])
     return {"prompt_tokens": len(prompt), **written.cost, **flops}
 
@@ -137,7 +137,7 @@ def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Ro
 def _scores(cell: Cell, index: int, compressions: Sequence[Compression], judge: Judge) -> list[Row]:
     """The scores of texts under the candidates of one problem. A text that cannot be scored fails alone."""
     query, tokenizer, end = cell.problems[index].query, judge.tokenizer, end_of_turn_id(judge.tokenizer)
-    prefixes = [tuple(compressor_ids(tokenizer, d, query, **cell.scored_as)) for d in cell.candidates(index)]
+    prefixes = [tuple(compressor_ids(tokenizer, d, query, cell.scored_as)) for d in cell.candidates(index)]
 
     def score(together: Sequence[Compression]) -> list[Row]:
         start = time.perf_counter()

@@ -7,6 +7,7 @@ from typing import Any
 
 from infoagent.baselines import picker_of
 from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
+from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import WRITERS
 from infoagent.types import ANCHORS
 
@@ -103,7 +104,7 @@ def add_break_even(summaries: Sequence[Record]) -> None:
         if anchor is None or kind in ANCHORS:
             continue
         template = summary["compressor"].get("prompt", {}).get("template", "")
-        asks = not template.startswith(WITHOUT_QUESTION) if kind in WRITERS else picker_of(kind).asks
+        asks = names_question(template) if kind in WRITERS else picker_of(kind).asks
         for name, predictor in summary["predictors"].items():
             reading, other = predictor["cost"], anchor["predictors"].get(name, {"cost": {}})["cost"]
             found = {}
@@ -114,7 +115,3 @@ def add_break_even(summaries: Sequence[Record]) -> None:
                     found[unit] = vars(break_even_questions(compress, reading[key], other[key], per_question=asks))
             if found:
                 predictor["break_even"] = found
-
-
-WITHOUT_QUESTION = ("agnostic-", "memory-")
-"""Templates whose compression serves every question."""

@@ -6,7 +6,6 @@ another way of grading asks nobody again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -18,6 +17,7 @@ from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint.client import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.endpoint.spending import SpendingLimit, Usage
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import find_model
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.recipes import EvaluationRecipe
@@ -205,7 +205,7 @@ class Replies:
         tokenizer = self.pool.tokenizer(section.model)
         keys = list(questions)
         prompts = [chat_ids(tokenizer, questions[k].chat, questions[k].thinking) for k in keys]
-        seed = int.from_bytes(hashlib.sha256(keys[0].encode()).digest()[:4], "little")
+        seed = batch_seed(keys[0])
         write = self.pool.writer(section.model, section.engine)
         written = write(prompts, keys, section.max_tokens, section.temperature, seed)
         rows: list[Row] = []

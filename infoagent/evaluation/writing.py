@@ -7,7 +7,6 @@ paid for. A reply without a z is a failure with its reason: never an empty z, an
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from infoagent.evaluation.records import Row
 from infoagent.evaluation.replies import Question, Replies, writer_section
 from infoagent.files import clean_text
 from infoagent.lm.detokenization import decode_whole
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import frozen
 from infoagent.lm.prompts import UNFINISHED, WITHOUT_THOUGHT, compressor_ids, compressor_messages, text_ids
 from infoagent.lm.thinking import Thinking, behind_any_thought, generate_thinking, marks_of
@@ -60,10 +60,10 @@ def write(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelP
 def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool) -> list[Written]:
     section, tokenizer = cell.compressor, pool.tokenizer(cell.compressor.model)
     prompts = [
-        compressor_ids(tokenizer, p.document, p.query, **cell.asked, thinking=cell.thinking) for p in problems
+        compressor_ids(tokenizer, p.document, p.query, cell.asked) for p in problems
     ]  # fmt: skip
     ids = [p.id for p in problems]
-    number = int.from_bytes(hashlib.sha256(f"{seed} {sample} {problems[0].id}".encode()).digest()[:4], "little")
+    number = batch_seed(seed, sample, problems[0].id)
     draw = pool.writer(section.model, cell.engine)
     if section.thinks:
         marks = marks_of(tokenizer, section.prompt.template in WITHOUT_THOUGHT, section.model.name)
@@ -92,7 +92,7 @@ def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, p
 def _by_server(
     cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool, replies: Replies
 ) -> list[Written]:
-    questions = [Question(compressor_messages(p.document, p.query, **cell.asked), (seed, sample)) for p in problems]
+    questions = [Question(compressor_messages(p.document, p.query, cell.asked), (seed, sample)) for p in problems]
     rows = replies.ask(writer_section(cell.compressor, cell.form), questions)
     tokenizer = pool.tokenizer(frozen(cell.compressor.model))
     return [_of_reply(cell, p, row, sample, tokenizer) for p, row in zip(problems, rows, strict=True)]
@@ -114,9 +114,11 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
     if written is not None:
         cost["written_tokens"] = written
     text, thought, spent = row["text"], row.get("thinking"), row.get("thinking_tokens")
-    if cell.thinking is not None and thought is None:  # the server leaves the thought in the text, or tells none of it
+    if (
+        cell.asked.thinking is not None and thought is None
+    ):  # the server leaves the thought in the text, or tells none of it
         behind = behind_any_thought(text)
-        if behind == text and cell.thinking and row["finish"] == "length" and not spent:
+        if behind == text and cell.asked.thinking and row["finish"] == "length" and not spent:
             behind = (
                 None  # some servers open the thought in the prompt: what is cut before a closing mark is all thought
             )

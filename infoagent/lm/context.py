@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from infoagent.lm.detokenization import cut_to_tokens
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import QUERY, Prompt, compressor_ids, text_ids
 from infoagent.types import InputError, Negative, Problem
 
 Truncation = Literal["error", "head", "tail", "middle"]
@@ -20,13 +20,8 @@ def fit_to_context(
     context_tokens: int,
     reply_tokens: int,
     truncate: Truncation,
-    template: str = "query-v1",
-    budget_words: int | None = None,
-    budget_tokens: int | None = None,
+    prompt: Prompt = QUERY,
     setting: str = "data.truncate",
-    sentences: int | None = None,
-    form: str | None = None,
-    thinking: bool | None = None,
 ) -> list[Problem]:
     """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
 
@@ -38,9 +33,7 @@ def fit_to_context(
     fitted = []
     # any document may stand as a negative under any question: room is left for the longest question
     longest_query = max((p.query for p in problems), key=lambda query: len(text_ids(tokenizer, query)), default="")
-    asked = (template, budget_words, budget_tokens, sentences, form, thinking)
-    prompt = compressor_ids(tokenizer, "", longest_query, *asked)
-    empty = len(prompt) + reply_tokens
+    empty = len(compressor_ids(tokenizer, "", longest_query, prompt)) + reply_tokens
     for problem in problems:
         texts = [problem.document, *(n.document for n in problem.negatives)]
         # a token holds at least one byte, so most documents need not be tokenised here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,12 @@ from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import end_of_turn_id
 from infoagent.lm.scoring.prefix import route_of
 from infoagent.types import Compression
+
+
+def batch_seed(*parts: object) -> int:
+    """The seed of a batch's draw, from what names the batch: a draw depends on the whole of it."""
+    stamp = " ".join(map(str, parts))
+    return int.from_bytes(hashlib.sha256(stamp.encode()).digest()[:4], "little")
 
 
 def generate(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infoagent.data.characters import border_before
@@ -18,7 +18,7 @@ from infoagent.data.segmentation import sentences
 from infoagent.lm.context import Truncation, fit_to_context
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.types import FinishReason, InputError, Problem
 
 LEAST_SHARE = 32
@@ -29,10 +29,10 @@ MARGIN = 16
 
 @dataclass(frozen=True)
 class CompressionTask:
-    """How texts are compressed. `prompt` are keyword arguments of `compressor_ids`; `truncate` None: part by part."""
+    """How texts are compressed. `truncate` None: part by part."""
 
     query: str
-    prompt: dict[str, Any]
+    prompt: Prompt
     budget: int
     temperature: float = 0.0
     seed: int = 0
@@ -41,13 +41,13 @@ class CompressionTask:
     budget_range: tuple[int, int] | None = None
     """Of an any-rate adapter: its prompt names the budget, within this range of tokens."""
 
-    def prompt_for(self, budget: int) -> dict[str, Any]:
-        """Keyword arguments of `compressor_ids` for a text that may take `budget` tokens."""
-        told = {**self.prompt, "thinking": False}  # the budget is that of z alone
+    def prompt_for(self, budget: int) -> Prompt:
+        """Of a text that may take `budget` tokens, which are those of z alone: it is told not to think."""
+        told = replace(self.prompt, thinking=False)
         if self.budget_range is None:
             return told
         low, high = self.budget_range
-        return {**told, "budget_words": None, "budget_tokens": min(max(budget, low), high)}
+        return replace(told, budget_words=None, budget_tokens=min(max(budget, low), high))
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LongCompression:
 
 def room_of(tokenizer: Any, context_tokens: int, task: CompressionTask) -> int:
     """Tokens of text that fit into one prompt. Raises InputError where question and budget leave too little."""
-    empty = len(compressor_ids(tokenizer, "", task.query, **task.prompt_for(task.budget)))
+    empty = len(compressor_ids(tokenizer, "", task.query, task.prompt_for(task.budget)))
     room = context_tokens - empty - task.budget - MARGIN
     if room < max(task.budget, 4 * min(task.budget, LEAST_SHARE)):
         raise InputError(
@@ -92,7 +92,7 @@ def fitted(text: str, tokenizer: Any, context_tokens: int, task: CompressionTask
         context_tokens,
         task.budget,
         task.truncate,
-        **task.prompt_for(task.budget),
+        task.prompt_for(task.budget),
         setting="--truncate",
     )
     return problem.document
@@ -139,7 +139,7 @@ def _fits(text: str, tokenizer: Any, context_tokens: int, task: CompressionTask)
     if _count(text, tokenizer) > context_tokens:
         return False
     return (
-        len(compressor_ids(tokenizer, text, task.query, **task.prompt_for(task.budget))) + task.budget <= context_tokens
+        len(compressor_ids(tokenizer, text, task.query, task.prompt_for(task.budget))) + task.budget <= context_tokens
     )
 
 
@@ -158,7 +158,7 @@ def _generate(
         same = [entry for entry in flat if entry[2] == share]
         for start in range(0, len(same), task.batch_size):
             batch = same[start : start + task.batch_size]
-            prompts = [compressor_ids(lm.tokenizer, part, task.query, **task.prompt_for(share)) for _, part, _ in batch]
+            prompts = [compressor_ids(lm.tokenizer, part, task.query, task.prompt_for(share)) for _, part, _ in batch]
             # a seed of its own for each batch: equal seeds would draw alike for parts that are alike
             seed = task.seed + 1000 * (round_number - 1) + start
             yield batch, generate(lm, prompts, [str(i) for i, _, _ in batch], share, task.temperature, seed)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from infoagent.lm.chat_template import MARKS, chat_template_ids, end_of_turn_id, template_marks
 from infoagent.lm.control_tokens import meant_ids, text_ids
+from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError
 
 __all__ = ["MARKS", "end_of_turn_id", "template_marks", "text_ids"]  # others take them from here
@@ -98,6 +100,34 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Of the options in choice-v1: the first choice is A."""
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What a compressor is told beside a document and a question: a template and what its places hold."""
+
+    template: str = "query-v1"
+    budget_words: int | None = None
+    budget_tokens: int | None = None
+    sentences: int | None = None
+    """Their exact number; a template that names it needs it, and no other takes it."""
+    form: str | None = None
+    """What is said of a structured form; likewise."""
+    thinking: bool | None = None
+    """As in `chat_ids`: whether the model is told to think before it writes."""
+
+    @classmethod
+    def of(cls, section: PromptSection, form: str | None = None, thinking: bool | None = None) -> Prompt:
+        return cls(**section.model_dump(), form=form, thinking=thinking)
+
+
+QUERY = Prompt()
+"""What is asked where nothing else is said."""
+
+
+def names_question(template: str) -> bool:
+    """Whether a compression depends on the question; also for a template of earlier versions."""
+    return "{query}" in COMPRESSOR_TEMPLATES.get(template, "{query}")
+
+
 def check_template(name: str) -> None:
     if name not in COMPRESSOR_TEMPLATES:
         raise InputError(f"prompt.template: {name!r} is unknown; allowed: {', '.join(COMPRESSOR_TEMPLATES)}")
@@ -115,20 +145,10 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{(" + "|".join(values) + r")\}", lambda match: values[match[1]], template)
 
 
-def compressor_messages(
-    document: str,
-    query: str,
-    template: str = "query-v1",
-    budget_words: int | None = None,
-    budget_tokens: int | None = None,
-    sentences: int | None = None,
-    form: str | None = None,
-) -> list[dict[str, str]]:
-    """The chat that asks for a compression, of a length in words or in tokens where one is given.
-
-    `sentences` is the exact number of them, `form` what is said of a structured form; a template that names one of them
-    needs it, and no other takes it (InputError).
-    """
+def compressor_messages(document: str, query: str, prompt: Prompt = QUERY) -> list[dict[str, str]]:
+    """The chat that asks for a compression. Raises InputError where the template names what the prompt has not, or has no
+    place for what it has."""
+    template, sentences, form = prompt.template, prompt.sentences, prompt.form
     text = COMPRESSOR_TEMPLATES[template]
     if ("{form}" in text) != (form is not None):
         hint = "names a form; give one" if form is None else "has no place for a form; take form-v1"
@@ -136,13 +156,13 @@ def compressor_messages(
     if ("{sentences}" in text) != (sentences is not None):
         hint = "names a number of sentences; give one" if sentences is None else "names no number of sentences; drop it"
         raise InputError(f"prompt.sentences = {sentences}: template {template!r} {hint}")
-    if sentences is not None and (budget_words or budget_tokens):
+    if sentences is not None and (prompt.budget_words or prompt.budget_tokens):
         raise InputError(
             f"prompt.template = {template!r}: names no budget beside its {sentences} sentences; drop the budget"
         )
-    budget = f" of at most {budget_words} words" if budget_words else ""
-    if budget_tokens:
-        budget = f" of at most {budget_tokens} tokens"
+    budget = f" of at most {prompt.budget_words} words" if prompt.budget_words else ""
+    if prompt.budget_tokens:
+        budget = f" of at most {prompt.budget_tokens} tokens"
     count = f"{sentences} sentence" + ("" if sentences == 1 else "s")
     filled = fill(
         text, {"budget": budget, "sentences": count, "query": query, "document": document, "form": form or ""}
@@ -225,23 +245,12 @@ def opens_thought(tokenizer: Any, prompt: Sequence[int], marks: tuple[str, str])
     return str(tokenizer.decode(list(prompt[-8:]))).rstrip().endswith(marks[0])
 
 
-def compressor_ids(
-    tokenizer: Any,
-    document: str,
-    query: str,
-    template: str = "query-v1",
-    budget_words: int | None = None,
-    budget_tokens: int | None = None,
-    sentences: int | None = None,
-    form: str | None = None,
-    thinking: bool | None = None,
-) -> list[int]:
+def compressor_ids(tokenizer: Any, document: str, query: str, prompt: Prompt = QUERY) -> list[int]:
     """The prompt of the compressor, and with another document in its place the prefix of the scorer.
 
-    `thinking` as in `chat_ids`; a model without a thinking mode that is asked for a thought in words finds it opened.
+    A model without a thinking mode that is asked for a thought in words finds it opened.
     """
-    messages = compressor_messages(document, query, template, budget_words, budget_tokens, sentences, form)
-    ids = chat_ids(tokenizer, messages, thinking)
-    if thinking and template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
+    ids = chat_ids(tokenizer, compressor_messages(document, query, prompt), prompt.thinking)
+    if prompt.thinking and prompt.template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
         ids += meant_ids(tokenizer, f"{MARKS[0][0]}\n")  # else few models open a thought by themselves
     return ids

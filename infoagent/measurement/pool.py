@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata
 from infoagent.lm.detokenization import token_pieces
 from infoagent.lm.models import LoadedModel, adapter_revision
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.lm.scoring.jobs import Processes, score_cells, scorer_identity
 from infoagent.lm.scoring.store import ScoreStore
@@ -74,7 +74,7 @@ def score_pool(
     pool: Pool,
     continuations: Sequence[Sequence[int]],
     ids: Sequence[str],
-    prompt: Mapping[str, Any],
+    prompt: Prompt,
     store: str | Path,
     memory_mib: int,
     tokens: bool,
@@ -88,7 +88,7 @@ def score_pool(
     """
     pairs, rows = pool.prompts()
     # four bytes a token: there is a prompt for every document and question
-    prefixes = [array("I", compressor_ids(judge.tokenizer, document, query, **prompt)) for document, query in pairs]
+    prefixes = [array("I", compressor_ids(judge.tokenizer, document, query, prompt)) for document, query in pairs]
     wanted: list[list[int]] = [[] for _ in prefixes]
     for c, columns in enumerate(rows):
         for k in dict.fromkeys(columns):
@@ -121,7 +121,7 @@ def score_pool(
         about={
             "estimand": ESTIMANDS[pool.query],
             "scorer": identity,
-            "prompt": dict(prompt),
+            "prompt": {k: v for k, v in asdict(prompt).items() if k not in ("form", "thinking")},
             "route": scorer.route,
         },
     )

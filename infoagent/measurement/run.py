@@ -6,7 +6,6 @@ over the processes of `accelerate launch`, and neither depends on how many there
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from infoagent.files import read_jsonl
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.generation import generate
+from infoagent.lm.generation import batch_seed, generate
 from infoagent.lm.models import FoundModel, LoadedModel, find_model, frozen, load
-from infoagent.lm.prompts import check_template, compressor_ids
+from infoagent.lm.prompts import Prompt, check_template, compressor_ids
 from infoagent.lm.scoring.jobs import Processes, scorer_identity
 from infoagent.measurement.calibration import read_calibration, scorer_name
 from infoagent.measurement.pool import Pool, express, score_pool
@@ -96,7 +95,7 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
         for model in models[: 1 if judge.reference == compressor.reference else 2]:
             problems = fit_to_context(
                 problems, model.tokenizer, model.context_tokens, section.max_tokens, recipe.data.truncate,
-                **section.prompt.model_dump(),
+                Prompt.of(section.prompt),
             )  # fmt: skip
         refuse_repeated({p.id: p.document for p in problems})  # cut to the same head, two documents are one
         return problems
@@ -140,7 +139,7 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     )
     matrix = score_pool(
         judge, judge_section.adapter, pool, continuations, [f"{z.problem_id}#{z.sample}" for z in compressions],
-        section.prompt.model_dump(), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
+        Prompt.of(section.prompt), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
         base_only,
     )  # fmt: skip
     matrix.about.update(
@@ -200,10 +199,8 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
 
 def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: InformationRecipe) -> list[Compression]:
     section = recipe.compressor
-    stamp = hashlib.sha256(f"{recipe.seed} {sample} {problems[0].id}".encode()).digest()
-    prompts = [compressor_ids(lm.tokenizer, p.document, p.query, **section.prompt.model_dump()) for p in problems]
-    seed = int.from_bytes(stamp[:4], "little")
-    ids = [p.id for p in problems]
+    prompts = [compressor_ids(lm.tokenizer, p.document, p.query, Prompt.of(section.prompt)) for p in problems]
+    ids, seed = [p.id for p in problems], batch_seed(recipe.seed, sample, problems[0].id)
     return generate(lm, prompts, ids, section.max_tokens, section.temperature, seed, sample)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.pricing.objectives import Objective
@@ -104,11 +104,7 @@ class InformationScorer:
                 self.tokenizer,
                 document,
                 problem.query,
-                self.template,
-                self.budget_words,
-                budget,
-                self.sentences,
-                thinking=False,
+                Prompt(self.template, self.budget_words, budget, self.sentences, thinking=False),
             )
             for document in (problem.document, *(n.document for n in negatives))
         ]

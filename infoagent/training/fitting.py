@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from trl import DPOConfig, DPOTrainer, SFTConfig
 
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sections import PromptSection
@@ -53,7 +53,7 @@ def preference_rows(
 def _ids(prepared: Prepared, prompt: PromptSection, candidate: Candidate) -> tuple[list[int], list[int]]:
     """(prompt, sampled completion) as the policy met and wrote them."""
     problem, tokenizer = candidate.scored.problem, prepared.tokenizer
-    prefix = compressor_ids(tokenizer, problem.document, problem.query, **prompt.model_dump(), thinking=False)
+    prefix = compressor_ids(tokenizer, problem.document, problem.query, Prompt.of(prompt, thinking=False))
     return prefix, list(continuation_ids(candidate.scored.compression, end_of_turn_id(tokenizer)))
 
 

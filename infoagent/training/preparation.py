@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infoagent.data.negatives import Counts, take_negatives
@@ -17,7 +17,7 @@ from infoagent.lm.models import (
     pinned,
     resolve,
 )
-from infoagent.lm.prompts import check_template
+from infoagent.lm.prompts import Prompt, check_template
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
 from infoagent.recipes.training import TrainingRecipe
@@ -80,14 +80,12 @@ def prepare(
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
     counts = Counts(**recipe.negatives.counts)
-    prompt = recipe.prompt.model_dump()
+    prompt = Prompt.of(recipe.prompt, thinking=False)
     if recipe.reward.budget_range is not None:
-        prompt["budget_tokens"] = recipe.reward.budget_range[1]
+        prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])
     for section, data in zip(recipe.all_data, sets, strict=True):
         context = context_tokens(load_config(reference))
-        fitted = fit_to_context(
-            data.problems, tokenizer, context, completion_tokens, section.truncate, **prompt, thinking=False
-        )
+        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, prompt)
         drawn = take_negatives(fitted, counts, recipe.negatives.seed, quiet)
         problems += drawn.problems
         negatives += drawn.negatives

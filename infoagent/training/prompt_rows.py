@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from infoagent.lm.prompts import compressor_messages
+from infoagent.lm.prompts import Prompt, compressor_messages
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import Prepared
 
@@ -30,11 +31,11 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         rows = {"problem_index": [i % number for i in range(len(budgets))], "budget": budgets}
     rows["prompt"] = []
     for position, index in enumerate(rows["problem_index"]):
-        prompt = recipe.prompt.model_dump()
+        prompt = Prompt.of(recipe.prompt)
         if "budget" in rows:
-            prompt |= {"budget_words": None, "budget_tokens": rows["budget"][position]}
+            prompt = replace(prompt, budget_words=None, budget_tokens=rows["budget"][position])
         problem = prepared.problems[index]
-        rows["prompt"].append(compressor_messages(problem.document, problem.query, **prompt))
+        rows["prompt"].append(compressor_messages(problem.document, problem.query, prompt))
     return Dataset.from_dict(rows)
 
 

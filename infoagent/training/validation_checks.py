@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.prompts import Prompt, compressor_ids
 from infoagent.recipes.sections import DataSection, ValidationSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.launch import is_sharded_launch
@@ -64,9 +64,9 @@ def plan_validation(
     if recipe.reward.budget_range is not None:  # one budget for each problem, the same at every checkpoint
         low, high = recipe.reward.budget_range
         budgets = [*draw_budgets(low, high, len(prepared.problems), section.seed)]
-    prompt = recipe.prompt.model_dump(exclude={"budget_tokens"})
+    prompt = Prompt.of(recipe.prompt, thinking=False)
     prompts = [
-        compressor_ids(prepared.tokenizer, p.document, p.query, **prompt, budget_tokens=budget, thinking=False)
+        compressor_ids(prepared.tokenizer, p.document, p.query, replace(prompt, budget_tokens=budget))
         for p, budget in zip(prepared.problems, budgets, strict=True)
     ]
     return ValidationPlan(

@@ -12,7 +12,7 @@ from tiny import tiny_tokenizer
 from infoagent.cli import main
 from infoagent.lm import long_text
 from infoagent.lm.long_text import LEAST_SHARE, CompressionTask, compress_texts, share_of, split_text
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.types import Compression
 
 TOKENIZER = tiny_tokenizer()
@@ -88,7 +88,7 @@ def tiny_lm(context):
 
 
 def task(budget, **more):
-    return CompressionTask(query="", prompt={"template": "agnostic-v1"}, budget=budget, **more)
+    return CompressionTask(query="", prompt=Prompt("agnostic-v1"), budget=budget, **more)
 
 
 @pytest.mark.parametrize("budget", [10, 40, 100, 400])
@@ -104,7 +104,7 @@ def test_a_long_text_is_compressed_in_parts_within_the_budget(counted, budget):
     assert long.source_tokens == len(text_ids(TOKENIZER, PARAGRAPHS))
     assert long.seconds + other.seconds == len(counted)
     assert all(
-        len(compressor_ids(TOKENIZER, text, "", "agnostic-v1")) + tokens <= 1200 for text, tokens in counted
+        len(compressor_ids(TOKENIZER, text, "", Prompt("agnostic-v1"))) + tokens <= 1200 for text, tokens in counted
     )  # no prompt was above the context
     assert (long.rounds == 1) == (long.parts * share_of(budget, long.parts) + long.parts - 1 <= budget)
 

@@ -16,7 +16,7 @@ from infoagent.costs import generation_flops
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
 from infoagent.reporting.tables import comparison_text, without_z_rows
@@ -205,7 +205,7 @@ def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, s
     problem = cell.problems[0]
     documents = [problem.document, *(n.document for n in cell.negatives[0])]
     for document, log_prob in zip(documents, first["log_probs"], strict=True):
-        prefix = compressor_ids(tokenizer, document, problem.query, thinking=False)
+        prefix = compressor_ids(tokenizer, document, problem.query, Prompt(thinking=False))
         assert tokenizer.decode(prefix).endswith("<think>\n\n</think>\n\n")
         ids = [*prefix, *text_ids(tokenizer, "case 0"), tokenizer.convert_tokens_to_ids("<|end|>")]
         with torch.no_grad():

@@ -10,6 +10,7 @@ from tiny import tiny_tokenizer
 from infoagent.lm import prompts
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import adapter_prompt
+from infoagent.lm.prompts import Prompt
 from infoagent.lm.questions.prompts import QUESTION_TEMPLATES, question_prompt
 from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError, Problem
@@ -29,14 +30,14 @@ def said(messages):
             "DOC\n\nSummarise in one short sentence the part of the text above that is needed to answer: Q?",
         ),
         (
-            ("DOC", "Q?", "query-v1", 12),
+            ("DOC", "Q?", Prompt("query-v1", 12)),
             "DOC\n\nSummarise in one short sentence of at most 12 words the part of the text above that is needed to answer: Q?",
         ),
         (
-            ("DOC", "Q?", "agnostic-v1", None, 9),
+            ("DOC", "Q?", Prompt("agnostic-v1", None, 9)),
             "DOC\n\nWrite a short summary of at most 9 tokens of the text above that keeps its facts: numbers, names, dates.",
         ),
-        (("DOC", "Q?", "plain-v1"), "DOC Q?"),
+        (("DOC", "Q?", Prompt("plain-v1")), "DOC Q?"),
     ],
 )
 def test_what_adapters_were_trained_on_has_not_changed_by_a_byte(arguments, expected):
@@ -57,10 +58,10 @@ HOSTILE = " ".join("{" + name + "}" for name in NAMES) + " {0} {} { {{document}}
 @pytest.mark.parametrize("template", prompts.COMPRESSOR_TEMPLATES)
 def test_braces_in_documents_and_questions_stay_as_they_are(template):
     asked = {"sentences": 3} if template.startswith("sentences-") else {"form": "FFF"} if "form-" in template else {}
-    plain = said(prompts.compressor_messages("DDD", "QQQ", template, **asked))
+    plain = said(prompts.compressor_messages("DDD", "QQQ", Prompt(template, **asked)))
     hostile_form = {"form": f"third {HOSTILE}"} if "form" in asked else {}
     texts = f"first {HOSTILE}", f"second {HOSTILE}"
-    hostile = said(prompts.compressor_messages(*texts, template, **{**asked, **hostile_form}))
+    hostile = said(prompts.compressor_messages(*texts, Prompt(template, **{**asked, **hostile_form})))
     expected = plain.replace("DDD", texts[0]).replace("QQQ", texts[1])
     assert hostile == expected.replace("FFF", hostile_form.get("form", "FFF"))
     assert plain.startswith("DDD")  # documents share their first tokens only if nothing stands before them
@@ -88,19 +89,21 @@ def test_braces_in_replies_and_in_documents_that_get_questions_stay_as_they_are(
 
 @pytest.mark.parametrize(("number", "words"), [(1, "exactly 1 sentence the"), (3, "exactly 3 sentences the"), (9, "9")])
 def test_a_number_of_sentences_reaches_the_prompt(number, words):
-    text = said(prompts.compressor_messages("DOC", "Q?", "sentences-v1", sentences=number))
+    text = said(prompts.compressor_messages("DOC", "Q?", Prompt("sentences-v1", sentences=number)))
     assert words in text
     assert "Q?" in text
     tokenizer = tiny_tokenizer()
-    assert text in tokenizer.decode(prompts.compressor_ids(tokenizer, "DOC", "Q?", "sentences-v1", sentences=number))
+    assert text in tokenizer.decode(
+        prompts.compressor_ids(tokenizer, "DOC", "Q?", Prompt("sentences-v1", sentences=number))
+    )
 
 
 def test_the_context_is_filled_with_the_sentences_in_the_prompt():
     tokenizer = tiny_tokenizer()
     problem = Problem("p", "x" * 2000, "why?", "d")
-    prompt = PromptSection(template="sentences-v1", sentences=6).model_dump()
-    [fitted] = fit_to_context([problem], tokenizer, 500, 20, "head", **prompt)
-    room = 500 - 20 - len(prompts.compressor_ids(tokenizer, fitted.document, "why?", **prompt))
+    prompt = Prompt.of(PromptSection(template="sentences-v1", sentences=6))
+    [fitted] = fit_to_context([problem], tokenizer, 500, 20, "head", prompt)
+    room = 500 - 20 - len(prompts.compressor_ids(tokenizer, fitted.document, "why?", prompt))
     assert 0 <= room <= 16
 
 
@@ -124,7 +127,7 @@ def test_a_prompt_with_the_wrong_length_is_refused(keys, message):
 )
 def test_a_length_that_a_template_does_not_name_is_refused_where_no_recipe_was_read(keys):
     with pytest.raises(InputError, match=r"prompt\."):
-        prompts.compressor_messages("DOC", "Q?", **keys)
+        prompts.compressor_messages("DOC", "Q?", Prompt(**keys))
 
 
 def test_every_template_agrees_with_the_recipes_rules_about_sentences_forms_and_thoughts():
@@ -139,7 +142,7 @@ def test_an_adapter_from_before_sentences_keeps_its_prompt(tmp_path):
     old = {"template": "query-v1", "budget_words": 5, "budget_tokens": None}
     (tmp_path / "a" / "infoagent.json").write_text(json.dumps({"base_model": "base", "prompt": old}))
     assert PromptSection(**adapter_prompt(adapter)).model_dump() == {**old, "sentences": None}
-    assert "at most 5 words" in said(prompts.compressor_messages("DOC", "Q?", **adapter_prompt(adapter)))
+    assert "at most 5 words" in said(prompts.compressor_messages("DOC", "Q?", Prompt(**adapter_prompt(adapter))))
 
 
 def test_choices_are_lettered_in_their_order():

@@ -4,7 +4,7 @@ import pytest
 from tiny import tiny_tokenizer
 
 from infoagent.lm.control_tokens import meant_ids
-from infoagent.lm.prompts import MARKS, chat_ids, compressor_ids, template_marks, thinking_switch
+from infoagent.lm.prompts import MARKS, Prompt, chat_ids, compressor_ids, template_marks, thinking_switch
 from infoagent.lm.thinking import Thinking, behind_any_thought, behind_thought, generate_thinking, marks_of, split_ids
 from infoagent.types import Compression, InputError
 
@@ -184,15 +184,17 @@ def test_a_mark_that_shares_a_token_with_z_loses_nothing_of_it():
 
 def test_a_thought_that_is_asked_for_in_words_is_opened_for_the_model():
     plain, always = tokenizer(), tokenizer(ALWAYS)
-    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", "think-v1", thinking=True)).endswith(
+    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", Prompt("think-v1", thinking=True))).endswith(
         "assistant\n<think>\n"
     )
-    assert text_of(always, compressor_ids(always, "DOC", "Q?", "think-v1", thinking=True)).count("<think>\n") == 1
-    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", thinking=True)).endswith("assistant\n")
+    assert (
+        text_of(always, compressor_ids(always, "DOC", "Q?", Prompt("think-v1", thinking=True))).count("<think>\n") == 1
+    )
+    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", Prompt(thinking=True))).endswith("assistant\n")
 
 
 def test_z_is_scored_under_the_prompt_without_a_thought():
     made = tokenizer(SWITCH)
-    asked = compressor_ids(made, "DOC", "Q?", thinking=True)
-    scored = compressor_ids(made, "DOC", "Q?", thinking=False)
+    asked = compressor_ids(made, "DOC", "Q?", Prompt(thinking=True))
+    scored = compressor_ids(made, "DOC", "Q?", Prompt(thinking=False))
     assert text_of(made, scored) == text_of(made, asked) + "<think>\n\n</think>\n\n"

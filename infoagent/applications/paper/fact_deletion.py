@@ -12,7 +12,7 @@ from infoagent.data.sets.record_templates import Fact
 from infoagent.data.sets.records import Record, make_known_problem, other_values, revision
 from infoagent.information import estimate_mi, infonce_terms, mean_interval
 from infoagent.lm.models import load
-from infoagent.lm.prompts import end_of_turn_id, text_ids
+from infoagent.lm.prompts import Prompt, end_of_turn_id, text_ids
 from infoagent.lm.scoring.jobs import Processes
 from infoagent.measurement.pool import Pool, score_pool
 from infoagent.types import Change, InputError, Negative, Problem
@@ -46,7 +46,7 @@ def fact_deletion(
             continuations.append([*text_ids(lm.tokenizer, text), end])
     matrix = score_pool(
         lm, None, Pool(problems, rows, changed), continuations, [f"{p.id}#{n}" for p, n in zip(rows, left, strict=True)],
-        {"template": TEMPLATE}, Path(out) / "scores", memory_mib, False, Processes(), quiet,
+        Prompt(TEMPLATE), Path(out) / "scores", memory_mib, False, Processes(), quiet,
     )  # fmt: skip
     assert matrix.counterfactual_CN is not None
     own_C = matrix.log_probs_CK[np.arange(len(rows)), matrix.source_C]

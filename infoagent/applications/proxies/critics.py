@@ -86,7 +86,7 @@ class LmCritic:
     def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
         problem, tokenizer = cell.problems[index], self.tokenizer
         prompt = cell.scored_as
-        prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, **prompt)) for d in cell.candidates(index)]
+        prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, prompt)) for d in cell.candidates(index)]
         end = end_of_turn_id(tokenizer)
         texts = [
             continuation_ids(Compression(r["problem_id"], r["text"], tuple(text_ids(tokenizer, r["text"])), r["finish"]), end)

@@ -74,7 +74,7 @@ def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
         check_served(section.url, found.reference, model.dtype, found.tokenizer)
     for cell in cells:
         fit_to_context(
-            cell.problems, found.tokenizer, found.context_tokens, cell.compressor.max_tokens, "error", **cell.scored_as
+            cell.problems, found.tokenizer, found.context_tokens, cell.compressor.max_tokens, "error", cell.scored_as
         )
 
 

@@ -20,7 +20,7 @@ from infoagent.applications.research.stage_costs import stage_cost
 from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.research_tasks import ResearchTask
 from infoagent.evaluation.records import Row, content_key
-from infoagent.lm.prompts import compressor_messages, text_ids
+from infoagent.lm.prompts import Prompt, compressor_messages, text_ids
 from infoagent.types import Problem
 
 STAGES = ("plan", "search", "read", "compress", "report", "judge")
@@ -150,7 +150,7 @@ class Research:
         if system.kind in PICKERS:
             written = [self._pick(system, texts[number], query) for number, query in pairs]
             return Notes(_joined(pairs, written), [])
-        chats = [compressor_messages(texts[n], query, **system.prompt.model_dump()) for n, query in pairs]
+        chats = [compressor_messages(texts[n], query, Prompt.of(system.prompt)) for n, query in pairs]
         rows = [_with_text(row) for row in self.asking.ask(system.writer, chats, draw)]
         return Notes(_joined(pairs, [row["text"] if row["status"] == "ok" else "" for row in rows]), rows)
 

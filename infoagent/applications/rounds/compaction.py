@@ -12,29 +12,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from infoagent.applications.rounds.prompts import context_text
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import (
+    Scoring,
     Workplace,
     answer,
     check_predictor,
     check_writer,
-    draw,
-    score_units,
+    score_missing,
     scored_ids,
     scored_mode,
-    text_fields,
+    write_missing,
     writer_identity,
 )
 from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.histories import History, HistorySet, Probe, Wanted, load_histories
-from infoagent.evaluation.compressing import failed_score
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.grading import states_fact
 from infoagent.lm.models import frozen
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.types import ANCHORS, Compression, InputError, Problem, RunFailed
@@ -220,28 +220,16 @@ def _write(
     place: Workplace, recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int
 ) -> None:
     tokenizer, identity = place.pool.tokenizer(section.model), writer_identity(section)
-    prompts, keys = [], []
+    prompts, heads = [], list[Row]()
     for course in courses:
         before = course.summaries[-1]["text"] if course.summaries else ""
         document = _input(recipe, course.history.turns, before, r, plain=False)
         prompts.append(_prompt(tokenizer, section, document, course.probe.query))
-        keys.append(content_key(kind="summary", writer=identity, prompt=prompts[-1], seed=recipe.seed))
-    if not all(place.records.settled(key) for key in keys):
-        ids = [course.id for course in courses]
-        texts = draw(place, section, prompts, ids, f"{recipe.seed} {r} {ids[0]}")
-        place.records.append(
-            *(
-                {
-                    "key": key, "kind": "summary", "compaction": r,
-                    "history_id": course.history.id, "writer": identity, "seed": recipe.seed,
-                    **text_fields(place, section, len(prompt), text),
-                }
-                for key, course, prompt, text in zip(keys, courses, prompts, texts, strict=True)
-                if not place.records.settled(key)
-            )
-        )  # fmt: skip
-    for course, key in zip(courses, keys, strict=True):
-        row = place.records.rows[key]
+        key = content_key(kind="summary", writer=identity, prompt=prompts[-1], seed=recipe.seed)
+        heads.append({"key": key, "kind": "summary", "compaction": r, "history_id": course.history.id})
+    ids = [course.id for course in courses]
+    rows = write_missing(place, section, heads, prompts, ids, f"{recipe.seed} {r} {ids[0]}")
+    for course, row in zip(courses, rows, strict=True):
         if row["status"] == "ok":
             course.summaries.append(row)
         else:
@@ -250,7 +238,7 @@ def _write(
 
 def _prompt(tokenizer: Any, section: CompactorSection, document: str, query: str) -> list[int]:
     """What the compactor reads, and the critic's prefix. A model that can think is told not to: its thought would be z."""
-    return compressor_ids(tokenizer, document, query, **section.prompt.model_dump(), thinking=False)
+    return compressor_ids(tokenizer, document, query, Prompt.of(section.prompt, thinking=False))
 
 
 def _pick(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course) -> None:
@@ -292,31 +280,22 @@ def _picked(place: Workplace, section: CompactorSection, course: Course, text: s
 
 
 def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[CompactorSection, Course]]) -> None:
-    """The summaries of all compactors for one question, those of one critic together: it then reads the versions once."""
-    by_base: dict[str, list[tuple[CompactorSection, Course]]] = {}
+    """The summaries of all compactors for one question."""
+    wanted: list[Scoring] = []
+    keys: list[tuple[Course, list[str]]] = []
     for section, course in courses:
-        if section.kind not in ANCHORS:
-            by_base.setdefault(content_key(base=frozen(section.model).model_dump()), []).append((section, course))
-    for group in by_base.values():
-        keys = [[_score_key(place, recipe, s, c, r) for r in range(1, recipe.compactions + 1)] for s, c in group]
-        missing = {
-            key: (section, course, r)
-            for (section, course), row in zip(group, keys, strict=True)
-            for r, key in enumerate(row, start=1)
-            if not place.records.done(key)
-        }
-        if missing:
-            judge = place.pool.judge(frozen(group[0][0].model))
-            units = [_pairs(judge.tokenizer, recipe, *where) for where in missing.values()]
-            rows = []
-            for (key, (_, course, r)), values in zip(missing.items(), score_units(judge, units), strict=True):
-                head = {"key": key, "kind": "survival", "history_id": course.history.id, "probe": course.number,
-                        "compaction": r, "summary": course.summaries[r - 1]["key"]}  # fmt: skip
-                done: Row = {"status": "ok", "log_probs": values}
-                rows.append({**head, **(failed_score(values) if isinstance(values, Exception) else done)})
-            place.records.append(*rows)
-        for (_, course), row in zip(group, keys, strict=True):
-            course.scores = [place.records.rows[key] for key in row]
+        if section.kind in ANCHORS:
+            continue
+        keys.append((course, []))
+        for r in range(1, recipe.compactions + 1):
+            key = _score_key(place, recipe, section, course, r)
+            keys[-1][1].append(key)
+            head = {"kind": "survival", "history_id": course.history.id, "probe": course.number, "compaction": r,
+                    "summary": course.summaries[r - 1]["key"]}  # fmt: skip
+            wanted.append(Scoring(key, frozen(section.model), partial(_pairs, recipe, section, course, r), head))
+    score_missing(place, wanted)
+    for course, row in keys:
+        course.scores = [place.records.rows[key] for key in row]
 
 
 def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> str:
@@ -329,7 +308,7 @@ def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSec
     )  # fmt: skip
 
 
-def _pairs(tokenizer: Any, recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> list[Pair]:
+def _pairs(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int, tokenizer: Any) -> list[Pair]:
     """(prefix, summary) under the true history and under each version, read at once."""
     text = scored_ids(course.summaries[r - 1], tokenizer)
     found = []

@@ -6,10 +6,10 @@ texts of the rounds before left as they were.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from infoagent.lm.prompts import NO_NOTES, chat_ids, compressor_messages, fill
+from infoagent.lm.prompts import NO_NOTES, Prompt, chat_ids, compressor_messages, fill
 from infoagent.lm.thinking import behind_any_thought
 
 ASK_TEMPLATES = {
@@ -40,7 +40,7 @@ def next_question(reply: str) -> str | None:
 
 
 def round_messages(
-    document: str, questions: Sequence[str], texts: Sequence[str], prompt: Mapping[str, Any]
+    document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt
 ) -> list[dict[str, str]]:
     """The compressor's chat in round len(questions): document and first question, then each text it wrote and the next
     question. `texts` are those of the rounds before; without them it is the chat of a first round on the last question.
@@ -48,19 +48,19 @@ def round_messages(
     Raises ValueError where there are texts and not one fewer than questions.
     """
     if not texts:
-        return compressor_messages(document, questions[-1], **prompt)
+        return compressor_messages(document, questions[-1], prompt)
     if len(texts) != len(questions) - 1:
         raise ValueError(f"{len(texts)} texts and {len(questions)} questions: each question but the last has its text")
-    chat = compressor_messages(document, questions[0], **prompt)
+    chat = compressor_messages(document, questions[0], prompt)
     for text, question in zip(texts, questions[1:], strict=True):
-        [told] = compressor_messages("", question, **prompt)
+        [told] = compressor_messages("", question, prompt)
         again = fill(AGAIN, {"task": told["content"].strip()})
         chat += [{"role": "assistant", "content": text}, {"role": "user", "content": again}]
     return chat
 
 
 def round_ids(
-    tokenizer: Any, document: str, questions: Sequence[str], texts: Sequence[str], prompt: Mapping[str, Any]
+    tokenizer: Any, document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt
 ) -> list[int]:
     """`round_messages` as the compressor's token ids, and with another document in its place the scorer's prefix. A model
     that can think is told not to: its thought would be z."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from infoagent.baselines import PICKERS, picker_of
 from infoagent.config import Section
+from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import one_of
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe, GradingSection, PredictorSection
 from infoagent.recipes.sections import (
@@ -26,9 +27,6 @@ from infoagent.recipes.sections import (
     TrackingSection,
 )
 from infoagent.types import ANCHORS
-
-WITHOUT_QUESTION = ("agnostic-", "memory-", "compact-")
-"""Templates that name no question."""
 
 
 def _kinds() -> list[str]:
@@ -108,7 +106,7 @@ class SystemSection(Section):
     def _template(self) -> SystemSection:
         template = self.prompt.template
         _refuse_template(self.label, template)
-        if self.asks_on and template.startswith(WITHOUT_QUESTION):
+        if self.asks_on and not names_question(template):
             raise ValueError(
                 f"{self.label!r}: prompt.template {template!r} names no question, so that what the predictor asks would "
                 "reach nobody; take query-v1, or questions same"
@@ -198,7 +196,7 @@ class CompactorSection(Section):
     def asks(self) -> bool:
         """Whether it is told the question: it then compacts anew for each of them."""
         if self.kind == "lm":
-            return not self.prompt.template.startswith(WITHOUT_QUESTION)
+            return names_question(self.prompt.template)
         return self.kind not in ANCHORS and picker_of(self.kind).asks
 
 

@@ -5,19 +5,19 @@ Every text, score and answer is a record under the hash of what decides it, so a
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from infoagent.applications.rounds.recipe import StepsRecipe
-from infoagent.evaluation.compressing import flops_fields
+from infoagent.evaluation.compressing import failed_score, flops_fields
 from infoagent.evaluation.models import Judge, ModelPool
 from infoagent.evaluation.predicting import answer_texts
 from infoagent.evaluation.records import RecordFile, Row, batches, content_key
 from infoagent.evaluation.replies import Replies, predictor_identity
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import FoundModel, find_model
 from infoagent.lm.prompts import (
     can_think,
@@ -97,13 +97,25 @@ def check_predictor(section: PredictorSection, longest: tuple[str, str]) -> None
 # ---- writing, scoring, answering ---------------------------------------------------------------------------------
 
 
-def draw(
-    place: Workplace, section: Writer, prompts: Sequence[Sequence[int]], ids: Sequence[str], stamp: str
-) -> list[Compression]:
-    """A text for each prompt. The draw depends on `stamp` and on the batch."""
-    seed = int.from_bytes(hashlib.sha256(stamp.encode()).digest()[:4], "little")
-    write = place.pool.writer(section.model)
-    return write(prompts, ids, section.max_tokens, section.temperature, seed=seed)
+def write_missing(
+    place: Workplace, section: Writer, heads: Sequence[Row], prompts: Sequence[Sequence[int]], ids: Sequence[str],
+    stamp: str,
+) -> list[Row]:  # fmt: skip
+    """The records of a batch of texts, one for each prompt; `heads` are their beginnings. Where one is missing the
+    whole batch is drawn again, since the draw depends on it and on `stamp`."""
+    if not all(place.records.settled(head["key"]) for head in heads):
+        texts = place.pool.writer(section.model)(
+            prompts, ids, section.max_tokens, section.temperature, seed=batch_seed(stamp)
+        )
+        about = {"writer": writer_identity(section), "seed": place.recipe.seed}
+        place.records.append(
+            *(
+                {**head, **about, **text_fields(place, section, len(prompt), text)}
+                for head, prompt, text in zip(heads, prompts, texts, strict=True)
+                if not place.records.settled(head["key"])
+            )
+        )
+    return [place.records.rows[head["key"]] for head in heads]
 
 
 def text_fields(place: Workplace, section: Writer, prompt_tokens: int, text: Compression) -> Row:
@@ -137,14 +149,44 @@ def scored_mode(place: Workplace, section: Writer) -> Row:
     return {"thinking": False} if can_think(place.pool.tokenizer(section.model)) else {}
 
 
-def score_units(judge: Judge, units: Sequence[Sequence[Pair]]) -> list[list[float] | Exception]:
-    """log p(text | prefix) in nats of each unit's pairs, all units together; why, of a unit that cannot be scored."""
+@dataclass(frozen=True)
+class Scoring:
+    """Texts that are scored under their candidates as one record."""
 
-    def score(together: Sequence[Sequence[Pair]]) -> list[list[float] | Exception]:
-        found = pair_log_probs(judge.scorer, [pair for unit in together for pair in unit])
-        return [[total(found[pair]) for pair in unit] for unit in together]
+    key: str
+    critic: ModelSection
+    pairs: Callable[[Any], list[Pair]]
+    """Of (prefix, text), in the tokens of the critic's tokenizer."""
+    head: Row
+    """The beginning of the record."""
+    width: int | None = None
+    """Candidates of a row of log_probs; None: one row, as it is."""
 
-    return each_alone(score, units, lambda error: error)
+    def row(self, values: list[float] | Exception) -> Row:
+        if isinstance(values, Exception):
+            return {"key": self.key, **self.head, **failed_score(values)}
+        width = self.width
+        rows = values if width is None else [values[i : i + width] for i in range(0, len(values), width)]
+        return {"key": self.key, **self.head, "status": "ok", "log_probs": rows}
+
+
+def score_missing(place: Workplace, scorings: Sequence[Scoring]) -> None:
+    """log p(text | prefix) in nats of what has no record yet, all of one critic together: it then reads a document once.
+    What cannot be scored fails alone."""
+    by_critic: dict[str, dict[str, Scoring]] = {}
+    for scoring in scorings:
+        if not place.records.done(scoring.key):
+            by_critic.setdefault(content_key(base=scoring.critic.model_dump()), {})[scoring.key] = scoring
+    for missing in by_critic.values():
+        group = list(missing.values())
+        judge = place.pool.judge(group[0].critic)
+
+        def score(units: Sequence[list[Pair]], judge: Judge = judge) -> list[list[float] | Exception]:
+            found = pair_log_probs(judge.scorer, [pair for unit in units for pair in unit])
+            return [[total(found[pair]) for pair in unit] for unit in units]
+
+        values = each_alone(score, [scoring.pairs(judge.tokenizer) for scoring in group], lambda error: error)
+        place.records.append(*(scoring.row(v) for scoring, v in zip(group, values, strict=True)))
 
 
 def answer_key(recipe: StepsRecipe, problem: Problem, notes: str) -> str:

@@ -10,31 +10,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from infoagent.applications.rounds.prompts import ask_messages, next_question, round_ids
 from infoagent.applications.rounds.recipe import RoundsRecipe, SystemSection
 from infoagent.applications.rounds.steps import (
+    Scoring,
     Workplace,
     answer,
     answer_key,
     check_predictor,
     check_writer,
-    draw,
-    score_units,
+    score_missing,
     scored_ids,
     scored_mode,
-    text_fields,
+    write_missing,
     writer_identity,
 )
 from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import load_data
-from infoagent.evaluation.compressing import failed_score
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.evaluation.replies import Question
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import frozen
-from infoagent.lm.prompts import UNFINISHED
+from infoagent.lm.prompts import UNFINISHED, Prompt
 from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.recipes.evaluation import PredictorSection
@@ -95,7 +95,7 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
                 problems, model.tokenizer, model.context_tokens, system.rounds * turn + system.max_tokens, recipe.data.truncate,
-                **system.prompt.model_dump(), thinking=False,
+                Prompt.of(system.prompt, thinking=False),
             )  # fmt: skip
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
         except InputError as error:
@@ -143,39 +143,24 @@ def answer_of(place: Workplace, talk: Talk, rounds: int) -> Row | None:
 
 
 def _talk(place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: Sequence[Talk], bar: Any) -> None:
-    tokenizer, identity = place.pool.tokenizer(system.model), writer_identity(system)
+    tokenizer, identity, prompt = place.pool.tokenizer(system.model), writer_identity(system), Prompt.of(system.prompt)
     for number in range(1, system.rounds + 1):
         going = [talk for talk in talks if talk.failed is None]
         bar.update(len(talks) - len(going))
         asked = _questions(place, recipe, system, going, number)
         going = [talk for talk in going if talk.failed is None]
-        prompts = {}
+        prompts, heads = [], list[Row]()
         for talk in going:
             before = talk.texts if system.remembers else []
             questions = [*talk.questions, asked[talk.problem.id]["question"]]
-            prompts[talk.problem.id] = round_ids(
-                tokenizer, talk.problem.document, questions, before, system.prompt.model_dump()
-            )
-        # a prompt holds document, questions and texts: systems that differ later share what they began with
-        keys = {
-            i: content_key(kind="round", writer=identity, prompt=ids, number=number, seed=recipe.seed)
-            for i, ids in prompts.items()
-        }
-        if not all(place.records.settled(key) for key in keys.values()):
-            ids = list(prompts)
-            texts = draw(place, system, [prompts[i] for i in ids], ids, f"{recipe.seed} {number} {ids[0]}")
-            rows = [
-                {
-                    "key": keys[i], "kind": "round", "round": number, "problem_id": i, "writer": identity,
-                    "seed": recipe.seed, **text_fields(place, system, len(prompts[i]), text),
-                }
-                for i, text in zip(ids, texts, strict=True)
-                if not place.records.settled(keys[i])
-            ]  # fmt: skip
-            place.records.append(*rows)
-        for talk in going:
+            prompts.append(round_ids(tokenizer, talk.problem.document, questions, before, prompt))
+            # a prompt holds document, questions and texts: systems that differ later share what they began with
+            key = content_key(kind="round", writer=identity, prompt=prompts[-1], number=number, seed=recipe.seed)
+            heads.append({"key": key, "kind": "round", "round": number, "problem_id": talk.problem.id})
+        ids = [talk.problem.id for talk in going]
+        rows = write_missing(place, system, heads, prompts, ids, f"{recipe.seed} {number} {ids[0]}") if ids else []
+        for talk, row in zip(going, rows, strict=True):
             name = talk.problem.id
-            row = place.records.rows[keys[name]]
             if row["status"] == "ok":
                 talk.rounds.append({**row, **asked[name]})
             else:
@@ -223,25 +208,18 @@ def _questions(
 
 
 def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> None:
-    """All talks about one problem, those of one base together: its documents are then read once."""
-    by_base: dict[str, list[tuple[SystemSection, Talk]]] = {}
-    for system, talk in talks:
-        by_base.setdefault(content_key(base=frozen(system.model).model_dump()), []).append((system, talk))
-    for group in by_base.values():
-        missing: dict[str, tuple[SystemSection, Talk]] = {}
-        keys = []
-        for system, talk in group:
-            key = _scores_key(place, system, talk)
-            keys.append(key)
-            if talk.rounds and not place.records.done(key):
-                missing[key] = (system, talk)
-        if missing:
-            judge = place.pool.judge(frozen(group[0][0].model))
-            units = [_pairs(judge.tokenizer, system, talk) for system, talk in missing.values()]
-            for (key, (_, talk)), values in zip(missing.items(), score_units(judge, units), strict=True):
-                place.records.append({"key": key, **_scores_row(talk, values)})
-        for key, (_, talk) in zip(keys, group, strict=True):
-            talk.scores = place.records.rows.get(key)
+    """All talks about one problem."""
+    keys = [_scores_key(place, system, talk) for system, talk in talks]
+    score_missing(
+        place,
+        [
+            Scoring(key, frozen(system.model), partial(_pairs, system, talk), *_scores_head(talk))
+            for key, (system, talk) in zip(keys, talks, strict=True)
+            if talk.rounds
+        ],
+    )
+    for key, (_, talk) in zip(keys, talks, strict=True):
+        talk.scores = place.records.rows.get(key)
 
 
 def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
@@ -257,26 +235,23 @@ def _documents(talk: Talk) -> list[str]:
     return [talk.problem.document, *(n.document for n in talk.negatives)]
 
 
-def _pairs(tokenizer: Any, system: SystemSection, talk: Talk) -> list[Pair]:
+def _pairs(system: SystemSection, talk: Talk, tokenizer: Any) -> list[Pair]:
     """(prefix, text) of each round under each document, round by round."""
     found = []
     for t, row in enumerate(talk.rounds):
         text = scored_ids(row, tokenizer)
         before = talk.texts[:t] if system.remembers else []
         for document in _documents(talk):
-            prefix = round_ids(tokenizer, document, talk.questions[: t + 1], before, system.prompt.model_dump())
+            prefix = round_ids(tokenizer, document, talk.questions[: t + 1], before, Prompt.of(system.prompt))
             found.append((tuple(prefix), text))
     return found
 
 
-def _scores_row(talk: Talk, values: list[float] | Exception) -> Row:
+def _scores_head(talk: Talk) -> tuple[Row, int]:
+    """(the beginning of the record, candidates of each round)."""
     candidates = ["source", *(n.kind for n in talk.negatives)]
-    head: Row = {
+    return {
         "kind": "round scores", "problem_id": talk.problem.id, "document_id": talk.problem.document_id,
         "document_key": text_id(talk.problem.document), "rounds": [row["key"] for row in talk.rounds],
         "questions": talk.questions, "candidates": candidates,
-    }  # fmt: skip
-    if isinstance(values, Exception):
-        return {**head, **failed_score(values)}
-    width = len(candidates)
-    return {**head, "status": "ok", "log_probs": [values[i : i + width] for i in range(0, len(values), width)]}
+    }, len(candidates)  # fmt: skip

@@ -23,7 +23,7 @@ from infoagent.grading import is_looping
 from infoagent.information.intervals import mean_interval
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel, load
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.types import Compression, Finding, InputError, Negative, Problem
@@ -61,8 +61,8 @@ def state_prompts(tokenizer: Any, template: str) -> list[list[int]]:
     """The prompt of each state. Raises InputError where a tokenizer reads the number of a document."""
     prompts = []
     for state in all_states():
-        plain = compressor_ids(tokenizer, " ".join(state), QUERY, template)
-        if compressor_ids(tokenizer, f"№ 17 {' '.join(state)}", QUERY, template) != plain:
+        plain = compressor_ids(tokenizer, " ".join(state), QUERY, Prompt(template))
+        if compressor_ids(tokenizer, f"№ 17 {' '.join(state)}", QUERY, Prompt(template)) != plain:
             raise InputError("model.name: its tokenizer reads the numbers of documents, so states cannot be enumerated")
         prompts.append(plain)
     return prompts

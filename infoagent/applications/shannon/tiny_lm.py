@@ -25,7 +25,7 @@ import torch
 from infoagent.data.sets.shannon import FACTS, MARK, QUERY, State, all_states
 from infoagent.files import read_json, write_json
 from infoagent.lm.machine.device import settle_deepspeed
-from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.prompts import Prompt, compressor_ids
 from infoagent.progress import each
 from infoagent.types import InputError
 
@@ -129,7 +129,7 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rng = np.random.default_rng(settings.seed)
     states = all_states()  # all alike often, so that the rare ones are read as well as the frequent ones
-    prompts = [compressor_ids(tokenizer, " ".join(state), QUERY, TEMPLATE) for state in states]
+    prompts = [compressor_ids(tokenizer, " ".join(state), QUERY, Prompt(TEMPLATE)) for state in states]
     model.train()
     for _ in each(range(settings.steps), settings.steps, "tiny LM", "step", quiet):
         rows = []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from infoagent.data.sets.hard_cases import EMPTY, NOT_TEXT
 from infoagent.data.sets.hard_texts import has_text
-from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.prompts import Prompt, compressor_ids
 
 TOO_LONG = "beyond the context"
 
@@ -29,7 +28,7 @@ class Admitted:
 
 
 def admit(
-    document: str, query: str, tokenizer: Any, prompt: Mapping[str, Any], reply_tokens: int, context_tokens: int,
+    document: str, query: str, tokenizer: Any, prompt: Prompt, reply_tokens: int, context_tokens: int,
     parts: bool,
 ) -> Refusal | Admitted:  # fmt: skip
     """Whether a document can be compressed for a question; `parts`: one beyond the context goes part by part."""
@@ -40,7 +39,7 @@ def admit(
         return Refusal(EMPTY, "the document has no letter and no digit; there is nothing to compress")
     # a document of many times the context need not be tokenised to be known as too long: a token has 16 letters at most
     if len(document) <= 16 * context_tokens:
-        ids = compressor_ids(tokenizer, document, query, **prompt)
+        ids = compressor_ids(tokenizer, document, query, prompt)
         if len(ids) + reply_tokens <= context_tokens:
             return Admitted(tuple(ids))
     if parts:

@@ -6,7 +6,6 @@ model is asked), crashed (with the exception). What counts as a failure is decid
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -24,9 +23,10 @@ from infoagent.evaluation.records import RecordFile, Row, batches
 from infoagent.evaluation.replies import Question, Replies, check_endpoints
 from infoagent.files import only_writer, write_jsonl
 from infoagent.grading import is_looping
+from infoagent.lm.generation import batch_seed
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
 from infoagent.lm.models import find_model, frozen
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id, predictor_messages, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.lm.scoring.pairs import each_alone, pair_log_probs, total
 from infoagent.progress import Progress
@@ -132,7 +132,7 @@ def _entrance(plan: InputsPlan, section: CompressorSection, case: HardCase, pool
     def look() -> Row:
         picks = section.kind in PICKERS  # of a text of any length
         found = admit(
-            case.document, case.query, pool.tokenizer(section.model), section.prompt.model_dump(), section.max_tokens,
+            case.document, case.query, pool.tokenizer(section.model), Prompt.of(section.prompt), section.max_tokens,
             plan.contexts[section.label], picks or (section.kind == "lm" and plan.recipe.long == "parts"),
         )  # fmt: skip
         if isinstance(found, Refusal):
@@ -167,10 +167,9 @@ def _texts(
         return []
     tokenizer, cases = pool.tokenizer(section.model), [case for case, _ in admitted]
     if section.kind == "lm":
-        stamp = hashlib.sha256(f"{plan.recipe.seed} {cases[0].key}".encode()).digest()
         written = pool.writer(section.model)(
             [list(prompt) for _, prompt in admitted], [case.id for case in cases], section.max_tokens,
-            section.temperature, seed=int.from_bytes(stamp[:4], "little"),
+            section.temperature, seed=batch_seed(plan.recipe.seed, cases[0].key),
         )  # fmt: skip
     else:
         written = []
@@ -209,7 +208,7 @@ def _row(
 
 def _task(recipe: HardInputsRecipe, section: CompressorSection, query: str) -> CompressionTask:
     return CompressionTask(
-        query, section.prompt.model_dump(), section.max_tokens, section.temperature, recipe.seed,
+        query, Prompt.of(section.prompt), section.max_tokens, section.temperature, recipe.seed,
         batch_size=recipe.batch_size,
     )  # fmt: skip
 
@@ -218,11 +217,11 @@ def _score(case: HardCase, pack: Sequence[tuple[CompressorSection, Row]], pool: 
     """log p of each text under the document and its counterfactuals, by the frozen base. Where there is none, why not."""
     section = pack[0][0]
     judge = pool.judge(frozen(section.model))
-    end, prompt = end_of_turn_id(judge.tokenizer), section.prompt.model_dump()
+    end, prompt = end_of_turn_id(judge.tokenizer), Prompt.of(section.prompt)
 
     def score(together: Sequence[Row]) -> list[Row]:
         documents = [case.document, *case.counterfactuals]
-        prefixes = [tuple(compressor_ids(judge.tokenizer, d, case.query, **prompt)) for d in documents]
+        prefixes = [tuple(compressor_ids(judge.tokenizer, d, case.query, prompt)) for d in documents]
         strings = [tuple(continuation_ids(row["compression"], end)) for row in together]
         found = pair_log_probs(judge.scorer, [(prefix, string) for string in strings for prefix in prefixes])
         return [{"log_probs": [total(found[prefix, string]) for prefix in prefixes]} for string in strings]

@@ -11,7 +11,7 @@ import numpy as np
 from infoagent.applications.stress.load import JobTimes, Lost, StreamClient, Timed
 from infoagent.lm.endpoint.settings import Chat
 from infoagent.lm.endpoint.spending import NOTHING, Usage
-from infoagent.lm.prompts import compressor_messages, predictor_messages
+from infoagent.lm.prompts import Prompt, compressor_messages, predictor_messages
 from infoagent.recipes import PromptSection
 from infoagent.types import Problem
 
@@ -51,7 +51,7 @@ def draw_jobs(problems: Sequence[Problem], number: int, seed: int, prefixes: str
 
 def chat_of(stage: str, job: Job, notes: str, prompt: PromptSection) -> Chat:
     if stage == "compress":
-        return compressor_messages(job.document, job.query, **prompt.model_dump())
+        return compressor_messages(job.document, job.query, Prompt.of(prompt))
     return predictor_messages(notes, job.query)
 
 

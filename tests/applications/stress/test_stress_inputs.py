@@ -13,6 +13,7 @@ from infoagent.applications.stress.rates import summarise_inputs
 from infoagent.applications.stress.recipe import HardInputsRecipe
 from infoagent.data.sets.hard_cases import HARD_KINDS, HardCase, Settings, make_cases
 from infoagent.grading import denies
+from infoagent.lm.prompts import Prompt
 
 DOCUMENT = "Shipment report S-1. The destination is Riga. Captain Falk is in command of 20 sailors."
 
@@ -156,7 +157,7 @@ def test_documents_are_refused_with_their_cause_before_any_model():
     tokenizer = tiny_tokenizer()  # a token a character, in these texts
 
     def look(document, parts=True, context=400):
-        return admit(document, "Who?", tokenizer, {}, 20, context, parts)
+        return admit(document, "Who?", tokenizer, Prompt(), 20, context, parts)
 
     assert isinstance(look("A ship."), Admitted)
     for case in make_cases(("empty",), 24, Settings(0, 80, 100, 600, 0)):

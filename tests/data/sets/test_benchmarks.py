@@ -11,7 +11,7 @@ from infoagent.data.registry import load_data
 from infoagent.data.sets.financebench import chosen_pages
 from infoagent.grading import code_grade
 from infoagent.grading.mathematics import boxed
-from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, compressor_messages
+from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, compressor_messages
 from infoagent.types import InputError
 
 
@@ -81,7 +81,7 @@ def test_no_compressor_sees_the_options(tmp_path):
     assert unseen == ["zinc", "tin", "lead"]
     for template, text in COMPRESSOR_TEMPLATES.items():
         asked = {"sentences": 3} if "{sentences}" in text else {"form": "a form"} if "{form}" in text else {}
-        [message] = compressor_messages(problem.document, problem.query, template, **asked)
+        [message] = compressor_messages(problem.document, problem.query, Prompt(template, **asked))
         assert problem.document in message["content"]
         without = message["content"].replace(problem.document, "")
         assert not any(f" {choice} " in f" {without} " for choice in problem.choices)
