@@ -16,7 +16,7 @@ from infoagent.data.negatives import Counts, draw_negatives
 from infoagent.data.registry import load_data
 from infoagent.information import channels, infonce_terms
 from infoagent.lm.answering import answer_log_probs
-from infoagent.lm.prompts import compressor_ids, text_ids
+from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.pricing.objectives import Objective, clipped_terms, total_variation_terms
 from infoagent.pricing.parts import PARTS, Part, Price, Sample, reward_parts
@@ -287,7 +287,7 @@ def test_a_budget_of_a_row_stands_in_its_prompt_and_is_priced(reward):
     problem, negatives = PROBLEMS[4], made.negatives[4]
     for value, tokens in zip(got, (5, 12), strict=True):
         prefixes = [
-            compressor_ids(made.tokenizer, d, problem.query, budget_tokens=tokens)
+            compressor_ids(made.tokenizer, d, problem.query, Prompt(budget_tokens=tokens))
             for d in (problem.document, *(n.document for n in negatives))
         ]
         [log_probs] = made.scorer.score_one_by_one(prefixes, [row])
