@@ -126,7 +126,7 @@ def compute_line(work: Work, cost: CostSection, dtype: str) -> tuple[str, float]
 
 def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
     """The data sets of a grid with the problems that have their negatives, and what is left out or short, a line each."""
-    counts = Counts(**recipe.negatives.counts)
+    counts = Counts.asked_for(recipe.negatives)
     sets: list[ProblemSet] = []
     lines: list[str] = []
     for section in recipe.data:

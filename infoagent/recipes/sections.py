@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -97,11 +97,6 @@ class NegativesSection(Section):
     other negatives, the hardest that there are, take the missing places, so that every problem has as many candidates; how
     many problems that concerns is counted. `refuse`: an error that counts all of them."""
     seed: Seed = 0
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """How many of each kind, and what happens where there are fewer: the arguments of `infoagent.data.negatives.Counts`."""
-        return self.model_dump(exclude={"seed", "watch_only"})
 
     @property
     def total(self) -> int:

@@ -82,7 +82,7 @@ def prepare(
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
-    counts = Counts(**recipe.negatives.counts)
+    counts = Counts.asked_for(recipe.negatives)
     prompt = recipe.prompt.model_dump()
     if recipe.reward.budget_range is not None:
         prompt["budget_tokens"] = recipe.reward.budget_range[1]

@@ -63,7 +63,7 @@ class _Bill:
 def describe_rounds(recipe: RoundsRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/applications/rounds.py; every text at its longest."""
     data = load_data(**recipe.data.model_dump(exclude={"truncate"}))
-    drawn = take_negatives(data.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+    drawn = take_negatives(data.problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
     data = drawn.of(data)
     number = len(data)
     document = sum(count_words(p.document) for p in data.problems) / number * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
