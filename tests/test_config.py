@@ -252,7 +252,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
             continue
-        drawn = take_negatives(problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+        drawn = take_negatives(problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn.negatives)
         # a blank whose other values all stand in its passage has no counterfactual document
         assert len(drawn.problems) >= 0.9 * len(problems)

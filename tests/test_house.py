@@ -10,7 +10,7 @@ from conftest import ROOT
 
 PACKAGE = ROOT / "infoagent"
 FLOORS = (
-    "types logs address",
+    "types logs address phases",
     "parsing",
     "files",
     "arguments store recipe_files",

@@ -55,7 +55,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
 
     # 2. Problems on which policies and optimum are compared, other draws than in training, and the limits there.
     test = load_data(**recipe.test.asked)
-    drawn = take_negatives(test.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed, quiet)
+    drawn = take_negatives(test.problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed, quiet)
     candidates = source_candidates(drawn.problems, drawn.negatives)
     limits = Limits.find(recipe, candidates, quiet)
     limits.check_prices(recipe)

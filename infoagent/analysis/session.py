@@ -14,7 +14,6 @@ from infoagent.analysis.curves import analyse
 from infoagent.costs import price_snapshot
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
@@ -23,6 +22,7 @@ from infoagent.files import only_writer, read_jsonl, write_json, write_jsonl
 from infoagent.lm.machine.device import default_device
 from infoagent.lm.scoring.jobs import Processes, current_processes
 from infoagent.mirror import wandb_mode
+from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
 from infoagent.store import SCHEMA_VERSION, SUMMARY_FILE, check_output_dir, provenance, text_id
 from infoagent.types import ANCHORS, RunFailed

@@ -23,6 +23,7 @@ import numpy as np
 from infoagent.data.counterfactual.documents import Lexicon, counterfactuals
 from infoagent.data.identity import identities, text_identity
 from infoagent.progress import Progress
+from infoagent.recipes.sections import NegativesSection
 from infoagent.types import NEGATIVE_KINDS, InputError, Negative, NegativeKind, Problem, ProblemSet
 
 Missing = Literal["leave_out", "fill", "fewer", "refuse"]
@@ -44,6 +45,11 @@ class Counts:
     sibling: int = 0
     counterfactual: int = 0
     missing: Missing = "refuse"
+
+    @classmethod
+    def asked_for(cls, section: NegativesSection) -> Counts:
+        """What a recipe asks for."""
+        return cls(**section.model_dump(include={*NEGATIVE_KINDS, "missing"}))
 
     def of(self, kind: NegativeKind) -> int:
         return int(getattr(self, kind))

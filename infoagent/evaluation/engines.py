@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from infoagent.evaluation.cells import Cell
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm.models import find_model, frozen, load_tokenizer, pinned
 from infoagent.lm.vllm.check import check_engine_values, expected_values
 from infoagent.lm.vllm.engine import VllmEngine
+from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.recipes.evaluation import ServedSection
 

@@ -91,7 +91,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
 
 def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
     """The data sets of a grid with the problems that have their negatives, and what is left out or short, a line each."""
-    counts = Counts(**recipe.negatives.counts)
+    counts = Counts.asked_for(recipe.negatives)
     sets: list[ProblemSet] = []
     lines: list[str] = []
     for section in recipe.data:

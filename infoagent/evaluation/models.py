@@ -10,7 +10,6 @@ from typing import Any
 
 from infoagent.costs import Architecture
 from infoagent.evaluation.engines import EnginePool
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm import models
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.adapters import needs_own_base
@@ -21,6 +20,7 @@ from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.sizes import architecture_of
 from infoagent.lm.vllm.generation import ServedModel, generate_served
 from infoagent.lm.vllm.scoring import VllmScorer
+from infoagent.phases import PhaseTimes
 from infoagent.recipes import ModelSection
 from infoagent.types import Compression, InputError
 

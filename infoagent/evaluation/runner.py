@@ -14,10 +14,10 @@ from infoagent.evaluation.compressing import compress_pack, compression_key
 from infoagent.evaluation.engines import EnginePool, served_sections
 from infoagent.evaluation.estimate import describe_rest
 from infoagent.evaluation.models import ModelPool
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.predicting import predict_cell, prediction_key
 from infoagent.evaluation.records import RecordFile, Row, Shard
 from infoagent.evaluation.replies import Replies
+from infoagent.phases import PhaseTimes
 from infoagent.progress import Progress, say
 from infoagent.recipes import EvaluationRecipe
 

@@ -104,11 +104,6 @@ class NegativesSection(Section):
     seed: Seed = 0
 
     @property
-    def counts(self) -> dict[str, Any]:
-        """How many of each kind, and what happens where there are fewer: the arguments of `infoagent.data.negatives.Counts`."""
-        return self.model_dump(exclude={"seed", "watch_only"})
-
-    @property
     def total(self) -> int:
         return self.random + self.topic + self.sibling + self.counterfactual
 

@@ -56,7 +56,7 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
 def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     """The problems that a run can train on, and what is left out or has too few negatives, a line each; of the validation
     data too. Raises InputError where nothing is left, or where the recipe refuses what is short."""
-    counts = Counts(**recipe.negatives.counts)
+    counts = Counts.asked_for(recipe.negatives)
     problems: list[Problem] = []
     lines: list[str] = []
     validated = validation_data(recipe)

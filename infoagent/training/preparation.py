@@ -79,7 +79,7 @@ def prepare(
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
-    counts = Counts(**recipe.negatives.counts)
+    counts = Counts.asked_for(recipe.negatives)
     prompt = Prompt.of(recipe.prompt, thinking=False)
     if recipe.reward.budget_range is not None:
         prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])

@@ -11,8 +11,8 @@ from tiny import save_adapter
 from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.engines import EnginePool
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.lm.vllm import engine as vllm_engine
+from infoagent.phases import PhaseTimes
 from infoagent.recipes import ModelSection
 from infoagent.recipes.evaluation import ServedSection
 from infoagent.types import InputError

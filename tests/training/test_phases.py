@@ -3,12 +3,14 @@
 import gzip
 import json
 from collections import defaultdict
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 from virtual_time import Clock
 
+from infoagent.phases import PhaseTimes
 from infoagent.training import phases
 from infoagent.training.phases import PHASES, TimedPhases
 from infoagent.training.profiling import TABLE, TRACE, WARM_UP_STEPS, ProfileCallback
@@ -48,7 +50,7 @@ class Timed(TimedPhases, Sleeper):
 
 def test_phases_sum_to_the_step_and_each_has_its_own(monkeypatch):
     trainer = Timed()
-    monkeypatch.setattr(phases, "time", trainer.clock)
+    monkeypatch.setattr(phases, "PhaseTimes", partial(PhaseTimes, trainer.clock.perf_counter))
     start = trainer.clock.perf_counter()
     assert [trainer.training_step() for _ in range(4)] == ["loss"] * 4
     whole = trainer.clock.perf_counter() - start

@@ -16,10 +16,10 @@ from infoagent.applications.research.systems import Research
 from infoagent.costs import price_snapshot
 from infoagent.evaluation.engines import EnginePool
 from infoagent.evaluation.models import ModelPool
-from infoagent.evaluation.phases import PhaseTimes
 from infoagent.evaluation.records import RecordFile, Row
 from infoagent.evaluation.replies import Replies, check_asked
 from infoagent.files import only_writer, write_json, write_jsonl
+from infoagent.phases import PhaseTimes
 from infoagent.progress import Progress
 from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance
 from infoagent.types import RunFailed

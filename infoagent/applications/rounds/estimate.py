@@ -15,7 +15,7 @@ from infoagent.types import ANCHORS
 def describe_rounds(recipe: RoundsRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/applications/rounds.py; every text at its longest."""
     data = load_data(**recipe.data.asked)
-    drawn = take_negatives(data.problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+    drawn = take_negatives(data.problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
     data = drawn.of(data)
     number = len(data)
     document = mean_tokens(p.document for p in data.problems) + PROMPT_OVERHEAD_TOKENS

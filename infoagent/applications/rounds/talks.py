@@ -107,7 +107,7 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
         mistakes += error.problems
     if mistakes:
         raise InputError(mistakes)
-    drawn = take_negatives(problems, Counts(**recipe.negatives.counts), recipe.negatives.seed)
+    drawn = take_negatives(problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
     return RoundsPlan(recipe, drawn.of(data), drawn.problems, drawn.negatives, drawn.about(data))
 
 

@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes: seconds of each phase, those of an inner phase not counted in the outer one."""
+"""Phase timing: where the time of a step or an evaluation goes; seconds of an inner phase do not count in the outer one."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ class PhaseTimes:
         return {**self._seconds, "total": self._last - self._started}
 
     def line(self) -> str:
-        found = self.seconds()
-        total = found.pop("total")
-        return f"{total:.1f} s: " + ", ".join(f"{phase} {value:.1f}" for phase, value in found.items())
+        seconds = self.seconds()
+        total = seconds.pop("total")
+        return f"{total:.1f} s: " + ", ".join(f"{phase} {value:.1f}" for phase, value in seconds.items())
