@@ -86,7 +86,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
             columns = compressions * (1 + recipe.negatives.total)
             template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
             alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
-            changed = recipe.negatives.counterfactual
+            changed = recipe.negatives.hard
             prompts = compressions * candidate_prompts(changed, recipe.negatives.total - changed)
             scored = (0 if alike in read else prompts * prompt) + columns * longest_tokens(compressor, document)
             read.add(alike)

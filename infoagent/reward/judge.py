@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.data.negative_kinds import is_hard
 from infoagent.grading import is_looping, unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
@@ -107,7 +108,7 @@ class MIReward:
         self._count_failures()
         if log_metric is not None:
             negatives = self.negatives[problem_index[0]]
-            candidates = 1 + sum(not (self.watch_only and n.kind == "counterfactual") for n in negatives)
+            candidates = 1 + sum(not (self.watch_only and is_hard(n)) for n in negatives)
             everywhere = self._of_all_processes(problem_index)
             if is_first_process():  # the trainer averages over those that log
                 for name, value in summarise(everywhere, self.price, candidates).items():
@@ -226,7 +227,7 @@ class MIReward:
         ]
         log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
         source_C = np.zeros(len(compressions), dtype=np.intp)  # column 0 is the source
-        hard_K = np.array([False] + [n.kind == "counterfactual" for n in negatives])
+        hard_K = np.array([False] + [is_hard(n) for n in negatives])
         paid_CK = log_probs_CK[:, ~hard_K] if self.watch_only else log_probs_CK
         mi = infonce_terms(paid_CK, source_C)
         earned = mi if self.objective.kind == "infonce" else self.objective.terms(paid_CK, source_C)
