@@ -67,14 +67,7 @@ def ls() -> int:
 
 
 def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from infoagent.applications.paper.figures import (
-        experiment_of,
-        needs,
-        numbers_of,
-        points_of,
-        proxies_shown,
-        recipe_file,
-    )
+    from infoagent.applications.paper.figures import experiment_of, needs, numbers_of, points_of, recipe_file
     from infoagent.evaluation.part import grid_recipe
 
     experiment = experiment_of(arguments.figure)
@@ -84,7 +77,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
                                dry_run=arguments.dry_run)  # fmt: skip
     recipe, shard = grid_recipe(limit)
     if arguments.scorer and not experiment.scorers:
-        raise InputError(f"--scorer: {experiment.name} shows no proxies; only {proxies_shown()} takes scorers")
+        raise InputError(f"--scorer: {experiment.name} shows no proxies; only fig13 takes scorers")
     names = arguments.scorer or list((experiment.scorers or {}).get(arguments.size, ()))
     if arguments.dry_run:
         from infoagent.evaluation.estimate import describe_evaluation

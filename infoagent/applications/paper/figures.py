@@ -89,11 +89,6 @@ def experiment_of(name: str) -> Experiment:
     return found
 
 
-def proxies_shown() -> str:
-    """The figures that several scorers make."""
-    return ", ".join(e.name for e in EXPERIMENTS.values() if e.scorers)
-
-
 def recipe_file(directory: Path, name: str, size: str) -> Path:
     """The recipe of an experiment at one size."""
     return directory / f"{name}-{size}.yaml"
