@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-NegativeKind = Literal["random", "topic", "sibling", "counterfactual"]
-NEGATIVE_KINDS: tuple[NegativeKind, ...] = ("random", "topic", "sibling", "counterfactual")
 FinishReason = Literal["stop", "length"]
 AUTO: Literal["auto"] = "auto"
 Dtype = Literal["auto", "float32", "bfloat16"]
@@ -58,7 +56,8 @@ class Change:
 class Negative:
     """A document that stands beside the source in the estimate, and why it was chosen."""
 
-    kind: NegativeKind
+    kind: str
+    """A row of `infoagent.data.negative_kinds`."""
     document: str
     changes: tuple[Change, ...] = ()
     """For a counterfactual: what was changed, where that is known."""

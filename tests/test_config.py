@@ -176,7 +176,7 @@ def test_a_recipe_says_what_it_changes_of_another(tmp_path):
         ("three", "bm25", None, 9),
     ]
     counts = recipe.negatives.counts
-    assert [counts[kind] for kind in ("random", "topic", "sibling", "counterfactual")] == [4, 1, 6, 2]
+    assert [counts.of(kind) for kind in ("random", "topic", "sibling", "counterfactual")] == [4, 1, 6, 2]
     assert recipe_keys(path) == {"output_dir", "price", "seeds", "negatives", "data", "compressors"}
     assert "extends" not in recipe_yaml(recipe)
     (tmp_path / "saved.yaml").write_text(recipe_yaml(recipe))
@@ -252,7 +252,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
             continue
-        drawn = take_negatives(problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
+        drawn = take_negatives(problems, recipe.negatives.counts, recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn.negatives)
         # a blank whose other values all stand in its passage has no counterfactual document
         assert len(drawn.problems) >= 0.9 * len(problems)

@@ -36,7 +36,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     from infoagent.applications.shannon.run import Limits, compare_run, verdict
     from infoagent.applications.shannon.subruns import finished_checkpoint, run_all
     from infoagent.applications.shannon.tiny_lm import TinySettings, train_tiny_lm
-    from infoagent.data.negatives import Counts, take_negatives
+    from infoagent.data.negatives import take_negatives
     from infoagent.data.registry import load_data
     from infoagent.files import hold, write_json
     from infoagent.store import check_output_dir, provenance
@@ -55,7 +55,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
 
     # 2. Problems on which policies and optimum are compared, other draws than in training, and the limits there.
     test = load_data(**recipe.test.asked)
-    drawn = take_negatives(test.problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed, quiet)
+    drawn = take_negatives(test.problems, recipe.negatives.counts, recipe.negatives.seed, quiet)
     candidates = source_candidates(drawn.problems, drawn.negatives)
     limits = Limits.find(recipe, candidates, quiet)
     limits.check_prices(recipe)

@@ -16,47 +16,21 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from infoagent.data.counterfactual.documents import Lexicon, counterfactuals
+from infoagent.data.counterfactual.documents import Lexicon
 from infoagent.data.identity import identities, text_identity
+from infoagent.data.negative_kinds import NEGATIVES, Counts
 from infoagent.progress import Progress
-from infoagent.recipes.sections import NegativesSection
-from infoagent.types import NEGATIVE_KINDS, InputError, Negative, NegativeKind, Problem, ProblemSet
+from infoagent.types import InputError, Negative, Problem, ProblemSet
 
-Missing = Literal["leave_out", "fill", "fewer", "refuse"]
-"""What happens to a problem with fewer negatives of a kind than asked for: it is left out and counted; it is padded with
-other negatives, so that every problem has the same number; it keeps what it has; or the data is refused."""
 LARGE = 10_000
 """From so many texts on a draw no longer shuffles all of them, which would take as long as there are texts."""
 PADDING_STREAM = 2
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """How many negatives of each kind, and what happens where the data have fewer."""
-
-    random: int = 0
-    topic: int = 0
-    sibling: int = 0
-    counterfactual: int = 0
-    missing: Missing = "refuse"
-
-    @classmethod
-    def asked_for(cls, section: NegativesSection) -> Counts:
-        """What a recipe asks for."""
-        return cls(**section.model_dump(include={*NEGATIVE_KINDS, "missing"}))
-
-    def of(self, kind: NegativeKind) -> int:
-        return int(getattr(self, kind))
-
-    @property
-    def total(self) -> int:
-        return sum(self.of(kind) for kind in NEGATIVE_KINDS)
 
 
 @dataclass(frozen=True)
@@ -101,7 +75,7 @@ class NegativeDraw:
 
 
 def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> list[tuple[Negative, ...]]:
-    """For each problem `counts` negatives, in the order of NEGATIVE_KINDS, none of them its own document.
+    """For each problem `counts` negatives, in the order of NEGATIVES, none of them its own document.
 
     The draw of a problem depends on its id, the seed and the pool, not on its place in the list. Raises InputError
     where the data cannot give as many as asked for, with how many problems that concerns, unless `counts.missing` is
@@ -121,7 +95,7 @@ def take_negatives(
     """As `find_negatives`, with a warning for what was left out or is short. Raises InputError where nothing is left."""
     found = find_negatives(problems, counts, seed, quiet, setting)
     if problems and not found.problems:
-        kinds = [kind for kind in NEGATIVE_KINDS if counts.of(kind)]
+        kinds = [kind for kind in NEGATIVES if counts.of(kind)]
         asked = ", ".join(f"{setting.format(kind=kind)} = {counts.of(kind)}" for kind in kinds)
         raise InputError(
             [
@@ -153,7 +127,7 @@ def find_negatives(
         if not one.short:
             places.append(place)
             continue
-        cause = " and ".join(f"fewer than {counts.of(kind)} {_NAMES[kind]}" for kind in one.short)
+        cause = " and ".join(f"fewer than {counts.of(kind)} {NEGATIVES[kind].name}" for kind in one.short)
         if counts.missing == "leave_out":
             causes[place] = cause
         elif counts.missing == "fewer":
@@ -174,8 +148,8 @@ class _Found:
     """The negatives of one problem, how many it has of the kinds that it has too few of, and what stands in their place."""
 
     negatives: list[Negative]
-    short: dict[NegativeKind, int]
-    padded: list[NegativeKind]
+    short: dict[str, int]
+    padded: list[str]
 
 
 class _Shelf:
@@ -210,27 +184,22 @@ class _Shelf:
 
 
 class _Pool:
-    """All documents, and those of each topic and of each whole."""
+    """All documents, and by kind those that share what the kind asks for: a topic, a whole."""
 
     def __init__(self, problems: Sequence[Problem], names: Sequence[str]) -> None:
         self.everything = _Shelf()
-        self.by_group: dict[str, _Shelf] = defaultdict(_Shelf)
-        self.by_whole: dict[str, _Shelf] = defaultdict(_Shelf)
+        self.by_kind: dict[str, dict[str, _Shelf]] = {kind: defaultdict(_Shelf) for kind in NEGATIVES}
         for name, problem in zip(names, problems, strict=True):
             self.everything.add(name, problem.document)
-            if problem.group is not None:
-                self.by_group[problem.group].add(name, problem.document)
-            if problem.part_of is not None:
-                self.by_whole[problem.part_of].add(name, problem.document)
+            for kind, shared in _shared(problem):
+                self.by_kind[kind][shared].add(name, problem.document)
 
-    def shelf(self, kind: NegativeKind, problem: Problem) -> _Shelf:
-        if kind == "random":
-            return self.everything
-        shelves, name = (self.by_group, problem.group) if kind == "topic" else (self.by_whole, problem.part_of)
-        return _Shelf() if name is None else shelves[name]
+    def shelf(self, kind: str, problem: Problem) -> _Shelf:
+        shared = dict(_shared(problem)).get(kind)
+        return _Shelf() if shared is None else self.by_kind[kind][shared]
 
     def draw(
-        self, kind: NegativeKind, problem: Problem, used: set[str], wanted: int, rng: np.random.Generator
+        self, kind: str, problem: Problem, used: set[str], wanted: int, rng: np.random.Generator
     ) -> list[Negative]:
         """Negatives of a kind; they count as used from then on."""
         shelf = self.shelf(kind, problem)
@@ -239,10 +208,18 @@ class _Pool:
         return [Negative(kind, shelf.texts[place]) for place in places]
 
 
+def _shared(problem: Problem) -> Iterator[tuple[str, str]]:
+    """(kind, what a document of that kind has in common with this one)."""
+    for kind, row in NEGATIVES.items():
+        if row.shares is not None and (shared := row.shares(problem)) is not None:
+            yield kind, shared
+
+
 def _find(problems: Sequence[Problem], counts: Counts, seed: int, quiet: bool) -> list[_Found]:
     names = identities(p.document for p in problems)
     pool = _Pool(problems, names)
-    lexicon = Lexicon.from_problems(problems) if counts.counterfactual else None
+    made = any(counts.of(kind) for kind, row in NEGATIVES.items() if row.makes is not None)
+    lexicon = Lexicon.from_problems(problems) if made else None
     found: dict[int, _Found] = {}
     # problems on one document follow each other: its facts are looked for once
     order = sorted(range(len(problems)), key=lambda i: pool.everything.place[names[i]])
@@ -257,35 +234,39 @@ def _of_one(problem: Problem, name: str, counts: Counts, seed: int, pool: _Pool,
     identity = int.from_bytes(hashlib.sha256(problem.id.encode()).digest()[:8], "little")
     rng = np.random.default_rng([seed, identity])
     # its own stream: how many values an edit draws must not move the draw of the other kinds
-    edits = counterfactuals(problem, lexicon, np.random.default_rng([seed, identity, 1]))
+    edits = {
+        kind: row.makes(problem, lexicon, np.random.default_rng([seed, identity, 1]))
+        for kind, row in NEGATIVES.items()
+        if row.makes is not None
+    }
     used = {name}
-    drawn: dict[NegativeKind, list[Negative]] = {}
-    short: dict[NegativeKind, int] = {}
+    drawn: dict[str, list[Negative]] = {}
+    short: dict[str, int] = {}
     # hard kinds first: a document that is both of the topic and of the set counts as the harder one
-    for kind in reversed(NEGATIVE_KINDS):
+    for kind in reversed(NEGATIVES):
         wanted = counts.of(kind)
         if not wanted:
             continue
-        if kind == "counterfactual":  # in their order, so that fewer of them are a prefix of more of them
-            drawn[kind] = list(islice(_different(edits, used), wanted))
+        if kind in edits:  # in their order, so that fewer of them are a prefix of more of them
+            drawn[kind] = list(islice(_different(edits[kind], used), wanted))
         else:
             drawn[kind] = pool.draw(kind, problem, used, wanted, rng)
         if len(drawn[kind]) < wanted:
             short[kind] = len(drawn[kind])
-    padded: list[NegativeKind] = []
+    padded: list[str] = []
     if short and counts.missing == "fill":
         rng = np.random.default_rng([seed, identity, PADDING_STREAM])
-        for kind in reversed(NEGATIVE_KINDS):  # the hardest that there are
+        for kind in reversed(NEGATIVES):  # the hardest that there are
             lacking = counts.total - sum(map(len, drawn.values()))
             more = (
-                list(islice(_different(edits, used), lacking))
-                if kind == "counterfactual"
+                list(islice(_different(edits[kind], used), lacking))
+                if kind in edits
                 else pool.draw(kind, problem, used, lacking, rng)
             )
             if more:
                 drawn[kind] = drawn.get(kind, []) + more
                 padded.append(kind)
-    return _Found([n for kind in NEGATIVE_KINDS for n in drawn.get(kind, ())], short, padded)
+    return _Found([n for kind in NEGATIVES for n in drawn.get(kind, ())], short, padded)
 
 
 def _different(edits: Iterator[Negative], used: set[str]) -> Iterator[Negative]:
@@ -300,7 +281,7 @@ def _different(edits: Iterator[Negative], used: set[str]) -> Iterator[Negative]:
 def _refusals(problems: Sequence[Problem], found: Sequence[_Found], counts: Counts, setting: str) -> list[str]:
     """A line for each kind that some problems have too few of."""
     lines = []
-    for kind in NEGATIVE_KINDS:
+    for kind in NEGATIVES:
         held = [(p.id, f.short[kind]) for p, f in zip(problems, found, strict=True) if kind in f.short]
         if not held:
             continue
@@ -314,20 +295,6 @@ def _refusals(problems: Sequence[Problem], found: Sequence[_Found], counts: Coun
             whose = f"problem {first} has only {least}"
         lines.append(
             f"{named} = {counts.of(kind)}: {whose}; "
-            f"lower {named} to {least}, bring more {_SOURCE[kind]}, or set {policy} to another value than refuse"
+            f"lower {named} to {least}, bring more {NEGATIVES[kind].source}, or set {policy} to another value than refuse"
         )
     return lines
-
-
-_NAMES: dict[NegativeKind, str] = {
-    "random": "other documents",
-    "topic": "documents of the same group",
-    "sibling": "other parts of the same text",
-    "counterfactual": "counterfactual documents",
-}
-_SOURCE: dict[NegativeKind, str] = {
-    "random": "documents",
-    "topic": "documents of the same group",
-    "sibling": "parts of the same text (data with `part_of`, such as passages)",
-    "counterfactual": "counterfactual documents (an answer that stands in the document, choices, more documents to take values from)",
-}

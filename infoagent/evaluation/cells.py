@@ -136,7 +136,7 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
     """
     mistakes: list[str] = []
     cells: list[tuple[Cell, NegativeDraw]] = []
-    drawing = _Drawing(Counts.asked_for(recipe.negatives), recipe.negatives.seed, quiet)
+    drawing = _Drawing(recipe.negatives.counts, recipe.negatives.seed, quiet)
     sets = [load_data(**section.asked) for section in recipe.data]
     names = [data.name for data in sets]
     if len(set(names)) < len(names):

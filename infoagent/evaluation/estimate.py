@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, candidate_prompts
-from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
 from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here
@@ -61,7 +61,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
                 line += f", at most {work.pay(compressor.server, compressions, prompt, longest):.4g} $"
             template = WITHOUT_THOUGHT.get(compressor.prompt.template, compressor.prompt.template)
             alike = f"{compressor.model.name} {compressor.prompt.model_copy(update={'template': template})} {form}"
-            changed = recipe.negatives.counterfactual
+            changed = recipe.negatives.hard
             prompts = compressions * candidate_prompts(changed, recipe.negatives.total - changed)
             scored = 0 if alike in read else prompts * prompt
             scored += compressions * (1 + recipe.negatives.total) * longest_tokens(compressor, document)
@@ -91,7 +91,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
 
 def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
     """The data sets of a grid with the problems that have their negatives, and what is left out or short, a line each."""
-    counts = Counts.asked_for(recipe.negatives)
+    counts = recipe.negatives.counts
     sets: list[ProblemSet] = []
     lines: list[str] = []
     for section in recipe.data:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from infoagent.audit import MEASURES, distinct_n
+from infoagent.data.negative_kinds import easy_kinds, hard_kinds
 from infoagent.evaluation.costing import compressor_cost, predictor_cost
 from infoagent.grading import agreement
 from infoagent.information import MIEstimate, estimate_mi, infonce_terms, mean_interval
@@ -20,8 +21,7 @@ from infoagent.types import Finding
 Record = dict[str, Any]
 Value = Callable[[Record], float]
 
-EASY = ("random", "topic", "sibling")
-HARD = ("counterfactual",)
+EASY, HARD = easy_kinds(), hard_kinds()
 
 
 def columns(record: Record, kinds: Sequence[str]) -> list[int]:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.address import address_mistakes
 from infoagent.config import Section
+from infoagent.data.negative_kinds import NEGATIVES, Counts, hard_kinds
 from infoagent.pricing.parts import check_weights
 from infoagent.types import Dtype
 
@@ -94,6 +95,9 @@ class NegativesSection(Section):
     """Other parts of the same longer text."""
     counterfactual: NonNegativeInt = 4
     """The same document with the asked fact changed: what they measure is the fact."""
+    # a further row of the table has its number as well, 0 unless it is named
+    __annotations__.update({**dict.fromkeys(NEGATIVES, "NonNegativeInt"), **__annotations__})
+    vars().update({**dict.fromkeys(NEGATIVES, 0), **vars()})
     watch_only: bool = False
     """Score the counterfactual ones and log them (mi/hard_nats), but pay nothing for them: what a policy learns without
     them can then be seen."""
@@ -104,14 +108,25 @@ class NegativesSection(Section):
     seed: Seed = 0
 
     @property
+    def counts(self) -> Counts:
+        """How many of each kind, and what happens where there are fewer."""
+        told = {"random", "topic", "sibling", "counterfactual", "missing"}
+        return Counts(**self.model_dump(include=told), more={k: getattr(self, k) for k in NEGATIVES if k not in told})
+
+    @property
     def total(self) -> int:
-        return self.random + self.topic + self.sibling + self.counterfactual
+        return sum(getattr(self, kind) for kind in NEGATIVES)
+
+    @property
+    def hard(self) -> int:
+        """How many have the facts changed."""
+        return sum(getattr(self, kind) for kind in hard_kinds())
 
     @model_validator(mode="after")
     def _some(self) -> NegativesSection:
         if self.total == 0:
-            raise ValueError("at least one of random, topic, sibling, counterfactual must be above 0")
-        if self.watch_only and self.total == self.counterfactual:
+            raise ValueError(f"at least one of {', '.join(NEGATIVES)} must be above 0")
+        if self.watch_only and self.total == self.hard:
             raise ValueError("watch_only with counterfactual documents alone: nothing is paid for; add random ones")
         if self.watch_only and self.missing == "fill":
             raise ValueError(

@@ -9,6 +9,7 @@ from typing import Any
 
 from infoagent.audit import flags
 from infoagent.audit.flags import PART, change
+from infoagent.data.negative_kinds import hard_kinds
 from infoagent.files import read_json, read_jsonl
 from infoagent.reporting import plots
 from infoagent.reporting.tables import with_interval
@@ -68,8 +69,8 @@ SHOWN_TEXTS = 4
 
 
 def hard_ceiling_nats(run: Row) -> float | None:
-    """log(1 + counterfactuals) of a training run's recipe; None if it draws none."""
-    number = run["recipe"].get("negatives", {}).get("counterfactual", 0)
+    """log(1 + hard negatives) of a training run's recipe; None if it draws none."""
+    number = sum(run["recipe"].get("negatives", {}).get(kind, 0) for kind in hard_kinds())
     return math.log(1 + number) if number else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from infoagent.data.negative_kinds import easy_kinds, hard_kinds
 from infoagent.files import read_json, read_jsonl
 from infoagent.information import infonce_terms
 
@@ -110,15 +111,15 @@ def _sample(row: Row, answers: Sequence[Row], problem: Mapping[str, Any]) -> Row
         "pieces": tokens.get("pieces"),
         "pool": tokens.get("pool_nats"),
         "counterfactual": tokens.get("counterfactual_nats"),
-        "mi_easy": _mi(row, "random", "topic", "sibling"),
-        "mi_hard": _mi(row, "counterfactual"),
+        "mi_easy": _mi(row, easy_kinds()),
+        "mi_hard": _mi(row, hard_kinds()),
         "fact": row.get("fact_kept"),
         "unsupported": row.get("unsupported", []),
         "answers": [_answer(a, problem) for a in answers],
     }
 
 
-def _mi(row: Row, *kinds: str) -> float | None:
+def _mi(row: Row, kinds: Sequence[str]) -> float | None:
     if "log_probs" not in row:
         return None
     chosen = [

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infoagent.data.negative_kinds import is_hard
 from infoagent.grading import is_looping
 from infoagent.lm.generation import compression_from_ids
 from infoagent.pricing.parts import Price, Sample, reward_parts
@@ -73,7 +74,7 @@ class MIReward(InformationScorer):
         self._count_failures()
         if log_metric is not None:
             negatives = self.negatives[problem_index[0]]
-            candidates = 1 + sum(not (self.watch_only and n.kind == "counterfactual") for n in negatives)
+            candidates = 1 + sum(not (self.watch_only and is_hard(n)) for n in negatives)
             everywhere = self._of_all_processes(problem_index)
             if is_first_process():  # the trainer averages over those that log
                 for name, value in summarise(everywhere, self.price, candidates).items():

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from infoagent.data.negative_kinds import is_hard
 from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
 from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
@@ -110,7 +111,7 @@ class InformationScorer:
         ]
         # column 0 is the compression's own document x, the others are its negatives
         log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
-        hard_K = np.array([False] + [n.kind == "counterfactual" for n in negatives])
+        hard_K = np.array([False] + [is_hard(n) for n in negatives])
         paid_CK = log_probs_CK[:, ~hard_K] if self.watch_only else log_probs_CK
         mi_C = mi_nats(paid_CK)
         earned_C = mi_C if self.objective.kind == "infonce" else self.objective.terms(paid_CK, own_document(paid_CK))

@@ -114,5 +114,5 @@ def audit_callbacks(recipe: GRPORecipe, reward: MIReward, is_main: bool) -> list
     if not recipe.audit.enabled:
         return []
     reward.observers.append(AccuracyProbe(reward, recipe.audit.every, recipe.audit.closed_book))
-    hard = recipe.negatives.counterfactual
+    hard = recipe.negatives.hard
     return [AuditCallback(recipe.output_dir, math.log(1 + hard) if hard else None)] if is_main else []

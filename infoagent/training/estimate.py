@@ -15,7 +15,7 @@ from infoagent.costs import (
     step_memory,
     training_work,
 )
-from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
 from infoagent.lm.dry_run import machine_money, not_here
@@ -56,7 +56,7 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
 def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     """The problems that a run can train on, and what is left out or has too few negatives, a line each; of the validation
     data too. Raises InputError where nothing is left, or where the recipe refuses what is short."""
-    counts = Counts.asked_for(recipe.negatives)
+    counts = recipe.negatives.counts
     problems: list[Problem] = []
     lines: list[str] = []
     validated = validation_data(recipe)
@@ -78,8 +78,8 @@ def _work(recipe: TrainingRecipe, words: Sequence[int], groups: int, sampling: t
         return None
     return training_work(
         architecture, groups=groups, samples=sampling[0], completion_tokens=sampling[1],
-        document_words=sum(words) / len(words), counterfactual=recipe.negatives.counterfactual,
-        other_negatives=recipe.negatives.total - recipe.negatives.counterfactual, has_reference=has_reference, texts=texts,
+        document_words=sum(words) / len(words), counterfactual=recipe.negatives.hard,
+        other_negatives=recipe.negatives.total - recipe.negatives.hard, has_reference=has_reference, texts=texts,
     )  # fmt: skip
 
 

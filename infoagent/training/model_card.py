@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.data.negative_kinds import NEGATIVES
 from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.models import RECORD_FILE, is_adapter
@@ -18,7 +19,7 @@ from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
 from infoagent.store import unknown_as_nan
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.run_directory import RUN_FILE, read_best
-from infoagent.types import NEGATIVE_KINDS, InputError
+from infoagent.types import InputError
 
 CARD_FILE = "README.md"
 UNFILLED = "# Model Card for Model ID"  # the template that PEFT saves beside every adapter
@@ -119,9 +120,7 @@ def _what(
     ]
     if recipe:
         rows += [("reward", _reward(recipe.get("reward", {}))), ("seed", str(recipe.get("seed", "not recorded")))]
-        rows += [
-            ("negatives", ", ".join(f"{n} {kind}" for kind in NEGATIVE_KINDS if (n := recipe["negatives"].get(kind))))
-        ]
+        rows += [("negatives", ", ".join(f"{n} {kind}" for kind in NEGATIVES if (n := recipe["negatives"].get(kind))))]
         if recipe.get("lora", {}).get("quantize", "none") != "none":
             rows += [("base in training", "4-bit nf4 (QLoRA)")]
     if run:

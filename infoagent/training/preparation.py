@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import (
@@ -79,7 +79,7 @@ def prepare(
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
-    counts = Counts.asked_for(recipe.negatives)
+    counts = recipe.negatives.counts
     prompt = Prompt.of(recipe.prompt, thinking=False)
     if recipe.reward.budget_range is not None:
         prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])

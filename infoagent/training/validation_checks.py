@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from infoagent.data.negative_kinds import is_hard
 from infoagent.lm.prompts import Prompt, compressor_ids
 from infoagent.recipes.sections import DataSection, ValidationSection
 from infoagent.recipes.training import TrainingRecipe
@@ -50,7 +51,7 @@ def plan_validation(
     prepared = prepare(
         recipe.model_copy(update={"data": first, "more_data": more}), completion_tokens, for_training=False, quiet=quiet
     )
-    bare = sum(all(n.kind != "counterfactual" for n in drawn) for drawn in prepared.negatives)
+    bare = sum(all(not is_hard(n) for n in drawn) for drawn in prepared.negatives)
     if section.metric in HARD_METRICS and bare:
         raise InputError(
             f"validation.metric = {section.metric!r}: {bare} of {len(prepared.problems)} validation problems have no "
@@ -94,7 +95,7 @@ def _mistakes(recipe: TrainingRecipe, section: ValidationSection, save_steps: in
             f"validation.every = {section.every}: must be a multiple of save_steps = {save_steps}, since only a "
             "checkpoint can be the best one"
         )
-    if section.metric in HARD_METRICS and not recipe.negatives.counterfactual:
+    if section.metric in HARD_METRICS and not recipe.negatives.hard:
         mistakes.append(f"validation.metric = {section.metric!r}: needs negatives.counterfactual above 0")
     if is_sharded_launch():
         mistakes.append(

@@ -20,7 +20,6 @@ from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import NATS_PER_BIT, InputError
 
-Drawing = Literal["scaling", "pairing", "mi", "conciseness", "rate-distortion", "proxies", "coefficients"]
 Size = Literal["small", "full"]
 SIZES: tuple[Size, ...] = ("small", "full")
 Point = dict[str, Any]
@@ -29,11 +28,15 @@ Summary = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One figure. `panels` name measures of its points; `elsewhere` names the script that measures it instead."""
+    """One figure. `panels` name measures of its points; `elsewhere` names the script that measures it instead.
+
+    A new one is a row of EXPERIMENTS and its recipes, configs/figures/NAME-small.yaml and NAME-full.yaml.
+    """
 
     name: str
     title: str
-    drawing: Drawing | None = None
+    drawing: str | None = None
+    """A row of `infoagent.applications.paper.drawing.DRAWINGS`."""
     panels: tuple[str, ...] = ()
     elsewhere: str | None = None
     scorers: Mapping[str, tuple[str, ...]] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infoagent.applications.rounds.recipe import CompactionRecipe, RoundsRecipe
 from infoagent.baselines import PICKERS
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
-from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.lm.dry_run import PlannedWork, mean_tokens
@@ -15,7 +15,7 @@ from infoagent.types import ANCHORS
 def describe_rounds(recipe: RoundsRecipe) -> str:
     """Texts, tokens, GFLOP, seconds and money of eval/applications/rounds.py; every text at its longest."""
     data = load_data(**recipe.data.asked)
-    drawn = take_negatives(data.problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
+    drawn = take_negatives(data.problems, recipe.negatives.counts, recipe.negatives.seed)
     data = drawn.of(data)
     number = len(data)
     document = mean_tokens(p.document for p in data.problems) + PROMPT_OVERHEAD_TOKENS

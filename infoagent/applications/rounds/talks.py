@@ -28,7 +28,7 @@ from infoagent.applications.rounds.steps import (
     write_missing,
     writer_identity,
 )
-from infoagent.data.negatives import Counts, take_negatives
+from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.evaluation.replies import Question
@@ -107,7 +107,7 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
         mistakes += error.problems
     if mistakes:
         raise InputError(mistakes)
-    drawn = take_negatives(problems, Counts.asked_for(recipe.negatives), recipe.negatives.seed)
+    drawn = take_negatives(problems, recipe.negatives.counts, recipe.negatives.seed)
     return RoundsPlan(recipe, drawn.of(data), drawn.problems, drawn.negatives, drawn.about(data))
 
 

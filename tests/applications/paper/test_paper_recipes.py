@@ -5,10 +5,19 @@ import math
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, Missing, check_claims, correlation, ratio
-from infoagent.applications.paper.drawing import save_experiment
-from infoagent.applications.paper.figures import EXPERIMENTS, experiment_of, fits_of, numbers_of, points_of
+from infoagent.applications.paper.drawing import DRAWINGS, save_experiment
+from infoagent.applications.paper.figures import (
+    EXPERIMENTS,
+    Experiment,
+    experiment_of,
+    fits_of,
+    listing,
+    numbers_of,
+    points_of,
+)
 from infoagent.applications.paper.published import (
     PUBLISHED,
     Agreement,
@@ -20,7 +29,10 @@ from infoagent.applications.paper.published import (
     NotAsked,
     Published,
 )
+from infoagent.config import load_recipe, recipe_yaml
 from infoagent.files import clean
+from infoagent.recipes import EvaluationRecipe
+from infoagent.reporting.plots import new_figure
 from infoagent.types import InputError
 
 
@@ -267,3 +279,28 @@ def test_experiments_of_other_scripts_and_unknown_ones():
             experiment_of(name)
     with pytest.raises(InputError, match="allowed: fig2, fig3"):
         experiment_of("fig1")
+
+
+def test_a_figure_that_is_added_is_listed_measured_and_drawn(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setitem(DRAWINGS, "lengths", lambda numbers, points, data: made.append(data) or new_figure(3, 3)[0])
+    monkeypatch.setitem(EXPERIMENTS, "fig99", Experiment("fig99", "how long texts are", "lengths", ("tokens",)))
+    for path in (ROOT / "configs" / "figures").glob("*.yaml"):
+        if path.stem.rsplit("-", 1)[0] in ("fig2", *EXPERIMENTS):
+            (tmp_path / path.name).write_text(recipe_yaml(load_recipe(EvaluationRecipe, path)))
+    for size in ("small", "full"):
+        (tmp_path / f"fig99-{size}.yaml").write_text(f"extends: fig2-{size}.yaml\noutput_dir: runs/fig99\n")
+    [row] = [row for row in listing(tmp_path) if row[0] == "fig99"]
+    assert row[1:3] == ["how long texts are", "records; CPU"]
+    numbers = numbers_of(experiment_of("fig99"), "small", points_of([summary("a", tokens=16.0)]), {})
+    assert (numbers["drawing"], numbers["panels"], numbers["claims"]) == ("lengths", ["tokens"], [])
+    pictures = save_experiment(numbers, tmp_path)
+    assert made == ["longhealth"]
+    assert pictures == [tmp_path / "fig99.png"]
+    assert all((tmp_path / f"fig99.{suffix}").stat().st_size > 0 for suffix in ("png", "svg"))
+    with pytest.raises(InputError, match="fig20, fig99, fact-deletion"):
+        experiment_of("fig98")
+
+
+def test_every_figure_names_a_drawing_that_there_is():
+    assert {e.drawing for e in EXPERIMENTS.values() if e.elsewhere is None} <= set(DRAWINGS)
