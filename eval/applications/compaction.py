@@ -21,7 +21,6 @@ from infoagent.lm.settling import settle
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     from infoagent.applications.rounds.trained import with_checkpoint
-    from infoagent.files import write_text
 
     recipe = load_recipe(CompactionRecipe, arguments.recipe, arguments.overrides)
     recipe = with_checkpoint(settle(recipe, arguments.dry_run))
@@ -36,14 +35,14 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.applications.rounds.compaction import plan_compaction
     from infoagent.applications.rounds.run import measure_compaction
     from infoagent.reporting.information import known
-    from infoagent.reporting.tables import as_text
+    from infoagent.reporting.tables import as_text, write_tables
     from infoagent.tracking import Tracker, wandb_mode
 
     wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
     found = known(measure_compaction(plan_compaction(recipe), arguments.quiet))
     out = Path(recipe.output_dir)
     table = (shown.COMPACTION_COLUMNS, shown.compaction_rows(found))
-    write_text(out / "tables.md", shown.markdown(*table) + "\n")
+    write_tables(out / "tables.md", table)
     shown.save_compaction(found, out / "compaction.svg")
     tracker = Tracker.of(recipe, "eval")
     for step, line in enumerate(metrics(compactor) for compactor in found["compactors"]):

@@ -34,8 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.applications.research.checks import prepare
     from infoagent.applications.research.run import run_research
     from infoagent.applications.research.summary import metrics
-    from infoagent.files import write_text
-    from infoagent.reporting.tables import as_text
+    from infoagent.reporting.tables import as_text, write_tables
     from infoagent.tracking import Tracker, wandb_mode
 
     wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
@@ -48,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         (shown.STAGE_COLUMNS, shown.stage_rows(found)),
     ]
     out = Path(recipe.output_dir)
-    write_text(out / "tables.md", "\n\n".join(shown.markdown(*table) for table in tables) + "\n")
+    write_tables(out / "tables.md", *tables)
     drawn = shown.save_quality_cost(found, out / "quality_cost.svg")
 
     tracker = Tracker.of(recipe, "eval")

@@ -20,7 +20,6 @@ from infoagent.lm.settling import settle
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     from infoagent.applications.rounds.trained import with_checkpoint
-    from infoagent.files import write_text
 
     recipe = load_recipe(RoundsRecipe, arguments.recipe, arguments.overrides)
     recipe = with_checkpoint(settle(recipe, arguments.dry_run))
@@ -35,14 +34,14 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.applications.rounds.run import measure_rounds
     from infoagent.applications.rounds.talks import plan_rounds
     from infoagent.reporting.information import known
-    from infoagent.reporting.tables import as_text
+    from infoagent.reporting.tables import as_text, write_tables
     from infoagent.tracking import Tracker, wandb_mode
 
     wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
     found = known(measure_rounds(plan_rounds(recipe), arguments.quiet))
     out = Path(recipe.output_dir)
     tables = [(shown.ROUND_COLUMNS, shown.round_rows(found)), (shown.AGAINST_COLUMNS, shown.against_rows(found))]
-    write_text(out / "tables.md", "\n\n".join(shown.markdown(*t) for t in tables) + "\n")
+    write_tables(out / "tables.md", *tables)
     shown.save_rounds(found, out / "rounds.svg")
     tracker = Tracker.of(recipe, "eval")
     for step, line in enumerate(metrics(system) for system in found["systems"] if system["after"]):

@@ -19,6 +19,7 @@ from infoagent.recipes.sections import (
     PositiveInt,
     Seed,
     TrackingSection,
+    refuse_twice,
 )
 
 
@@ -156,12 +157,8 @@ class EvaluationRecipe(Section):
 
     @model_validator(mode="after")
     def _labels(self) -> EvaluationRecipe:
-        for what, labels in (
-            ("compressors", [c.label for c in self.grid]), ("predictors", [p.title for p in self.predictors]),
-        ):  # fmt: skip
-            twice = sorted({label for label in labels if labels.count(label) > 1})
-            if twice:
-                raise ValueError(f"{what}: the label {twice[0]!r} stands twice; each needs its own")
+        refuse_twice("compressors", [c.label for c in self.grid])
+        refuse_twice("predictors", [p.title for p in self.predictors])
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: one stands twice")
         if self.variants and not any(c.kind in WRITERS for c in self.compressors):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -402,3 +403,9 @@ class CostSection(Section):
     """Price of the machine."""
     prices: dict[Name, PriceSection] = Field(default_factory=dict)
     """By the model's name, e.g. {my-model: {input: 0.2, output: 0.8}}: they win over the table of genai-prices."""
+
+
+def refuse_twice(what: str, labels: Sequence[str]) -> None:
+    """Raise ValueError where two sections of the list `what` have one label."""
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise ValueError(f"{what}: the label {twice[0]!r} stands twice; each needs its own")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from infoagent.files import write_text
 
 COLUMNS = (
     "compressor", "MI easy", "MI hard", "tokens", "MI − price·tokens", "fact kept", "accuracy", "answer NLL", "unsupported", "failed",
@@ -32,6 +35,15 @@ COMPARED = {
     "audit/symbol_share": ("odd symbols (% of characters)", 100.0, -1),
     "audit/foreign_letters": ("letters of foreign scripts (%)", 100.0, -1),
 }
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *rows])
+
+
+def write_tables(file: str | Path, *tables: tuple[Sequence[str], Sequence[Sequence[str]]]) -> None:
+    """(columns, rows) of each as Markdown, an empty line between two."""
+    write_text(file, "\n\n".join(markdown(*table) for table in tables) + "\n")
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:

@@ -117,8 +117,8 @@ def test_rounds_end_though_the_joined_parts_do_not_fit_either(counted):
 
 def test_an_any_rate_adapter_is_told_the_share_of_each_part():
     any_rate = task(64, budget_range=(8, 48))
-    assert [any_rate.prompt_for(b)["budget_tokens"] for b in (4, 20, 64)] == [8, 20, 48]
-    assert task(64).prompt_for(20) == {"template": "agnostic-v1", "thinking": False}
+    assert [any_rate.prompt_for(b).budget_tokens for b in (4, 20, 64)] == [8, 20, 48]
+    assert task(64).prompt_for(20) == Prompt("agnostic-v1", thinking=False)
 
 
 # ---- the command ----------------------------------------------------------------------------------------------

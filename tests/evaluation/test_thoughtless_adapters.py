@@ -50,4 +50,4 @@ def test_such_an_adapter_on_a_model_that_thinks_must_be_told(tmp_path, template,
     else:
         plan(base, adapter, tmp_path)
     [cell] = plan(base, adapter, tmp_path, thinking=False)
-    assert cell.scored_as["thinking"] is False
+    assert cell.scored_as.thinking is False

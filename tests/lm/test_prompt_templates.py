@@ -161,3 +161,10 @@ def test_replies_in_json_are_asked_for_by_an_example_of_the_very_keys():
     verdict = said(prompts.judge_messages("Q?", "ref", ""))
     assert "Reply to be judged: (nothing)" in verdict
     assert json.loads(verdict.splitlines()[-1].replace("true or false", "true"))["correct"] is True
+
+
+@pytest.mark.parametrize(
+    ("template", "asks"), [("query-v1", True), ("agnostic-v1", False), ("compact-v1", False), ("gone-v0", True)]
+)
+def test_whether_a_compression_depends_on_the_question_is_read_from_its_template(template, asks):
+    assert prompts.names_question(template) is asks

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.evaluation import EvaluationRecipe
-from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveInt, plain_address
+from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveInt, plain_address, refuse_twice
 
 TRAINED = "trained adapter"
 
@@ -73,9 +73,7 @@ class ProxyRecipe(EvaluationRecipe):
     @model_validator(mode="after")
     def _scorers(self) -> ProxyRecipe:
         labels = [s.label for s in self.scorers]
-        twice = sorted({label for label in labels if labels.count(label) > 1})
-        if twice:
-            raise ValueError(f"scorers: the label {twice[0]!r} stands twice; each needs its own")
+        refuse_twice("scorers", labels)
         for taken, what in (("self", "the compressor's own score"), (TRAINED, "the checkpoint")):
             if taken in labels:
                 raise ValueError(f"scorers: the label {taken!r} is {what}; name yours otherwise")

@@ -100,11 +100,6 @@ def notes(found: Found) -> list[str]:
     return lines
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def save_quality_cost(found: Found, path: str | Path) -> bool:
     """A panel for each quality (rows) and each cost that was spent (columns), with 95 % intervals over tasks, to .svg or
     .png. False, and no file, where there is nothing to draw."""

@@ -21,6 +21,7 @@ from infoagent.recipes.sections import (
     Seed,
     TrackingSection,
     plain_address,
+    refuse_twice,
 )
 
 JUDGE_TOKENS = 120
@@ -203,8 +204,7 @@ class ResearchRecipe(Section):
     @model_validator(mode="after")
     def _possible(self) -> ResearchRecipe:
         labels = [s.label for s in self.systems]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"systems: the label {max(labels, key=labels.count)!r} stands twice; each needs its own")
+        refuse_twice("systems", labels)
         if self.predictor.mode == "likelihood":
             raise ValueError("predictor.mode 'likelihood': a report has to be written; leave the mode out")
         data = None if self.search.corpus is None else self.search.corpus.data

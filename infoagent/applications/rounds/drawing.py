@@ -130,10 +130,6 @@ def _failures(label: str, what: str, held: Found) -> list[str]:
     return [f"{label}: {held['failed']} {what} failed and are missing above ({causes})"]
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in [columns, ["---"] * len(columns), *rows])
-
-
 # ---- plots -----------------------------------------------------------------------------------------------------
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -25,6 +24,7 @@ from infoagent.recipes.sections import (
     PromptSection,
     Seed,
     TrackingSection,
+    refuse_twice,
 )
 from infoagent.types import ANCHORS
 
@@ -132,7 +132,7 @@ class RoundsRecipe(StepsRecipe):
 
     @model_validator(mode="after")
     def _systems(self) -> RoundsRecipe:
-        _refuse_twice("systems", [s.label for s in self.systems])
+        refuse_twice("systems", [s.label for s in self.systems])
         if self.negatives.watch_only:
             raise ValueError("negatives.watch_only belongs to training")
         return self
@@ -217,7 +217,7 @@ class CompactionRecipe(StepsRecipe):
 
     @model_validator(mode="after")
     def _possible(self) -> CompactionRecipe:
-        _refuse_twice("compactors", [c.label for c in self.compactors])
+        refuse_twice("compactors", [c.label for c in self.compactors])
         if self.asked > self.every - self.keep:
             raise ValueError(
                 f"asked {self.asked}: the first compaction summarises every − keep = {self.every - self.keep} turns, and "
@@ -231,9 +231,3 @@ class CompactionRecipe(StepsRecipe):
     def turns(self) -> int:
         """Of each history."""
         return self.every * self.compactions
-
-
-def _refuse_twice(what: str, labels: Sequence[Any]) -> None:
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise ValueError(f"{what}: the label {twice[0]!r} stands twice; each needs its own")

@@ -24,6 +24,7 @@ from infoagent.recipes.sections import (
     PromptSection,
     Seed,
     plain_address,
+    refuse_twice,
 )
 from infoagent.types import Dtype
 
@@ -143,11 +144,7 @@ class LoadRecipe(Section):
 
     @model_validator(mode="after")
     def _possible(self) -> LoadRecipe:
-        labels = [condition.label for condition in self.conditions]
-        if len(set(labels)) < len(labels):
-            raise ValueError(
-                f"conditions: the label {max(labels, key=labels.count)!r} stands twice; each needs its own"
-            )
+        refuse_twice("conditions", [condition.label for condition in self.conditions])
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {self.seeds}: one stands twice")
         switched = [c.label for c in self.conditions if c.prefix_cache is not None]

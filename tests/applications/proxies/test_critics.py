@@ -2,7 +2,6 @@
 
 import math
 import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from infoagent.applications.proxies.critics import SMOOTHING_WORDS, UnigramCritic, ZlibCritic, load_critic
 from infoagent.applications.proxies.recipe import ProxySection
 from infoagent.applications.proxies.run import _score, check_scorers
+from infoagent.evaluation.cells import Cell
 from infoagent.lm import models
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.scoring.exact import Scorer
@@ -21,9 +21,9 @@ from infoagent.types import InputError, Negative, Problem
 SOURCE, OTHER = "The red house is small.", "The blue house is large and old."
 
 
-def cell():
+def cell(compressor=None):
     problem = Problem("p", SOURCE, "What colour?", "d")
-    return SimpleNamespace(problems=[problem], negatives=[(Negative("random", OTHER),)])
+    return Cell(compressor or CompressorSection(label="c"), "r", None, None, [problem], [(Negative("random", OTHER),)])
 
 
 def test_unigram_is_the_smoothed_query_likelihood():
@@ -67,7 +67,7 @@ def test_a_served_scorer_is_the_model_that_is_served(tiny_dir):
     server = ScorerServer("127.0.0.1", 0, None)
     server.open(Scorer(lm.model), about, len(lm.tokenizer), 4096)
     compressor = CompressorSection.model_validate({"label": "c", "model": model})
-    where = SimpleNamespace(**vars(cell()), compressor=compressor, scored_as={})
+    where = cell(compressor)
     served = ProxySection.model_validate({"label": "served", "model": model, "url": server.url})
     texts = [
         {"text": "The house is red.", "problem_id": "p", "finish": "stop"},
@@ -102,7 +102,7 @@ def test_what_an_unknown_model_costs_is_not_nothing(tiny_dir, monkeypatch):
     assert (served.weight_mib, served.gflop) == (None, None)
     here = load_critic(ProxySection.model_validate({"label": "h", "model": model}), 256, [])
     compressor = CompressorSection.model_validate({"label": "c", "model": model})
-    where = SimpleNamespace(**vars(cell()), compressor=compressor, scored_as={})
+    where = cell(compressor)
     texts = [{"text": "blue", "problem_id": "p", "finish": "length"}] * 2
     for row in _score(here, where, 0, texts):
         assert (row["status"], row["gflop"], row["weight_mib"] > 0) == ("ok", None, True)

@@ -6,7 +6,6 @@ import pytest
 
 from infoagent.applications.research.drawing import (
     comparison_rows,
-    markdown,
     notes,
     save_quality_cost,
     stage_rows,
@@ -14,6 +13,7 @@ from infoagent.applications.research.drawing import (
 )
 from infoagent.applications.research.stage_costs import added, stage_cost
 from infoagent.applications.research.summary import metrics, summarise
+from infoagent.reporting.tables import markdown
 
 
 def row(task, run, system, found, final, usd, **more):
