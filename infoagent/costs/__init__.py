@@ -23,7 +23,7 @@ from infoagent.costs.memory import (
     fit_memory,
     step_memory,
 )
-from infoagent.costs.pairs import Cost, pair_cost, tokens_per_second
+from infoagent.costs.pairs import Cost
 from infoagent.costs.prices import Price, PriceOverride, price_of, price_snapshot
 from infoagent.costs.rates import Rates, Work
 
@@ -53,11 +53,9 @@ __all__ = [
     "estimate_grpo",
     "fit_memory",
     "generation_flops",
-    "pair_cost",
     "paper_flops",
     "price_of",
     "price_snapshot",
     "scoring_flops",
     "step_memory",
-    "tokens_per_second",
 ]
