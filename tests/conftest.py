@@ -156,6 +156,18 @@ def run_script(
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
 
 
+WITHOUT_TORCH = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+assert "torch" not in sys.modules
+"""
+"""Runs the script behind it, `python -c WITHOUT_TORCH SCRIPT …`, which must end well and not import torch."""
+
+
 @pytest.fixture
 def script():
     return run_script

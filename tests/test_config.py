@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from drawn import draw_negatives
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from infoagent.applications.research.recipe import ResearchRecipe
 from infoagent.applications.rounds.recipe import CompactionRecipe
 from infoagent.applications.stress.recipe import HardInputsRecipe, LoadRecipe
 from infoagent.config import exit_code, load_recipe, recipe_keys, recipe_yaml
-from infoagent.data.negatives import Counts, draw_negatives, take_negatives
+from infoagent.data.negatives import Counts, take_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.measurement.run import draw_pool

@@ -17,7 +17,7 @@ than LEAST_VALUES steps in a quarter decides nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -117,7 +117,6 @@ def flags(history: Sequence[Row], hard_ceiling_nats: float | None = None) -> lis
 
 
 Changes = Mapping[str, Change | None]
-Rule = Callable[[Changes, Sequence[Row], float | None], Iterator[Flag]]
 
 
 def _paid_for_loss(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:

@@ -21,7 +21,7 @@ from infoagent.costs.memory import (
     fit_memory,
     step_memory,
 )
-from infoagent.costs.pairs import Cost, pair_cost, tokens_per_second
+from infoagent.costs.pairs import Cost
 from infoagent.costs.prices import Price, PriceOverride, price_of, price_snapshot
 from infoagent.costs.rates import Rates, Work
 
@@ -48,12 +48,10 @@ __all__ = [
     "candidate_prompts",
     "fit_memory",
     "generation_flops",
-    "pair_cost",
     "paper_flops",
     "price_of",
     "price_snapshot",
     "scoring_flops",
     "step_memory",
-    "tokens_per_second",
     "training_work",
 ]

@@ -16,14 +16,6 @@ class BreakEven:
     questions: float | None
     """With `from`: the exact number, at which both ways cost the same; None else."""
 
-    @property
-    def whole_questions(self) -> int | None:
-        """The first whole number of questions at which compressing costs no more; None where there is none to name."""
-        if self.questions is None:
-            return None
-        nearest = round(self.questions)  # 3.0000000000000004 questions are 3
-        return nearest if math.isclose(self.questions, nearest, rel_tol=1e-9) else math.ceil(self.questions)
-
 
 def break_even_questions(
     compress: float, answer_from_compression: float, answer_from_document: float, *, per_question: bool = False

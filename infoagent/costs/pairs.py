@@ -1,4 +1,4 @@
-"""The cost of a compressor and a predictor together, where parts of it may be unknown."""
+"""The cost of a model's calls, where parts of it may be unknown."""
 
 from __future__ import annotations
 
@@ -36,25 +36,3 @@ class Cost:
 def _plus(a: float | None, b: float | None) -> float | None:
     """A sum with an unknown part is unknown."""
     return None if a is None or b is None else a + b
-
-
-def pair_cost(compressor: Cost, predictor: Cost, questions: float = 1) -> Cost:
-    """Per question: an answer, and its part of a compression that serves `questions` of them.
-
-    1 for a query-specific compression. Each field is a sum, unknown where a part of it is. Raises ValueError below 1.
-    """
-    if not (math.isfinite(questions) and questions >= 1):
-        raise ValueError(f"questions {questions}: a compression serves at least 1")
-
-    def part(name: str) -> float | None:
-        own = getattr(compressor, name)
-        return _plus(None if own is None else own / questions, getattr(predictor, name))
-
-    return Cost(part("gflops_prefill"), part("gflops_decode"), part("usd"), part("seconds"))
-
-
-def tokens_per_second(tokens: float, seconds: float) -> float:
-    """Raises ValueError where no time has passed or tokens are negative: a rate without a time is no rate."""
-    if not (math.isfinite(seconds) and seconds > 0 and math.isfinite(tokens) and tokens >= 0):
-        raise ValueError(f"{tokens} tokens in {seconds} s: tokens are at least 0 and seconds above 0")
-    return tokens / seconds

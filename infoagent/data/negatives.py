@@ -74,21 +74,6 @@ class NegativeDraw:
         }
 
 
-def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> list[tuple[Negative, ...]]:
-    """For each problem `counts` negatives, in the order of NEGATIVES, none of them its own document.
-
-    The draw of a problem depends on its id, the seed and the pool, not on its place in the list. Raises InputError
-    where the data cannot give as many as asked for, with how many problems that concerns, unless `counts.missing` is
-    "fill" or "fewer".
-    """
-    if counts.missing == "leave_out":
-        counts = replace(counts, missing="refuse")
-    found = find_negatives(problems, counts, seed)
-    if found.causes:  # nothing to pad with
-        raise InputError(found.lines)
-    return found.negatives
-
-
 def take_negatives(
     problems: Sequence[Problem], counts: Counts, seed: int, quiet: bool = False, setting: str = "negatives.{kind}"
 ) -> NegativeDraw:

@@ -8,7 +8,6 @@ from infoagent.information.chain import Chain, Term, estimate_chain
 from infoagent.information.estimators import MIEstimate, estimate_mi, infonce_terms
 from infoagent.information.intervals import (
     detectable_difference,
-    documents_needed,
     mean_interval,
     paired_difference,
     wilson_interval,
@@ -39,7 +38,6 @@ __all__ = [
     "TokenSummary",
     "detectable_difference",
     "deterministic_nats",
-    "documents_needed",
     "draw_strata",
     "estimate_chain",
     "estimate_mi",

@@ -60,28 +60,6 @@ def detectable_difference(spread: float, n: int, power: float = 0.8, level: floa
     return float(quantiles * spread / np.sqrt(n))
 
 
-def documents_needed(spread: float, difference: float, power: float = 0.8, level: float = 0.95) -> int:
-    """The smallest number of documents (at least 2) that shows `difference`: the inverse of `detectable_difference`.
-
-    Raises ValueError for a difference that is not above 0, a spread of NaN, and what `detectable_difference` refuses.
-    """
-    if not difference > 0:
-        raise ValueError(f"difference = {difference}: must be above 0, no number of documents shows less")
-    if not np.isfinite(spread):
-        raise ValueError(f"spread = {spread}: unknown; estimate it from at least two documents")
-    high = 2
-    while detectable_difference(spread, high, power, level) > difference:
-        high *= 2
-    low = high // 2  # too few, or 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if middle >= 2 and detectable_difference(spread, middle, power, level) <= difference:
-            high = middle
-        else:
-            low = middle
-    return high
-
-
 def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None, level: float = 0.95) -> Finding:
     """Mean of cluster means with its t interval, D − 1 degrees of freedom.
 

@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 FLOORS = ("unigram", "zlib")
 """Scorers that are no models, though their section has the fields of one."""
 RecipeT = TypeVar("RecipeT", bound=BaseModel)
-Choose = Callable[[str | None], tuple[str, str]]
-"""The server that computes a model, None for this machine → (its type, why)."""
 Place = tuple[str, ...]
 WORK = (
     "checkpoint-*/infoagent.json", "round-*/checkpoint-*/infoagent.json", "candidates.jsonl", "records*.jsonl",

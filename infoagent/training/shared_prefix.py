@@ -16,7 +16,6 @@ Only the positions that predict a completion token meet the output layer.
 from __future__ import annotations
 
 import copy
-import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +29,6 @@ from infoagent.training.sampling import RowDraws
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the same methods
 
-logger = logging.getLogger(__name__)
 
 WHOLE_LOGITS_MIB = 512
 """Up to here logits are held whole on the CPU, where TRL's tiled head would also score every token of the prompt."""

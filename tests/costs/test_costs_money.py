@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from infoagent.config import load_recipe
-from infoagent.costs import Cost, break_even_questions, pair_cost, price_of, price_snapshot, tokens_per_second
+from infoagent.costs import Cost, break_even_questions, price_of, price_snapshot
 from infoagent.recipes.sections import CostSection, PriceSection
 from infoagent.types import InputError
 
@@ -134,12 +134,10 @@ def test_the_number_of_questions_from_which_compressing_pays():
     """GPT-4o over a document of 20,000 tokens, 0.05 $ an answer, or over 500 tokens, 0.00125 $; 0.12 $ to compress."""
     found = break_even_questions(0.12, 0.00125, 0.05)
     assert (found.verdict, found.questions) == ("from", pytest.approx(0.12 / 0.04875))  # 2.46
-    assert found.whole_questions == 3
     n = found.questions
     assert 0.12 + n * 0.00125 == pytest.approx(n * 0.05)
     assert 0.12 + 2 * 0.00125 > 2 * 0.05
     assert 0.12 + 3 * 0.00125 < 3 * 0.05
-    assert break_even_questions(0.3, 0.1, 0.2).whole_questions == 3  # 0.3 / 0.1 is 2.9999999999999996 in floats
 
 
 @pytest.mark.parametrize(
@@ -154,7 +152,7 @@ def test_the_number_of_questions_from_which_compressing_pays():
 )
 def test_where_there_is_no_number_the_verdict_says_why(costs, verdict):
     found = break_even_questions(*costs)
-    assert (found.verdict, found.questions, found.whole_questions) == (verdict, None, None)
+    assert (found.verdict, found.questions) == (verdict, None)
 
 
 def test_a_compression_for_each_question_is_compared_directly():
@@ -168,27 +166,11 @@ def test_costs_that_are_none_have_no_break_even(costs):
         break_even_questions(*costs)
 
 
-# ---- compressor and predictor together --------------------------------------------------------------------------
-
-
-def test_a_pair_is_the_sum_of_its_parts():
-    compressor = Cost(gflops_prefill=90.0, gflops_decode=10.0, usd=0.0, seconds=4.0)
-    predictor = Cost(gflops_prefill=5.0, gflops_decode=2.0, usd=0.003, seconds=1.0)
-    both = pair_cost(compressor, predictor)
-    assert both == Cost(95.0, 12.0, 0.003, 5.0)
-    assert both.gflops == 107.0
-    # one compression for ten questions
-    ten = pair_cost(compressor, predictor, questions=10)
-    assert ten.known() == pytest.approx(
-        {"gflops_prefill": 14.0, "gflops_decode": 3.0, "gflops": 17.0, "usd": 0.003, "seconds": 1.4}
-    )
+# ---- the parts of a cost -----------------------------------------------------------------------------------------
 
 
 def test_a_sum_with_an_unknown_part_is_unknown_and_absent():
-    endpoint = Cost(usd=0.003, seconds=1.0)
-    both = pair_cost(Cost(gflops_prefill=90.0, gflops_decode=10.0, seconds=4.0), endpoint)
-    assert both == Cost(None, None, None, 5.0)
-    assert both.known() == {"seconds": 5.0}
+    assert Cost(seconds=5.0).known() == {"seconds": 5.0}
     assert Cost(gflops_prefill=1.0).gflops is None
     assert Cost(gflops_prefill=1.0, gflops_decode=2.0, usd=0.0).known() == {
         "gflops_prefill": 1.0, "gflops_decode": 2.0, "usd": 0.0, "gflops": 3.0,
@@ -199,13 +181,3 @@ def test_impossible_costs_are_refused():
     for wrong in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="usd"):
             Cost(usd=wrong)
-    with pytest.raises(ValueError, match="at least 1"):
-        pair_cost(Cost(), Cost(), questions=0)
-
-
-def test_tokens_per_second():
-    assert tokens_per_second(300, 1.5) == 200.0
-    assert tokens_per_second(0, 1.5) == 0.0
-    for wrong in ((10, 0.0), (10, math.nan), (-1, 1.0)):
-        with pytest.raises(ValueError, match="seconds above 0"):
-            tokens_per_second(*wrong)

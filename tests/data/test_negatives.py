@@ -4,13 +4,14 @@ import sys
 from dataclasses import replace
 
 import pytest
+from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent.data.counterfactual import spans
 from infoagent.data.counterfactual.documents import counterfactuals
 from infoagent.data.identity import text_identity
-from infoagent.data.negatives import Counts, draw_negatives, find_negatives, take_negatives
+from infoagent.data.negatives import Counts, find_negatives, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading import notation
 from infoagent.types import InputError, Negative, Problem

@@ -4,9 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from drawn import draw_negatives
 
 from infoagent.data.negative_kinds import NEGATIVES, NegativeKind, easy_kinds, hard_kinds
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.evaluation.summary import EASY, HARD
 from infoagent.types import Negative, Problem
 

@@ -2,6 +2,7 @@
 
 import json
 
+import exact_channels
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -13,7 +14,7 @@ PROXY_ERRORS = (0, 1, 2, 3)
 
 def enumerated(conditional, log_probs_of):
     """Every output of a channel, weighted exactly, under the scores of another model."""
-    _, source, weights = channels.enumerate_outputs(conditional)
+    _, source, weights = exact_channels.enumerate_outputs(conditional)
     outputs = np.nonzero(conditional)[1]
     return log_probs_of[:, outputs].T, source, weights
 
@@ -95,7 +96,7 @@ def test_separable_rows_end_at_the_bound_and_say_so():
 
 def test_a_wrong_pairing_ends_at_zero_and_says_so():
     rng = np.random.default_rng(6)
-    log_probs, source = channels.sample_outputs(channels.dirichlet(20, 30, 0.5, rng), 10, rng)
+    log_probs, source = exact_channels.sample_outputs(channels.dirichlet(20, 30, 0.5, rng), 10, rng)
     calibration = fit_beta(np.maximum(log_probs, -30), (source + 1) % 20)
     assert calibration.beta < 0.05
     assert calibration.infonce_after_nats < 0.01

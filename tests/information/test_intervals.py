@@ -6,7 +6,6 @@ from scipy import stats
 
 from infoagent.information import (
     detectable_difference,
-    documents_needed,
     mean_interval,
     paired_difference,
     wilson_interval,
@@ -71,21 +70,12 @@ def test_detectable_difference_in_numbers():
     assert math.isnan(detectable_difference(math.nan, 20))
 
 
-@pytest.mark.parametrize("difference", [0.05, 0.3, 1.0, 4.0, 1000.0])
-def test_documents_needed_is_the_smallest_number_that_shows_the_difference(difference):
-    n = documents_needed(1.2, difference)
-    assert detectable_difference(1.2, n) <= difference
-    assert n == 2 or detectable_difference(1.2, n - 1) > difference
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: detectable_difference(-1.0, 10), "spread = -1"),
         (lambda: detectable_difference(1.0, 10, power=1.0), "power = 1"),
         (lambda: detectable_difference(1.0, 10, level=0.0), "level = 0"),
-        (lambda: documents_needed(1.0, 0.0), "above 0"),
-        (lambda: documents_needed(math.nan, 1.0), "unknown"),
     ],
 )
 def test_powers_and_spreads_that_are_none_are_refused(call, message):

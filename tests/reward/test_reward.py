@@ -4,17 +4,19 @@ import json
 import math
 from types import SimpleNamespace
 
+import exact_channels
 import numpy as np
 import pytest
+from drawn import draw_negatives
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.config import load_recipe
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
-from infoagent.information import channels, infonce_terms
+from infoagent.information import infonce_terms
 from infoagent.lm.answering import answer_log_probs
 from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.exact import Scorer
@@ -147,7 +149,7 @@ def test_total_variation_terms_average_to_the_distance_of_the_enumerated_channel
     conditional = np.random.default_rng(seed).dirichlet(np.full(outputs, 0.7), size=inputs)  # p(z | x), x uniform
     marginal = conditional.mean(axis=0)
     expected = 0.5 * np.abs(conditional / inputs - marginal / inputs).sum()
-    log_probs, source, weights = channels.enumerate_outputs(conditional)
+    log_probs, source, weights = exact_channels.enumerate_outputs(conditional)
     assert (weights * total_variation_terms(log_probs, source)).sum() / inputs == pytest.approx(expected, abs=1e-9)
 
 

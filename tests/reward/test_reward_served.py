@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import eventually
+from drawn import draw_negatives
 from tiny import tiny_model, tiny_tokenizer
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.lm.prompts import text_ids
 from infoagent.lm.scoring.exact import Scorer

@@ -5,22 +5,13 @@ import re
 
 import pytest
 import yaml
-from conftest import run_killed_at, run_script
+from conftest import WITHOUT_TORCH, run_killed_at, run_script
 from fake_server import FakeServer, ok
 from tiny import save_adapter
 
 from infoagent.files import read_jsonl
 
 KEY = "sk-a-secret-that-stands-nowhere"
-WITHOUT_TORCH = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-assert "torch" not in sys.modules
-"""
 
 
 def planner_and_reporter(chat):

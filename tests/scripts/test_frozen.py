@@ -4,21 +4,11 @@ import json
 
 import pytest
 import yaml
-from conftest import run_script
+from conftest import WITHOUT_TORCH, run_script
 from tiny import save_adapter
 
 from infoagent.evaluation.records import read_records
 from infoagent.store import read_summaries
-
-WITHOUT_TORCH = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-assert "torch" not in sys.modules
-"""
 
 
 @pytest.fixture

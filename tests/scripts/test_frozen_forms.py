@@ -6,8 +6,7 @@ import sys
 
 import pytest
 import yaml
-from conftest import ROOT, run_script
-from test_frozen import WITHOUT_TORCH
+from conftest import ROOT, WITHOUT_TORCH, run_script
 
 from infoagent.evaluation.records import read_records
 

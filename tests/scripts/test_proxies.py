@@ -8,22 +8,13 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT, run_killed_at, run_script
+from conftest import ROOT, WITHOUT_TORCH, run_killed_at, run_script
 from tiny import save_adapter
 
 from infoagent.config import exit_code
 from infoagent.evaluation.records import read_records
 
 MAIN = runpy.run_path(str(ROOT / "eval/applications/proxies.py"))["main"]
-WITHOUT_TORCH = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-assert "torch" not in sys.modules
-"""
 
 
 def call(capsys, *arguments):

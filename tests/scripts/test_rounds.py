@@ -4,17 +4,7 @@ import json
 
 import pytest
 import yaml
-from conftest import run_killed_at, run_script
-
-WITHOUT_TORCH = """
-import runpy, sys
-sys.argv = sys.argv[1:]
-try:
-    runpy.run_path(sys.argv[0], run_name="__main__")
-except SystemExit as end:
-    assert not end.code, end.code
-assert "torch" not in sys.modules
-"""
+from conftest import WITHOUT_TORCH, run_killed_at, run_script
 
 
 def written(path, content):

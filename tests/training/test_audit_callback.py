@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import run_script
+from drawn import draw_negatives
 from tiny import tiny_model, tiny_tokenizer
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.files import read_jsonl
 from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids

@@ -22,10 +22,6 @@ ROWS = 4096
 """Rows of one forward pass, which bounds the memory."""
 
 
-def count_strings(tokens: int, longest: int) -> int:
-    return sum(tokens**length for length in range(longest + 1))
-
-
 def string_lengths(tokens: int, longest: int) -> NDArray[np.intp]:
     """The length of each string in the order of `string_log_probs`."""
     return np.repeat(np.arange(longest + 1), [tokens**length for length in range(longest + 1)])

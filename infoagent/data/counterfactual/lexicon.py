@@ -68,10 +68,6 @@ class Lexicon:
         self._lists: dict[tuple[str, tuple[str, ...]], tuple[FitTable, NDArray[np.intp]]] = {}
 
     @classmethod
-    def from_texts(cls, texts: Iterable[str]) -> Lexicon:
-        return cls(Source(text) for text in texts)
-
-    @classmethod
     def from_problems(cls, problems: Iterable[Problem]) -> Lexicon:
         """Documents of the problems, and their answers with the questions, so that phrases have others of like sort."""
         return cls(Source(p.document, p.group or "", p.answer or "", p.query) for p in problems)

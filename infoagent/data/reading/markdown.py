@@ -47,11 +47,6 @@ def markdown_paragraphs(text: str) -> list[str]:
     return paragraphs
 
 
-def without_links(text: str) -> str:
-    """`text` with each link and image reduced to its text, and without tags; what stands between backticks is no link."""
-    return "".join(_inline(token) for token in _parser().parseInline(text))
-
-
 def html_text(content: str) -> str:
     """What a piece of HTML shows: its text, a line for each block, an image's description for the image."""
     reader = _Reader()

@@ -37,7 +37,6 @@ from infoagent.types import InputError
 JSON_LINES = (".jsonl", ".ndjson")
 PUBLISHED = (".json", *JSON_LINES, ".parquet")
 """What published sets come in; each may be gzipped."""
-TABLES = (*PUBLISHED, ".csv", ".tsv")
 _DELIMITERS = (",", ";", "\t")
 _MARK = b"\xef\xbb\xbf"
 _BATCH_ROWS = 256

@@ -34,7 +34,6 @@ OLDER_PRODUCTS = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CO
 WITHOUT_TILES = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX10_1_512", "AVX10_2_512")
 """Values of oneDNN's variable that leave no bfloat16 arithmetic, and those that leave AVX512-BF16 without AMX."""
 
-VECTORS = ("AVX2", "AVX512")
 X86, ARM = ("AVX512-BF16", "AMX-BF16"), ("Arm BF16", "SVE BF16")
 FLAGS = {
     "AVX2": {"avx2"}, "AVX512": {"avx512f"}, "AVX512-BF16": {"avx512_bf16"}, "AMX-BF16": {"amx_tile", "amx_bf16"},

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from infoagent.applications.shannon.reached import reached_by, sample_policy, so
 from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.applications.shannon.run import share_of
 from infoagent.applications.shannon.tiny_lm import TinySettings, train_tiny_lm
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.data.sets.shannon import FACTS, all_states, state_of
 from infoagent.information import infonce_terms

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +21,10 @@ from infoagent.data.counterfactual.documents import (
     replace_fact,
     span_pattern,
 )
+from infoagent.data.counterfactual.lexicon import Source
 from infoagent.data.counterfactual.replacing import vowel_sound
 from infoagent.data.counterfactual.spans import Span, typed_spans
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.sets import records
 from infoagent.grading import states_fact
 from infoagent.types import Change, InputError, Negative, Problem
@@ -37,6 +39,10 @@ DOCUMENTS = [
     "An owner gave $40 million to the University of Aberdeen, the largest gift of the year.",
     "Doctors at a hospital in Oslo gave warfarin at 9:15 am. Warfarin was not liked, and the third patient left.",
 ]
+
+
+def lexicon_of(texts):
+    return Lexicon(Source(text) for text in texts)
 
 
 def generator(seed=0):
@@ -110,11 +116,11 @@ AMOUNTS = st.one_of(
 def test_another_number_differs_in_value_and_keeps_its_form(text, seed):
     document = f"It was {text} then."
     span = Span("number", text, 7, 7 + len(text))
-    new = new_value(span, Lexicon.from_texts([]), generator(seed), document)
+    new = new_value(span, lexicon_of([]), generator(seed), document)
     assert new is not None
     assert amount_value(new) != amount_value(text)
     assert re.sub(r"[\d,]+", "0", new) == re.sub(r"[\d,]+", "0", text)
-    assert new == new_value(span, Lexicon.from_texts([]), generator(seed), document)
+    assert new == new_value(span, lexicon_of([]), generator(seed), document)
     if amount_value(text.replace("million", "")) >= 10:
         assert amount_value(text) / 4 < amount_value(new) < amount_value(text) * 4
 
@@ -141,7 +147,7 @@ def test_days_hours_years_and_percentages_stay_valid(seed):
 @settings(deadline=None, max_examples=60)
 def test_edits_are_never_the_original_never_twice_and_repeat(document, seed):
     problem = Problem("p", document, "?", "d")
-    lexicon = Lexicon.from_texts(DOCUMENTS)
+    lexicon = lexicon_of(DOCUMENTS)
     found = list(counterfactuals(problem, lexicon, generator(seed), 6))
     texts = [n.document for n in found]
     assert len(found) == 6
@@ -155,7 +161,7 @@ def test_edits_are_never_the_original_never_twice_and_repeat(document, seed):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_new_value_stands_nowhere_in_the_document_and_is_of_its_kind(document):
-    lexicon = Lexicon.from_texts(DOCUMENTS)
+    lexicon = lexicon_of(DOCUMENTS)
     for span in typed_spans(document):
         new = new_value(span, lexicon, generator(), document)
         if new is None or span.kind in ("comparative", "negation"):
@@ -187,7 +193,7 @@ def test_with_an_answer_the_asked_fact_changes(query, answer, number, pattern):
     answer = answer.removeprefix("more than ")
     problem = Problem("p", DOCUMENTS[number], query, "d", answer=answer)
     extra = ["The Canadian Hockey Union met in Bergen.", "He read of the American Baseball Association in Turin."]
-    found = list(counterfactuals(problem, Lexicon.from_texts(DOCUMENTS + extra), generator(1), 2))
+    found = list(counterfactuals(problem, lexicon_of(DOCUMENTS + extra), generator(1), 2))
     assert found
     for negative in found:
         assert not span_pattern(answer).search(negative.document)
@@ -218,7 +224,7 @@ def test_evidence_is_changed_first_where_the_answer_does_not_stand():
     document = "Anna sold 40 boats in 1950. Bruno bought 30 cars in 1970. Clara made 20 hats in 1990."
     problem = Problem("p", document, "?", "d", answer="yes", evidence="Bruno bought 30 cars in 1970.")
     for seed in range(5):
-        negative = next(counterfactuals(problem, Lexicon.from_texts([document]), generator(seed)))
+        negative = next(counterfactuals(problem, lexicon_of([document]), generator(seed)))
         assert "Anna sold 40 boats in 1950." in negative.document
         assert "Bruno bought 30 cars in 1970." not in negative.document
 
@@ -311,7 +317,7 @@ def test_an_edit_in_any_script_leaves_the_answer_nowhere(document, answer, other
 
 def test_an_edit_that_leaves_another_right_answer_is_refused():
     problem = Problem("p", "It took 15 minutes for 15 men.", "How long?", "p", answer="15 minutes", references=("15",))
-    lexicon = Lexicon.from_texts([problem.document])
+    lexicon = lexicon_of([problem.document])
     assert list(counterfactuals(problem, lexicon, np.random.default_rng(0))) == []
     alone = replace(problem, document="It took 15 minutes for all men.")
     assert len(list(counterfactuals(alone, lexicon, np.random.default_rng(0), limit=3))) == 3
@@ -323,7 +329,7 @@ def test_a_verdict_is_never_swapped(verdict):
     problem = Problem(
         "p", document, "Did she leave?", "p", answer=verdict, choices=("yes", "No", "maybe", "True", "false")
     )
-    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=5))
+    edits = list(counterfactuals(problem, lexicon_of([document]), np.random.default_rng(0), limit=5))
     assert edits
     assert all(e.document.count(verdict) >= 2 and e.changes[0].old != verdict for e in edits)
 
@@ -338,7 +344,7 @@ def test_a_verdict_is_never_swapped(verdict):
 )
 def test_an_answer_in_another_notation_is_edited_where_its_value_stands(document, answer, old):
     problem = Problem("p", document, "q?", "p", answer=answer)
-    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=3))
+    edits = list(counterfactuals(problem, lexicon_of([document]), np.random.default_rng(0), limit=3))
     assert len(edits) == 3
     for edit in edits:
         [change] = edit.changes
@@ -360,5 +366,5 @@ def test_the_mention_that_the_data_name_is_the_one_that_is_edited():
 def test_facts_of_every_piece_of_evidence_come_first():
     document = "Anna Lind was there. Bruno sold 30 cars. It rained in Bergen. Later 1970 cars came."
     problem = Problem("p", document, "?", "d", answer="yes", evidence=("Bruno sold 30 cars.", "It rained in Bergen."))
-    edits = list(counterfactuals(problem, Lexicon.from_texts([document]), np.random.default_rng(0), limit=2))
+    edits = list(counterfactuals(problem, lexicon_of([document]), np.random.default_rng(0), limit=2))
     assert {e.changes[0].old for e in edits} == {"30", "Bergen"}

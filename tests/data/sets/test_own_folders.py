@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infoagent.data.questions import document_hash
 from infoagent.data.reading.documents import read_document
-from infoagent.data.reading.markdown import markdown_paragraphs, without_links
+from infoagent.data.reading.markdown import _inline, _parser, markdown_paragraphs
 from infoagent.data.reading.pdf import pdf_paragraphs, rebuilt, without_running_lines
 from infoagent.data.reading.tables import BadFile
 from infoagent.data.registry import load_data
@@ -270,7 +270,7 @@ def test_markdown_keeps_topics_and_code_and_drops_front_matter_and_addresses():
     ],
 )
 def test_links_become_their_text(text, expected):
-    assert without_links(text) == expected
+    assert "".join(_inline(token) for token in _parser().parseInline(text)) == expected
 
 
 def test_an_open_code_block_ends_with_the_file():

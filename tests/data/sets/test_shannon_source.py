@@ -5,8 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from drawn import draw_negatives
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.data.sets.shannon import (
     FACTS,

@@ -4,8 +4,9 @@ import difflib
 import re
 
 import pytest
+from drawn import draw_negatives
 
-from infoagent.data.negatives import Counts, draw_negatives
+from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.data.sets import continuations, python_functions, python_reference
 from infoagent.grading import code_grade, states_fact

@@ -45,14 +45,6 @@ def pollaczek_khinchine_wait(rate_per_second: float, service_seconds: float, squ
     return utilisation * service_seconds * (1 + squared_variation) / (2 * (1 - utilisation))
 
 
-def mm1_latency_quantile(rate_per_second: float, service_seconds: float, share: float) -> float:
-    """Quantile of the time from arrival to the end of service, M/M/1: it is exponential with rate 1 / E[S] − λ."""
-    room = 1 / service_seconds - rate_per_second
-    if room <= 0:
-        return math.inf
-    return -math.log1p(-share) / room
-
-
 def overload_growth(rate_per_second: float, capacity_per_second: float) -> float:
     """Seconds that latency grows with each second of arrivals: λ / capacity − 1 above capacity, 0 below.
 
