@@ -12,10 +12,11 @@ from tiny import save_adapter
 from infoagent.analysis.comparison import compare
 from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import packs, plan_cells
-from infoagent.evaluation.records import RecordFile, Shard, read_records
+from infoagent.evaluation.records import RecordFile, Shard
 from infoagent.evaluation.runner import evaluate
 from infoagent.files import json_text, only_writer
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
 from infoagent.store import read_summaries
 from infoagent.types import InputError
 

@@ -12,10 +12,10 @@ from fake_server import FakeServer, drop, not_json, ok, status, truncated
 from infoagent.analysis.session import run_evaluation
 from infoagent.config import exit_code, load_recipe
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
 
 KEY = "sk-a-secret-that-stands-nowhere"
 

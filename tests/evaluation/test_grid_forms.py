@@ -14,11 +14,11 @@ from infoagent.analysis.comparison import compare_pairs
 from infoagent.analysis.session import run_evaluation
 from infoagent.costs import generation_flops
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
 from infoagent.reporting.tables import comparison_text, without_z_rows
 from infoagent.types import InputError
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from infoagent.audit import measure
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
 from infoagent.lm import prompts
 from infoagent.lm.models import load
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
 from infoagent.types import Compression, InputError
 
 

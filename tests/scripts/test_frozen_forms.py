@@ -9,7 +9,7 @@ import yaml
 from conftest import ROOT, run_script
 from test_frozen import WITHOUT_TORCH
 
-from infoagent.evaluation.records import read_records
+from infoagent.records.files import read_records
 
 
 @pytest.fixture

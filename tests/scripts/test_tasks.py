@@ -10,9 +10,9 @@ from infoagent.analysis.session import run_evaluation
 from infoagent.config import load_recipe
 from infoagent.data.registry import load_data
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.grading import sandbox, states_fact
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
 from infoagent.reporting.curve_panels import panels_svg
 from infoagent.reporting.curves import likelihood
 from infoagent.reporting.plots import styles_of
