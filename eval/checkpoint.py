@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     for section in {cell.data.name: cell.data for cell in cells}.values():
         for frozen_label, trained_label in pairs:
             trained, frozen = (
-                [r for r in records if r["compressor"]["label"] == label and r["data"]["name"] == section.name]
+                [r for r in records if r.compressor.label == label and r.data.name == section.name]
                 for label in (trained_label, frozen_label)
             )
             comparison = compare(trained, frozen, recipe.price)

@@ -17,7 +17,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,11 @@ def reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def read_jsonl(path: str | Path, keys: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other that is no object
-    with `keys` is an InputError."""
+def read_jsonl(
+    path: str | Path, missing_in: Callable[[dict[str, Any]], list[str]] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other that is no object, or
+    lacks what `missing_in` names, is an InputError."""
     rows: list[dict[str, Any]] = []
     try:
         content = Path(path).read_bytes()
@@ -121,7 +123,7 @@ def read_jsonl(path: str | Path, keys: Sequence[str] = ()) -> list[dict[str, Any
             if number == len(lines) and not whole:
                 break
             raise InputError(f"{path}:{number}: damaged line: {_short(error)}") from error
-        missing = [key for key in keys if key not in row] if isinstance(row, dict) else ["object"]
+        missing = (missing_in(row) if missing_in else []) if isinstance(row, dict) else ["object"]
         if missing:
             raise InputError(f"{path}:{number}: damaged line: no {', '.join(missing)}")
         rows.append(row)

@@ -41,6 +41,7 @@ PURE = (
     "audit",
     "config",
     "recipes",
+    "records",
     "data",
     "files",
     "arguments",

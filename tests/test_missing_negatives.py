@@ -116,8 +116,8 @@ def test_a_grid_compares_on_the_same_problems_and_keeps_the_count(own, tiny_dir,
 def test_padded_problems_stay_out_of_the_estimate_that_they_cannot_enter(own, tiny_dir, tmp_path, no_edits):
     recipe = recipes(own, tiny_dir, tmp_path / "out", missing="fill")[describe_evaluation]
     records, summaries = run_evaluation(recipe, plan_cells(recipe), quiet=True)
-    rows = [r for r in records if r["compressor"]["label"] == "lead"]
-    assert {len(r["log_probs"]) for r in rows} == {5}
+    rows = [r for r in records if r.compressor.label == "lead"]
+    assert {len(r.log_probs) for r in rows} == {5}
     assert len(evenly(rows, HARD)) == 8
     assert estimate(rows, EASY + HARD).n_compressions == 12
     found = next(s for s in summaries if s["label"] == "lead")["estimates"]

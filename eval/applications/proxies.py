@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.applications.proxies.summary import SELF, fit_scales, study
     from infoagent.evaluation.cells import plan_cells
     from infoagent.files import hold, write_json
+    from infoagent.records.grid import compressions_of, predictions_of
     from infoagent.reporting.tables import as_text
     from infoagent.store import provenance
 
@@ -63,9 +64,8 @@ def main(argv: list[str] | None = None) -> int:
     predictions = []
     for name, grid in grids.items():
         records, _ = run_evaluation(grid, cells[name], arguments.quiet)
-        predictions += [r for r in records if r["kind"] == "prediction"]
-        own = [r for r in records if r["kind"] == "compression" and ("log_probs" in r or r["status"] != "ok")]
-        scored[name] = {SELF: own}
+        predictions += predictions_of(records)
+        scored[name] = {SELF: [r for r in compressions_of(records) if r.is_scored or not r.is_ok]}
     for section in recipe.studied:
         for name, grid in grids.items():
             scored[name][section.label] = proxy_rows(grid, cells[name], scored[name][SELF], section, arguments.quiet)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.analysis.explaining import explain
-from infoagent.evaluation.summary import EASY, HARD, Record, columns, mi_term_nats, predictor_title
+from infoagent.evaluation.summary import EASY, HARD
 from infoagent.information import mean_interval
 from infoagent.progress import each
 from infoagent.rate_distortion.bjontegaard import Comparison, Points, bd_tokens, bd_value
@@ -32,13 +32,23 @@ from infoagent.rate_distortion.fits import fit_curve
 from infoagent.rate_distortion.pareto import pareto_front
 from infoagent.rate_distortion.resampling import cluster_index, draw_counts
 from infoagent.recipes.compressors import WRITERS
+from infoagent.records.grid import KINDS as RECORDS
+from infoagent.records.grid import (
+    CompressionRecord,
+    GridRecord,
+    PredictionRecord,
+    compressions_of,
+    known,
+    predictions_of,
+)
 from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
 MOST_BD_RESAMPLES = 500
 """Curves are resampled in pairs, one by one: more would take longer than the rest of the analysis together."""
 Json = dict[str, Any]
-Draw = tuple[Hashable, ...]
+Scores = list[tuple[CompressionRecord, float]]
+"""Compressions, each with a number of it or of the answer from it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Series:
     """Labels of each curve, by its name; language models first, so that they are held against the others."""
 
 
-def analyse(records: Sequence[Record], seed: int = 0, resamples: int = 1000, quiet: bool = True) -> Json:
+def analyse(records: Sequence[GridRecord], seed: int = 0, resamples: int = 1000, quiet: bool = True) -> Json:
     """See the module. `records` are those of one grid, under one label each; failed ones are left out and counted."""
     joined = _join(records)
     sets: list[Json] = []
@@ -79,60 +89,58 @@ def analyse(records: Sequence[Record], seed: int = 0, resamples: int = 1000, qui
         "schema_version": 1,
         "seed": seed,
         "resamples": resamples,
-        "failed": {
-            kind: sum(r["kind"] == kind and r["status"] != "ok" for r in records)
-            for kind in ("compression", "prediction")
-        },
+        "failed": {kind: sum(isinstance(r, of) and not r.is_ok for r in records) for kind, of in RECORDS.items()},
         "sets": sets,
         "mi": mi,
         "regression": explain(joined.answers),
     }
 
 
-Answer = tuple[Record, Record]
+Answer = tuple[CompressionRecord, PredictionRecord]
 
 
 @dataclass(frozen=True)
 class Joined:
     """Compressions that did not fail, and (compression, prediction) of answers that were graded, in order."""
 
-    compressions: list[Record]
+    compressions: list[CompressionRecord]
     answers: list[Answer]
     likelihoods: list[Answer]
     """The same of answers whose reference has a likelihood, graded or not."""
 
     def data(self) -> list[str]:
-        return list(dict.fromkeys(r["data"]["name"] for r in self.compressions))
+        return list(dict.fromkeys(r.data.name for r in self.compressions))
 
 
-def _join(records: Sequence[Record]) -> Joined:
-    compressions = {r["key"]: r for r in records if r["kind"] == "compression" and r["status"] == "ok"}
+def _join(records: Sequence[GridRecord]) -> Joined:
+    compressions = {r.key: r for r in compressions_of(records) if r.is_ok}
     predictions = [
-        (compressions[r["compression_key"]], r)
-        for r in records
-        if r["kind"] == "prediction" and r["status"] == "ok" and r["compression_key"] in compressions
+        (compressions[r.compression_key], r)
+        for r in predictions_of(records)
+        if r.is_ok and r.compression_key in compressions
     ]
-    answers, likelihoods = ([(z, a) for z, a in predictions if field in a] for field in ("correct", "answer_tokens"))
-    return Joined(list(compressions.values()), answers, likelihoods)
+    return Joined(
+        list(compressions.values()),
+        [(z, a) for z, a in predictions if a.correct is not None],
+        [(z, a) for z, a in predictions if a.answer_tokens is not None],
+    )
 
 
 def _accuracy(joined: Joined) -> Iterator[Series]:
     """One series for each data set and predictor: its errors, or where nothing was graded what the reference answer lacks
     in likelihood; the asked fact where there is neither."""
     for data in joined.data():
-        graded: dict[str, list[tuple[Record, float]]] = defaultdict(list)
+        graded: dict[str, Scores] = defaultdict(list)
         for z, answer in joined.answers:
-            if z["data"]["name"] == data:
-                graded[predictor_title(answer)].append((z, float(answer["correct"])))
-        kept = [
-            (z, float(z["fact_kept"])) for z in joined.compressions if z["data"]["name"] == data and "fact_kept" in z
-        ]
+            if z.data.name == data:
+                graded[answer.predictor.title].append((z, float(known(answer.correct))))
+        kept = [(z, float(z.fact_kept)) for z in joined.compressions if z.data.name == data and z.fact_kept is not None]
         for predictor, rows in graded.items():
             yield _series({"data": data, "predictor": predictor, "measure": "error"}, rows, 1.0, (0.0, 1.0))
-        told: dict[str, list[tuple[Record, float]]] = defaultdict(list)
+        told: dict[str, Scores] = defaultdict(list)
         for z, answer in joined.likelihoods:
-            if z["data"]["name"] == data and predictor_title(answer) not in graded:
-                told[predictor_title(answer)].append((z, log_likelihood_nats(answer)))
+            if z.data.name == data and answer.predictor.title not in graded:
+                told[answer.predictor.title].append((z, log_likelihood_nats(answer)))
         for predictor, rows in told.items():
             name = {"data": data, "predictor": predictor, "measure": "nll_per_token"}
             yield _series(name, rows, 0.0, (0.0, math.inf))
@@ -144,45 +152,36 @@ def _information(joined: Joined) -> Iterator[Series]:
     """MI among each kind of negatives; its distortion is what is missing to the ceiling log K."""
     for data in joined.data():
         for value, kinds in KINDS.items():
-            rows = [z for z in joined.compressions if z["data"]["name"] == data and _has_mi(z, kinds)]
+            rows = [z for z in joined.compressions if z.data.name == data and z.has_negatives(kinds)]
             if rows:
-                ceiling = max(math.log(len(columns(z, kinds))) for z in rows)
+                ceiling = max(math.log(len(z.log_probs_among(kinds))) for z in rows)
                 name = {"data": data, "value": value, "measure": "nats_below_ceiling", "ceiling_nats": ceiling}
-                yield _series(name, [(z, mi_term_nats(z, kinds)) for z in rows], ceiling, (0.0, math.inf))
+                yield _series(name, [(z, z.mi_nats(kinds)) for z in rows], ceiling, (0.0, math.inf))
 
 
-def _has_mi(record: Record, kinds: Sequence[str]) -> bool:
-    return "log_probs" in record and len(columns(record, kinds)) > 1
-
-
-def _series(name: Json, rows: Sequence[tuple[Record, float]], best: float, bounds: tuple[float, float]) -> Series:
-    draws: dict[str, dict[str, list[tuple[Record, float]]]] = defaultdict(lambda: defaultdict(list))
+def _series(name: Json, rows: Scores, best: float, bounds: tuple[float, float]) -> Series:
+    draws: dict[str, dict[str, Scores]] = defaultdict(lambda: defaultdict(list))
     curves: dict[str, list[str]] = defaultdict(list)
     for z, value in rows:
-        label = z["compressor"]["label"]
-        draws[label][z["problem_id"]].append((z, value))
-        if z["compressor"].get("kind") in ANCHORS:  # everything and nothing are ends, no curve
+        label = z.compressor.label
+        draws[label][z.problem_id].append((z, value))
+        if z.compressor.kind in ANCHORS:  # everything and nothing are ends, no curve
             continue
-        curve = curves[z["compressor"].get("curve") or label]
-        if label not in curve:
+        if label not in (curve := curves[z.compressor.curve_name]):
             curve.append(label)
     points = {
         label: {
             problem: Answered(
-                some[0][0]["document_id"],
-                float(np.mean([z["rate_tokens"] for z, _ in some])),
+                some[0][0].document_id,
+                float(np.mean([known(z.rate_tokens) for z, _ in some])),
                 float(np.mean([value for _, value in some])),
             )
             for problem, some in table.items()
         }
         for label, table in draws.items()
     }
-    models = {z["compressor"].get("curve") or z["compressor"]["label"] for z, _ in rows if _writes(z["compressor"])}
+    models = {z.compressor.curve_name for z, _ in rows if z.compressor.kind in WRITERS}
     return Series(name, best, bounds, points, {c: curves[c] for c in sorted(curves, key=lambda c: c not in models)})
-
-
-def _writes(compressor: Mapping[str, Any]) -> bool:
-    return compressor.get("kind", "lm") in WRITERS
 
 
 @dataclass(frozen=True)
@@ -320,46 +319,46 @@ def _front(series: Series, seed: int, resamples: int) -> Json:
     }
 
 
-def log_likelihood_nats(answer: Record) -> float:
+def log_likelihood_nats(answer: PredictionRecord) -> float:
     """log p(reference answer) per token: the negative log of its perplexity."""
-    return float(-answer["answer_nll_nats"] / answer["answer_tokens"])
+    return -known(answer.answer_nll_nats) / known(answer.answer_tokens)
 
 
 def _mi_scores(joined: Joined, name: Mapping[str, Any], seed: int, resamples: int) -> Json:
     """MI of each compression against the scores of the answer from it, for each kind of negatives."""
 
-    def of(answers: Sequence[Answer], score: Callable[[Record], float]) -> list[tuple[Record, float]]:
-        return [(z, score(a)) for z, a in answers if predictor_title(a) == name["predictor"]]
+    def of(answers: Sequence[Answer], score: Callable[[PredictionRecord], float]) -> Scores:
+        return [(z, score(a)) for z, a in answers if a.predictor.title == name["predictor"]]
 
     if name["predictor"] is None:
-        scores = {"mi_accuracy": [(z, float(z["fact_kept"])) for z in joined.compressions if "fact_kept" in z]}
+        scores = {"mi_accuracy": [(z, float(z.fact_kept)) for z in joined.compressions if z.fact_kept is not None]}
     else:
         scores = {
-            "mi_accuracy": of(joined.answers, lambda a: float(a["correct"])),
+            "mi_accuracy": of(joined.answers, lambda a: float(known(a.correct))),
             "mi_likelihood": of(joined.likelihoods, log_likelihood_nats),
         }
     return {
-        key: _mi_score([(z, value) for z, value in pairs if z["data"]["name"] == name["data"]], seed, resamples)
+        key: _mi_score([(z, value) for z, value in pairs if z.data.name == name["data"]], seed, resamples)
         for key, pairs in scores.items()
-        if any(z["data"]["name"] == name["data"] for z, _ in pairs)
+        if any(z.data.name == name["data"] for z, _ in pairs)
     }
 
 
-def _mi_score(pairs: Sequence[tuple[Record, float]], seed: int, resamples: int) -> Json:
+def _mi_score(pairs: Scores, seed: int, resamples: int) -> Json:
     """MI against a score, length controlled."""
     result: Json = {}
     for value, kinds in KINDS.items():
-        rows = [(z, score) for z, score in pairs if _has_mi(z, kinds)]
+        rows = [(z, score) for z, score in pairs if z.has_negatives(kinds)]
         if not rows:
             result[value] = {"refused": "no answered compression was scored among such negatives"}
             continue
         found = control_for_length(
-            [mi_term_nats(z, kinds) for z, _ in rows],
+            [z.mi_nats(kinds) for z, _ in rows],
             [score for _, score in rows],
-            [z["rate_tokens"] for z, _ in rows],
-            [z["problem_id"] for z, _ in rows],
-            [z["document_id"] for z, _ in rows],
-            [z["compressor"]["label"] for z, _ in rows],
+            [known(z.rate_tokens) for z, _ in rows],
+            [z.problem_id for z, _ in rows],
+            [z.document_id for z, _ in rows],
+            [z.compressor.label for z, _ in rows],
             np.random.default_rng(seed),
             resamples,
         )

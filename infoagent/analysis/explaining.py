@@ -14,14 +14,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from infoagent.evaluation.summary import EASY, HARD, Record, columns, mi_term_nats, predictor_title
+from infoagent.evaluation.summary import EASY, HARD
 from infoagent.rate_distortion.design import Factor, Number, Term, build_design, dependent_columns
 from infoagent.rate_distortion.regression import fit_mixed_logit
 from infoagent.rate_distortion.resampling import Refused
 from infoagent.recipes.compressors import WRITERS
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, PredictionRecord, known
 from infoagent.types import ANCHORS
 
-Pair = tuple[Record, Record]
+Pair = tuple[CompressionRecord, PredictionRecord]
 Json = dict[str, Any]
 FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
@@ -30,22 +31,21 @@ DOCUMENTS_A_PARAMETER = 2
 SIZE = re.compile(r"[-_ ]?(?<!\d)\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
 
 
-def family(compressor: Json) -> str:
+def family(compressor: CompressorIdentity) -> str:
     """`Qwen2.5-0.5B-Instruct` and `Qwen2.5-7B-Instruct` are of one family; with an adapter of another."""
-    kind = compressor.get("kind", "lm")
-    if kind not in WRITERS:
-        return str(kind)
-    model = compressor.get("server" if kind == "endpoint" else "model", {})
-    name = SIZE.sub("", str(model.get("name", compressor["label"])).rstrip("/").split("/")[-1])
+    if compressor.kind not in WRITERS:
+        return compressor.kind
+    model = compressor.model
+    name = SIZE.sub("", str(model.get("name", compressor.label)).rstrip("/").split("/")[-1])
     return f"{name} + adapter" if model.get("adapter") else name
 
 
 def explain(answers: Sequence[Pair]) -> Json:
     """The regression of (compression, prediction) pairs with MI, and under "without_mi" without; ready for JSON."""
-    pairs = [(z, a) for z, a in answers if z["compressor"].get("kind", "lm") not in ANCHORS]
+    pairs = [(z, a) for z, a in answers if z.compressor.kind not in ANCHORS]
     if not pairs:
         return {"refused": "no graded answers: the grid needs a predictor, and problems with an answer"}
-    scored = [(z, a) for z, a in pairs if "log_probs" in z and len(columns(z, EASY + HARD)) > 1]
+    scored = [(z, a) for z, a in pairs if z.has_negatives(EASY + HARD)]
     without = {**_regress(pairs, with_mi=False), "left_out_answers": len(answers) - len(pairs)}
     if not scored:
         return {"refused": "no answered compression was scored: MI is unknown", "without_mi": without}
@@ -68,12 +68,14 @@ def _regress(pairs: Sequence[Pair], with_mi: bool) -> Json:
             "refused": "compressors, predictors and lengths are all the same: nothing to compare",
             "left_out": left_out,
         }
-    questions = [(z["data"]["name"], z["problem_id"]) for z, _ in pairs]
-    documents = [(z["data"]["name"], z["document_id"]) for z, _ in pairs]
+    questions = [(z.data.name, z.problem_id) for z, _ in pairs]
+    documents = [(z.data.name, z.document_id) for z, _ in pairs]
     parameters = len(build_design(terms).names) + 1
     shared = len(set(documents)) < len(set(questions))
     robust = shared and len(set(documents)) >= DOCUMENTS_A_PARAMETER * parameters
-    found = fit_mixed_logit(terms, [float(a["correct"]) for _, a in pairs], questions, documents if robust else None)
+    found = fit_mixed_logit(
+        terms, [float(known(a.correct)) for _, a in pairs], questions, documents if robust else None
+    )
     result = {
         **found.to_dict(),
         "references": {t.name: t.reference for t in terms if isinstance(t, Factor)},
@@ -90,7 +92,7 @@ def _regress(pairs: Sequence[Pair], with_mi: bool) -> Json:
 
 def _levels(pair: Pair) -> dict[str, str]:
     z, answer = pair
-    return {"family": family(z["compressor"]), "predictor": predictor_title(answer), "data": z["data"]["name"]}
+    return {"family": family(z.compressor), "predictor": answer.predictor.title, "data": z.data.name}
 
 
 def _without_constant_levels(pairs: Sequence[Pair], left_out: list[Json]) -> list[Pair]:
@@ -100,7 +102,7 @@ def _without_constant_levels(pairs: Sequence[Pair], left_out: list[Json]) -> lis
         counts: dict[tuple[str, str], Counter[bool]] = {}
         for pair in kept:
             for key in _levels(pair).items():
-                counts.setdefault(key, Counter())[bool(pair[1]["correct"])] += 1
+                counts.setdefault(key, Counter())[bool(pair[1].correct)] += 1
         constant = next((key for key, count in counts.items() if len(count) == 1), None)
         if constant is None:
             break
@@ -120,14 +122,14 @@ def _terms(pairs: Sequence[Pair], with_mi: bool, left_out: list[Json]) -> list[T
         if len(set(values)) > 1:
             most = Counter(values).most_common(1)[0][1]
             terms.append(Factor(name, values, min(v for v, n in Counter(values).items() if n == most)))
-    sizes = [z["compressor"].get("parameters", z.get("parameters")) for z, _ in pairs]
-    known = [math.log(size) for size in sizes if size]
-    numbers = {"tokens_doubled": ([math.log1p(z["rate_tokens"]) for z, _ in pairs], math.log(2))}
-    if known:  # compressors without parameters get the mean: their families' own columns make up for it
-        mean = sum(known) / len(known)
+    sizes = [z.compressor.extra.get("parameters", z.parameters) for z, _ in pairs]
+    log_sizes = [math.log(size) for size in sizes if size]
+    numbers = {"tokens_doubled": ([math.log1p(known(z.rate_tokens)) for z, _ in pairs], math.log(2))}
+    if log_sizes:  # compressors without parameters get the mean: their families' own columns make up for it
+        mean = sum(log_sizes) / len(log_sizes)
         numbers["parameters_doubled"] = ([math.log(size) if size else mean for size in sizes], math.log(2))
     if with_mi:
-        numbers["mi_nats"] = ([mi_term_nats(z, EASY + HARD) for z, _ in pairs], 1.0)
+        numbers["mi_nats"] = ([z.mi_nats(EASY + HARD) for z, _ in pairs], 1.0)
     for name, (column, scale) in numbers.items():
         if max(column) - min(column) > 1e-12 * max(1.0, abs(max(column))):
             terms.append(Number(name, tuple(column), scale))

@@ -13,29 +13,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infoagent.evaluation.records import read_records
-from infoagent.evaluation.summary import EASY, HARD, Record, mi_term_nats
+from infoagent.evaluation.summary import EASY, HARD
 from infoagent.files import read_json
 from infoagent.information import mean_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
+from infoagent.records.files import grid_of, read_records
+from infoagent.records.grid import (
+    CompressionRecord,
+    CompressorIdentity,
+    DataIdentity,
+    Draw,
+    compressions_of,
+    known,
+    predictions_of,
+)
 from infoagent.types import InputError
 
 VALUES = {
-    "hard": ("MI among counterfactuals (nats)", lambda r: mi_term_nats(r, HARD)),
-    "easy": ("MI among other documents (nats)", lambda r: mi_term_nats(r, EASY)),
-    "all": ("MI, all negatives (nats)", lambda r: mi_term_nats(r, EASY + HARD)),
-    "fact": ("asked fact stands in it", lambda r: float(r["fact_kept"])),
-    "accuracy": ("questions answered from it", lambda r: float(r["correct"])),
+    "hard": ("MI among counterfactuals (nats)", lambda r, _: r.mi_nats(HARD)),
+    "easy": ("MI among other documents (nats)", lambda r, _: r.mi_nats(EASY)),
+    "all": ("MI, all negatives (nats)", lambda r, _: r.mi_nats(EASY + HARD)),
+    "fact": ("asked fact stands in it", lambda r, _: float(r.fact_kept)),
+    "accuracy": ("questions answered from it", lambda _, right: float(right)),
 }
-NEEDS = {"fact": "fact_kept", "accuracy": "correct"}
-"""Fields that not every record has."""
 TOGETHER = "all sets together"
 
 
@@ -78,70 +85,72 @@ def find_frontier(directory: str | Path, value: str, seed: int = 0, resamples: i
     return {"value": value, "title": VALUES[value][0], "sets": found}
 
 
-def _by_set(directory: str | Path, value: str) -> dict[str, dict[tuple[str, bool], list[Record]]]:
-    """Records of LM compressors by data set and (label, trained). Predictions are joined to them as "correct"."""
-    rows = read_records(directory)
+Who = tuple[str, bool]
+"""(label, trained)."""
+Answered = tuple[CompressionRecord, bool | None]
+"""A compression, and whether a question was answered from it; None where nobody was asked."""
+
+
+def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answered]]]:
+    """Compressions by LMs, by data set and compressor, each with the answer from it."""
+    records = grid_of(read_records(directory))
     answers: dict[str, bool] = {}
-    for r in rows:
-        if r["kind"] == "prediction" and "correct" in r:
-            answers.setdefault(r["compression_key"], r["correct"])  # of several predictors the first
-    found: dict[str, dict[tuple[str, bool], list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["kind"] != "compression" or row["status"] != "ok" or "log_probs" not in row:
+    for prediction in predictions_of(records):
+        if prediction.correct is not None:
+            answers.setdefault(prediction.compression_key, prediction.correct)  # of several predictors the first
+    sets: dict[str, dict[Who, list[Answered]]] = defaultdict(lambda: defaultdict(list))
+    for record in compressions_of(records):
+        # the frozen curve is the model's own
+        if not record.is_ok or not record.is_scored or record.compressor.kind != "lm":
             continue
-        if row["compressor"].get("kind", "lm") != "lm":  # the frozen curve is the model's own
+        right = answers.get(record.key)
+        if {"fact": record.fact_kept, "accuracy": right}.get(value, True) is None:
             continue
-        joined = {**row, "correct": answers[row["key"]]} if row["key"] in answers else row
-        if value in NEEDS and NEEDS[value] not in joined:
-            continue
-        trained = row["compressor"]["model"]["adapter"] is not None
-        found[row["data"]["name"]][(row["compressor"]["label"], trained)].append(joined)
+        trained = record.compressor.adapter is not None
+        sets[record.data.name][record.compressor.label, trained].append((record, right))
     run_file = Path(directory) / "run.json"
     run = read_json(run_file) if run_file.is_file() else {}
     current = set(run.get("record_keys", []))
-    for groups in found.values():
-        for who, records in groups.items():
-            last = next((r for r in records if r["key"] in current), records[-1])
-            groups[who] = [r for r in records if _identity(r) == _identity(last)]
-    frozen = {label for groups in found.values() for label, trained in groups if not trained}
-    trained_labels = {label for groups in found.values() for label, trained in groups if trained}
+    for groups in sets.values():
+        for who, rows in groups.items():
+            last = next((r for r, _ in rows if r.key in current), rows[-1][0])
+            groups[who] = [(r, right) for r, right in rows if _identity(r) == _identity(last)]
+    frozen = {label for groups in sets.values() for label, trained in groups if not trained}
+    trained_labels = {label for groups in sets.values() for label, trained in groups if trained}
     if not frozen or not trained_labels:
         raise InputError(
             f"{directory}: holds {len(frozen)} frozen and {len(trained_labels)} trained compressors with {value!r}; a "
             "frontier needs both: run eval/frozen.py, and eval/checkpoint.py for each checkpoint, with this output_dir"
         )
-    return found
+    return sets
 
 
-def _draw(record: Record) -> tuple[Any, ...]:
-    return record["problem_id"], record.get("seed"), record["sample"]
-
-
-def _identity(record: Record) -> tuple[Any, ...]:
+def _identity(record: CompressionRecord) -> tuple[CompressorIdentity, DataIdentity]:
     """What is measured: a compressor on a text of a known revision."""
-    return {**record["compressor"], "label": None}, record["data"]
+    return replace(record.compressor, label=""), record.data
 
 
-def _check_alike(where: str, groups: Mapping[tuple[str, bool], Sequence[Record]]) -> None:
+def _check_alike(where: str, groups: Mapping[Who, Sequence[Answered]]) -> None:
     """Raise InputError unless all points stand among the same numbers of negatives on the problems that they share."""
-    first: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
+    first: dict[Draw, tuple[str, Sequence[str]]] = {}
     for (label, _), rows in groups.items():
-        for row in {_draw(r): r for r in rows}.values():
-            other, kinds = first.setdefault(_draw(row), (label, row["candidates"]))
-            if kinds != row["candidates"]:
+        for draw, record in {r.draw: r for r, _ in rows}.items():
+            kinds = known(record.candidates)
+            other, expected = first.setdefault(draw, (label, kinds))
+            if expected != kinds:
                 raise InputError(
-                    f"{where}: {other!r} was scored among {len(kinds) - 1} negatives and {label!r} among "
-                    f"{len(row['candidates']) - 1} or other kinds; evaluate both again by one recipe, in a new output_dir"
+                    f"{where}: {other!r} was scored among {len(expected) - 1} negatives and {label!r} among "
+                    f"{len(kinds) - 1} or other kinds; evaluate both again by one recipe, in a new output_dir"
                 )
 
 
 def _points(
-    name: str, groups: Mapping[tuple[str, bool], Sequence[Record]], value: str
+    name: str, groups: Mapping[Who, Sequence[Answered]], value: str
 ) -> tuple[list[str], list[Point], dict[str, Any]]:
     """(documents, points) on the problems that all groups have, one number for each document; and what was left out."""
     of = VALUES[value][1]
     tables = {
-        who: {_draw(r): (r["document_id"], float(r["rate_tokens"]), of(r)) for r in rows}
+        who: {r.draw: (r.document_id, float(known(r.rate_tokens)), of(r, right)) for r, right in rows}
         for who, rows in groups.items()
     }
     common = sorted(set.intersection(*(set(t) for t in tables.values())))
@@ -149,20 +158,21 @@ def _points(
         raise InputError(f"{name}: no problem was compressed by all of {', '.join(sorted(w for w, _ in groups))}")
     everything = set().union(*(set(t) for t in tables.values()))
     left_out = {"problems": len(everything) - len(common), "held": {label: len(t) for (label, _), t in tables.items()}}
-    documents = sorted({next(iter(tables.values()))[key][0] for key in common})
+    documents = sorted({next(iter(tables.values()))[draw][0] for draw in common})
     points = []
     for (label, trained), table in tables.items():
         by_document: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for key in common:
-            document, rate, number = table[key]
+        for draw in common:
+            document, rate, number = table[draw]
             by_document[document].append((rate, number))
         means = np.array([np.mean(by_document[d], axis=0) for d in documents])
-        answered = {_draw(r): r for r in groups[(label, trained)] if "correct" in r}
-        right: dict[str, list[float]] = defaultdict(list)
-        for key in common:
-            if key in answered:
-                right[answered[key]["document_id"]].append(float(answered[key]["correct"]))
-        right_D = np.array([np.mean(right[d]) for d in documents]) if set(right) == set(documents) else None
+        answered = {r.draw: (r.document_id, right) for r, right in groups[label, trained] if right is not None}
+        share: dict[str, list[float]] = defaultdict(list)
+        for draw in common:
+            if draw in answered:
+                document, right = answered[draw]
+                share[document].append(float(right))
+        right_D = np.array([np.mean(share[d]) for d in documents]) if set(share) == set(documents) else None
         points.append(Point(label, trained, means[:, 0], means[:, 1], right_D))
     return documents, sorted(points, key=lambda p: (p.trained, float(p.rate_D.mean()))), left_out
 

@@ -14,7 +14,7 @@ from infoagent.analysis.curves import analyse
 from infoagent.costs import price_snapshot
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import add_break_even
-from infoagent.evaluation.records import RecordFile, Row, Shard
+from infoagent.evaluation.records import RecordFile, Shard
 from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
 from infoagent.evaluation.summary import summarise
@@ -24,6 +24,7 @@ from infoagent.lm.scoring.jobs import Processes, current_processes
 from infoagent.mirror import wandb_mode
 from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.grid import GridRecord
 from infoagent.store import SCHEMA_VERSION, SUMMARY_FILE, check_output_dir, provenance, text_id
 from infoagent.types import ANCHORS, RunFailed
 
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 def run_grid(
     recipe: EvaluationRecipe, cells: Sequence[Cell], quiet: bool, shard: Shard
-) -> tuple[list[Row], list[Summary]] | None:
+) -> tuple[list[GridRecord], list[Summary]] | None:
     """Evaluate this process's share. Returns (records, summaries) where everything is there; None where this was one
     part of the work, and another process or a later call summarises."""
     wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
@@ -56,7 +57,7 @@ def run_evaluation(
     cells: Sequence[Cell],
     quiet: bool,
     shard: Shard = Shard(),  # noqa: B008 (frozen)
-) -> tuple[list[Row], list[Summary]]:
+) -> tuple[list[GridRecord], list[Summary]]:
     """Evaluate the grid and write what it found. Returns (records, summaries) of these cells.
 
     One of several shards only adds its records; the call without a shard, after them, computes what is missing and
@@ -77,7 +78,7 @@ def run_evaluation(
     return records, summaries
 
 
-def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[list[Row], list[Summary]]:
+def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[list[GridRecord], list[Summary]]:
     """Summarise what the processes of one launch left; they have all ended their share."""
     records = collect(recipe, cells, RecordFile(recipe.output_dir))
     return records, _write_results(recipe, cells, records)
@@ -125,11 +126,11 @@ def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row]) -> list[Summary]:
+def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord]) -> list[Summary]:
     out = Path(recipe.output_dir)
     _keep_texts(out, cells)
     run = _facts(recipe, cells)
-    write_json(out / "run.json", {**run, "record_keys": [r["key"] for r in records]})
+    write_json(out / "run.json", {**run, "record_keys": [r.key for r in records]})
     summaries = summarise(records, recipe.price)
     add_break_even(summaries)
     write_json(out / SUMMARY_FILE, {**run, "summaries": summaries})
@@ -154,5 +155,5 @@ def _keep_texts(out: Path, cells: Sequence[Cell]) -> None:
         write_jsonl(out / name, found)
 
 
-def _rows(path: Path) -> list[Row]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     return read_jsonl(path) if path.is_file() else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ from infoagent.lm.scoring.columns import TokenLogProbs
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.lm.scoring.pairs import each_alone, pair_log_probs, total
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, TokenNats
+from infoagent.records.json_form import from_json
 from infoagent.store import text_id
 from infoagent.types import Compression, Problem
 
@@ -66,59 +69,58 @@ def compress_pack(
         }
         for i, cells in missing.items():
             if cells:
-                rows = _records(cells, i, [written[id(cell), i] for cell in cells], sample, seed, pool)
-                records.append(*rows)
-                bar.update(len(rows))
+                records.append(*_records(cells, i, [written[id(cell), i] for cell in cells], sample, seed, pool))
+                bar.update(len(cells))
 
 
 def _records(
     cells: Sequence[Cell], index: int, written: Sequence[Written], sample: int, seed: int, pool: ModelPool
-) -> list[Row]:
-    rows = [_record(cell, index, found, sample, seed, pool) for cell, found in zip(cells, written, strict=True)]
-    there = [(row, found.z) for row, found in zip(rows, written, strict=True) if found.z is not None]
+) -> list[CompressionRecord]:
+    records = [_record(cell, index, found, sample, seed, pool) for cell, found in zip(cells, written, strict=True)]
+    there = [(place, found.z) for place, found in enumerate(written) if found.z is not None]
     if cells[0].scored and there:
         # the frozen and the trained are judged by one model
         judge = pool.judge(frozen(cells[0].compressor.model), cells[0].engine)
         with pool.times("score"):
-            parts = _scores(cells[0], index, [z for _, z in there], judge)
-        for (row, _), part in zip(there, parts, strict=True):
-            row |= part
-    return rows
+            scores = _scores(cells[0], index, [z for _, z in there], judge)
+        for (place, _), fields in zip(there, scores, strict=True):
+            records[place] = replace(records[place], **fields)
+    return records
 
 
-def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, pool: ModelPool) -> Row:
+def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, pool: ModelPool) -> CompressionRecord:
     problem, section = cell.problems[index], cell.compressor
-    row: Row = {
-        "key": compression_key(cell, index, sample, seed),
-        "kind": "compression",
-        "status": "ok",
-        "compressor": {"label": section.label, "curve": section.curve_name, **cell.identity},
-        "data": {"name": cell.data.name, "revision": cell.data.revision, "split": cell.data.split},
-        "problem_id": problem.id,
-        "document_id": problem.document_id,
-        "document_key": text_id(problem.document),
-        "group": problem.group,
-        "query": problem.query,
-        "answer": problem.answer,
-        "sample": sample,
-        "seed": seed,
-        "engine": cell.engine,
+    record = CompressionRecord(
+        key=compression_key(cell, index, sample, seed),
+        compressor=from_json(
+            CompressorIdentity, {"label": section.label, "curve": section.curve_name, **cell.identity}
+        ),
+        data=DataIdentity(name=cell.data.name, revision=cell.data.revision, split=cell.data.split),
+        problem_id=problem.id,
+        document_id=problem.document_id,
+        document_key=text_id(problem.document),
+        group=problem.group,
+        query=problem.query,
+        answer=problem.answer,
+        sample=sample,
+        seed=seed,
+        engine=cell.engine,
+        reply=written.reply,
+        sampler=False if cell.scored and not cell.is_drawn_as_scored else None,
         **_cost(cell, problem, written, pool),
-    }
-    if written.reply is not None:
-        row["reply"] = written.reply
-    if cell.scored and not cell.is_drawn_as_scored:
-        row["sampler"] = False
+    )
     z = written.z
     if z is None:
-        return {**row, "status": "failed", "cause": written.cause, "error": written.error, "final": written.is_final}
-    row |= {"text": z.text, "finish": z.finish, "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes}
-    if cell.scored:
-        if problem.facts:
-            row["fact_kept"] = all(states_fact(z.text, fact) for fact in problem.facts)
-        row["unsupported"] = unsupported_spans(z.text, problem.document, problem.query)
-        row["audit"] = measure(z.text, problem)
-    return row
+        return replace(record, status="failed", cause=written.cause, error=written.error, final=written.is_final)
+    record = replace(record, text=z.text, finish=z.finish, rate_tokens=z.rate_tokens, rate_bytes=z.rate_bytes)
+    if not cell.scored:
+        return record
+    return replace(
+        record,
+        fact_kept=all(states_fact(z.text, fact) for fact in problem.facts) if problem.facts else None,
+        unsupported=unsupported_spans(z.text, problem.document, problem.query),
+        audit=measure(z.text, problem),
+    )
 
 
 def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Row:
@@ -156,7 +158,7 @@ def failed_score(error: Exception) -> Row:
 
 def _score_fields(rows: Sequence[TokenLogProbs], kinds: Sequence[str], ids: Sequence[int], tokenizer: Any) -> Row:
     """`rows`: of each candidate, whose kinds are `kinds`."""
-    tokens: Row = {"pieces": token_pieces(tokenizer, ids)}
+    tokens: dict[str, Any] = {}
     for name, among in (("pool_nats", EASY), ("counterfactual_nats", HARD)):
         chosen = [row for row, kind in zip(rows, kinds, strict=True) if kind == "source" or kind in among]
         if len(chosen) > 1:
@@ -165,5 +167,5 @@ def _score_fields(rows: Sequence[TokenLogProbs], kinds: Sequence[str], ids: Sequ
     return {
         "candidates": list(kinds),
         "log_probs": [total(row) for row in rows],
-        "tokens": tokens,
+        "tokens": TokenNats(pieces=token_pieces(tokenizer, ids), **tokens),
     }

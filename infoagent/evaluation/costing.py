@@ -9,6 +9,7 @@ from infoagent.baselines import picker_of
 from infoagent.costs import Architecture, break_even_questions, generation_flops, paper_flops
 from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import WRITERS
+from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord
 from infoagent.types import ANCHORS
 
 Record = dict[str, Any]
@@ -19,9 +20,9 @@ def _is_free(kind: str) -> bool:
     return kind in ANCHORS or (kind not in WRITERS and picker_of(kind).free)
 
 
-def _mean(records: Sequence[Record], name: str) -> float | None:
+def _mean(records: Sequence[GridRecord], name: str) -> float | None:
     """None: not every record has it, so the mean is unknown."""
-    values = [r[name] for r in records if r.get(name) is not None]
+    values = [value for r in records if (value := getattr(r, name)) is not None]
     return sum(values) / len(values) if values and len(values) == len(records) else None
 
 
@@ -29,9 +30,9 @@ def _known(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _gflops(records: Sequence[Record]) -> tuple[float | None, float | None, float | None]:
+def _gflops(records: Sequence[GridRecord]) -> tuple[float | None, float | None, float | None]:
     """(total, decode, as the paper counts) per record."""
-    if records and all(r["kind"] == "compression" and _is_free(r["compressor"]["kind"]) for r in records):
+    if records and all(isinstance(r, CompressionRecord) and _is_free(r.compressor.kind) for r in records):
         return 0.0, 0.0, 0.0
     prefill, decode, paper = (_mean(records, f"gflops_{part}") for part in ("prefill", "decode", "paper"))
     total = None if prefill is None or decode is None else prefill + decode
@@ -51,7 +52,7 @@ def flops_fields(architecture: Architecture | None, prompt_tokens: int, new_toke
     }
 
 
-def compressor_cost(compressions: Sequence[Record]) -> dict[str, float]:
+def compressor_cost(compressions: Sequence[CompressionRecord]) -> dict[str, float]:
     """Per draw, those without a z included: GFLOP in all, of decoding, as the paper counts; seconds; tokens per second;
     tokens written in all, and those of thoughts; $ of a server."""
     total, decode, paper = _gflops(compressions)
@@ -66,14 +67,16 @@ def compressor_cost(compressions: Sequence[Record]) -> dict[str, float]:
     )  # fmt: skip
 
 
-def predictor_cost(predictions: Sequence[Record], compressions: Sequence[Record]) -> dict[str, float]:
+def predictor_cost(
+    predictions: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]
+) -> dict[str, float]:
     """Per question: the predictor's GFLOP, money and seconds, and those of compressor and predictor together.
 
     Who answers or compresses over HTTP has a price and no known FLOPs, who runs here has FLOPs and no price: local
     compute has no price list, so money is what is paid to others.
     """
-    keys = {r["compression_key"] for r in predictions}
-    used = [r for r in compressions if r["key"] in keys]
+    keys = {r.compression_key for r in predictions}
+    used = [r for r in compressions if r.key in keys]
     total, decode, _ = _gflops(predictions)
     before_total, before_decode, _ = _gflops(used)
     usd = _mean(predictions, "usd")

@@ -14,15 +14,16 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from infoagent.files import append_jsonl, read_jsonl
+from infoagent.files import append_jsonl
+from infoagent.records.files import Row, rows_of, take
+from infoagent.records.grid import CompressionRecord, GridRecord, record_of
+from infoagent.records.json_form import as_json
 from infoagent.types import InputError
 
-RECORDS_FILE = "records.jsonl"
 PAID = ("reply", "search", "source")
 """Kinds of records that others want money for."""
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,11 @@ class RecordFile:
     def read(self) -> None:
         """Take in what stands in the files of all processes."""
         self.rows, self.paid_usd = {}, 0.0
-        for row in _all_rows(self.directory):
+        for row in rows_of(self.directory):
             self._take(row)
 
     def _take(self, row: Row) -> None:
-        held = self.rows.get(row["key"])
-        if held is None or held["status"] != "ok" or row["status"] == "ok":  # a failure never hides a result
-            self.rows[row["key"]] = row
+        take(self.rows, row)
         if row.get("kind") in PAID:
             self.paid_usd += row.get("usd", 0.0)
 
@@ -94,31 +93,13 @@ class RecordFile:
         again until it is would choose among draws."""
         return key in self.rows and (self.rows[key]["status"] == "ok" or self.rows[key].get("final", False))
 
-    def append(self, *rows: Row) -> None:
+    def compression(self, key: str) -> CompressionRecord:
+        return cast(CompressionRecord, record_of(self.rows[key]))
+
+    def append(self, *rows: Row | GridRecord) -> None:
         """Add rows, all of them in one piece."""
-        for row in append_jsonl(self.path, rows):
+        for row in append_jsonl(self.path, [as_json(row) for row in rows]):
             self._take(row)
-
-
-def _all_rows(directory: Path) -> Iterator[Row]:
-    for path in sorted(directory.glob("records*.jsonl")):
-        yield from read_jsonl(path, keys=("key", "status"))
-
-
-def read_records(directory: str | Path) -> list[Row]:
-    """The records of an evaluation, one of each key: the last, a result before a failure.
-
-    Raises InputError if the directory holds none.
-    """
-    if not any(Path(directory).glob("records*.jsonl")):
-        raise InputError(
-            f"{directory}: holds no {RECORDS_FILE}; give the output_dir of eval/frozen.py or eval/checkpoint.py"
-        )
-    found: dict[str, Row] = {}
-    for row in _all_rows(Path(directory)):
-        if row["key"] not in found or row["status"] == "ok" or found[row["key"]]["status"] != "ok":
-            found[row["key"]] = row
-    return list(found.values())
 
 
 def batches(number: int, size: int) -> Iterator[tuple[int, Sequence[int]]]:

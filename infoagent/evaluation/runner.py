@@ -8,6 +8,7 @@ what it answers, seeing only the compression.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from infoagent.evaluation.cells import Cell, packs, plan_cells
 from infoagent.evaluation.compressing import compress_pack, compression_key
@@ -15,11 +16,12 @@ from infoagent.evaluation.engines import EnginePool, served_sections
 from infoagent.evaluation.estimate import describe_rest
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.predicting import predict_cell, prediction_key
-from infoagent.evaluation.records import RecordFile, Row, Shard
+from infoagent.evaluation.records import RecordFile, Shard
 from infoagent.evaluation.replies import Replies
 from infoagent.phases import PhaseTimes
 from infoagent.progress import Progress, say
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.grid import GridRecord, PredictionRecord, record_of
 
 __all__ = ["Cell", "collect", "evaluate", "plan_cells"]
 
@@ -30,7 +32,7 @@ def evaluate(
     quiet: bool = False,
     shard: Shard = Shard(),  # noqa: B008 (frozen)
     times: PhaseTimes | None = None,
-) -> list[Row]:
+) -> list[GridRecord]:
     """Compute what recipe.output_dir does not hold yet of this process's share. Returns the records of this grid.
 
     The directory may hold records of other grids as well: they are kept, and not returned.
@@ -75,12 +77,12 @@ def _held(cells: Sequence[Cell], draws: Sequence[tuple[int, int]], records: Reco
     return {cell.compressor.label for cell in cells} - missing
 
 
-def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile) -> list[Row]:
+def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile) -> list[GridRecord]:
     """The records of a grid as far as they are there, under the labels of this recipe."""
-    found = []
+    found: list[GridRecord] = []
     for cell in cells:
         # a label is a name for this grid only, so it comes from the recipe and not from an earlier record
-        names = {"label": cell.compressor.label, "curve": cell.compressor.curve_name}
+        label, curve = cell.compressor.label, cell.compressor.curve_name
         titles: dict[str, str | None] = {}
         for seed in recipe.seeds:
             for sample in range(recipe.samples):
@@ -92,7 +94,9 @@ def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile
         for key, title in titles.items():
             if key not in records.rows:
                 continue
-            row = records.rows[key]
-            row = {**row, "compressor": {**row["compressor"], **names}}
-            found.append(row if title is None else {**row, "predictor": {**row["predictor"], "label": title}})
+            record = record_of(records.rows[key])
+            record = replace(record, compressor=replace(record.compressor, label=label, curve=curve))
+            if isinstance(record, PredictionRecord):
+                record = replace(record, predictor=replace(record.predictor, label=title))
+            found.append(record)
     return found

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.data.registry import load_data
-from infoagent.evaluation.records import RECORDS_FILE, RecordFile, content_key
+from infoagent.evaluation.records import RecordFile, content_key
 from infoagent.files import read_jsonl
 from infoagent.information.scores import ScoreMatrix
 from infoagent.information.stratified import Strata, draw_strata
@@ -29,6 +29,7 @@ from infoagent.measurement.pool import Pool, express, score_pool
 from infoagent.measurement.pool_draw import DrawnPool, choose_pool, draw_pool, refuse_repeated
 from infoagent.progress import Progress
 from infoagent.recipes import InformationRecipe, ModelSection
+from infoagent.records.files import RECORDS_FILE
 from infoagent.store import text_id
 from infoagent.types import Compression, InputError, Problem, ProblemSet
 

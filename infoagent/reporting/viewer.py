@@ -13,7 +13,8 @@ import numpy as np
 
 from infoagent.data.negative_kinds import easy_kinds, hard_kinds
 from infoagent.files import read_json, read_jsonl
-from infoagent.information import infonce_terms
+from infoagent.records.files import grid_of, last_of_each_key
+from infoagent.records.grid import CompressionRecord, PredictionRecord, compressions_of, predictions_of
 
 Row = dict[str, Any]
 LONGEST_DOCUMENT = 20_000
@@ -35,10 +36,10 @@ def samples_of(directories: Sequence[str], most: int) -> Row:
             taken = rows[:room] if len(rows) <= room or room == most // len(directories) else []
             left_out += len(rows) - len(taken)
             room = room - len(taken) if taken else 0
-            for row, answers in taken:
-                key = row.get("document_key", "")
-                problem = problems.get((row["data"]["name"], row["problem_id"], key), {})
-                samples.append({"id": len(samples), **_sample(row, answers, problem)})
+            for record, answers in taken:
+                key = record.document_key or ""
+                problem = problems.get((record.data.name, record.problem_id, key), {})
+                samples.append({"id": len(samples), **_sample(record, answers, problem)})
                 if key in texts:
                     text = texts[key]
                     cut = f" … (cut after {LONGEST_DOCUMENT} characters)" if len(text) > LONGEST_DOCUMENT else ""
@@ -65,26 +66,20 @@ def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, 
     )
 
 
-def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[Row, list[Row]]]]:
+def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[CompressionRecord, list[PredictionRecord]]]]:
     """(data, problem) → compressions of the last evaluation, each with its predictions; the first draw of each."""
     keys = set(read_json(directory / "run.json").get("record_keys", []))
-    rows = {r["key"]: r for path in sorted(directory.glob("records*.jsonl")) for r in read_jsonl(path)}
-    current = [r for key, r in rows.items() if not keys or key in keys]
-    answers: dict[str, list[Row]] = defaultdict(list)
-    for row in current:
-        if row["kind"] == "prediction":
-            answers[row["compression_key"]].append(row)
-    found: dict[tuple[str, str], list[tuple[Row, list[Row]]]] = defaultdict(list)
+    records = [r for r in grid_of(last_of_each_key(directory)) if not keys or r.key in keys]
+    answers: dict[str, list[PredictionRecord]] = defaultdict(list)
+    for prediction in predictions_of(records):
+        answers[prediction.compression_key].append(prediction)
+    found: dict[tuple[str, str], list[tuple[CompressionRecord, list[PredictionRecord]]]] = defaultdict(list)
     seen = set()
-    for row in current:
-        who = (
-            (row["data"]["name"], row["problem_id"], row["compressor"]["label"])
-            if row["kind"] == "compression"
-            else None
-        )
-        if who is not None and who not in seen:
-            seen.add(who)
-            found[who[:2]].append((row, answers[row["key"]]))
+    for record in compressions_of(records):
+        problem = record.data.name, record.problem_id
+        if (*problem, record.compressor.label) not in seen:
+            seen.add((*problem, record.compressor.label))
+            found[problem].append((record, answers[record.key]))
     return found
 
 
@@ -93,62 +88,48 @@ def _pieces(evidence: str | Sequence[str] | None) -> list[str]:
     return [evidence] if isinstance(evidence, str) else list(evidence or ())
 
 
-def _sample(row: Row, answers: Sequence[Row], problem: Mapping[str, Any]) -> Row:
-    tokens = row.get("tokens", {})
+def _sample(record: CompressionRecord, answers: Sequence[PredictionRecord], problem: Mapping[str, Any]) -> Row:
+    tokens = record.tokens
     return {
-        "data": row["data"]["name"],
-        "compressor": row["compressor"]["label"],
-        "problem": row["problem_id"],
-        "document": row.get("document_key", ""),
-        "query": row.get("query"),
-        "answer": row.get("answer"),
+        "data": record.data.name,
+        "compressor": record.compressor.label,
+        "problem": record.problem_id,
+        "document": record.document_key or "",
+        "query": record.query,
+        "answer": record.answer,
         "choices": problem.get("choices", []),
         "evidence": _pieces(problem.get("evidence")),
-        "status": row["status"],
-        "error": row.get("error") or row.get("cause"),
-        "text": row.get("text") if row["compressor"]["kind"] != "full-document" else "(the whole document)",
-        "tokens": row.get("rate_tokens"),
-        "pieces": tokens.get("pieces"),
-        "pool": tokens.get("pool_nats"),
-        "counterfactual": tokens.get("counterfactual_nats"),
-        "mi_easy": _mi(row, easy_kinds()),
-        "mi_hard": _mi(row, hard_kinds()),
-        "fact": row.get("fact_kept"),
-        "unsupported": row.get("unsupported", []),
+        "status": record.status,
+        "error": record.error or record.cause,
+        "text": record.text if record.compressor.kind != "full-document" else "(the whole document)",
+        "tokens": record.rate_tokens,
+        "pieces": tokens and tokens.pieces,
+        "pool": tokens and tokens.pool_nats,
+        "counterfactual": tokens and tokens.counterfactual_nats,
+        "mi_easy": _mi(record, easy_kinds()),
+        "mi_hard": _mi(record, hard_kinds()),
+        "fact": record.fact_kept,
+        "unsupported": record.unsupported or [],
         "answers": [_answer(a, problem) for a in answers],
     }
 
 
-def _mi(row: Row, kinds: Sequence[str]) -> float | None:
-    if "log_probs" not in row:
-        return None
-    chosen = [
-        v for v, kind in zip(row["log_probs"], row["candidates"], strict=True) if kind == "source" or kind in kinds
-    ]
-    if len(chosen) < 2:
-        return None
-    value = float(infonce_terms(np.array([chosen]), np.zeros(1, dtype=np.intp))[0])
+def _mi(record: CompressionRecord, kinds: Sequence[str]) -> float | None:
+    value = record.mi_nats(kinds) if record.has_negatives(kinds) else math.nan
     return value if math.isfinite(value) else None
 
 
-def _answer(row: Row, problem: Mapping[str, Any]) -> Row:
-    who = row["predictor"].get("label") or row["predictor"]["name"]
-    if row["status"] != "ok":
-        return {
-            "who": who,
-            "reply": None,
-            "outcome": "failed",
-            "why": row.get("cause") or row.get("error"),
-            "nll": None,
-        }
-    grade = row.get("grade", {})
-    outcome = "correct" if row.get("correct") else "wrong" if "correct" in row else "likelihood"
-    if grade.get("unparseable"):
+def _answer(record: PredictionRecord, problem: Mapping[str, Any]) -> Row:
+    who = record.predictor.title
+    if not record.is_ok:
+        return {"who": who, "reply": None, "outcome": "failed", "why": record.cause or record.error, "nll": None}
+    outcome = "correct" if record.correct else "wrong" if record.correct is not None else "likelihood"
+    if record.grade and record.grade.unparseable:
         outcome = "unparseable"
-    reply, why = row.get("reply"), grade.get("method")
-    options = problem.get("choices") or []
-    if reply is None and len(options) == len(row.get("choice_log_probs", [])) > 1:
-        reply, why = options[int(np.argmax(row["choice_log_probs"]))], "most likely option"
-    if "answer_nll_nats" in row:
-        why = f"{why + ', ' if why else ''}{row['answer_nll_nats']:.1f} nats for the reference"
-    return {"who": who, "reply": reply, "outcome": outcome, "why": why, "nll": row.get("answer_nll_nats")}
+    reply, why = record.reply, record.grade and record.grade.method
+    options, log_probs, nll = problem.get("choices") or [], record.choice_log_probs or [], record.answer_nll_nats
+    if reply is None and len(options) == len(log_probs) > 1:
+        reply, why = options[int(np.argmax(log_probs))], "most likely option"
+    if nll is not None:
+        why = f"{why + ', ' if why else ''}{nll:.1f} nats for the reference"
+    return {"who": who, "reply": reply, "outcome": outcome, "why": why, "nll": nll}

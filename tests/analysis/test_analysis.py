@@ -8,9 +8,11 @@ import pytest
 
 from infoagent.analysis.curves import analyse
 from infoagent.analysis.explaining import explain, family
-from infoagent.evaluation.summary import mi_term_nats
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens
 from infoagent.rate_distortion.controlled import control_for_length
+from infoagent.records.files import grid_of
+from infoagent.records.grid import CompressorIdentity, compressions_of, predictions_of, record_of
+from infoagent.records.json_form import from_json
 
 QUESTIONS, DOCUMENTS = 40, 20
 BUDGETS = (6, 12, 24, 48)
@@ -68,7 +70,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def found(records):
-    return analyse(records, seed=0, resamples=100)
+    return analyse(grid_of(records), seed=0, resamples=100)
 
 
 def test_what_is_there_and_ready_for_json(found):
@@ -109,7 +111,7 @@ def test_half_the_tokens_at_equal_value(found, records):
             curve, budget = r["compressor"]["curve"], int(r["compressor"]["label"].split()[1])
             at = BUDGETS.index(budget), int(r["document_id"][1:])
             rate[curve][at] += r["rate_tokens"] / 2
-            value[curve][at] += mi_term_nats(r, ("counterfactual",)) / 2
+            value[curve][at] += record_of(r).mi_nats(("counterfactual",)) / 2
     sides = [Points(rate[c], value[c]) for c in KINDS]
     expected = bd_tokens(*sides, np.random.default_rng(0), 100)
     assert found["mi"][0]["bd"][0]["tokens_at_equal_value"]["value"] == pytest.approx(expected.value)
@@ -130,7 +132,7 @@ def test_mi_against_accuracy_is_the_direct_call(found, records):
         if r["kind"] == "prediction" and r["predictor"]["name"] == "large"
     ]
     direct = control_for_length(
-        [mi_term_nats(z, ("counterfactual",)) for z, _ in rows], [float(c) for _, c in rows],
+        [record_of(z).mi_nats(("counterfactual",)) for z, _ in rows], [float(c) for _, c in rows],
         [z["rate_tokens"] for z, _ in rows], [z["problem_id"] for z, _ in rows], [z["document_id"] for z, _ in rows],
         [z["compressor"]["label"] for z, _ in rows], np.random.default_rng(0), 100,
     )  # fmt: skip
@@ -158,7 +160,7 @@ def test_failures_leave_their_question_out_of_the_curve_and_are_counted(records)
     lost = next(r for r in broken if r["kind"] == "prediction" and r["problem_id"] == "q3")
     lost |= {"status": "failed", "cause": "timeout", "error": "timeout"}
     del lost["correct"]
-    found = analyse(broken, resamples=60)
+    found = analyse(grid_of(broken), resamples=60)
     small, large = (s["curves"][0] for s in found["sets"])
     assert (small["questions"], small["left_out"]) == (QUESTIONS - 1, 1)
     assert (large["questions"], large["left_out"]) == (QUESTIONS, 0)
@@ -167,7 +169,7 @@ def test_failures_leave_their_question_out_of_the_curve_and_are_counted(records)
 
 
 def test_without_a_predictor_the_asked_fact_is_the_measure(records):
-    found = analyse([r for r in records if r["kind"] == "compression"], resamples=60)
+    found = analyse(grid_of([r for r in records if r["kind"] == "compression"]), resamples=60)
     [series] = found["sets"]
     assert (series["predictor"], series["measure"]) == (None, "fact_missing")
     kept = np.mean(
@@ -185,7 +187,7 @@ def test_draws_of_a_question_are_averaged(records):
         if r["kind"] == "prediction":
             copy |= {"compression_key": f"{r['compression_key']} again", "correct": False}
         again.append(copy)
-    once, twice = analyse(records, resamples=60), analyse([*records, *again], resamples=60)
+    once, twice = analyse(grid_of(records), resamples=60), analyse(grid_of([*records, *again]), resamples=60)
     first, second = (x["sets"][0]["curves"][0] for x in (once, twice))
     assert second["questions"] == first["questions"]
     assert second["points"][3]["value"]["value"] == pytest.approx(first["points"][3]["value"]["value"] / 2)
@@ -193,22 +195,23 @@ def test_draws_of_a_question_are_averaged(records):
 
 def test_too_little_data_is_refused_where_it_is_too_little(records):
     few = [r for r in records if r["document_id"] in ("d0", "d1") and r["compressor"]["label"] != "lead 48"]
-    found = analyse(few, resamples=60)
+    found = analyse(grid_of(few), resamples=60)
     [frozen, lead] = found["sets"][0]["curves"]
     assert "2 documents" in frozen["fit"]["refused"]
     assert "3 points" in lead["fit"]["refused"]
     assert "2 documents" in found["sets"][0]["mi_accuracy"]["hard"]["refused"]
-    alone = analyse([r for r in few if r["document_id"] == "d0"], resamples=60)
+    alone = analyse(grid_of([r for r in few if r["document_id"] == "d0"]), resamples=60)
     assert alone["sets"][0]["curves"][0]["points"][0]["tokens"]["refused"] == "one document has no interval"
     json.dumps([found, alone], allow_nan=False)
-    empty = analyse([], resamples=60)
+    empty = analyse(grid_of([]), resamples=60)
     assert (empty["sets"], empty["mi"]) == ([], [])
     assert "refused" in empty["regression"]
 
 
 def pairs_of(records):
-    compressions = {r["key"]: r for r in records if r["kind"] == "compression"}
-    return [(compressions[r["compression_key"]], r) for r in records if r["kind"] == "prediction"]
+    made = grid_of(records)
+    compressions = {r.key: r for r in compressions_of(made)}
+    return [(compressions[r.compression_key], r) for r in predictions_of(made)]
 
 
 def test_the_regression_leaves_out_what_has_no_coefficient():
@@ -249,7 +252,7 @@ def test_a_size_that_the_family_tells_is_given_up_by_name():
 )
 def test_the_family_of_a_model_is_its_name_without_its_size(name, expected):
     section = {"label": "x", "kind": "lm", "model": {"name": name, "adapter": None}}
-    assert family(section) == expected
+    assert family(from_json(CompressorIdentity, section)) == expected
     section["model"]["adapter"] = "runs/a"
-    assert family(section) == f"{expected} + adapter"
-    assert family({"label": "x", "kind": "bm25", "model": {"name": name}}) == "bm25"
+    assert family(from_json(CompressorIdentity, section)) == f"{expected} + adapter"
+    assert family(CompressorIdentity(label="x", kind="bm25", extra={"model": {"name": name}})) == "bm25"

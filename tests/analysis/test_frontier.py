@@ -122,6 +122,7 @@ def test_accuracy_is_a_value_and_stands_beside_every_point(tmp_path):
     answers = [
         {"key": f"answer-{r['key']}", "kind": "prediction", "status": "ok", "compression_key": r["key"],
          "data": r["data"], "compressor": r["compressor"], "problem_id": r["problem_id"],
+         "document_id": r["document_id"], "predictor": {"name": "m"}, "sample": 0,
          "correct": r["compressor"]["label"] != "frozen short" or r["problem_id"] in ("p0", "p5")}
         for r in rows
     ]  # fmt: skip

@@ -12,10 +12,13 @@ from tiny import save_adapter
 from infoagent.analysis.comparison import compare
 from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import packs, plan_cells
-from infoagent.evaluation.records import RecordFile, Shard, read_records
+from infoagent.evaluation.records import RecordFile, Shard
 from infoagent.evaluation.runner import evaluate
 from infoagent.files import json_text, only_writer
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import grid_of, read_records
+from infoagent.records.grid import compressions_of
+from infoagent.records.json_form import as_json
 from infoagent.store import read_summaries
 from infoagent.types import InputError
 
@@ -43,7 +46,7 @@ def recipe(tiny_dir, out, **more):
 
 
 def run(made, shard=Shard()):  # noqa: B008
-    return evaluate(made, plan_cells(made), quiet=True, shard=shard)
+    return as_json(evaluate(made, plan_cells(made), quiet=True, shard=shard))
 
 
 def content(rows):
@@ -120,7 +123,7 @@ def test_a_checkpoint_that_is_the_untouched_base_gives_identical_records(tiny_di
     assert len(sides["frozen"]) == 3 * 5
     assert sides["frozen"] == sides["trained"]
     both = [[r for r in rows if r["compressor"]["label"] == label] for label in ("trained", "frozen")]
-    for row in compare(*both, price=0.02).values():
+    for row in compare(*map(grid_of, both), price=0.02).values():
         assert row["difference"]["value"] == 0
 
 
@@ -138,12 +141,11 @@ def test_texts_that_are_scored_together_get_what_they_get_alone(tiny_dir, whole,
 
 
 def test_token_nats_add_up_to_the_compressions_own_terms(whole):
-    from infoagent.evaluation.summary import EASY, HARD, mi_term_nats
+    from infoagent.evaluation.summary import EASY, HARD
 
-    for row in whole[1]:
-        if row["kind"] == "compression":
-            for name, kinds in (("pool_nats", EASY), ("counterfactual_nats", HARD)):
-                assert sum(row["tokens"][name]) == pytest.approx(mi_term_nats(row, kinds), abs=0.01)
+    for record in compressions_of(grid_of(whole[1])):
+        for name, kinds in (("pool_nats", EASY), ("counterfactual_nats", HARD)):
+            assert sum(getattr(record.tokens, name)) == pytest.approx(record.mi_nats(kinds), abs=0.01)
 
 
 def test_variants_and_seeds_multiply_the_grid(tiny_dir, tmp_path):

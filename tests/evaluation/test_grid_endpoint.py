@@ -12,10 +12,11 @@ from fake_server import FakeServer, drop, not_json, ok, status, truncated
 from infoagent.analysis.session import run_evaluation
 from infoagent.config import exit_code, load_recipe
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.evaluation.summary import summarise
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import grid_of, read_records
+from infoagent.records.json_form import as_json
 
 KEY = "sk-a-secret-that-stands-nowhere"
 
@@ -52,7 +53,7 @@ def recipe(tiny_dir, out, server, **more):
 
 
 def run(made):
-    return evaluate(made, plan_cells(made), quiet=True)
+    return as_json(evaluate(made, plan_cells(made), quiet=True))
 
 
 def first_choice(chat):
@@ -78,7 +79,7 @@ def test_faults_lose_nothing_and_pay_for_nothing_twice(tiny_dir, tmp_path, key):
     replies = [r for r in read_records(tmp_path) if r["kind"] == "reply"]
     assert len(replies) == 12
     assert sum(r["usd"] for r in replies) == pytest.approx(server.billed_tokens / 1000)
-    [lead, _] = summarise(rows, 0.02)
+    [lead, _] = summarise(grid_of(rows), 0.02)
     assert lead["predictors"]["fake"]["cost"]["usd_total"] > 0
     assert KEY not in (tmp_path / "records.jsonl").read_text()
 
@@ -90,7 +91,7 @@ def test_a_server_that_stays_down_leaves_failures_that_are_tried_again(tiny_dir,
     assert len(failed) == 12
     assert {r["cause"] for r in failed} == {"http 500"}
     assert all("correct" not in r and "reply" not in r for r in failed)
-    [lead, _] = summarise(rows, 0.02)
+    [lead, _] = summarise(grid_of(rows), 0.02)
     assert lead["predictors"]["fake"]["failed_causes"] == {"http 500": 6}
     assert "distortion/error" not in lead["predictors"]["fake"]
     with FakeServer(first_choice) as server:
@@ -126,7 +127,7 @@ def test_a_judge_decides_and_its_agreement_is_reported(tiny_dir, tmp_path, key):
         rows = run(recipe(tiny_dir, tmp_path, server, spending_limit_usd=1000.0, grading=grading))
     answers = [r for r in rows if r["kind"] == "prediction"]
     assert all(r["correct"] and r["grade"]["method"] == "judge" and "exact_grade" in r for r in answers)
-    [lead, _] = summarise(rows, 0.02)
+    [lead, _] = summarise(grid_of(rows), 0.02)
     right = sum(r["exact_grade"]["correct"] for r in answers if r["compressor"]["label"] == "lead")
     assert lead["predictors"]["fake"]["judge_agreement"]["share"] == pytest.approx(right / 6)
 

@@ -14,11 +14,12 @@ from infoagent.analysis.comparison import compare_pairs
 from infoagent.analysis.session import run_evaluation
 from infoagent.costs import generation_flops
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate
 from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
+from infoagent.records.json_form import as_json
 from infoagent.reporting.tables import comparison_text, without_z_rows
 from infoagent.types import InputError
 
@@ -47,7 +48,7 @@ def recipe(directory, out, **more):
 
 
 def run(made):
-    return evaluate(made, plan_cells(made), quiet=True)
+    return as_json(evaluate(made, plan_cells(made), quiet=True))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def says(monkeypatch):
 
 
 def compressions(rows):
-    return [r for r in rows if r["kind"] == "compression"]
+    return [r for r in as_json(rows) if r["kind"] == "compression"]
 
 
 def test_key_order_spelling_and_words_around_change_neither_z_nor_its_score(tiny_dir, tmp_path, says):
@@ -104,13 +105,13 @@ def test_what_does_not_fit_is_a_final_failure_with_its_reason_and_no_empty_z(tin
         assert not {"text", "rate_tokens", "log_probs", "fact_kept"} & set(row)
         assert row["written_tokens"] == min(64, len(row["reply"]))
     assert "'value' is a required property" in failed[1]["error"]
-    assert [r["problem_id"] for r in rows if r["kind"] == "prediction"] == [ok["problem_id"]]
+    assert [r["problem_id"] for r in as_json(rows) if r["kind"] == "prediction"] == [ok["problem_id"]]
     # failed draws are counted, and cost
     lost = summary["without_z"]
     assert (lost["value"], lost["n"]) == (0.75, 4)
     assert (lost["low"], lost["high"]) == pytest.approx((0.1941, 0.9937), abs=1e-4)  # Clopper and Pearson 1934
     assert summary["cost"]["written_tokens"] == pytest.approx((28 + 17 + 14 + 64) / 4)
-    right = [r["correct"] for r in rows if r["kind"] == "prediction"]
+    right = [r["correct"] for r in as_json(rows) if r["kind"] == "prediction"]
     [predictor] = summary["predictors"].values()
     assert predictor["right_of_all"]["value"] == sum(right) / 4
     [line] = without_z_rows([summary])

@@ -15,6 +15,7 @@ from infoagent.lm.vllm import engine as vllm_engine
 from infoagent.phases import PhaseTimes
 from infoagent.recipes import ModelSection
 from infoagent.recipes.evaluation import ServedSection
+from infoagent.records.json_form import as_json
 from infoagent.types import InputError
 
 
@@ -42,7 +43,9 @@ def test_a_form_is_handed_to_vllms_structured_outputs_and_a_thought_is_not(tiny_
     held = [plan.structured_outputs for plan in plans if plan.max_tokens == 6 and plan.structured_outputs]
     assert len(held) == 5
     assert held[0].json["required"] == ["a"]
-    by_label = {label: [r for r in records if r["compressor"]["label"] == label] for label in ("form", "thinks")}
+    by_label = {
+        label: [r for r in as_json(records) if r["compressor"]["label"] == label] for label in ("form", "thinks")
+    }
     assert {r["cause"][:5] for r in by_label["form"]} == {"form:"}  # this engine is deaf to it
     assert {r["status"] for r in by_label["thinks"]} == {"ok"}
 
@@ -66,6 +69,7 @@ def test_the_same_grid_as_in_transformers(tiny_dir, tmp_path, started):
             ],
         )  # fmt: skip
         records, _ = run_evaluation(made, plan_cells(made), quiet=True)
+        records = as_json(records)
         rows[engine] = records
         assert {r["engine"] for r in records if r["kind"] == "compression"} == {engine}
         assert {r["predictor"]["kind"] for r in records if r["kind"] == "prediction"} == set(kind.values())

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from infoagent.audit import measure
-from infoagent.evaluation.records import read_records
 from infoagent.evaluation.runner import evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
 from infoagent.lm import prompts
 from infoagent.lm.models import load
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import grid_of, read_records
+from infoagent.records.json_form import as_json
 from infoagent.types import Compression, InputError
 
 
@@ -37,7 +38,7 @@ def recipe(tiny_dir, out, **more):
 
 
 def run(made):
-    return evaluate(made, plan_cells(made), quiet=True)
+    return as_json(evaluate(made, plan_cells(made), quiet=True))
 
 
 def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
@@ -115,7 +116,7 @@ def test_records_of_another_grid_in_the_same_directory_stay_out_of_the_results(t
     other = run(recipe(tiny_dir, tmp_path, seeds=[1], negatives={"random": 3, "counterfactual": 1}))
     assert len(read_records(tmp_path)) == len(first) + len(other) - 2 * 5 * 2 + 2 * 5 * 2
     assert {r["key"] for r in first}.isdisjoint(r["key"] for r in other)
-    assert [s["n_compressions"] for s in summarise(other, 0.02)] == [5, 5, 5]
+    assert [s["n_compressions"] for s in summarise(grid_of(other), 0.02)] == [5, 5, 5]
 
 
 def test_an_adapter_counts_by_its_weights_not_by_its_path(tiny_dir, tmp_path):

@@ -6,6 +6,7 @@ from fake_server import FakeServer, count_tokens, empty, no_usage, ok
 from infoagent.analysis.session import run_evaluation
 from infoagent.evaluation.cells import plan_cells
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.json_form import as_json
 
 CUT = "let me see, the document says that she weighs " * 9
 
@@ -36,7 +37,7 @@ def written(tiny_dir, out, texts, script=(), thought=None, **compressor):
     with FakeServer(lambda chat: next(left), script=script, thought=thought) as server:
         made = recipe(tiny_dir, out, server, len(texts), **compressor)
         rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
-    return [r for r in rows if r["kind"] == "compression"], summary["cost"]
+    return [r for r in as_json(rows) if r["kind"] == "compression"], summary["cost"]
 
 
 def test_no_thought_of_a_server_becomes_z(tiny_dir, tmp_path):

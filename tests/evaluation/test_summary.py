@@ -1,13 +1,15 @@
 """Summaries and comparisons from hand-made records."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from infoagent.analysis.comparison import compare
-from infoagent.evaluation.summary import estimate, mi_term_nats, summarise
+from infoagent.evaluation.summary import estimate, summarise
 from infoagent.information import paired_difference
+from infoagent.records.grid import PredictorIdentity, record_of
 
 
 def record(problem, label, log_probs, tokens=10, kept=True, sample=0, status="ok", **more):
@@ -20,16 +22,17 @@ def record(problem, label, log_probs, tokens=10, kept=True, sample=0, status="ok
     }  # fmt: skip
     if status != "ok":
         del base["log_probs"]
-    return {**base, **more}
+    return record_of({**base, **more})
 
 
 def prediction(problem, label, correct, nll=1.0):
-    return {
+    row = {
         "key": f"p{label}{problem}", "kind": "prediction", "status": "ok", "compressor": {"label": label, "kind": "lm"},
         "data": {"name": "d", "revision": "r", "split": "test"}, "predictor": {"name": "m"}, "problem_id": problem,
         "document_id": problem, "sample": 0, "correct": correct, "answer_nll_nats": nll,
         "compression_key": f"{label}{problem}0",
     }  # fmt: skip
+    return record_of(row)
 
 
 FROZEN = [record(p, "frozen", [-10.0, -9.0 - i, -12.0, -10.5], tokens=20 + i, kept=False) for i, p in enumerate("abc")]
@@ -40,8 +43,8 @@ def test_easy_and_hard_terms_use_their_own_columns():
     row = FROZEN[0]
     easy = math.log(3) - 10 - np.logaddexp.reduce([-10.0, -9.0, -12.0])
     hard = math.log(2) - 10 - np.logaddexp(-10.0, -10.5)
-    assert mi_term_nats(row, ("random", "topic", "sibling")) == pytest.approx(easy)
-    assert mi_term_nats(row, ("counterfactual",)) == pytest.approx(hard)
+    assert row.mi_nats(("random", "topic", "sibling")) == pytest.approx(easy)
+    assert row.mi_nats(("counterfactual",)) == pytest.approx(hard)
     assert estimate(FROZEN, ("counterfactual",)).n_documents == 3
     assert estimate(FROZEN, ("topic",)) is None
 
@@ -56,7 +59,7 @@ def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     assert summary["values"]["rate/tokens"]["value"] == pytest.approx(21.0)
     assert summary["values"]["distortion/fact_missing"]["value"] == 1.0
     assert summary["predictors"]["m"]["distortion/error"]["value"] == 0.5
-    reward = np.mean([mi_term_nats(r, ("random", "counterfactual")) - 0.1 * r["rate_tokens"] for r in FROZEN])
+    reward = np.mean([r.mi_nats(("random", "counterfactual")) - 0.1 * r.rate_tokens for r in FROZEN])
     assert summary["values"]["objective/nats"]["value"] == pytest.approx(reward)
 
 
@@ -85,7 +88,7 @@ def test_unpaired_records_are_counted_not_compared():
 
 def test_numbers_of_several_predictors_stand_apart_and_are_judged_apart():
     def by(title, rows):
-        return [{**r, "predictor": {"name": "m", "label": title}, "key": f"{title}{r['key']}"} for r in rows]
+        return [replace(r, predictor=PredictorIdentity(name="m", label=title), key=f"{title}{r.key}") for r in rows]
 
     frozen = [prediction(p, "frozen", False) for p in "abc"]
     right, wrong = [prediction(p, "trained", True) for p in "abc"], [prediction(p, "trained", False) for p in "abc"]

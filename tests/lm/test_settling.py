@@ -274,7 +274,7 @@ def test_a_killed_grid_has_said_its_type_before_its_first_record(machine, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             session.run_evaluation(made, plan_cells(made), quiet=True)
     records, _ = session.run_evaluation(made, plan_cells(made), quiet=True)
-    assert {r["compressor"]["model"]["dtype"] for r in records} == {"float32"}
+    assert {r.compressor.model["dtype"] for r in records} == {"float32"}
     machine("bfloat16")
     lines = (tmp_path / "records.jsonl").read_text()
     again = settle(recipe())

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from infoagent.evaluation.summary import summarise
+from infoagent.records.files import grid_of
 from infoagent.reporting.audit import evaluation_audit, flag_text, run_flags, training_audit
 from infoagent.reporting.page import render, write_report
 
@@ -126,7 +127,7 @@ def test_an_evaluation_shows_each_compressor_that_has_measures():
     rows = [record(p, "new", {"copy_rate": c}) for p, c in (("a", 0.5), ("b", 1.0), ("c", 0.0))]
     rows += [record("d", "new", {"identifier_only": 1.0})]  # a text too short to have a copy rate
     rows += [record(p, "old", None) for p in "abc"]
-    summaries = summarise(rows, price=0.02)
+    summaries = summarise(grid_of(rows), price=0.02)
     table = evaluation_audit(summaries)
     assert table["columns"] == ["", "new"]
     cells = dict(table["rows"])
@@ -139,5 +140,5 @@ def test_an_evaluation_shows_each_compressor_that_has_measures():
 
 def test_records_without_the_measures_are_still_summarised():
     with pytest.warns(RuntimeWarning, match="unknown"):
-        [summary] = summarise([record("a", "old", None)], price=0.02)
+        [summary] = summarise(grid_of([record("a", "old", None)]), price=0.02)
     assert not any(name.startswith("audit/") for name in summary["values"])

@@ -7,7 +7,7 @@ import yaml
 from conftest import WITHOUT_TORCH, run_script
 from tiny import save_adapter
 
-from infoagent.evaluation.records import read_records
+from infoagent.records.files import read_records
 from infoagent.store import read_summaries
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from conftest import ROOT, WITHOUT_TORCH, run_script
 
-from infoagent.evaluation.records import read_records
+from infoagent.records.files import read_records
 
 
 @pytest.fixture

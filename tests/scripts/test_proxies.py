@@ -12,7 +12,7 @@ from conftest import ROOT, WITHOUT_TORCH, run_killed_at, run_script
 from tiny import save_adapter
 
 from infoagent.config import exit_code
-from infoagent.evaluation.records import read_records
+from infoagent.records.files import read_records
 
 MAIN = runpy.run_path(str(ROOT / "eval/applications/proxies.py"))["main"]
 

@@ -14,11 +14,11 @@ from fake_server import FakeServer, ok, status
 from tiny import save_adapter
 
 from infoagent.config import exit_code
-from infoagent.evaluation.records import read_records
 from infoagent.files import read_jsonl
 from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring.exact import Scorer
+from infoagent.records.files import read_records
 
 THREADS = {"OMP_NUM_THREADS": "1"}
 LOAD, INPUTS = "configs/eval/stress_load.yaml", "configs/eval/stress.yaml"

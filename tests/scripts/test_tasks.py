@@ -10,9 +10,10 @@ from infoagent.analysis.session import run_evaluation
 from infoagent.config import load_recipe
 from infoagent.data.registry import load_data
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.records import read_records
 from infoagent.grading import sandbox, states_fact
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import read_records
+from infoagent.records.json_form import as_json
 from infoagent.reporting.curve_panels import panels_svg
 from infoagent.reporting.curves import likelihood
 from infoagent.reporting.plots import styles_of
@@ -119,12 +120,12 @@ def test_a_sandbox_that_fails_later_is_a_failed_record_and_tried_again(tiny_dir,
     with monkeypatch.context() as patched:
         patched.setattr(predicting, "code_grade", gone)
         records, summaries = run_evaluation(recipe, cells, quiet=True)
-    answers = [r for r in records if r["kind"] == "prediction"]
+    answers = [r for r in as_json(records) if r["kind"] == "prediction"]
     assert {(r["status"], r["cause"]) for r in answers} == {("failed", "sandbox")}
     assert not any("correct" in r for r in answers)
     assert next(iter(summaries[0]["predictors"].values()))["failed"] == DOCUMENTS
     again, _ = run_evaluation(recipe, cells, quiet=True)
-    assert {r["status"] for r in again if r["kind"] == "prediction"} == {"ok"}
+    assert {r["status"] for r in as_json(again) if r["kind"] == "prediction"} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_
         ],
     )  # fmt: skip
     records, summaries = run(recipe)
-    answers = [r for r in records if r["kind"] == "prediction"]
+    answers = [r for r in as_json(records) if r["kind"] == "prediction"]
     assert not any("correct" in r or "fact_kept" in r for r in records)
     [part] = json.loads((tmp_path / "out" / "analysis.json").read_text())["sets"]
     assert part["measure"] == "nll_per_token"

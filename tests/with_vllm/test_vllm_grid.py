@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import run_script
 
-from infoagent.evaluation.records import read_records
+from infoagent.records.files import read_records
 
 pytestmark = pytest.mark.vllm
 MODEL = {"name": "smollm2-135m", "dtype": "float32"}

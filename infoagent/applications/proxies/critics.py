@@ -22,7 +22,6 @@ from typing import Any, Protocol
 from infoagent.applications.proxies.recipe import ProxySection
 from infoagent.applications.proxies.variants import keep_layers, round_weights, weight_mib
 from infoagent.evaluation.cells import Cell
-from infoagent.evaluation.records import Row
 from infoagent.lm import models
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.scoring.client import HttpScorer
@@ -30,6 +29,7 @@ from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.lm.scoring.pairs import pair_log_probs, total
 from infoagent.lm.sizes import architecture_of
+from infoagent.records.grid import CompressionRecord, known
 from infoagent.types import Compression
 
 SMOOTHING_WORDS = 100.0
@@ -45,7 +45,7 @@ class Critic(Protocol):
     gflop: float | None
     """Spent so far; None where that is not known."""
 
-    def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
+    def log_probs(self, cell: Cell, index: int, rows: Sequence[CompressionRecord]) -> list[list[float]]:
         """log p(text | candidate) in nats for each row, the source first. Raises FloatingPointError, and OSError where a server is gone."""
 
 
@@ -83,13 +83,15 @@ class LmCritic:
     def __post_init__(self) -> None:
         self.gflop = None if self.architecture is None else 0.0
 
-    def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
+    def log_probs(self, cell: Cell, index: int, rows: Sequence[CompressionRecord]) -> list[list[float]]:
         problem, tokenizer = cell.problems[index], self.tokenizer
         prompt = cell.scored_as
         prefixes = [tuple(compressor_ids(tokenizer, d, problem.query, prompt)) for d in cell.candidates(index)]
         end = end_of_turn_id(tokenizer)
         texts = [
-            continuation_ids(Compression(r["problem_id"], r["text"], tuple(text_ids(tokenizer, r["text"])), r["finish"]), end)
+            continuation_ids(
+                Compression(r.problem_id, known(r.text), tuple(text_ids(tokenizer, known(r.text))), known(r.finish)), end
+            )
             for r in rows
         ]  # fmt: skip
         before = self.scorer.prefix_tokens + self.scorer.continuation_tokens
@@ -110,9 +112,9 @@ class UnigramCritic:
         self.collection = Counter(word for text in dict.fromkeys(documents) for word in _words(text))
         self.total = sum(self.collection.values()) + len(self.collection) + 1
 
-    def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
+    def log_probs(self, cell: Cell, index: int, rows: Sequence[CompressionRecord]) -> list[list[float]]:
         counted = [Counter(_words(document)) for document in cell.candidates(index)]
-        return [[self._of(_words(row["text"]), counts) for counts in counted] for row in rows]
+        return [[self._of(_words(known(row.text)), counts) for counts in counted] for row in rows]
 
     def _of(self, text: Sequence[str], counts: Counter[str]) -> float:
         length = counts.total() + SMOOTHING_WORDS
@@ -127,12 +129,12 @@ class ZlibCritic:
     weight_mib: float | None = 0.0
     gflop: float | None = 0.0
 
-    def log_probs(self, cell: Cell, index: int, rows: Sequence[Row]) -> list[list[float]]:
+    def log_probs(self, cell: Cell, index: int, rows: Sequence[CompressionRecord]) -> list[list[float]]:
         documents = cell.candidates(index)
         alone = [_deflated(document) for document in documents]
         return [
             [
-                -8 * math.log(2) * max(0, _deflated(f"{document}\n{row['text']}") - size)
+                -8 * math.log(2) * max(0, _deflated(f"{document}\n{row.text}") - size)
                 for document, size in zip(documents, alone, strict=True)
             ]
             for row in rows

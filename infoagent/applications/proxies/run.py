@@ -14,6 +14,7 @@ from typing import Any
 
 from infoagent.applications.proxies.critics import Critic, load_critic
 from infoagent.applications.proxies.recipe import ProxySection
+from infoagent.applications.proxies.summary import ProxyRecord
 from infoagent.evaluation.cells import Cell, packs
 from infoagent.evaluation.compressing import compression_key
 from infoagent.evaluation.records import RecordFile, Row, content_key
@@ -26,6 +27,7 @@ from infoagent.lm.settling import settle
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
+from infoagent.records.grid import CompressionRecord, GridRecord, compressions_of
 from infoagent.store import text_id
 from infoagent.types import DTYPES, InputError
 
@@ -81,7 +83,7 @@ def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
 def proxy_summaries(
     recipe: EvaluationRecipe,
     cells: Sequence[Cell],
-    records: Sequence[Row],
+    records: Sequence[GridRecord],
     scorers: Sequence[ProxySection],
     quiet: bool,
 ) -> dict[str, list[dict[str, Any]]]:
@@ -93,19 +95,19 @@ def proxy_summaries(
 
 
 def proxy_rows(
-    recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[Row], section: ProxySection, quiet: bool
-) -> list[Row]:
+    recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord], section: ProxySection, quiet: bool
+) -> list[ProxyRecord]:
     """The grid's compressions with the log-probabilities of `section` in place of their own.
 
     What was scored before is kept in output_dir/proxies, with the seconds, GFLOP and memory that it took; a text that
     cannot be scored is a failed record.
     """
     kept = RecordFile(Path(recipe.output_dir) / DIRECTORY)
-    written = {r["key"]: r for r in records if r["kind"] == "compression" and r["status"] == "ok" and "log_probs" in r}
+    written = {r.key: r for r in compressions_of(records) if r.is_ok and r.is_scored}
     documents = list(dict.fromkeys(d for cell in cells for i in range(len(cell.problems)) for d in cell.candidates(i)))
     identity = _identity(section, documents)
     critic: Critic | None = None  # loaded where something is missing, and one at a time
-    rows: list[Row] = []
+    rows: list[ProxyRecord] = []
     with Progress(len(written), f"{section.label} scores", "text", quiet) as bar:
         for pack in packs(cells):
             for index in range(len(pack[0].problems)):
@@ -125,9 +127,10 @@ def proxy_rows(
     return rows
 
 
-def _merged(written: Row, result: Row) -> Row:
-    own = {name: value for name, value in written.items() if name not in ("log_probs", "tokens", "candidates")}
-    return {**own, **{name: value for name, value in result.items() if name not in ("key", "kind")}}
+def _merged(written: CompressionRecord, result: Row) -> ProxyRecord:
+    own = {name: value for name, value in vars(written).items() if name not in ("log_probs", "tokens", "candidates")}
+    fields = {name: value for name, value in result.items() if name not in ("key", "kind", "compression_key")}
+    return ProxyRecord(**{**own, **fields})
 
 
 def _identity(section: ProxySection, documents: Sequence[str]) -> Row:
@@ -142,10 +145,10 @@ def _identity(section: ProxySection, documents: Sequence[str]) -> Row:
     return {"scorer": model.model_dump(), **identity, **changes}
 
 
-def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[Row]) -> list[Row]:
+def _score(critic: Critic, cell: Cell, index: int, rows: Sequence[CompressionRecord]) -> list[Row]:
     """log p(z | x, q) of each text under the source and its negatives, in nats."""
 
-    def score(together: Sequence[Row]) -> list[Row]:
+    def score(together: Sequence[CompressionRecord]) -> list[Row]:
         start, before = time.perf_counter(), critic.gflop
         scored = critic.log_probs(cell, index, together)
         spent = {

@@ -16,42 +16,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from infoagent.analysis.curves import KINDS, plain
-from infoagent.evaluation.summary import EASY, HARD, Record, columns, evenly, predictor_title
+from infoagent.evaluation.summary import EASY, HARD, evenly
 from infoagent.information import infonce_terms, mean_interval
 from infoagent.information.calibration import Calibration, fit_beta
 from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement, spearman_low
 from infoagent.rate_distortion.resampling import FEWEST_CLUSTERS, Refused
+from infoagent.records.grid import CompressionRecord, PredictionRecord, known
 from infoagent.types import RunFailed
 
 SELF = "self"
 Json = dict[str, Any]
-Scored = Mapping[str, Sequence[Record]]
+Scored = Mapping[str, Sequence[CompressionRecord]]
 """Compressions by scorer, SELF among them, each with that scorer's log-probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyRecord(CompressionRecord):
+    """A compression with the log-probabilities of another scorer, and what these took. None: not known."""
+
+    gflop: float | None = None
+    weight_mib: float | None = None
 
 
 def fit_scales(scored: Scored, data: str) -> dict[str, Calibration]:
     """The critic scale of each scorer on one data set, from rows that are not evaluated."""
     found = {}
     for scorer, rows in scored.items():
-        own = [r for r in rows if r["status"] == "ok" and r["data"]["name"] == data]
+        own = [r for r in rows if r.is_ok and r.data.name == data]
         if own:
-            log_probs = np.array([_columns(r, EASY + HARD) for r in own])
+            log_probs = np.array([r.log_probs_among(EASY + HARD) for r in own])
             source = np.zeros(len(own), dtype=np.intp)
-            ids = sorted({r["document_id"] for r in own})
+            ids = sorted({r.document_id for r in own})
             found[scorer] = fit_beta(
-                log_probs, source, document=[r["document_id"] for r in own], scorer=scorer, document_ids=ids
+                log_probs, source, document=[r.document_id for r in own], scorer=scorer, document_ids=ids
             )
     return found
 
 
 def study(
-    scored: Scored, predictions: Sequence[Record], scales: Mapping[str, Mapping[str, Calibration]],
+    scored: Scored, predictions: Sequence[PredictionRecord], scales: Mapping[str, Mapping[str, Calibration]],
     trusted_correlation: float, seed: int, resamples: int,
 ) -> Json:  # fmt: skip
     """For each data set and kind of negatives a part with its `scorers`; ready for JSON but for NaN.
@@ -59,10 +69,10 @@ def study(
     scales: by data set and scorer; a data set without any is given uncalibrated alone.
     """
     parts = []
-    for data in dict.fromkeys(r["data"]["name"] for r in scored[SELF]):
+    for data in dict.fromkeys(r.data.name for r in scored[SELF]):
         for among, kinds in KINDS.items():
             tables = {s: _Table.of(scored[SELF], rows, s, data, kinds) for s, rows in scored.items()}
-            if len(tables[SELF]) and len(columns(tables[SELF].rows[SELF][0], kinds)) > 1:
+            if len(tables[SELF]) and tables[SELF].rows[SELF][0].has_negatives(kinds):
                 parts.append(
                     _part(tables, data, among, predictions, scales.get(data, {}), trusted_correlation, seed, resamples)
                 )
@@ -77,23 +87,29 @@ class _Table:
     """The compressions that the compressor's model and one scorer could score, in one order, with the log-probabilities
     of both. `left_out`: those that the self-score has, or should have, beside them."""
 
-    def __init__(self, rows: Mapping[str, list[Record]], kinds: Sequence[str], left_out: int) -> None:
+    def __init__(self, rows: Mapping[str, Sequence[CompressionRecord]], kinds: Sequence[str], left_out: int) -> None:
         self.rows, self.left_out = rows, left_out
         own = rows[SELF]
-        self.documents = [r["document_id"] for r in own]
-        self.labels = [r["compressor"]["label"] for r in own]
-        self.draws = [(r["problem_id"], r["seed"], r["sample"]) for r in own]
-        self.log_probs = {s: np.array([_columns(r, kinds) for r in table]) for s, table in rows.items()}
+        self.documents = [r.document_id for r in own]
+        self.labels = [r.compressor.label for r in own]
+        self.draws = [r.draw for r in own]
+        self.log_probs = {s: np.array([r.log_probs_among(kinds) for r in table]) for s, table in rows.items()}
 
     @classmethod
-    def of(cls, own: Sequence[Record], other: Sequence[Record], scorer: str, data: str, kinds: Sequence[str]) -> _Table:
+    def of(
+        cls,
+        own: Sequence[CompressionRecord],
+        other: Sequence[CompressionRecord],
+        scorer: str,
+        data: str,
+        kinds: Sequence[str],
+    ) -> _Table:
         ours, theirs = (
-            {r["key"]: r for r in rows if r["data"]["name"] == data and r["status"] == "ok" and "log_probs" in r}
-            for rows in (own, other)
+            {r.key: r for r in rows if r.data.name == data and r.is_ok and r.is_scored} for rows in (own, other)
         )
-        even = {r["key"] for r in evenly(list(ours.values()), kinds)}
+        even = {r.key for r in evenly(list(ours.values()), kinds)}
         keys = [k for k in ours if k in theirs and k in even]
-        asked = sum(r["data"]["name"] == data for r in own) if scorer == SELF else len(ours)
+        asked = sum(r.data.name == data for r in own) if scorer == SELF else len(ours)
         rows = {SELF: [ours[k] for k in keys], scorer: [theirs[k] for k in keys]}
         return cls(rows, kinds, asked - len(keys))
 
@@ -106,21 +122,17 @@ class _Table:
         return infonce_terms(log_probs_NK, np.zeros(len(log_probs_NK), dtype=np.intp))
 
 
-def _columns(record: Record, kinds: Sequence[str]) -> list[float]:
-    return [record["log_probs"][i] for i in columns(record, kinds)]
-
-
 def _part(
-    tables: Mapping[str, _Table], data: str, among: str, predictions: Sequence[Record], scales: Mapping[str, Calibration],
+    tables: Mapping[str, _Table], data: str, among: str, predictions: Sequence[PredictionRecord], scales: Mapping[str, Calibration],
     trusted_correlation: float, seed: int, resamples: int,
 ) -> Json:  # fmt: skip
     own = tables[SELF]
     level = 1 - 0.05 / max(1, len(tables) - 1)
     answers: dict[str, dict[str, float]] = {}  # predictor → compression → right or wrong
-    ours = {r["key"] for r in own.rows[SELF]}
+    ours = {r.key for r in own.rows[SELF]}
     for r in predictions:
-        if r["status"] == "ok" and "correct" in r and r["compression_key"] in ours:
-            answers.setdefault(predictor_title(r), {})[r["compression_key"]] = float(r["correct"])
+        if r.is_ok and r.correct is not None and r.compression_key in ours:
+            answers.setdefault(r.predictor.title, {})[r.compression_key] = float(r.correct)
     needed = min(FEWEST_CLUSTERS, len(set(own.documents)))
     found = []
     for scorer, table in tables.items():
@@ -144,11 +156,11 @@ def _part(
                 title: _against_answers(table, terms, reference, right, scorer, seed, resamples)
                 for title, right in answers.items()
             }
-    known = _differences(own, own.terms(SELF, 1.0))
+    told_apart = _differences(own, own.terms(SELF, 1.0))
     return {
         "data": data, "among": among, "ceiling_nats": math.log(own.log_probs[SELF].shape[1]),
         "compressions": len(own), "documents": len(set(own.documents)), "left_out": own.left_out,
-        "compressors": len(set(own.labels)), "verdicts": sum(d["shown"] for d in known.values()), "level": level,
+        "compressors": len(set(own.labels)), "verdicts": sum(d["shown"] for d in told_apart.values()), "level": level,
         "scorers": found,
         "smallest_trusted": {
             name: _smallest(found, name) for name in ("plain", "calibrated") if any(name in row for row in found)
@@ -156,14 +168,15 @@ def _part(
     }  # fmt: skip
 
 
-def _cost(rows: Sequence[Record]) -> Json:
+def _cost(rows: Sequence[CompressionRecord]) -> Json:
     """Per compression; the self-score's own FLOPs are not told apart from those of the grid. None: not known."""
-    found: Json = {"seconds": float(np.mean([r["scoring_seconds"] for r in rows]))}
-    if "gflop" in rows[0]:
-        known = all(r["gflop"] is not None for r in rows)
+    found: Json = {"seconds": float(np.mean([known(r.scoring_seconds) for r in rows]))}
+    by_proxy = [r for r in rows if isinstance(r, ProxyRecord)]
+    if by_proxy:
+        spent = [r.gflop for r in by_proxy if r.gflop is not None]
         found |= {
-            "gflop": float(np.mean([r["gflop"] for r in rows])) if known else None,
-            "weight_mib": rows[0]["weight_mib"],
+            "gflop": float(np.mean(spent)) if len(spent) == len(by_proxy) else None,
+            "weight_mib": by_proxy[0].weight_mib,
         }
     return found
 
@@ -209,8 +222,8 @@ def _against_answers(
     resamples: int,
 ) -> Json:  # fmt: skip
     """Rank correlation with right and wrong answers, and how much better it is than the self-score's."""
-    where = [n for n, r in enumerate(table.rows[SELF]) if r["key"] in right]
-    score = [right[table.rows[SELF][n]["key"]] for n in where]
+    where = [n for n, r in enumerate(table.rows[SELF]) if r.key in right]
+    score = [right[table.rows[SELF][n].key] for n in where]
     documents, labels = [table.documents[n] for n in where], [table.labels[n] for n in where]
     ranks = rank_agreement(terms[where], score, documents, labels, np.random.default_rng(seed), resamples)
     result = ranks.to_dict()

@@ -32,6 +32,7 @@ from infoagent.lm.scoring.pairs import Ids, Pair, each_alone, pair_log_probs, to
 from infoagent.lm.thinking import behind_any_thought
 from infoagent.recipes import ModelSection, PromptSection
 from infoagent.recipes.evaluation import PredictorSection
+from infoagent.records.json_form import object_of
 from infoagent.types import Compression, InputError, Problem
 
 
@@ -210,14 +211,21 @@ def answer(place: Workplace, asked: Sequence[tuple[Problem, str]], bar: Any) -> 
         if all(place.records.done(key) for key in names):
             continue
         pairs = [keys[key] for key in names]
-        found = answer_texts(
+        answers = answer_texts(
             recipe.answering, recipe.predictor, [notes for _, notes in pairs], [p for p, _ in pairs], place.replies,
             place.pool, (recipe.seed, 0),
         )  # fmt: skip
         place.records.append(
             *(
-                {"key": key, "kind": "answer", "status": "ok", "problem_id": problem.id, "notes": notes, **part}
-                for key, (problem, notes), part in zip(names, pairs, found, strict=True)
+                {
+                    "key": key,
+                    "kind": "answer",
+                    "status": "ok",
+                    "problem_id": problem.id,
+                    "notes": notes,
+                    **object_of(part),
+                }
+                for key, (problem, notes), part in zip(names, pairs, answers, strict=True)
                 if not place.records.done(key)
             )
         )

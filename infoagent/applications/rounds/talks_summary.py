@@ -13,9 +13,10 @@ from infoagent.applications.rounds.recipe import RoundsRecipe, SystemSection
 from infoagent.applications.rounds.steps import Workplace
 from infoagent.applications.rounds.talks import Talk, answer_of
 from infoagent.evaluation.records import Row
-from infoagent.evaluation.summary import EASY, HARD, columns, evenly
+from infoagent.evaluation.summary import EASY, HARD, even
 from infoagent.grading import states_fact
 from infoagent.information import estimate_rounds, paired_difference, rest_after, saturated_after
+from infoagent.records.grid import columns
 
 AMONG = {"easy": EASY, "hard": HARD, "all": EASY + HARD}
 PER_ROW = ("per_compression_nats", "per_document_nats")
@@ -53,8 +54,8 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
     sampler = section.temperature == 1.0 and section.model.adapter is None
     ends: Values = {}
     for name, kinds in AMONG.items():
-        rows = evenly(scores, kinds)
-        chosen = [columns(row, kinds) for row in rows]
+        rows = [scores[i] for i in even([row["candidates"] for row in scores], kinds)]
+        chosen = [columns(row["candidates"], kinds) for row in rows]
         if len(chosen[0]) < 2:
             continue
         table = [np.array(row["log_probs"])[:, held] for row, held in zip(rows, chosen, strict=True)]

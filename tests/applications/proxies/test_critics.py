@@ -16,9 +16,17 @@ from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.scoring.protocol import identity_of, vocabulary_hash
 from infoagent.lm.scoring.server import ScorerServer
 from infoagent.recipes import CompressorSection
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity
 from infoagent.types import InputError, Negative, Problem
 
 SOURCE, OTHER = "The red house is small.", "The blue house is large and old."
+
+
+def written(text, finish="stop"):
+    return CompressionRecord(
+        key=text, compressor=CompressorIdentity(label="c"), data=DataIdentity(name="d"), problem_id="p", document_id="p",
+        text=text, finish=finish,
+    )  # fmt: skip
 
 
 def cell(compressor=None):
@@ -27,7 +35,7 @@ def cell(compressor=None):
 
 
 def test_unigram_is_the_smoothed_query_likelihood():
-    [[own, other]] = UnigramCritic([SOURCE, OTHER]).log_probs(cell(), 0, [{"text": "red house, then"}])
+    [[own, other]] = UnigramCritic([SOURCE, OTHER]).log_probs(cell(), 0, [written("red house, then")])
     collection = {"the": 2, "red": 1, "house": 2, "is": 2, "small": 1, "blue": 1, "large": 1, "and": 1, "old": 1}
     total = sum(collection.values()) + len(collection) + 1
 
@@ -45,12 +53,12 @@ def test_unigram_is_the_smoothed_query_likelihood():
     # over all words that there are, and one that nobody has: a distribution
     every = [*collection, "unseen"]
     critic = UnigramCritic([SOURCE, OTHER])
-    mass = sum(math.exp(critic.log_probs(cell(), 0, [{"text": w}])[0][0]) for w in every)
+    mass = sum(math.exp(critic.log_probs(cell(), 0, [written(w)])[0][0]) for w in every)
     assert mass == pytest.approx(1)
 
 
 def test_zlib_counts_added_bytes():
-    [[own, other]] = ZlibCritic().log_probs(cell(), 0, [{"text": SOURCE}])
+    [[own, other]] = ZlibCritic().log_probs(cell(), 0, [written(SOURCE)])
     added = len(zlib.compress(f"{OTHER}\n{SOURCE}".encode(), 9)) - len(zlib.compress(OTHER.encode(), 9))
     assert other == pytest.approx(-8 * math.log(2) * added)
     assert 0 >= own > other
@@ -70,8 +78,8 @@ def test_a_served_scorer_is_the_model_that_is_served(tiny_dir):
     where = cell(compressor)
     served = ProxySection.model_validate({"label": "served", "model": model, "url": server.url})
     texts = [
-        {"text": "The house is red.", "problem_id": "p", "finish": "stop"},
-        {"text": "blue", "problem_id": "p", "finish": "length"},
+        written("The house is red."),
+        written("blue", "length"),
     ]
     try:
         check_scorers([served], [where])
@@ -103,6 +111,6 @@ def test_what_an_unknown_model_costs_is_not_nothing(tiny_dir, monkeypatch):
     here = load_critic(ProxySection.model_validate({"label": "h", "model": model}), 256, [])
     compressor = CompressorSection.model_validate({"label": "c", "model": model})
     where = cell(compressor)
-    texts = [{"text": "blue", "problem_id": "p", "finish": "length"}] * 2
+    texts = [written("blue", "length")] * 2
     for row in _score(here, where, 0, texts):
         assert (row["status"], row["gflop"], row["weight_mib"] > 0) == ("ok", None, True)

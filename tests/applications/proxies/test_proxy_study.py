@@ -2,13 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from infoagent.applications.proxies.drawing import COLUMNS, rows, save_study, smallest_line, title
 from infoagent.applications.proxies.recipe import ProxyRecipe, ProxySection
-from infoagent.applications.proxies.summary import SELF, fit_scales, study
+from infoagent.applications.proxies.summary import SELF, ProxyRecord, fit_scales, study
+from infoagent.records.grid import CompressorIdentity, DataIdentity, PredictionRecord, PredictorIdentity
 from infoagent.types import RunFailed
 
 COMPRESSORS, DOCUMENTS = ("a", "b", "c", "d", "e"), 24
@@ -24,22 +26,27 @@ def compressions(noise, data="set", seed=0, shift=0.0, turn=False, scale=1.0, sp
             level = (len(COMPRESSORS) - 1 - p) if turn else p
             lead = scale * (0.5 * level + own.normal(size=3) + noise * other.normal(size=3)) + shift
             made.append(
-                {
-                    "key": f"{data} {split} {label} {d}", "kind": "compression", "status": "ok", "data": {"name": data},
-                    "compressor": {"label": label}, "document_id": f"{split} {d}", "problem_id": f"{split} {d}", "seed": 0,
-                    "sample": 0, "candidates": ["source", "random", "random", "counterfactual"], "scoring_seconds": 0.5,
-                    "log_probs": [-60.0, *(-60.0 - lead)], "gflop": 1.0 + noise, "weight_mib": 100.0 * (1 + noise),
-                }
+                ProxyRecord(
+                    key=f"{data} {split} {label} {d}", data=DataIdentity(name=data), compressor=CompressorIdentity(label=label),
+                    document_id=f"{split} {d}", problem_id=f"{split} {d}", seed=0, sample=0, scoring_seconds=0.5,
+                    candidates=["source", "random", "random", "counterfactual"], log_probs=[-60.0, *(-60.0 - lead)],
+                    gflop=1.0 + noise, weight_mib=100.0 * (1 + noise),
+                )
             )  # fmt: skip
     return made
 
 
 def answers(scored):
     """Right where the lead over the counterfactual is above its median, which the self-score knows exactly."""
-    leads = np.array([r["log_probs"][0] - r["log_probs"][3] for r in scored])
-    head = {"kind": "prediction", "status": "ok", "predictor": {"name": "reader"}}
+    leads = np.array([r.log_probs[0] - r.log_probs[3] for r in scored])
     above = leads > np.median(leads)
-    return [{**head, "compression_key": r["key"], "correct": bool(x)} for r, x in zip(scored, above, strict=True)]
+    return [
+        PredictionRecord(
+            key=f"answer {r.key}", compression_key=r.key, compressor=r.compressor, data=r.data, problem_id=r.problem_id,
+            document_id=r.document_id, predictor=PredictorIdentity(name="reader"), correct=bool(right),
+        )
+        for r, right in zip(scored, above, strict=True)
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +56,12 @@ def found():
         SELF: own, "twin": compressions(0.02), "small": compressions(0.1, scale=0.2), "noisy": compressions(3.0),
         "turned": compressions(0.0, turn=True),
     }  # fmt: skip
-    for row in scored["small"]:
-        row["weight_mib"] = 5.0
-    other = {s: [{**r, "status": "ok"} for r in rows] for s, rows in {
+    scored["small"] = [replace(r, weight_mib=5.0) for r in scored["small"]]
+    other = {
         SELF: compressions(0.0, seed=5, split="fit"), "twin": compressions(0.02, seed=5, split="fit"),
         "small": compressions(0.1, seed=5, scale=0.2, split="fit"), "noisy": compressions(3.0, seed=5, split="fit"),
         "turned": compressions(0.0, seed=5, turn=True, split="fit"),
-    }.items()}  # fmt: skip
+    }  # fmt: skip
     scales = {"set": fit_scales(other, "set")}
     return study(scored, answers(own), scales, 0.8, 0, 200), scales
 
@@ -100,7 +106,7 @@ def test_agreement_with_answers_is_highest_where_the_answers_come_from(found):
 
 
 def failed(row):
-    return {**{k: v for k, v in row.items() if k != "log_probs"}, "status": "failed", "cause": "scoring"}
+    return replace(row, log_probs=None, status="failed", cause="scoring")
 
 
 def test_what_one_scorer_failed_on_is_left_out_for_it_alone_and_counted():
@@ -120,7 +126,7 @@ def test_what_one_scorer_failed_on_is_left_out_for_it_alone_and_counted():
 def test_a_scorer_that_failed_takes_no_other_along(tmp_path):
     own, good = compressions(0.0), compressions(0.02)
     dead = [failed(r) for r in good]
-    half = [r if int(r["document_id"].split()[1]) < 3 else failed(r) for r in good]
+    half = [r if int(r.document_id.split()[1]) < 3 else failed(r) for r in good]
     found = study({SELF: own, "good": good, "dead": dead, "half": half}, [], {}, 0.8, 0, 60)
     part, by_name = part_of(found, "hard")
     assert by_name["good"]["plain"]["trusted"]
@@ -170,9 +176,8 @@ def test_the_more_scorers_are_tried_the_lower_an_end_must_hold():
 
 
 def test_a_scorer_whose_costs_are_not_known_is_never_the_smallest():
-    own, small, remote = compressions(0.0), compressions(0.02), compressions(0.02)
-    for row in remote:
-        row |= {"weight_mib": None, "gflop": None}
+    own, small = compressions(0.0), compressions(0.02)
+    remote = [replace(r, weight_mib=None, gflop=None) for r in small]
     part = study({SELF: own, "small": small, "remote": remote}, [], {}, 0.8, 0, 60)["parts"][0]
     assert (part["smallest_trusted"]["plain"]["scorer"], part["smallest_trusted"]["plain"]["costs_unknown"]) == (
         "small", ["remote"],

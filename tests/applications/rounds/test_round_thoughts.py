@@ -17,8 +17,8 @@ from infoagent.applications.rounds.steps import Workplace
 from infoagent.applications.rounds.talks import plan_rounds, run_rounds
 from infoagent.applications.rounds.talks_summary import summarise_rounds
 from infoagent.applications.rounds.trained import with_checkpoint
-from infoagent.evaluation.records import read_records
 from infoagent.lm.models import load
+from infoagent.records.files import read_records
 from infoagent.types import InputError, RunFailed
 
 SWITCH = "{% if enable_thinking is defined and enable_thinking is false %}{{ '<think>\n\n</think>\n\n' }}{% endif %}"
