@@ -61,12 +61,17 @@ def main(argv: list[str] | None = None) -> int:
             )
             comparison = compare(trained, frozen, recipe.price)
             comparisons.append(
-                {"data": section.name, "trained": trained_label, "frozen": frozen_label, "price": recipe.price,
-                 "checkpoint": recipe.checkpoint, "values": comparison, "verdicts": verdicts(comparison)}
-            )  # fmt: skip
-            print(
-                f"\n{trained_label} against {frozen_label} on {section.name} ({section.split}), paired, 95 % intervals:"
+                {
+                    "data": section.name,
+                    "trained": trained_label,
+                    "frozen": frozen_label,
+                    "price": recipe.price,
+                    "checkpoint": recipe.checkpoint,
+                    "values": comparison,
+                    "verdicts": verdicts(comparison),
+                }
             )
+            print(f"\n{trained_label} against {frozen_label} on {section.name} ({section.split}), paired, 95 % intervals:")
             print(as_text(COMPARISON_COLUMNS, comparison_rows(comparison)))
             print("\n".join(f"verdict on {v['quantity']}: {v['sentence']}" for v in verdicts(comparison)))
     write_json(Path(recipe.output_dir) / "comparison.json", comparisons)

@@ -15,13 +15,9 @@ from infoagent.config import exit_code, script_parser
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "directories", nargs="+", metavar="RUN", help="output_dir of eval/frozen.py or eval/checkpoint.py"
-    )
+    parser.add_argument("directories", nargs="+", metavar="RUN", help="output_dir of eval/frozen.py or eval/checkpoint.py")
     parser.add_argument("--out", required=True, help="directory for the figures")
-    parser.add_argument(
-        "--baseline", action="append", default=[], metavar="FILE", help="a kept summary.json to lay below"
-    )
+    parser.add_argument("--baseline", action="append", default=[], metavar="FILE", help="a kept summary.json to lay below")
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.mirroring import draw_curves, report_mirror

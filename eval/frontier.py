@@ -37,9 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     for ending in ("png", "svg"):
         save_frontier(found, out / f"frontier-{arguments.value}.{ending}")
     mirror = report_mirror(arguments.directory, f"frontier-{arguments.value}")
-    mirror.chart(
-        "frontier", frontier_points(found), "rate_tokens", "value", "curve", f"{found['title']} against tokens"
-    )
+    mirror.chart("frontier", frontier_points(found), "rate_tokens", "value", "curve", f"{found['title']} against tokens")
     mirror.finish()
     print(f"{found['title']} against tokens; 95 % intervals over documents")
     print(as_text(COLUMNS, frontier_rows(found)))

@@ -46,8 +46,12 @@ def main(argv: list[str] | None = None) -> int:
     out = Path(recipe.output_dir)
     if processes.index == 0:
         hold(out)
-        run = {"kind": "measure", "recipe": recipe.model_dump(mode="json"), "data_revision": plan.data.revision,
-               "drawn": [plan.drawn]}  # fmt: skip
+        run = {
+            "kind": "measure",
+            "recipe": recipe.model_dump(mode="json"),
+            "data_revision": plan.data.revision,
+            "drawn": [plan.drawn],
+        }
         write_json(out / "run.json", {**run, **provenance(), "processes": processes.number})
     matrix = measure(plan, processes, arguments.quiet)
     if processes.index > 0:

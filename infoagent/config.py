@@ -103,9 +103,7 @@ def _apply_override(content: dict[str, Any], override: str) -> None:
         last = depth == len(parts) - 1
         if isinstance(node, list):
             if not (part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(node)):
-                raise InputError(
-                    f"{shown}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that"
-                )
+                raise InputError(f"{shown}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that")
             if last:
                 node[int(part)] = value
             else:
@@ -192,9 +190,7 @@ def script_arguments(argv: Sequence[str] | None, description: str | None, grid: 
     parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     if grid:
         parser.add_argument("--limit", type=COUNT, metavar="N", help="at most N problems of each data set")
-        parser.add_argument(
-            "--shard", metavar="I/N", help="do the I-th of N parts; without it, the rest and the summary"
-        )
+        parser.add_argument("--shard", metavar="I/N", help="do the I-th of N parts; without it, the rest and the summary")
     return parser.parse_intermixed_args(argv)  # options may stand between overrides
 
 
@@ -241,9 +237,7 @@ def _of_the_machine(error: OSError | MemoryError) -> str:
     """What a full disk, a read-only directory or too little memory says, in one line."""
     again = "run the same command again: it goes on from what is complete"
     if isinstance(error, MemoryError):
-        return (
-            f"out of memory ({' '.join(str(error).split()) or 'no more to be had'}); take smaller batches, and {again}"
-        )
+        return f"out of memory ({' '.join(str(error).split()) or 'no more to be had'}); take smaller batches, and {again}"
     said = " ".join(str(error).split()) or type(error).__name__
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{said}; free some space and {again}"

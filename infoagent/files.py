@@ -102,9 +102,7 @@ def reading(what: str) -> Iterator[None]:
         ) from error
 
 
-def read_jsonl(
-    path: str | Path, missing_in: Callable[[dict[str, Any]], list[str]] | None = None
-) -> list[dict[str, Any]]:
+def read_jsonl(path: str | Path, missing_in: Callable[[dict[str, Any]], list[str]] | None = None) -> list[dict[str, Any]]:
     """Rows of a JSONL file. A last line that a killed process left half written is skipped; any other that is no object, or
     lacks what `missing_in` names, is an InputError."""
     rows: list[dict[str, Any]] = []
@@ -283,9 +281,7 @@ def _locked(lock: Path, said: str, kind: int) -> int:
     except BlockingIOError:
         holder = os.pread(descriptor, MOST_SAID, 0).decode(errors="replace").strip()
         os.close(descriptor)
-        raise InputError(
-            f"{said}: is being written by {holder or 'another process'}; wait for it, or name another"
-        ) from None
+        raise InputError(f"{said}: is being written by {holder or 'another process'}; wait for it, or name another") from None
     if kind == fcntl.LOCK_EX:
         say_holder(descriptor, os.getpid())
     return descriptor
@@ -308,9 +304,7 @@ def check_output_file(path: str | Path, program: str, said: str = "--out", earli
     if target.is_dir():
         raise InputError(f"{said} {path}: is a directory; name a file")
     if target.exists() and not _written_by(target, program, earlier):
-        raise InputError(
-            f"{said} {path}: is there and was not written by {program}; name another file, or move it away first"
-        )
+        raise InputError(f"{said} {path}: is there and was not written by {program}; name another file, or move it away first")
 
 
 def check_writable(path: str | Path, said: str) -> None:

@@ -99,9 +99,7 @@ def is_first_process() -> bool:
 
 
 class _SetUp(argparse.Action):
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, *_: object
-    ) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, *_: object) -> None:
         set_up_logging(str(values))
         setattr(namespace, self.dest, values)
 

@@ -57,9 +57,16 @@ class Mirror:
     """
 
     def __init__(
-        self, directory: str | Path, config: Mapping[str, Any], mode: str, project: str, group: str, job_type: str,
-        run_id: str | None = None, name: str | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        directory: str | Path,
+        config: Mapping[str, Any],
+        mode: str,
+        project: str,
+        group: str,
+        job_type: str,
+        run_id: str | None = None,
+        name: str | None = None,
+    ) -> None:
         self.directory, self.mode = Path(directory), mode
         self._run: Any = None
         if mode != "disabled":
@@ -136,9 +143,7 @@ class Mirror:
         import wandb
 
         columns = list(rows[0])
-        finite = sorted(
-            (r for r in rows if r[x] is not None and r[y] is not None), key=lambda r: (str(r[series]), r[x])
-        )
+        finite = sorted((r for r in rows if r[x] is not None and r[y] is not None), key=lambda r: (str(r[series]), r[x]))
         drawn = [wandb.Table(columns=columns, data=[[r[c] for c in columns] for r in finite]) for _ in range(2)]
         names = {"title": title, "xname": x}
         self._run.log(

@@ -83,8 +83,13 @@ def check_depth(value: Any, depth: int = DEPTH) -> None:
     """Raises ValueError where lists and dicts stand in each other more than `depth` times; walks level by level."""
     level = [value]
     for _ in range(depth):
-        level = [inner for held in level if isinstance(held, dict | list)
-                 for inner in (held.values() if isinstance(held, dict) else held) if isinstance(inner, dict | list)]  # fmt: skip
+        level = [
+            inner
+            for held in level
+            if isinstance(held, dict | list)
+            for inner in (held.values() if isinstance(held, dict) else held)
+            if isinstance(inner, dict | list)
+        ]
         if not level:
             return
     raise ValueError(_TOO_DEEP)

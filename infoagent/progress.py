@@ -33,9 +33,15 @@ class Progress:
     """Work of known size that tells how far it is."""
 
     def __init__(
-        self, total: int, title: str, unit: str, quiet: bool = False, initial: int = 0, leave: bool = True,
+        self,
+        total: int,
+        title: str,
+        unit: str,
+        quiet: bool = False,
+        initial: int = 0,
+        leave: bool = True,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.total, self.title, self.unit, self.initial, self.n = total, title, unit, initial, initial
         self._clock, self._started = clock, clock()
         shown = not quiet and is_first_process() and sys.stderr.isatty()

@@ -62,16 +62,12 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no name", None)
             if key in seen:
                 line = key_node.start_mark.line + 1
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice (line {line}); keep one", None
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice (line {line}); keep one", None)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
-_FLOAT = re.compile(
-    r"^[-+]?(\d[\d_]*(?:\.[\d_]*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"
-)
+_FLOAT = re.compile(r"^[-+]?(\d[\d_]*(?:\.[\d_]*)?([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$")
 # PyYAML follows YAML 1.1, in which 1e-5 is a string. Integers keep their own, earlier rule.
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in rules if tag != "tag:yaml.org,2002:float"]

@@ -35,17 +35,7 @@ def template_date() -> date:
 def provenance() -> dict[str, Any]:
     """What a number needs to be repeated: commit, versions, machine, time."""
     versions = {"python": platform.python_version()}
-    for name in (
-        "infoagent",
-        "torch",
-        "transformers",
-        "trl",
-        "peft",
-        "accelerate",
-        "datasets",
-        "wandb",
-        "numpy",
-    ):
+    for name in ("infoagent", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "wandb", "numpy"):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -63,15 +53,9 @@ def provenance() -> dict[str, Any]:
 def _commit() -> str:
     here = Path(__file__).resolve().parent
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout
         changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
+            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
@@ -102,8 +86,7 @@ def check_output_dir(output_dir: str, kind: str) -> None:
     foreign = [name for name in OF_A_RUN if (directory / name).exists()]
     if foreign and not (kind == "sweep" and "sweep.json" in foreign):
         raise InputError(
-            f"output_dir = {output_dir!r}: holds {', '.join(foreign)} and no {RUN_FILE}, so it is no run's; name another "
-            "output_dir"
+            f"output_dir = {output_dir!r}: holds {', '.join(foreign)} and no {RUN_FILE}, so it is no run's; name another output_dir"
         )
 
 

@@ -135,9 +135,8 @@ class Tracker:
         """As `recipe` says in output_dir and its section tracking; the whole of it is the run's configuration."""
         section = recipe.tracking
         return cls(
-            recipe.output_dir, recipe.model_dump(mode="json"), section.wandb, section.project, section.group, job_type,
-            resume_step,
-        )  # fmt: skip
+            recipe.output_dir, recipe.model_dump(mode="json"), section.wandb, section.project, section.group, job_type, resume_step
+        )
 
     @staticmethod
     def _keep_until(path: Path, step: int | None) -> None:

@@ -24,9 +24,7 @@ LONGEST_LINE = 1500
 def one_line(text: str) -> str:
     """`text` as a terminal may show it: line ends, control characters and signs that turn the writing are escaped, and what
     is too long is cut."""
-    shown = "".join(
-        c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text[:LONGEST_LINE]
-    )
+    shown = "".join(c if c.isprintable() or c == " " else c.encode("unicode_escape").decode() for c in text[:LONGEST_LINE])
     return shown if len(text) <= LONGEST_LINE and len(shown) <= LONGEST_LINE else shown[: LONGEST_LINE - 1] + "…"
 
 

@@ -108,9 +108,7 @@ def eventually(condition, seconds: float = 500) -> None:
         time.sleep(0.005)
 
 
-def start_script(
-    *arguments: str, cwd: Path = ROOT, stdout=None, stderr=None, limits=None, killed_at=None, **environment: str
-):
+def start_script(*arguments: str, cwd: Path = ROOT, stdout=None, stderr=None, limits=None, killed_at=None, **environment: str):
     """`python ARGUMENTS` begun, in a process that has the libraries imported: a tests.warm.Script."""
     from warm import Script, Server
 
@@ -146,9 +144,7 @@ def run_script(
             text=True,
             timeout=timeout,
         )
-    process = start_script(
-        *arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, limits=limits, **environment
-    )
+    process = start_script(*arguments, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, limits=limits, **environment)
     try:
         said = process.communicate(timeout)
     finally:

@@ -9,9 +9,7 @@ from infoagent.types import InputError, Negative, Problem
 
 def draw_negatives(problems: Sequence[Problem], counts: Counts, seed: int) -> list[tuple[Negative, ...]]:
     """For each problem its negatives. Raises InputError where the data cannot give as many, unless told otherwise."""
-    drawn = find_negatives(
-        problems, replace(counts, missing="refuse" if counts.missing == "leave_out" else counts.missing), seed
-    )
+    drawn = find_negatives(problems, replace(counts, missing="refuse" if counts.missing == "leave_out" else counts.missing), seed)
     if drawn.causes:
         raise InputError(drawn.lines)
     return drawn.negatives

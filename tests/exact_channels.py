@@ -24,19 +24,14 @@ def symmetric_mi_nats(inputs: int, error: float) -> float:
 def truncate(conditional_XZ: Channel, keep: int, length: int, alphabet: int = 2) -> Channel:
     """The channel to the first `keep` of `length` symbols: it can only lose information."""
     if conditional_XZ.shape[1] != alphabet**length or not 0 <= keep <= length:
-        raise ValueError(
-            f"{conditional_XZ.shape[1]} outputs, keep = {keep}: not {alphabet}^{length} sequences, or cut wrong"
-        )
+        raise ValueError(f"{conditional_XZ.shape[1]} outputs, keep = {keep}: not {alphabet}^{length} sequences, or cut wrong")
     return conditional_XZ.reshape(len(conditional_XZ), alphabet**keep, -1).sum(axis=2)
 
 
 def token_log_probs(conditional_XZ: Channel, length: int, alphabet: int = 2) -> NDArray[np.float64]:
     """(Z, X, L) log p(symbol t | x, symbols before) of every sequence; an impossible sequence reads -inf once it is."""
     prefix_LXZ = np.stack(
-        [
-            np.repeat(truncate(conditional_XZ, t, length, alphabet), alphabet ** (length - t), axis=1)
-            for t in range(length + 1)
-        ]
+        [np.repeat(truncate(conditional_XZ, t, length, alphabet), alphabet ** (length - t), axis=1) for t in range(length + 1)]
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio_LXZ = np.log(prefix_LXZ[1:]) - np.log(prefix_LXZ[:-1])

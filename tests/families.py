@@ -70,17 +70,7 @@ def every_template() -> list[str]:
 def bytes_backend() -> Tokenizer:
     """A byte-level tokenizer with a few merges, so that borders of pieces show."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [
-        ("t", "h"),
-        ("th", "e"),
-        ("Ġ", "the"),
-        ("<", "|"),
-        ("|", ">"),
-        ("i", "m"),
-        ("e", "n"),
-        ("en", "d"),
-        ("Ġ", "<|"),
-    ]
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the"), ("<", "|"), ("|", ">"), ("i", "m"), ("e", "n"), ("en", "d"), ("Ġ", "<|")]
     words = alphabet + ["".join(pair) for pair in merges]
     backend = Tokenizer(models.BPE(vocab={w: i for i, w in enumerate(words)}, merges=merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -94,9 +84,7 @@ def pieces_backend() -> Tokenizer:
     merges = [("t", "h"), ("th", "e"), ("▁", "the"), ("<", "|"), ("|", ">"), ("▁", "<|"), ("i", "m")]
     words = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *letters, *("".join(p) for p in merges)]
     vocabulary = {w: i for i, w in enumerate(words)}
-    backend = Tokenizer(
-        models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True)
-    )
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
@@ -113,9 +101,7 @@ def unigram_backend() -> Tokenizer:
     return backend
 
 
-def wrapped(
-    backend: Tokenizer, template: str, eos: str = "</s>", unmarked: tuple[str, ...] = ()
-) -> PreTrainedTokenizerFast:
+def wrapped(backend: Tokenizer, template: str, eos: str = "</s>", unmarked: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
     """A tokenizer with the template's control tokens; those of thoughts and tools are not marked as special."""
     found = sorted(set(MARKUP.findall(template)) | {eos, "<s>"})
     plain = {t for t in found if re.fullmatch(r"</?(think|tool_call|tool_response)>", t)} | set(unmarked)

@@ -10,19 +10,7 @@ import socketserver
 import threading
 from dataclasses import dataclass
 
-CHARSETS = (
-    "hex",
-    "rot13",
-    "idna",
-    "punycode",
-    "undefined",
-    "utf-16",
-    "zip",
-    "bz2",
-    "unicode_escape",
-    "\x01",
-    "x" * 5000,
-)
+CHARSETS = ("hex", "rot13", "idna", "punycode", "undefined", "utf-16", "zip", "bz2", "unicode_escape", "\x01", "x" * 5000)
 LOCATIONS = (
     "http://[::1",
     "http://a..b/",
@@ -46,12 +34,45 @@ class Raw(str):
 def values(key):
     """What stands in place of a field."""
     return (
-        None, True, False, -1, -(10**22), 10**22, 10**9, 0.5, -0.0, 1e308, "", "12", "x", [], {}, [[]], [None], {"a": {}},
-        "\ud800", "a\x00b", "\x1b[31mred", "line\nline\r\u2028", f"the key is {key}", "".join(f"%{ord(c):02X}" for c in key),
-        [key], {"text": key}, "z" * 5000, ["x"] * 50, Raw("1" * 5000), Raw("-" + "9" * 5000), Raw("NaN"), Raw("Infinity"),
-        Raw("-Infinity"), Raw(DEEP), Raw(FAIRLY_DEEP), Raw("1e99999"),
-        Raw('"' + "".join(f"\\u{ord(c):04x}" for c in key) + '"'), Raw('"' + key.replace("/", "\\/") + '"'),
-    )  # fmt: skip
+        None,
+        True,
+        False,
+        -1,
+        -(10**22),
+        10**22,
+        10**9,
+        0.5,
+        -0.0,
+        1e308,
+        "",
+        "12",
+        "x",
+        [],
+        {},
+        [[]],
+        [None],
+        {"a": {}},
+        "\ud800",
+        "a\x00b",
+        "\x1b[31mred",
+        "line\nline\r\u2028",
+        f"the key is {key}",
+        "".join(f"%{ord(c):02X}" for c in key),
+        [key],
+        {"text": key},
+        "z" * 5000,
+        ["x"] * 50,
+        Raw("1" * 5000),
+        Raw("-" + "9" * 5000),
+        Raw("NaN"),
+        Raw("Infinity"),
+        Raw("-Infinity"),
+        Raw(DEEP),
+        Raw(FAIRLY_DEEP),
+        Raw("1e99999"),
+        Raw('"' + "".join(f"\\u{ord(c):04x}" for c in key) + '"'),
+        Raw('"' + key.replace("/", "\\/") + '"'),
+    )
 
 
 def dumps(value):
@@ -119,13 +140,22 @@ def hostile(rng, good, key):
         body = dumps(value).encode(errors="surrogatepass")
         return Hostile(http(200, {}, body), path=path, whole=DEEP.encode() not in body)
     if kind == "charset":
-        return Hostile(
-            http(200, {"Content-Type": f"application/json; charset={rng.choice(CHARSETS)}"}, text), whole=True
-        )
+        return Hostile(http(200, {"Content-Type": f"application/json; charset={rng.choice(CHARSETS)}"}, text), whole=True)
     if kind == "bytes":
         cut = rng.randrange(len(text))
-        odd = rng.choice([text[:cut], text[:cut] + b"\xff\xfe\x00" + text[cut:], text.decode().encode("utf-16"), b"", b"null",
-                          b"\xef\xbb\xbf" + text[:cut], DEEP.encode(), b"<html>" + text, bytes(rng.randbytes(300))])  # fmt: skip
+        odd = rng.choice(
+            [
+                text[:cut],
+                text[:cut] + b"\xff\xfe\x00" + text[cut:],
+                text.decode().encode("utf-16"),
+                b"",
+                b"null",
+                b"\xef\xbb\xbf" + text[:cut],
+                DEEP.encode(),
+                b"<html>" + text,
+                bytes(rng.randbytes(300)),
+            ]
+        )
         return Hostile(http(200, {}, odd), path=("?",))
     if kind == "status":
         status = rng.choice([201, 204, 299, 301, 302, 304, 400, 401, 418, 429, 451, 499, 500, 503, 504, 599])
@@ -134,19 +164,36 @@ def hostile(rng, good, key):
         body = b"" if status in (204, 304) else rng.choice([text, key.encode(), DEEP.encode()[:5000], b"\xff" * 50])
         return Hostile(http(status, odd, body), status=status)
     if kind == "encoding":
-        name, packed = rng.choice([("gzip", b"garbage"), ("gzip", gzip.compress(text)[:-9]), ("deflate", text), ("br", text),
-                                   ("zstd", text), ("gzip, gzip", gzip.compress(text)), ("identity, odd", text)])  # fmt: skip
+        name, packed = rng.choice(
+            [
+                ("gzip", b"garbage"),
+                ("gzip", gzip.compress(text)[:-9]),
+                ("deflate", text),
+                ("br", text),
+                ("zstd", text),
+                ("gzip, gzip", gzip.compress(text)),
+                ("identity, odd", text),
+            ]
+        )
         return Hostile(http(200, {"Content-Encoding": name}, packed), path=("?",))
     return Hostile(
-        rng.choice([
-            b"", b"HTTP", b"HTTP/1.1 abc\r\n\r\n", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + text,
-            b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + text, b"HTTP/1.1 200 OK\r\n\xff\xfe: x\r\n\r\n" + text,
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + text,
-            b"HTTP/1.1 100 Continue\r\n\r\n" * 3, b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n" + text,
-            b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" + text,
-        ]),
+        rng.choice(
+            [
+                b"",
+                b"HTTP",
+                b"HTTP/1.1 abc\r\n\r\n",
+                b"SSH-2.0-x\r\n",
+                b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n" + text,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + text,
+                b"HTTP/1.1 200 OK\r\n\xff\xfe: x\r\n\r\n" + text,
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + text,
+                b"HTTP/1.1 100 Continue\r\n\r\n" * 3,
+                b"HTTP/1.1 200 OK\r\nX: " + b"y" * 200_000 + b"\r\n\r\n" + text,
+                b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n" + text,
+            ]
+        ),
         path=("?",),
-    )  # fmt: skip
+    )
 
 
 def outcome(call, *errors):

@@ -23,11 +23,7 @@ def test_every_configuration_is_known_here():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_accelerate_launches_what_the_name_says(path, monkeypatch):
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
-    from accelerate.utils.launch import (
-        prepare_deepspeed_cmd_env,
-        prepare_multi_gpu_env,
-        prepare_simple_launcher_cmd_env,
-    )
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env, prepare_simple_launcher_cmd_env
 
     from infoagent.training.engine import settle_engine
 
@@ -81,9 +77,12 @@ def test_the_slurm_script_starts_one_launcher_a_machine(tmp_path, server):
         (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
         (tmp_path / name).chmod(0o755)
     environment = {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(tmp_path / "log"), "SLURM_JOB_NODELIST": "n[1-3]",
-        "SLURM_NNODES": "3" if server else "2", **({"SERVER_NODES": "1", "MODEL": "m"} if server else {}),
-    }  # fmt: skip
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "LOG": str(tmp_path / "log"),
+        "SLURM_JOB_NODELIST": "n[1-3]",
+        "SLURM_NNODES": "3" if server else "2",
+        **({"SERVER_NODES": "1", "MODEL": "m"} if server else {}),
+    }
     subprocess.run(["bash", str(script), "r.yaml", "a=b c"], cwd=tmp_path, env=environment, check=True, timeout=300)
     lines = sorted((tmp_path / "log").read_text().splitlines())
     shared = "--num_machines 2 --num_processes 16 --machine_rank {} --main_process_ip n1 --main_process_port 29500"

@@ -69,9 +69,7 @@ def test_a_shown_recipe_loads_to_the_same_recipe(tmp_path):
 
 def test_all_mistakes_are_reported_at_once(tmp_path):
     file = tmp_path / "r.yaml"
-    file.write_text(
-        "output_dir: x\nreward: {prise: 0.1, price: -0.5}\ngrpo: {steps: 12.7, num_generations: '8'}\nseed: true\n"
-    )
+    file.write_text("output_dir: x\nreward: {prise: 0.1, price: -0.5}\ngrpo: {steps: 12.7, num_generations: '8'}\nseed: true\n")
     with pytest.raises(InputError) as error:
         load_recipe(GRPORecipe, file, ["lora.r", "model.dtype=float12"])
     text = "\n".join(error.value.problems)
@@ -117,10 +115,7 @@ def test_overrides_reach_into_lists():
         ("- a\n", "is a mapping"),
         ("seed: [1\n", "not valid YAML"),
         ("negatives: {random: 0, counterfactual: 0}\noutput_dir: x", "at least one of random"),
-        (
-            "grpo: {prompts_per_step: 1, num_generations: 8, micro_batch: 3}\noutput_dir: x",
-            "micro_batch 3 does not divide",
-        ),
+        ("grpo: {prompts_per_step: 1, num_generations: 8, micro_batch: 3}\noutput_dir: x", "micro_batch 3 does not divide"),
         ("data: {min_words: 9, max_words: 3}\noutput_dir: x", "min_words 9 is above max_words 3"),
         ("reward: {price: .nan}\noutput_dir: x", "reward.price"),
         ("seed: 1\n", "output_dir: must be given"),
@@ -187,16 +182,10 @@ def test_a_recipe_says_what_it_changes_of_another(tmp_path):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (
-            {"recipe": "extends: nowhere.yaml\n"},
-            r"recipe.yaml: extends = 'nowhere.yaml': no such recipe file; .* relative",
-        ),
+        ({"recipe": "extends: nowhere.yaml\n"}, r"recipe.yaml: extends = 'nowhere.yaml': no such recipe file; .* relative"),
         ({"recipe": f"extends: {'x' * 3000}\n"}, r"recipe.yaml: extends = 'x+…: no such recipe file"),
         ({"recipe": "extends: recipe.yaml\n"}, r"recipe.yaml: extends = 'recipe.yaml': comes back"),
-        (
-            {"recipe": "extends: a.yaml\n", "a": "extends: recipe.yaml\n"},
-            r"a.yaml: extends = 'recipe.yaml': comes back",
-        ),
+        ({"recipe": "extends: a.yaml\n", "a": "extends: recipe.yaml\n"}, r"a.yaml: extends = 'recipe.yaml': comes back"),
         (
             {"recipe": "extends: n0.yaml\n", **{f"n{i}": f"extends: n{i + 1}.yaml\n" for i in range(9)}, "n9": ""},
             "more than 5 files extend each other",
@@ -206,10 +195,7 @@ def test_a_recipe_says_what_it_changes_of_another(tmp_path):
         ({"recipe": "extends: a.yaml\n", "a": "seeds: [1\n"}, "a.yaml: not valid YAML"),
         ({"recipe": "negatives: {extends: a.yaml}\noutput_dir: x\n", "a": "{}"}, "negatives.extends: unknown key"),
         (
-            {
-                "recipe": "extends: a.yaml\ncompressors: [one, three]\n",
-                "a": "compressors: [{label: one}, {label: two}]\n",
-            },
+            {"recipe": "extends: a.yaml\ncompressors: [one, three]\n", "a": "compressors: [{label: one}, {label: two}]\n"},
             r"recipe.yaml: compressors: 'three' is no label in .*a.yaml; there are: one, two",
         ),
         (
@@ -230,9 +216,7 @@ def test_what_cannot_be_extended_is_told_in_one_line_with_exit_code_2(tmp_path, 
 MANY = 500
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT))
-)
+@pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
     if isinstance(recipe, CompactionRecipe):  # its negatives are versions of histories
@@ -246,9 +230,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
         if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
         asked = section.asked
-        problems = load_data(
-            **{**asked, "limit": min(asked["limit"] or MANY, MANY)}
-        ).problems  # more are more of the same
+        problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
         if isinstance(recipe, InformationRecipe):
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)

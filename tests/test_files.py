@@ -181,12 +181,16 @@ def test_all_json_of_the_repository_is_strict():
 
 def test_unknown_numbers_of_a_summary_are_null_in_the_file_and_nan_to_its_readers(tmp_path):
     nan = float("nan")
-    summary = {"values": {"audit/distinct_2_set": {"value": 0.5, "low": nan, "high": nan, "n": 3}},
-               "estimates": {"hard": {"midpoint_nats": nan, "midpoint_ci_nats": [nan, nan]}}, "note": None}  # fmt: skip
+    summary = {
+        "values": {"audit/distinct_2_set": {"value": 0.5, "low": nan, "high": nan, "n": 3}},
+        "estimates": {"hard": {"midpoint_nats": nan, "midpoint_ci_nats": [nan, nan]}},
+        "note": None,
+    }
     files.write_json(tmp_path / "summary.json", {"schema_version": 1, "summaries": [summary]})
     assert json.loads((tmp_path / "summary.json").read_text())["summaries"][0]["estimates"]["hard"] == {
-        "midpoint_nats": None, "midpoint_ci_nats": [None, None]
-    }  # fmt: skip
+        "midpoint_nats": None,
+        "midpoint_ci_nats": [None, None],
+    }
     (read,) = read_summary_file(tmp_path / "summary.json")["summaries"]
     assert np.isnan([read["values"]["audit/distinct_2_set"]["low"], read["estimates"]["hard"]["midpoint_nats"]]).all()
     assert np.isnan(read["estimates"]["hard"]["midpoint_ci_nats"]).all()
@@ -198,9 +202,16 @@ def test_unknown_numbers_of_a_summary_are_null_in_the_file_and_nan_to_its_reader
 
 def test_a_directory_has_one_writer_and_the_second_hears_who_it_is(tmp_path):
     holding = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from infoagent.files import hold; hold(sys.argv[1]); print('held', flush=True);"
-         "input()", str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys; from infoagent.files import hold; hold(sys.argv[1]); print('held', flush=True);input()",
+            str(tmp_path),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert holding.stdout.readline() == "held\n"
     for share in ("", "-1of2"):
         with pytest.raises(InputError, match=f"process {holding.pid} on"), files.only_writer(tmp_path, share):
@@ -217,9 +228,7 @@ def test_a_directory_has_one_writer_and_the_second_hears_who_it_is(tmp_path):
 
 def test_shares_stand_beside_one_another_and_keep_the_whole_out(tmp_path):
     with files.only_writer(tmp_path, "-1of2"):
-        inside = (
-            "from infoagent.files import only_writer as w\nimport sys\nwith w(sys.argv[1], sys.argv[2]): print('in')"
-        )
+        inside = "from infoagent.files import only_writer as w\nimport sys\nwith w(sys.argv[1], sys.argv[2]): print('in')"
         for share, said in (("-2of2", "in"), ("-1of2", f"process {os.getpid()}"), ("", "is being written by")):
             done = subprocess.run([sys.executable, "-c", inside, str(tmp_path), share], capture_output=True, text=True)
             assert said in done.stdout + done.stderr
@@ -227,12 +236,8 @@ def test_shares_stand_beside_one_another_and_keep_the_whole_out(tmp_path):
 
 def test_a_file_that_is_appended_to_has_one_writer(tmp_path):
     path = tmp_path / "q.jsonl"
-    code = (
-        "import sys; from infoagent.files import hold_file; hold_file(sys.argv[1]); print('held', flush=True); input()"
-    )
-    holding = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    code = "import sys; from infoagent.files import hold_file; hold_file(sys.argv[1]); print('held', flush=True); input()"
+    holding = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holding.stdout.readline() == "held\n"
     with pytest.raises(InputError, match=f"--out {path}: is being written by process {holding.pid} on"):
         files.hold_file(path)
@@ -243,20 +248,7 @@ def test_a_file_that_is_appended_to_has_one_writer(tmp_path):
     files.hold_file(path)
 
 
-ERRORS = (
-    "ENOSPC",
-    "EDQUOT",
-    "EFBIG",
-    "EROFS",
-    "EACCES",
-    "EPERM",
-    "EIO",
-    "EMFILE",
-    "ENAMETOOLONG",
-    "ESTALE",
-    "EBUSY",
-    "ENODEV",
-)
+ERRORS = ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO", "EMFILE", "ENAMETOOLONG", "ESTALE", "EBUSY", "ENODEV")
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -291,13 +283,19 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
 def test_only_what_a_trainer_left_half_saved_is_removed(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     mine = {
-        "checkpoint-notes": ["plan.txt"], "checkpoint-5": ["plan.txt", "adapter_config.json"], "checkpoint-6": ["README.md"],
-        "checkpoint-7-old": ["adapter_config.json", "trainer_state.json"], "checkpoint-8": ["mine/optimizer.pt"],
+        "checkpoint-notes": ["plan.txt"],
+        "checkpoint-5": ["plan.txt", "adapter_config.json"],
+        "checkpoint-6": ["README.md"],
+        "checkpoint-7-old": ["adapter_config.json", "trainer_state.json"],
+        "checkpoint-8": ["mine/optimizer.pt"],
         "checkpoint-९": ["trainer_state.json"],
-    }  # fmt: skip
-    half = {"checkpoint-1": [], "checkpoint-2": ["README.md", "adapter_model.safetensors"],
-            "checkpoint-3": ["adapter_config.json", "rng_state_1.pth", "tokenizer.json"],
-            "checkpoint-4": ["global_step4/mp_rank_00_model_states.pt", "latest"]}  # fmt: skip
+    }
+    half = {
+        "checkpoint-1": [],
+        "checkpoint-2": ["README.md", "adapter_model.safetensors"],
+        "checkpoint-3": ["adapter_config.json", "rng_state_1.pth", "tokenizer.json"],
+        "checkpoint-4": ["global_step4/mp_rank_00_model_states.pt", "latest"],
+    }
     for name, held in {**mine, **half}.items():
         (tmp_path / name).mkdir()
         for file in held:

@@ -202,18 +202,7 @@ def test_the_wheel_holds_the_package_and_its_page_only(tmp_path):
         shutil.copy(ROOT / name, source / name)
     for name in ("train", "eval", "tests"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-        str(source),
-    ]
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert "infoagent/reporting/page.html" in names
@@ -222,11 +211,7 @@ def test_the_wheel_holds_the_package_and_its_page_only(tmp_path):
 
 def test_no_code_of_a_model_and_no_pickle_is_ever_read():
     """Every call that could run what a file holds says that it must not; transformers' are in one module."""
-    keywords = {
-        "torch.load": ("weights_only", True),
-        "np.load": ("allow_pickle", False),
-        "LLM": ("trust_remote_code", False),
-    }
+    keywords = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False), "LLM": ("trust_remote_code", False)}
     found = dict.fromkeys([*keywords, "Auto"], 0)
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "train").rglob("*.py"), *(ROOT / "eval").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):

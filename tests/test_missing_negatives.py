@@ -32,10 +32,15 @@ def own(tmp_path):
 
 def written(path, letters):
     rows = [
-        {"id": f"q{i}", "document": f"{letter * 4} goes there", "query": "who", "answer": letter * 4,
-         **({"negatives": ["nobody goes there", "somebody goes there"]} if i % 3 else {})}
+        {
+            "id": f"q{i}",
+            "document": f"{letter * 4} goes there",
+            "query": "who",
+            "answer": letter * 4,
+            **({"negatives": ["nobody goes there", "somebody goes there"]} if i % 3 else {}),
+        }
         for i, letter in enumerate(letters)
-    ]  # fmt: skip
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return {"name": "jsonl", "path": str(path), "split": "all"}
 
@@ -49,13 +54,21 @@ def recipes(own, tiny_dir, out, **negatives):
         describe_sft: SFTRecipe.model_validate(training),
         describe_dpo: DPORecipe.model_validate(training),
         describe_evaluation: EvaluationRecipe.model_validate(
-            {**shared, "data": [own], "predictors": [], "resamples": 50,
-             "compressors": [{"label": kind, "kind": kind, "model": model, "max_tokens": 6, **more}
-                             for kind, more in (("lm", {}), ("lead", {"sentences": 1}))]
-             }),
+            {
+                **shared,
+                "data": [own],
+                "predictors": [],
+                "resamples": 50,
+                "compressors": [
+                    {"label": kind, "kind": kind, "model": model, "max_tokens": 6, **more}
+                    for kind, more in (("lm", {}), ("lead", {"sentences": 1}))
+                ],
+            }
+        ),
         describe_rounds: RoundsRecipe.model_validate(
-            {**shared, "data": own, "predictor": model, "systems": [{"label": "s", "model": model, "rounds": 2}]}),
-    }  # fmt: skip
+            {**shared, "data": own, "predictor": model, "systems": [{"label": "s", "model": model, "rounds": 2}]}
+        ),
+    }
 
 
 @pytest.fixture
@@ -74,8 +87,11 @@ def test_every_plan_refuses_before_it_estimates(own, tiny_dir, tmp_path, no_edit
         with pytest.raises(InputError, match=r"4 of 12 problems have fewer \(4 with 0: 'q0', 'q3', 'q6', …\)"):
             describe(recipe)
         with pytest.raises(InputError, match=r"negatives.counterfactual = 3: no problem has so many"):
-            describe(recipe.model_copy(update={"negatives": recipe.negatives.model_copy(
-                update={"missing": "leave_out", "counterfactual": 3})}))  # fmt: skip
+            describe(
+                recipe.model_copy(
+                    update={"negatives": recipe.negatives.model_copy(update={"missing": "leave_out", "counterfactual": 3})}
+                )
+            )
 
 
 def test_training_and_validation_leave_out_and_say_so(own, tiny_dir, tmp_path, no_edits):
@@ -94,9 +110,7 @@ def test_training_and_validation_leave_out_and_say_so(own, tiny_dir, tmp_path, n
     own = written(tmp_path / "more.jsonl", "abcdefghijklmnopqrstuvwxyz")  # enough for two others
     recipe = recipes(own, tiny_dir, tmp_path)[describe_grpo]
     train = recipe.model_copy(update={"data": recipe.data.model_copy(update={"split": "train"})})
-    with_validation = GRPORecipe.model_validate(
-        {**train.model_dump(exclude_unset=True), "validation": {"metric": "mi/nats"}}
-    )
+    with_validation = GRPORecipe.model_validate({**train.model_dump(exclude_unset=True), "validation": {"metric": "mi/nats"}})
     plan = plan_validation(with_validation, 4, 1)
     ids = {p.id for p in load_data(**own | {"split": "validation"}).problems}
     assert {p.id for p in plan.prepared.problems} == {i for i in ids if int(i[1:]) % 3}
@@ -154,6 +168,4 @@ def test_columns_that_are_not_there_come_last_as_nan():
 
 def test_padding_is_refused_where_it_would_be_paid_for():
     with pytest.raises(ValueError, match="would be paid for"):
-        GRPORecipe.model_validate(
-            {"output_dir": "x", "negatives": {"counterfactual": 2, "watch_only": True, "missing": "fill"}}
-        )
+        GRPORecipe.model_validate({"output_dir": "x", "negatives": {"counterfactual": 2, "watch_only": True, "missing": "fill"}})

@@ -41,9 +41,7 @@ def test_links_and_pictures_lead_to_files_and_headings(page):
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), f"{named(page)}: {target}"
-        assert not anchor or anchor in anchors_of(file), (
-            f"{named(page)}: {target}; there are {sorted(anchors_of(file))}"
-        )
+        assert not anchor or anchor in anchors_of(file), f"{named(page)}: {target}; there are {sorted(anchors_of(file))}"
 
 
 def test_the_first_page_is_read_in_three_minutes():
@@ -143,9 +141,7 @@ def test_promises_name_modules_and_tests_that_are_there():
         for name in re.findall(r"`([\w.]+)`", kept):
             path = ROOT / "infoagent" / name.replace(".", "/")
             # a module, or what stands in one
-            there = [
-                p.with_suffix(".py").exists() or p.is_dir() for p in (path, path.parent) if p != ROOT / "infoagent"
-            ]
+            there = [p.with_suffix(".py").exists() or p.is_dir() for p in (path, path.parent) if p != ROOT / "infoagent"]
             assert any(there), f"{promise}: {name}"
         for name in re.findall(r"`([\w/]+)`", tests):
             assert (ROOT / "tests" / f"{name}.py").exists(), f"{promise}: {name}"

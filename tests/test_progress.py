@@ -123,8 +123,18 @@ def test_an_interval_that_is_none_is_refused(monkeypatch, value):
 
 
 def test_a_script_without_a_terminal_beats_on_stderr_and_keeps_stdout(tmp_path):
-    result = run_script("eval/bench/coverage.py", "--documents", "32", "--replicates", "100", "--out", str(tmp_path / "c.json"),
-                        "--quiet", OMP_NUM_THREADS="1", INFOAGENT_HEARTBEAT_SECONDS="0.2")  # fmt: skip
+    result = run_script(
+        "eval/bench/coverage.py",
+        "--documents",
+        "32",
+        "--replicates",
+        "100",
+        "--out",
+        str(tmp_path / "c.json"),
+        "--quiet",
+        OMP_NUM_THREADS="1",
+        INFOAGENT_HEARTBEAT_SECONDS="0.2",
+    )
     assert result.returncode == 0, result.stderr
     found = [LINE.fullmatch(line) for line in result.stderr.splitlines()]
     assert found

@@ -25,10 +25,12 @@ def holds_numbers(annotation):
 
 
 FIELDS = [
-    (section, name) for section in sorted(set(sections()), key=lambda s: f"{s.__module__}.{s.__name__}")
+    (section, name)
+    for section in sorted(set(sections()), key=lambda s: f"{s.__module__}.{s.__name__}")
     if section.__module__.startswith("infoagent.")
-    for name, field in section.model_fields.items() if holds_numbers(field.annotation)
-]  # fmt: skip
+    for name, field in section.model_fields.items()
+    if holds_numbers(field.annotation)
+]
 WRONG = [float("nan"), float("inf"), float("-inf"), 1e22, -1e22, 10**22, -(10**22), 10**5000, 1.01 * LARGEST]
 
 

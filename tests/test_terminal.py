@@ -49,10 +49,7 @@ def test_an_encoding_that_lacks_a_character_ends_nothing(encoding):
 
 @pytest.fixture
 def documents(tmp_path):
-    rows = [
-        {"id": f"{HOSTILE}{i}", "document": HOSTILE * 9 + str(i), "query": f"{HOSTILE}?", "answer": "37"}
-        for i in range(3)
-    ]
+    rows = [{"id": f"{HOSTILE}{i}", "document": HOSTILE * 9 + str(i), "query": f"{HOSTILE}?", "answer": "37"} for i in range(3)]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(tmp_path / "d.jsonl")
 
@@ -76,8 +73,12 @@ def test_on_a_real_terminal_with_a_narrow_encoding(documents):
     environment = {**os.environ, "PYTHONIOENCODING": "latin-1", "LC_ALL": "C"}
     process = subprocess.Popen(
         [sys.executable, "-m", "infoagent.cli", "data", "show", "jsonl", f"data.path={documents}", "data.split=all"],
-        cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=environment,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environment,
+    )
     os.close(slave)
     seen = b""
     while True:

@@ -22,12 +22,7 @@ def test_metrics_are_kept_up_to_the_step_that_is_resumed(tmp_path):
     resumed = Tracker(tmp_path, {}, resume_step=3)
     resumed.log(4, {"mi/nats": 9.0})
     resumed.finish()
-    assert [(r["step"], r["mi/nats"]) for r in read_jsonl(tmp_path / "metrics.jsonl")] == [
-        (1, 0.1),
-        (2, 0.2),
-        (3, 0.3),
-        (4, 9.0),
-    ]
+    assert [(r["step"], r["mi/nats"]) for r in read_jsonl(tmp_path / "metrics.jsonl")] == [(1, 0.1), (2, 0.2), (3, 0.3), (4, 9.0)]
     assert (tmp_path / "wandb_id").read_text()
 
 
@@ -119,10 +114,7 @@ def test_online_the_run_is_taken_up_again_and_a_dead_service_stops_nothing(tmp_p
     tracker = Tracker(tmp_path, {}, resume_step=1)
     tracker.log(2, {"mi/nats": 1.0})
     tracker.finish()
-    assert [(a["mode"], a["id"], a["resume"]) for a in asked] == [
-        ("online", "abcd1234", "allow"),
-        ("offline", "abcd1234", None),
-    ]
+    assert [(a["mode"], a["id"], a["resume"]) for a in asked] == [("online", "abcd1234", "allow"), ("offline", "abcd1234", None)]
     assert "no route to host" in caplog.text
     assert [line["mi/nats"] for line in read_back(tmp_path)[0].history] == [1.0]
 
@@ -207,7 +199,9 @@ def test_provenance_names_commit_and_versions():
 
 
 def test_the_houses_metric_names_are_all_described():
-    named = "mi/nats mi/bits_per_token mi/ceiling_nats mi/saturation mi/hard_nats rate/tokens rate/bytes rate/price distortion/error"
+    named = (
+        "mi/nats mi/bits_per_token mi/ceiling_nats mi/saturation mi/hard_nats rate/tokens rate/bytes rate/price distortion/error"
+    )
     named += " distortion/nll faithfulness/unsupported reward/total reward/mi reward/rate scorer/seconds scorer/share_of_step"
     assert set(named.split()) <= set(known_metrics())
 

@@ -30,9 +30,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def tiny_model(
-    vocabulary: int, seed: int = 0, hidden: int = 32, layers: int = 2, scale: float = 0.25
-) -> LlamaForCausalLM:
+def tiny_model(vocabulary: int, seed: int = 0, hidden: int = 32, layers: int = 2, scale: float = 0.25) -> LlamaForCausalLM:
     """A random Llama with grouped-query attention whose predictions depend visibly on their context."""
     torch.manual_seed(seed)
     config = LlamaConfig(

@@ -51,8 +51,7 @@ class Script:
         ends = [self._end(stdout), self._end(stderr)]
         (self.stdout, out), (self.stderr, err) = ends
         reply, theirs = os.pipe()
-        request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "limits": limits or {},
-                   "killed_at": killed_at}  # fmt: skip
+        request = {"arguments": self.args, "cwd": str(cwd), "env": dict(env), "limits": limits or {}, "killed_at": killed_at}
         server.send(json.dumps(request).encode(), [out, err, theirs])
         for given in (out, err, theirs):
             os.close(given)
@@ -120,9 +119,12 @@ class Server:
     def __init__(self):
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, env={**os.environ, **ONE_THREAD},
-        )  # fmt: skip
+            [sys.executable, __file__, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **ONE_THREAD},
+        )
         theirs.close()
 
     def send(self, request: bytes, descriptors: list[int]) -> None:
@@ -172,10 +174,7 @@ def serve(connection: socket.socket) -> dict:
             os.close(err)
             os.write(reply, f"{script}\n".encode())
             _, status, usage = os.wait4(script, 0)
-            end = {
-                "returncode": os.waitstatus_to_exitcode(status),
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            }
+            end = {"returncode": os.waitstatus_to_exitcode(status), "cpu_seconds": usage.ru_utime + usage.ru_stime}
             with contextlib.suppress(BrokenPipeError):  # nobody waits for it
                 os.write(reply, json.dumps(end).encode() + b"\n")
             os._exit(0)

@@ -60,8 +60,13 @@ plain_call = MIReward.__call__
 def call(self, prompts, completions, completion_ids, problem_index, trainer_state, **more):
     price = self.price.price
     rewards = plain_call(self, prompts, completions, completion_ids, problem_index, trainer_state=trainer_state, **more)
-    row = {"step": trainer_state.global_step + 1, "price": price, "rewards": rewards,
-           "problems": [self.problems[i].id for i in problem_index], "completions": completion_ids}  # fmt: skip
+    row = {
+        "step": trainer_state.global_step + 1,
+        "price": price,
+        "rewards": rewards,
+        "problems": [self.problems[i].id for i in problem_index],
+        "completions": completion_ids,
+    }
     with (WATCH / f"rows-{RANK}.jsonl").open("a") as stream:
         stream.write(json.dumps(row) + "\n")
     return rewards

@@ -46,8 +46,7 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     for run in runs:
         finished_checkpoint(run)  # a directory of another recipe is refused before the work
     hold(recipe.output_dir)
-    write_json(Path(recipe.output_dir) / "run.json",
-               {"kind": "shannon", "recipe": recipe.model_dump(mode="json"), **provenance()})  # fmt: skip
+    write_json(Path(recipe.output_dir) / "run.json", {"kind": "shannon", "recipe": recipe.model_dump(mode="json"), **provenance()})
     one_thread()
 
     # 1. A language model that describes documents: any subset of the facts, truthfully.

@@ -64,10 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 def metrics(compactor: dict) -> dict[str, float]:
     """The last compaction under the house's names."""
     after = compactor["after"][-1]
-    line = {
-        "rate/tokens": after["rate/context_tokens"]["value"],
-        "distortion/fact_missing": 1 - after["fact/stated"]["value"],
-    }
+    line = {"rate/tokens": after["rate/context_tokens"]["value"], "distortion/fact_missing": 1 - after["fact/stated"]["value"]}
     if "accuracy" in after:
         line["distortion/error"] = 1 - after["accuracy"]["value"]
     if "mi" in after:

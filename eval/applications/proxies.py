@@ -22,11 +22,7 @@ from infoagent.types import InputError
 def main(argv: list[str] | None = None) -> int:
     arguments = script_arguments(argv, __doc__)
     recipe = settle(load_recipe(ProxyRecipe, arguments.recipe, arguments.overrides), arguments.dry_run)
-    grids = (
-        {"evaluation": recipe, "calibration": recipe.calibration()}
-        if recipe.calibration_documents
-        else {"evaluation": recipe}
-    )
+    grids = {"evaluation": recipe, "calibration": recipe.calibration()} if recipe.calibration_documents else {"evaluation": recipe}
     if arguments.dry_run:
         from infoagent.applications.proxies.estimate import describe_scorers
         from infoagent.evaluation.estimate import describe_evaluation
@@ -53,9 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             cells["calibration"] = plan_cells(grids["calibration"], arguments.quiet)
         except InputError as error:  # of a set that nobody wrote down: data with their validation split, and fewer
             setting = f"calibration_documents = {recipe.calibration_documents}"
-            raise InputError(
-                [f"{setting}, taken from the validation split: {line}" for line in error.problems]
-            ) from error
+            raise InputError([f"{setting}, taken from the validation split: {line}" for line in error.problems]) from error
     check_scorers(recipe.studied, [cell for planned in cells.values() for cell in planned])
     if "calibration" in cells:
         check_apart(cells["evaluation"], cells["calibration"])
@@ -71,15 +65,11 @@ def main(argv: list[str] | None = None) -> int:
             scored[name][section.label] = proxy_rows(grid, cells[name], scored[name][SELF], section, arguments.quiet)
     names = {cell.data.name for cell in cells["evaluation"]}
     scales = {data: fit_scales(scored["calibration"], data) for data in names if "calibration" in scored}
-    found = study(
-        scored["evaluation"], predictions, scales, recipe.trusted_correlation, recipe.seeds[0], recipe.resamples
-    )
+    found = study(scored["evaluation"], predictions, scales, recipe.trusted_correlation, recipe.seeds[0], recipe.resamples)
 
     out = Path(recipe.output_dir)
     about = {"recipe": recipe.model_dump(mode="json"), **provenance()}
-    about["data_revisions"] = {
-        f"{c.data.name} ({c.data.split})": c.data.revision for part in cells.values() for c in part
-    }
+    about["data_revisions"] = {f"{c.data.name} ({c.data.split})": c.data.revision for part in cells.values() for c in part}
     write_json(out / "proxies.json", {"schema_version": 1, **found, **about})
     for part in found["parts"]:
         print(title(part))
@@ -94,10 +84,14 @@ def check_apart(evaluated: list, calibrated: list) -> None:
     from infoagent.data.identity import text_identity
 
     texts = [
-        {text_identity(text) for cell in cells for i, p in enumerate(cell.problems)
-         for text in (p.document, *(n.document for n in cell.negatives[i]))}
+        {
+            text_identity(text)
+            for cell in cells
+            for i, p in enumerate(cell.problems)
+            for text in (p.document, *(n.document for n in cell.negatives[i]))
+        }
         for cells in (evaluated, calibrated)
-    ]  # fmt: skip
+    ]
     if shared := texts[0] & texts[1]:
         raise InputError(
             f"calibration_documents: {len(shared)} documents of the validation split are evaluated too; take data whose "

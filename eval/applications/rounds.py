@@ -48,9 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         tracker.log(step, line)
     tracker.finish()
 
-    print(
-        f"{found['problems']} problems of {found['data']['name']} ({found['data']['split']}); 95 % intervals over documents"
-    )
+    print(f"{found['problems']} problems of {found['data']['name']} ({found['data']['split']}); 95 % intervals over documents")
     print(as_text(*tables[0]))
     if found["against_first"]:
         print("\npaired by document, 95 % intervals")

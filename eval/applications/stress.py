@@ -48,12 +48,7 @@ def load(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     from infoagent.applications.stress.load_summary import summarise_load
 
     out = Path(recipe.output_dir)
-    run = {
-        "kind": "load",
-        "recipe": recipe.model_dump(mode="json"),
-        "data_revision": plan.data_revision,
-        **provenance(),
-    }
+    run = {"kind": "load", "recipe": recipe.model_dump(mode="json"), "data_revision": plan.data_revision, **provenance()}
     hold(out)
     write_json(out / "run.json", run)
     conditions = summarise_load(recipe, run_load(plan, quiet))
@@ -90,9 +85,7 @@ def inputs(path: str, overrides: list[str], dry_run: bool, quiet: bool) -> int:
     write_json(out / "stress.json", {**run, **found})
     save_hard_inputs(found, out / "stress.svg", out / "stress.png")
     print(hard_inputs_text(found))
-    print(
-        f"\n{out / 'stress.json'}, {out / 'stress.svg'}; cases in {out / 'cases.jsonl'}, texts in {out / 'records.jsonl'}"
-    )
+    print(f"\n{out / 'stress.json'}, {out / 'stress.svg'}; cases in {out / 'cases.jsonl'}, texts in {out / 'records.jsonl'}")
     return 0
 
 

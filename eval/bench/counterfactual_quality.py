@@ -29,14 +29,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--questions", type=COUNT, default=1000, help="SQuAD questions to edit")
     parser.add_argument("--read", type=COUNT, default=150, help="of these, so many are read by the model")
     parser.add_argument(
-        "--articles", choices=["odd", "even", "all"], default="odd",
+        "--articles",
+        choices=["odd", "even", "all"],
+        default="odd",
         help="which articles, by index: the rules were made by looking at the even ones",
-    )  # fmt: skip
+    )
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--seed", type=SEED, default=0)
-    parser.add_argument(
-        "--out", type=written_by("eval/bench/counterfactual_quality.py"), help="write the figures as JSON"
-    )
+    parser.add_argument("--out", type=written_by("eval/bench/counterfactual_quality.py"), help="write the figures as JSON")
     parser.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
     arguments = parser.parse_args(argv)
     settings = {k: v for k, v in vars(arguments).items() if k not in ("squad", "out", "quiet")}

@@ -17,9 +17,7 @@ LOW, HIGH = 0.93, 0.98
 
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
-    parser.add_argument(
-        "--documents", type=whole(3), nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each"
-    )
+    parser.add_argument("--documents", type=whole(3), nargs="+", default=[64, 32, 16, 8], help="pool sizes, one table each")
     parser.add_argument("--samples", type=COUNT, default=2, help="compressions of each document")
     parser.add_argument("--replicates", type=COUNT, default=4000)
     parser.add_argument("--seed", type=SEED, default=0)

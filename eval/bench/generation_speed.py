@@ -23,9 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a prompt")
     parser.add_argument("--prompts", type=COUNT, default=2)
     parser.add_argument("--repetitions", type=COUNT, default=4)
-    parser.add_argument(
-        "--out", type=written_by("eval/bench/generation_speed.py"), default="runs/generation_speed.json"
-    )
+    parser.add_argument("--out", type=written_by("eval/bench/generation_speed.py"), default="runs/generation_speed.json")
     arguments = parser.parse_args(argv)
 
     import torch
@@ -50,19 +48,26 @@ def main(argv: list[str] | None = None) -> int:
             with torch.no_grad():
                 start = time.perf_counter()
                 model.generate(
-                    **many, past_key_values=shared_cache(model, batch, arguments.group), do_sample=True, top_k=0,
-                    temperature=1.0, pad_token_id=0, **exactly,
-                )  # fmt: skip
+                    **many,
+                    past_key_values=shared_cache(model, batch, arguments.group),
+                    do_sample=True,
+                    top_k=0,
+                    temperature=1.0,
+                    pad_token_id=0,
+                    **exactly,
+                )
                 seconds[name].append(time.perf_counter() - start)
                 cache = shared_cache(model, batch, 1)
                 last = model(input_ids=ids[:, -1:], attention_mask=batch["attention_mask"], past_key_values=cache)
             logits[name] = last.logits.float().log_softmax(-1)
     fused, products = min(seconds["sdpa"]), min(seconds[NAME])
     result = {
-        "fused_kernel_seconds": fused, "products_seconds": products, "speedup": fused / products,
+        "fused_kernel_seconds": fused,
+        "products_seconds": products,
+        "speedup": fused / products,
         "tokens_per_second": len(many["input_ids"]) * arguments.completion / products,
         "mean_difference_nats": float((logits["sdpa"] - logits[NAME]).abs().mean()),
-    }  # fmt: skip
+    }
     for name, value in result.items():
         print(f"{name:24} {value:,.4g}")
     write_json(arguments.out, {"arguments": vars(arguments) | {"out": None}, **result, **provenance()})

@@ -52,19 +52,25 @@ def main(argv: list[str] | None = None) -> int:
     packed = part("eval/bench/training_speed.py", model, out.with_name("training.json"))
 
     def steps(*more: str, **environment: str) -> list[dict]:
-        run([str(Path(sys.executable).with_name("accelerate")), "launch", "--config_file",
-             str(ROOT / f"accelerate_configs/{arguments.launch}.yaml"), str(ROOT / "train/grpo.py"), arguments.recipe,
-             *overrides, "resume=false", *more], **environment)  # fmt: skip
-        return list(read_jsonl(Path(load_recipe(GRPORecipe, arguments.recipe, [*overrides, *more]).output_dir)
-                               / "metrics.jsonl"))  # fmt: skip
+        run(
+            [
+                str(Path(sys.executable).with_name("accelerate")),
+                "launch",
+                "--config_file",
+                str(ROOT / f"accelerate_configs/{arguments.launch}.yaml"),
+                str(ROOT / "train/grpo.py"),
+                arguments.recipe,
+                *overrides,
+                "resume=false",
+                *more,
+            ],
+            **environment,
+        )
+        return list(read_jsonl(Path(load_recipe(GRPORecipe, arguments.recipe, [*overrides, *more]).output_dir) / "metrics.jsonl"))
 
     def peak_gib(name: str, *more: str) -> float:
         """Of a short run that gives freed memory back: else holes in glibc's heap would hide what is alive."""
-        short = [
-            f"output_dir={recipe.output_dir}-{name}",
-            f"grpo.steps={WARM_UP_STEPS}",
-            f"grpo.save_steps={WARM_UP_STEPS}",
-        ]
+        short = [f"output_dir={recipe.output_dir}-{name}", f"grpo.steps={WARM_UP_STEPS}", f"grpo.save_steps={WARM_UP_STEPS}"]
         return steps(*short, *more, MALLOC_MMAP_THRESHOLD_="131072")[-1]["memory/peak_gib"]
 
     rows = steps()
@@ -106,8 +112,7 @@ def part(script: str, options: list[str], out: Path) -> dict:
 def step_figures(rows: list[dict], recipe: GRPORecipe) -> dict:
     """Seconds (medians over steps: a machine may stall in one) and shares by phase, tokens a second."""
     seconds = {
-        name: median(row[f"time/{name}_seconds"] for row in rows)
-        for name in ("generation", "scoring", "reference", "update")
+        name: median(row[f"time/{name}_seconds"] for row in rows) for name in ("generation", "scoring", "reference", "update")
     }
     step = sum(seconds.values())
     sampled = recipe.grpo.prompts_per_step * recipe.grpo.num_generations * mean(row["rate/tokens"] for row in rows)

@@ -26,8 +26,8 @@ from infoagent.types import InputError, RunFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 0.15
-IMPORTS = "from infoagent.training import policy, callbacks, validation, artifacts, audit_callback, engine, preparation"
-BASELINE = f"{IMPORTS}; policy.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
+IMPORTS = "from infoagent.training import artifacts, audit_callback, callbacks, engine, grpo_trainer, preparation, validation"
+BASELINE = f"{IMPORTS}; grpo_trainer.trainer_class('grpo'); import resource; print(resource.getrusage(0).ru_maxrss * 1024)"
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,13 @@ def main(argv: list[str] | None = None) -> int:
             peaks = run(command, Path(directory), {"MALLOC_MMAP_THRESHOLD_": "131072"})[: shape.processes]
             heap = [] if arguments.no_heap else run(command, Path(directory), {})[: shape.processes]
         plan = planned(shape, arguments.model, prompt_tokens, framework)
-        rows.append({**asdict(shape), "prompt_tokens": prompt_tokens, "peak_bytes": peaks, "heap_bytes": heap,
-                     "planned_bytes": plan.total, "planned_over_peak": plan.total / max(peaks), **asdict(plan)})  # fmt: skip
+        measured = {"prompt_tokens": prompt_tokens, "peak_bytes": peaks, "heap_bytes": heap}
+        told = {"planned_bytes": plan.total, "planned_over_peak": plan.total / max(peaks), **asdict(plan)}
+        rows.append({**asdict(shape), **measured, **told})
         figures = ", ".join(f"{value / 2**30:.2f}" for value in (plan.total, peaks[0], *heap[:1]))
         print(f"{number} of {len(shapes)}: {shape}: GiB planned, peak, peak with the heap kept: {figures}")
-    write_json(arguments.out, {"model": Path(arguments.model).name, "tolerance": TOLERANCE,
-                               "framework_bytes": framework, "rows": rows, **provenance()})  # fmt: skip
+    record = {"model": Path(arguments.model).name, "tolerance": TOLERANCE, "framework_bytes": framework, "rows": rows}
+    write_json(arguments.out, {**record, **provenance()})
     off = [str(i) for i, row in enumerate(rows, start=1) if abs(row["planned_over_peak"] - 1) > TOLERANCE]
     if off:
         raise RunFailed(f"off by more than {TOLERANCE:.0%}: run {', '.join(off)}; record: {arguments.out}")
@@ -102,9 +103,7 @@ def prepare(shape: Shape, model: str, tokenizer: Any, directory: Path) -> tuple[
     text, query = " ".join(p.document for p in load_data("records", split="train", limit=100).problems), "What is said?"
     tokens, count = text_ids(tokenizer, text), max(2, shape.prompts)
     documents = [decode_whole(tokenizer, tokens[i * shape.document :][: shape.document]) for i in range(count)]
-    write_jsonl(
-        directory / "data.jsonl", ({"id": str(i), "document": d, "query": query} for i, d in enumerate(documents))
-    )
+    write_jsonl(directory / "data.jsonl", ({"id": str(i), "document": d, "query": query} for i, d in enumerate(documents)))
     launch = ["-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml"]
     settings = {
         "output_dir": directory / "run", "resume": "false", "model.name": model, "model.dtype": shape.dtype,

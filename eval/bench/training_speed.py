@@ -64,8 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     }
     write_json(arguments.out, result)
     print(json.dumps({k: v for k, v in result.items() if k in ("seconds", "ratio", "tokens")}, indent=2))
-    print(f"values equal to {result['largest_difference_nats']:.1e} nats, gradients to "
-          f"{result['gradient_relative_difference']:.1e}; record: {arguments.out}")  # fmt: skip
+    print(
+        f"values equal to {result['largest_difference_nats']:.1e} nats, gradients to "
+        f"{result['gradient_relative_difference']:.1e}; record: {arguments.out}"
+    )
     return 0
 
 
@@ -84,13 +86,11 @@ def build(arguments: argparse.Namespace) -> tuple[Any, Any]:
     model = get_peft_model(base, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
     trainer = object.__new__(trainer_class("grpo"))
     trainer.__dict__.update(
-        accelerator=SimpleNamespace(
-            unwrap_model=lambda m: m, autocast=contextlib.nullcontext, is_main_process=False
-        ),
+        accelerator=SimpleNamespace(unwrap_model=lambda m: m, autocast=contextlib.nullcontext, is_main_process=False),
         state=SimpleNamespace(global_step=0),
         args=SimpleNamespace(report_to=[]),
         temperature=1.0,
-    )  # fmt: skip
+    )
     return trainer, model.train()
 
 

@@ -27,9 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     figures = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     figures.add_parser("ls", help="every experiment, its sizes and what they need")
-    run = figures.add_parser(
-        "run", help="measure and draw one experiment", usage="%(prog)s FIGURE [options] [key=value ...]"
-    )
+    run = figures.add_parser("run", help="measure and draw one experiment", usage="%(prog)s FIGURE [options] [key=value ...]")
     run.add_argument("figure", help="a name of `ls`")
     run.add_argument("--size", choices=["small", "full"], default="small", help="small: the embedded model and text")
     run.add_argument("--out", help="directory of records, numbers and picture; by default the recipe's output_dir")
@@ -73,8 +71,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     experiment = experiment_of(arguments.figure)
     overrides += [] if arguments.out is None else [f"output_dir={arguments.out}"]
     path = recipe_file(RECIPES, experiment.name, arguments.size)
-    limit = argparse.Namespace(recipe=path, overrides=overrides, limit=arguments.limit, shard=None,
-                               dry_run=arguments.dry_run)  # fmt: skip
+    limit = argparse.Namespace(recipe=path, overrides=overrides, limit=arguments.limit, shard=None, dry_run=arguments.dry_run)
     recipe, shard = grid_recipe(limit)
     if arguments.scorer and not experiment.scorers:
         raise InputError(f"--scorer: {experiment.name} shows no proxies; only fig13 takes scorers")
@@ -135,8 +132,10 @@ def fact_deletion(arguments: argparse.Namespace) -> int:
     write_json(numbers, {**found, **provenance()})
     for suffix in (".svg", ".png"):
         save_fact_deletion(found, str(out / f"fact-deletion{suffix}"))
-    print(f"facts left  tokens  among random (of {found['random_ceiling_nats']:.2f})  "
-          f"among versions (of {found['fact_ceiling_nats']:.2f})")  # fmt: skip
+    print(
+        f"facts left  tokens  among random (of {found['random_ceiling_nats']:.2f})  "
+        f"among versions (of {found['fact_ceiling_nats']:.2f})"
+    )
     for p in found["points"]:
         print(f"{p['facts_left']:10}  {p['rate_tokens']:6.1f}  {p['random_nats']:24.3f}  {p['fact_nats']:26.3f}")
     print(f"\n{out / 'fact-deletion.png'}")

@@ -6,13 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.analysis.verdict import compare_line, with_holm
-from infoagent.evaluation.summary import (
-    PREDICTION_QUANTITIES,
-    Quantity,
-    R,
-    compression_quantities,
-    of_all_quantities,
-)
+from infoagent.evaluation.summary import PREDICTION_QUANTITIES, Quantity, R, compression_quantities, of_all_quantities
 from infoagent.information import mean_interval, paired_difference
 from infoagent.records.grid import Draw, GridRecord, compressions_of, known, predictions_of
 
@@ -54,9 +48,13 @@ def compare(trained: Sequence[GridRecord], frozen: Sequence[GridRecord], price: 
 
 
 def _compare_kind(
-    result: dict[str, dict[str, Any]], trained: Sequence[R], frozen: Sequence[R], quantities: Mapping[str, Quantity[R]],
-    tokens: Sequence[Mapping[Draw, float]], suffix: str,
-) -> None:  # fmt: skip
+    result: dict[str, dict[str, Any]],
+    trained: Sequence[R],
+    frozen: Sequence[R],
+    quantities: Mapping[str, Quantity[R]],
+    tokens: Sequence[Mapping[Draw, float]],
+    suffix: str,
+) -> None:
     first, second = ({r.draw: r for r in side} for side in (trained, frozen))
     both = [k for k in first if k in second]
     for name, quantity in quantities.items():
@@ -76,9 +74,7 @@ def _compare_kind(
             binary, more = JUDGED[name]
             new_tokens, old_tokens = ([side[k] for k in keys] for side in tokens)
             try:
-                row["verdict"] = compare_line(
-                    name + suffix, new, old, documents, new_tokens, old_tokens, binary, more
-                )  # fmt: skip
+                row["verdict"] = compare_line(name + suffix, new, old, documents, new_tokens, old_tokens, binary, more)
             except ValueError as error:  # a side that writes nothing has no length to be compared at
                 row["verdict_refused"] = str(error)
         result[name + suffix] = row
@@ -89,13 +85,19 @@ def compare_pairs(records: Sequence[GridRecord], pairs: Sequence[Sequence[str]],
     found = []
     for name, split in dict.fromkeys((r.data.name, r.data.split) for r in records):
         for new, old in pairs:
-            first, second = (
-                [r for r in records if r.compressor.label == label and r.data.name == name] for label in (new, old)
-            )
+            first, second = ([r for r in records if r.compressor.label == label and r.data.name == name] for label in (new, old))
             values = compare(first, second, price)
             found.append(
-                {"data": name, "split": split, "new": new, "old": old, "price": price, "values": values, "verdicts": verdicts(values)}
-            )  # fmt: skip
+                {
+                    "data": name,
+                    "split": split,
+                    "new": new,
+                    "old": old,
+                    "price": price,
+                    "values": values,
+                    "verdicts": verdicts(values),
+                }
+            )
     return found
 
 

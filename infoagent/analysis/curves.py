@@ -33,14 +33,7 @@ from infoagent.rate_distortion.pareto import pareto_front
 from infoagent.rate_distortion.resampling import cluster_index, draw_counts
 from infoagent.recipes.compressors import WRITERS
 from infoagent.records.grid import KINDS as RECORDS
-from infoagent.records.grid import (
-    CompressionRecord,
-    GridRecord,
-    PredictionRecord,
-    compressions_of,
-    known,
-    predictions_of,
-)
+from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord, compressions_of, known, predictions_of
 from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
@@ -115,9 +108,7 @@ class Joined:
 def _join(records: Sequence[GridRecord]) -> Joined:
     compressions = {r.key: r for r in compressions_of(records) if r.is_ok}
     predictions = [
-        (compressions[r.compression_key], r)
-        for r in predictions_of(records)
-        if r.is_ok and r.compression_key in compressions
+        (compressions[r.compression_key], r) for r in predictions_of(records) if r.is_ok and r.compression_key in compressions
     ]
     return Joined(
         list(compressions.values()),
@@ -243,16 +234,9 @@ def _curve(series: Series, name: str, labels: Sequence[str], seed: int, resample
         row["distortion"] = _mean(series.best - common.value_PQ[p], common.documents)
         points.append(row)
     fit = fit_curve(
-        common.tokens_PQ, series.best - common.value_PQ, common.documents, np.random.default_rng(seed), resamples,
-        series.bounds,
-    )  # fmt: skip
-    return {
-        "curve": name,
-        "questions": len(common.documents),
-        "left_out": common.left_out,
-        "points": points,
-        "fit": fit.to_dict(),
-    }
+        common.tokens_PQ, series.best - common.value_PQ, common.documents, np.random.default_rng(seed), resamples, series.bounds
+    )
+    return {"curve": name, "questions": len(common.documents), "left_out": common.left_out, "points": points, "fit": fit.to_dict()}
 
 
 def _mean(values: np.ndarray, documents: Sequence[str]) -> Json:
@@ -278,10 +262,7 @@ def _pair(series: Series, new: str, old: str, seed: int, resamples: int) -> Json
     every, first = common.by_document(), len(series.curves[new])
     sides = [Points(every.rate_PD[part], every.value_PD[part]) for part in (slice(first), slice(first, None))]
     row |= {"questions": len(common.documents), "left_out": common.left_out}
-    comparisons: dict[str, Callable[..., Comparison]] = {
-        "tokens_at_equal_value": bd_tokens,
-        "value_at_equal_tokens": bd_value,
-    }
+    comparisons: dict[str, Callable[..., Comparison]] = {"tokens_at_equal_value": bd_tokens, "value_at_equal_tokens": bd_value}
     for name, compare in comparisons.items():
         try:
             row[name] = _comparison(compare(*sides, np.random.default_rng(seed), resamples))

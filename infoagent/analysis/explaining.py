@@ -57,25 +57,17 @@ def _regress(pairs: Sequence[Pair], with_mi: bool) -> Json:
     left_out: list[Json] = []
     pairs = _without_constant_levels(pairs, left_out)
     if not pairs:
-        return {
-            "refused": "every compressor, predictor or data set is always right or always wrong",
-            "left_out": left_out,
-        }
+        return {"refused": "every compressor, predictor or data set is always right or always wrong", "left_out": left_out}
     terms = _terms(pairs, with_mi, left_out)
     terms = _without_dependent(terms, left_out)
     if not terms:
-        return {
-            "refused": "compressors, predictors and lengths are all the same: nothing to compare",
-            "left_out": left_out,
-        }
+        return {"refused": "compressors, predictors and lengths are all the same: nothing to compare", "left_out": left_out}
     questions = [(z.data.name, z.problem_id) for z, _ in pairs]
     documents = [(z.data.name, z.document_id) for z, _ in pairs]
     parameters = len(build_design(terms).names) + 1
     shared = len(set(documents)) < len(set(questions))
     robust = shared and len(set(documents)) >= DOCUMENTS_A_PARAMETER * parameters
-    found = fit_mixed_logit(
-        terms, [float(known(a.correct)) for _, a in pairs], questions, documents if robust else None
-    )
+    found = fit_mixed_logit(terms, [float(known(a.correct)) for _, a in pairs], questions, documents if robust else None)
     result = {
         **found.to_dict(),
         "references": {t.name: t.reference for t in terms if isinstance(t, Factor)},

@@ -25,15 +25,7 @@ from infoagent.files import read_json
 from infoagent.information import mean_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
 from infoagent.records.files import grid_of, read_records
-from infoagent.records.grid import (
-    CompressionRecord,
-    CompressorIdentity,
-    DataIdentity,
-    Draw,
-    compressions_of,
-    known,
-    predictions_of,
-)
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, Draw, compressions_of, known, predictions_of
 from infoagent.types import InputError
 
 VALUES = {
@@ -144,9 +136,7 @@ def _check_alike(where: str, groups: Mapping[Who, Sequence[Answered]]) -> None:
                 )
 
 
-def _points(
-    name: str, groups: Mapping[Who, Sequence[Answered]], value: str
-) -> tuple[list[str], list[Point], dict[str, Any]]:
+def _points(name: str, groups: Mapping[Who, Sequence[Answered]], value: str) -> tuple[list[str], list[Point], dict[str, Any]]:
     """(documents, points) on the problems that all groups have, one number for each document; and what was left out."""
     of = VALUES[value][1]
     tables = {
@@ -188,11 +178,13 @@ def _together(sets: Mapping[str, tuple[list[str], list[Point]]]) -> tuple[list[s
             right = [p.right_D for p in same if p.right_D is not None]
             points.append(
                 Point(
-                    label, first.trained, np.concatenate([p.rate_D for p in same]),
+                    label,
+                    first.trained,
+                    np.concatenate([p.rate_D for p in same]),
                     np.concatenate([p.value_D for p in same]),
                     np.concatenate(right) if len(right) == len(same) else None,
                 )
-            )  # fmt: skip
+            )
     return documents, sorted(points, key=lambda p: (p.trained, float(p.rate_D.mean())))
 
 
@@ -214,12 +206,7 @@ def _compare(
         except ValueError as error:
             row["tokens_refused"] = str(error)
         comparisons.append(row)
-    return {
-        "data": name,
-        "documents": len(documents),
-        "points": [p.to_dict(documents) for p in points],
-        "comparisons": comparisons,
-    }
+    return {"data": name, "documents": len(documents), "points": [p.to_dict(documents) for p in points], "comparisons": comparisons}
 
 
 def _stack(points: Sequence[Point]) -> Points:

@@ -110,9 +110,7 @@ def verdict(
         p = None if low is None else float(2 * t.sf(abs(difference) / (spread / math.sqrt(D)), D - 1))
         detectable = None if low is None else detectable_difference(spread, D, POWER)
         if binary:
-            notes.append(
-                f"McNemar's exact p = {mcnemar(first, second):.3g} takes questions of one document for independent"
-            )
+            notes.append(f"McNemar's exact p = {mcnemar(first, second):.3g} takes questions of one document for independent")
     if detectable is None:
         notes.append(f"no difference can be shown with n = {n}" if exact else "the detectable difference is unknown")
     shown = p is not None and p < LEVEL and (low is None or high is None or low > 0 or high < 0)
@@ -128,16 +126,12 @@ def verdict(
         adjusted = at_equal_length(difference_D, log_ratio_D)
         if adjusted is None:
             notes.append("too few documents, or none near equal length: no adjusted difference")
-    return Verdict(
-        difference, low, high, p, test, n, D, detectable, outcome, length, ratio, adjusted, tuple(notes)
-    )  # fmt: skip
+    return Verdict(difference, low, high, p, test, n, D, detectable, outcome, length, ratio, adjusted, tuple(notes))
 
 
 def _check(columns: Sequence[Array], documents: int, binary: bool) -> None:
     if not documents or {len(c) for c in columns} != {documents}:
-        raise ValueError(
-            f"columns of {[len(c) for c in columns]} questions, {documents} documents: must be as many, above 0"
-        )
+        raise ValueError(f"columns of {[len(c) for c in columns]} questions, {documents} documents: must be as many, above 0")
     if not all(np.isfinite(c).all() for c in columns):
         raise ValueError("a number is not finite: leave questions out where one of the two failed")
     if (columns[2] < 0).any() or (columns[3] < 0).any() or not columns[3].any():

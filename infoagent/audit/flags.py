@@ -127,16 +127,21 @@ def _paid_for_loss(changes: Changes, history: Sequence[Row], ceiling: float | No
     told = f"MI rose from {mi.first:.2f} to {mi.last:.2f} nats while"
     accuracy = changes["audit/accuracy"]
     if accuracy is not None and accuracy.falls(MET_LIMIT):
-        yield Flag("accuracy_falls", f"{told} accuracy fell from {_range(accuracy)}: the reward pays for "
-                   "something that does not answer the question.", "alarm")  # fmt: skip
+        yield Flag(
+            "accuracy_falls",
+            f"{told} accuracy fell from {_range(accuracy)}: the reward pays for something that does not answer the question.",
+            "alarm",
+        )
     missing = changes["distortion/fact_missing"]
     if missing is not None and missing.rises(MET_LIMIT):
-        yield Flag("fact_lost", f"{told} the share of compressions without the asked fact rose from {_range(missing)}.",
-                   "alarm")  # fmt: skip
+        yield Flag("fact_lost", f"{told} the share of compressions without the asked fact rose from {_range(missing)}.", "alarm")
     invented = changes["faithfulness/unsupported"]
     if invented is not None and invented.rises(MET_LIMIT):
-        yield Flag("invention", f"{told} the share of compressions with numbers or names that the document does not "
-                   f"have rose from {_range(invented)}.", "alarm")  # fmt: skip
+        yield Flag(
+            "invention",
+            f"{told} the share of compressions with numbers or names that the document does not have rose from {_range(invented)}.",
+            "alarm",
+        )
 
 
 def _identifier_hacking(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:
@@ -164,9 +169,7 @@ def _blind_reward(changes: Changes, history: Sequence[Row], ceiling: float | Non
     """MI near its ceiling while many compressions lack the fact: these negatives cannot tell the difference."""
     part = len(history) // PART
     last = history[len(history) - part :]
-    shares = np.array(
-        [r["mi/nats"] / r["mi/ceiling_nats"] for r in last if "mi/nats" in r and r.get("mi/ceiling_nats")]
-    )
+    shares = np.array([r["mi/nats"] / r["mi/ceiling_nats"] for r in last if "mi/nats" in r and r.get("mi/ceiling_nats")])
     missing = _values(last, "distortion/fact_missing")
     if part * PART < LEAST_STEPS or min(len(shares), len(missing)) < LEAST_VALUES:
         return
@@ -198,12 +201,8 @@ def _single(changes: Changes, history: Sequence[Row], ceiling: float | None) -> 
     for name, metric, direction, title, severity in SINGLE:
         found = changes[metric]
         if found is not None and (found.rises(ALONE_LIMIT) if direction > 0 else found.falls(ALONE_LIMIT)):
-            numbers = (
-                _range(found) if metric != "audit/repeated_words" else f"{found.first:.1f} to {found.last:.1f} words"
-            )
-            yield Flag(
-                name, f"{title[0].upper()}{title[1:]} {'rose' if direction > 0 else 'fell'} from {numbers}.", severity
-            )
+            numbers = _range(found) if metric != "audit/repeated_words" else f"{found.first:.1f} to {found.last:.1f} words"
+            yield Flag(name, f"{title[0].upper()}{title[1:]} {'rose' if direction > 0 else 'fell'} from {numbers}.", severity)
     mi, alike = changes["mi/nats"], changes["audit/distinct_2_set"]
     if mi is not None and alike is not None and mi.falls(MET_LIMIT) and alike.falls(MET_LIMIT):
         yield Flag(
@@ -237,10 +236,7 @@ class FlagHistory:
         """Ready for JSON: the last step and every flag with its first and last step; it stands still if its last step is
         the run's."""
         step = self.rows[-1]["step"] if self.rows else 0
-        return {
-            "step": step,
-            "flags": [{**seen, "standing": seen["last_step"] == step} for seen in self._seen.values()],
-        }
+        return {"step": step, "flags": [{**seen, "standing": seen["last_step"] == step} for seen in self._seen.values()]}
 
 
 def _values(rows: Sequence[Row], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -14,9 +14,8 @@ SHOWN = 10
 
 
 def compress_extractive(
-    kind: str, problem: Problem, *, sentences: int | None, tokens: int | None, count_tokens: Callable[[str], int],
-    seed: int,
-) -> str:  # fmt: skip
+    kind: str, problem: Problem, *, sentences: int | None, tokens: int | None, count_tokens: Callable[[str], int], seed: int
+) -> str:
     """Sentences of the document, whole and in its order, joined by a space: the best `sentences`, or with `tokens`
     as many of the best as `count_tokens` of the joined text allows, up to the first that does not fit.
 

@@ -75,9 +75,7 @@ def _load(model_name: str) -> Any:
             )
     except OSError as error:  # of the hub as of requests: not found, or no network
         line = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"llmlingua2: {model_name!r} cannot be loaded ({line}); check the name and the network"
-        ) from error
+        raise InputError(f"llmlingua2: {model_name!r} cannot be loaded ({line}); check the name and the network") from error
 
 
 @contextlib.contextmanager

@@ -36,9 +36,7 @@ def holding_sentences(sentences: Sequence[str], problem: Problem) -> list[int]:
     """Places of the sentences with the evidence, else with the answer; InputError where neither is found."""
     evidence, answer = problem.evidence, (problem.answer or "").strip()
     if not evidence and not answer:
-        raise InputError(
-            f"oracle: problem {problem.id!r} has neither evidence nor an answer; give one, or drop the oracle"
-        )
+        raise InputError(f"oracle: problem {problem.id!r} has neither evidence nor an answer; give one, or drop the oracle")
     words = _Words(sentences)
     if evidence and (held := words.holding(evidence)):
         return held
@@ -48,9 +46,7 @@ def holding_sentences(sentences: Sequence[str], problem: Problem) -> list[int]:
         if held := held or words.place(answer):
             return held
     known = " and ".join(name for name, given in (("evidence", evidence), ("answer", answer)) if given)
-    raise InputError(
-        f"oracle: the document of problem {problem.id!r} does not hold its {known}; mend it, or drop the oracle"
-    )
+    raise InputError(f"oracle: the document of problem {problem.id!r} does not hold its {known}; mend it, or drop the oracle")
 
 
 class _Words:

@@ -62,12 +62,17 @@ PICKERS: dict[str, Picker] = {
         Picker("random-sentences", lambda found, problem, seed: random_order(found, problem.document, seed), asks=False, free=True),
         Picker("bm25", lambda found, problem, seed: bm25_order(found, problem.query), asks=True, free=True),
         Picker("textrank", lambda found, problem, seed: textrank_order(found), asks=False, free=True),
-        Picker("oracle", lambda found, problem, seed: oracle_order(found, problem), asks=True, free=True, told=True,
-               usable=holding_sentences),
-        Picker("llmlingua2", None, asks=False, free=False, drop_words=llmlingua2.drop_words,
-               ready=llmlingua2.check_package),
+        Picker(
+            "oracle",
+            lambda found, problem, seed: oracle_order(found, problem),
+            asks=True,
+            free=True,
+            told=True,
+            usable=holding_sentences,
+        ),
+        Picker("llmlingua2", None, asks=False, free=False, drop_words=llmlingua2.drop_words, ready=llmlingua2.check_package),
     )
-}  # fmt: skip
+}
 
 
 def picker_of(kind: str) -> Picker:

@@ -38,9 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
-    compress.add_argument(
-        "file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)"
-    )
+    compress.add_argument("file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)")
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
     compress.add_argument("--adapter", help="a trained checkpoint")
@@ -48,14 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     compress.add_argument("--budget", type=COUNT, default=60, help="at most so many tokens (default 60)")
     compress.add_argument("--temperature", type=TEMPERATURE, default=0.0, help="0 is greedy (default)")
     compress.add_argument("--seed", type=SEED, default=0)
-    compress.add_argument("--truncate", choices=["error", "head", "tail", "middle"], default=None,
-                          help="of a text longer than the context: refuse or cut it (default: compress it part by part)")  # fmt: skip
     compress.add_argument(
-        "--json", action="store_true", help="text and figures as JSON on stdout; a folder: a line a file"
+        "--truncate",
+        choices=["error", "head", "tail", "middle"],
+        default=None,
+        help="of a text longer than the context: refuse or cut it (default: compress it part by part)",
     )
-    compress.add_argument(
-        "--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there"
-    )
+    compress.add_argument("--json", action="store_true", help="text and figures as JSON on stdout; a folder: a line a file")
+    compress.add_argument("--out", metavar="DIR", help="for a folder: where the compressions go; goes on if they are there")
     compress.add_argument("--batch-size", type=COUNT, default=8, help="prompts generated together (default 8)")
     compress.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(compress)
@@ -80,50 +78,71 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--model", default="smollm2-135m", help="who scores: embedded model, hub id or directory")
     score.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     score.add_argument("--out", required=True, help="the .npz to write")
-    score.add_argument("--query", choices=["shared", "own_document"], default="shared",
-                       help="every column under the question of the compression (default), or each under its own")  # fmt: skip
-    score.add_argument("--counterfactuals", type=NATURAL, default=0, metavar="N",
-                       help="score N versions of each document with a fact changed as well")  # fmt: skip
-    score.add_argument("--missing", choices=["fewer", "refuse"], default="fewer",
-                       help="documents with fewer versions than --counterfactuals: take what there is, and count them "
-                       "(default), or an error")  # fmt: skip
+    score.add_argument(
+        "--query",
+        choices=["shared", "own_document"],
+        default="shared",
+        help="every column under the question of the compression (default), or each under its own",
+    )
+    score.add_argument(
+        "--counterfactuals",
+        type=NATURAL,
+        default=0,
+        metavar="N",
+        help="score N versions of each document with a fact changed as well",
+    )
+    score.add_argument(
+        "--missing",
+        choices=["fewer", "refuse"],
+        default="fewer",
+        help="documents with fewer versions than --counterfactuals: take what there is, and count them (default), or an error",
+    )
     score.add_argument("--tokens", action="store_true", help="keep what each token is worth (infoagent mi --tokens)")
     score.add_argument(
-        "--sampler", action="store_true",
+        "--sampler",
+        action="store_true",
         help="the model itself wrote these texts, at temperature 1 under this prompt, each to its end",
-    )  # fmt: skip
-    score.add_argument(
-        "--allow-missing", action="store_true", help="documents without a compression stand as candidates"
     )
+    score.add_argument("--allow-missing", action="store_true", help="documents without a compression stand as candidates")
     score.add_argument("--scores", metavar="DIR", help="scores by content, to go on from (default: OUT.scores)")
-    score.add_argument(
-        "--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document"
-    )
+    score.add_argument("--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document")
     score.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(score)
     score.set_defaults(run="score")
 
-    serve = commands.add_parser(
-        "serve", help="a frozen scorer behind HTTP (for scorer.url), or with --generate a chat model"
-    )
+    serve = commands.add_parser("serve", help="a frozen scorer behind HTTP (for scorer.url), or with --generate a chat model")
     serve.add_argument("model", help="embedded model, hub id or directory")
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
     serve.add_argument("--port", type=PORT, default=8400, help="0 takes a free one (default 8400)")
-    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME",
-                       help="one more name of this machine that clients call it by (a proxy's, an alias)")  # fmt: skip
-    serve.add_argument("--no-token", action="store_true",
-                       help="answer whoever reaches the port (default: who brings INFOAGENT_SCORER_TOKEN, made anew where "
-                       "the environment has none)")  # fmt: skip
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one more name of this machine that clients call it by (a proxy's, an alias)",
+    )
+    serve.add_argument(
+        "--no-token",
+        action="store_true",
+        help="answer whoever reaches the port (default: who brings INFOAGENT_SCORER_TOKEN, made anew where "
+        "the environment has none)",
+    )
     serve.add_argument("--dtype", choices=DTYPES, default=AUTO, help=f"as the recipe's; {AUTO_HELP}")
     serve.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the accelerator if there is one)")
+    serve.add_argument("--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document")
     serve.add_argument(
-        "--memory-mib", type=MEMORY_MIB, default=1024, help="memory of a pass beside weights and one document"
+        "--generate",
+        action="store_true",
+        help="OpenAI's chat completions under /v1 in place of scores: one reply at a time, streamed",
     )
-    serve.add_argument("--generate", action="store_true",
-                       help="OpenAI's chat completions under /v1 in place of scores: one reply at a time, streamed")  # fmt: skip
-    serve.add_argument("--prefix-cache", type=NATURAL, default=8, metavar="N",
-                       help="with --generate: prompts whose beginnings need not be read again; 0: none (default 8)")  # fmt: skip
+    serve.add_argument(
+        "--prefix-cache",
+        type=NATURAL,
+        default=8,
+        metavar="N",
+        help="with --generate: prompts whose beginnings need not be read again; 0: none (default 8)",
+    )
     serve.set_defaults(run="serve")
 
     mi = commands.add_parser("mi", help="mutual information from a matrix of scores")
@@ -160,16 +179,30 @@ def _parser() -> argparse.ArgumentParser:
         "--model", required=True, help="who writes: embedded model, hub id, directory, or the server's name of it"
     )
     questions.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs it, up to /v1")
-    questions.add_argument("--api-key-env", default="OPENAI_API_KEY", metavar="NAME",
-                           help="the environment variable that holds the key; empty for a server without keys")  # fmt: skip
-    questions.add_argument("--price", type=MONEY, nargs=2, metavar=("IN", "OUT"),
-                           help="USD per million tokens; without it the price table is asked, 0 0 for your own server")  # fmt: skip
-    questions.add_argument("--spending-limit", type=MONEY, default=5.0, metavar="USD",
-                           help="for a file, all calls on it together (default 5)")  # fmt: skip
+    questions.add_argument(
+        "--api-key-env",
+        default="OPENAI_API_KEY",
+        metavar="NAME",
+        help="the environment variable that holds the key; empty for a server without keys",
+    )
+    questions.add_argument(
+        "--price",
+        type=MONEY,
+        nargs=2,
+        metavar=("IN", "OUT"),
+        help="USD per million tokens; without it the price table is asked, 0 0 for your own server",
+    )
+    questions.add_argument(
+        "--spending-limit", type=MONEY, default=5.0, metavar="USD", help="for a file, all calls on it together (default 5)"
+    )
     questions.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     questions.add_argument("--out", required=True, help="the .jsonl to write, or to go on with; for data.questions")
-    questions.add_argument("--kinds", default="extractive", metavar="KIND[:N],…",
-                           help="extractive, email, rap, poem, memory; with :N for N of it (default: extractive)")  # fmt: skip
+    questions.add_argument(
+        "--kinds",
+        default="extractive",
+        metavar="KIND[:N],…",
+        help="extractive, email, rap, poem, memory; with :N for N of it (default: extractive)",
+    )
     questions.add_argument("--per-document", type=COUNT, default=2, help="of each kind that names no N (default 2)")
     questions.add_argument("--temperature", type=TEMPERATURE, default=0.7)
     questions.add_argument("--seed", type=SEED, default=0)
@@ -195,56 +228,45 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="one self-contained HTML page from run directories")
     report.add_argument("runs", nargs="+", metavar="RUN", help="output_dir of train/ or eval/ scripts")
     report.add_argument("--out", required=True, help="the .html to write; its numbers go beside it as .json")
-    report.add_argument("--baseline", action="append", default=[], metavar="FILE",
-                        help="a kept summary.json to lay below the curves, see eval/baselines/")  # fmt: skip
     report.add_argument(
-        "--samples", type=NATURAL, default=200, metavar="N", help="compressions in the viewer (default 200)"
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a kept summary.json to lay below the curves, see eval/baselines/",
     )
-    report.add_argument(
-        "--wandb", choices=MODES, default="disabled", help="keep the page as a W&B artifact too (default: not)"
-    )
+    report.add_argument("--samples", type=NATURAL, default=200, metavar="N", help="compressions in the viewer (default 200)")
+    report.add_argument("--wandb", choices=MODES, default="disabled", help="keep the page as a W&B artifact too (default: not)")
     report.set_defaults(run="report")
 
-    plan = commands.add_parser(
-        "plan", help="memory of GRPO training on your GPUs, and the configuration to launch it with"
-    )
+    plan = commands.add_parser("plan", help="memory of GRPO training on your GPUs, and the configuration to launch it with")
     plan.add_argument("model", help="embedded model, hub id, directory, or a known size such as Qwen2.5-7B")
     plan.add_argument("--gpus", type=whole(1, 100_000), default=1, metavar="N", help="processes, one a GPU (default 1)")
-    plan.add_argument(
-        "--gpu-memory", type=real(0, 1e6, above=True), default=80.0, metavar="GIB", help="of one GPU (default 80)"
-    )
+    plan.add_argument("--gpu-memory", type=real(0, 1e6, above=True), default=80.0, metavar="GIB", help="of one GPU (default 80)")
     plan.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a problem (default 8)")
-    plan.add_argument(
-        "--prompts-per-step", type=whole(1, 10**6), default=8, help="problems in a step, over all GPUs (default 8)"
-    )
-    plan.add_argument(
-        "--micro-batch", type=whole(1, 10**6), help="completions in one pass of one GPU (default: a group)"
-    )
+    plan.add_argument("--prompts-per-step", type=whole(1, 10**6), default=8, help="problems in a step, over all GPUs (default 8)")
+    plan.add_argument("--micro-batch", type=whole(1, 10**6), help="completions in one pass of one GPU (default: a group)")
     plan.add_argument("--document-tokens", type=COUNT, default=1000, help="of the longest document (default 1000)")
     plan.add_argument("--completion-tokens", type=COUNT, default=64, help="longest compression (default 64)")
     plan.add_argument("--lora-rank", type=whole(1, 10**6), default=16)
-    plan.add_argument(
-        "--dtype", choices=DTYPES, default=AUTO, help="auto (default): bfloat16, which GPUs from Ampere on have"
-    )
+    plan.add_argument("--dtype", choices=DTYPES, default=AUTO, help="auto (default): bfloat16, which GPUs from Ampere on have")
     plan.add_argument("--gradient-checkpointing", action="store_true")
     plan.add_argument("--quantize", choices=["none", "4bit"], default="none", help="the frozen base (QLoRA)")
-    plan.add_argument("--sampler", choices=["own", "colocate", "server"], default="own",
-                      help="the model's own generate, vLLM on the same GPUs, or `trl vllm-serve` on others")  # fmt: skip
     plan.add_argument(
-        "--scorer", choices=["base", "served"], default="base", help="served: `infoagent serve` on another GPU"
+        "--sampler",
+        choices=["own", "colocate", "server"],
+        default="own",
+        help="the model's own generate, vLLM on the same GPUs, or `trl vllm-serve` on others",
     )
-    plan.add_argument(
-        "--scorer-memory", type=MEMORY_MIB, default=1024, metavar="MIB", help="of a scoring pass (default 1024)"
-    )
+    plan.add_argument("--scorer", choices=["base", "served"], default="base", help="served: `infoagent serve` on another GPU")
+    plan.add_argument("--scorer-memory", type=MEMORY_MIB, default=1024, metavar="MIB", help="of a scoring pass (default 1024)")
     plan.add_argument("--json", action="store_true")
     plan.set_defaults(run="plan")
 
     sweep = commands.add_parser("sweep", help="run a W&B sweep file of method grid here, without a server; resumable")
     sweep.add_argument("sweep", help="the sweep file, see configs/sweeps/")
     sweep.add_argument("--out", required=True, metavar="DIR", help="a directory a run goes there, and sweep.json")
-    sweep.add_argument(
-        "--evaluate", metavar="RECIPE", help="then prove each run by eval/checkpoint.py; plot the frontier"
-    )
+    sweep.add_argument("--evaluate", metavar="RECIPE", help="then prove each run by eval/checkpoint.py; plot the frontier")
     sweep.add_argument("--dry-run", action="store_true", help="show the runs and an estimate, then stop")
     sweep.add_argument("--quiet", action="store_true", help="no lines about runs that went well")
     add_log_level(sweep)

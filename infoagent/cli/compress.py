@@ -159,11 +159,7 @@ def _figures(record: dict[str, Any]) -> str:
     return line
 
 
-_KEPT = {
-    "head": "head was kept, the rest cut off",
-    "tail": "tail was kept, the rest cut off",
-    "middle": "middle was cut out",
-}
+_KEPT = {"head": "head was kept, the rest cut off", "tail": "tail was kept, the rest cut off", "middle": "middle was cut out"}
 
 
 # ---- folders --------------------------------------------------------------------------------------------------
@@ -181,17 +177,13 @@ def _folder(arguments: argparse.Namespace) -> int:
     if out.resolve() in (source.resolve(), *source.resolve().parents):
         raise InputError(f"--out {out}: holds the folder that is read; name a directory of its own")
     files = sorted(
-        f
-        for f in source.rglob("*")
-        if kind_of(f) in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
+        f for f in source.rglob("*") if kind_of(f) in SUFFIXES and f.is_file() and out.resolve() not in f.resolve().parents
     )
     if not files:
         raise InputError(f"{source}: holds no {' or '.join(SUFFIXES)} file")
     twice = [f for f in files if target_of(f) != f and target_of(f) in files]
     if twice:
-        raise InputError(
-            [f"{target_of(f)}: its compression would stand in the place of {f.name}'s; rename one" for f in twice]
-        )
+        raise InputError([f"{target_of(f)}: its compression would stand in the place of {f.name}'s; rename one" for f in twice])
     session = _Session(arguments)
     _claim(out, session.settings())
     hold(out)
@@ -232,9 +224,7 @@ def _folder(arguments: argparse.Namespace) -> int:
             if len(waiting) >= arguments.batch_size:
                 work_off()
         work_off()
-    print(
-        f"{len(files) - done - failed} compressed to {out}, {done} were done before, {failed} failed", file=sys.stderr
-    )
+    print(f"{len(files) - done - failed} compressed to {out}, {done} were done before, {failed} failed", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -26,9 +26,7 @@ def mi(arguments: argparse.Namespace) -> None:
     if arguments.calibration:
         from infoagent.measurement.calibration import read_calibration, scorer_name
 
-        beta = read_calibration(
-            arguments.calibration, scorer_name(_scorer(matrix, path)), _documents(matrix, path)
-        ).beta
+        beta = read_calibration(arguments.calibration, scorer_name(_scorer(matrix, path)), _documents(matrix, path)).beta
     sampler = not arguments.proxy and matrix.about.get("sampler") is not False
     try:
         analysis = analyse(matrix, beta=beta, sampler=sampler, drop_failed=arguments.drop_failed)
@@ -84,9 +82,12 @@ def calibrate(arguments: argparse.Namespace) -> None:
     scorer, documents = _scorer(matrix, arguments.scores), _documents(matrix, arguments.scores)
     try:
         found = fit_beta(
-            matrix.log_probs_CK, matrix.source_C, document=matrix.document_C, scorer=scorer_name(scorer),
+            matrix.log_probs_CK,
+            matrix.source_C,
+            document=matrix.document_C,
+            scorer=scorer_name(scorer),
             document_ids=sorted(set(documents)),
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise InputError(f"{arguments.scores}: {error}") from error
     write_json(arguments.out, found.to_dict())

@@ -36,20 +36,32 @@ def plan(arguments: argparse.Namespace) -> None:
     remedies = [] if fitting else list(_remedies(architecture, work, arguments, room))
     if arguments.json:
         rows = [_row(layout, memory, room) for layout, memory in found]
-        print(json.dumps({"model": arguments.model, "parameters": architecture.parameters, "gpus": arguments.gpus,
-                          "gpu_memory_gib": arguments.gpu_memory, "planned_with_gib": room / GIB,
-                          "configurations": rows, "take": fitting and fitting.name, "remedies": remedies}, indent=2))  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "model": arguments.model,
+                    "parameters": architecture.parameters,
+                    "gpus": arguments.gpus,
+                    "gpu_memory_gib": arguments.gpu_memory,
+                    "planned_with_gib": room / GIB,
+                    "configurations": rows,
+                    "take": fitting and fitting.name,
+                    "remedies": remedies,
+                },
+                indent=2,
+            )
+        )
         return
-    print(f"{arguments.model}: {architecture.parameters / 1e9:.2f} B weights, on {arguments.gpus} × {arguments.gpu_memory:g} "
-          f"GiB, of which {room / GIB:.1f} are planned with; GiB of one GPU")  # fmt: skip
+    print(
+        f"{arguments.model}: {architecture.parameters / 1e9:.2f} B weights, on {arguments.gpus} × {arguments.gpu_memory:g} "
+        f"GiB, of which {room / GIB:.1f} are planned with; GiB of one GPU"
+    )
     print(f"{'configuration':15}{'held':>8}{'sampling':>10}{'scoring':>9}{'update':>8}{'peak':>8}")
     for layout, memory in found:
         phases = [memory.phases.get(name, {}) for name in ("generation", "scoring", "update")]
         cells = [sum(part.values()) / GIB for part in (memory.held, *phases)]
         fits = "fits" if memory.total <= room else "too large"
-        print(
-            f"{layout.name:15}{cells[0]:8.1f}{cells[1]:10.1f}{cells[2]:9.1f}{cells[3]:8.1f}{memory.total / GIB:8.1f}  {fits}"
-        )
+        print(f"{layout.name:15}{cells[0]:8.1f}{cells[1]:10.1f}{cells[2]:9.1f}{cells[3]:8.1f}{memory.total / GIB:8.1f}  {fits}")
     print(_advice(fitting, found, arguments.gpus) if fitting else _refusal(remedies))
 
 
@@ -83,17 +95,18 @@ def _layouts(gpus: int, work: Workload) -> tuple[Layout, ...]:
 
 def _row(layout: Layout, memory: Memory, room: float) -> dict[str, Any]:
     return {
-        "name": layout.name, "peak_gib": memory.total / GIB, "peak_phase": memory.peak_phase, "fits": memory.total <= room,
+        "name": layout.name,
+        "peak_gib": memory.total / GIB,
+        "peak_phase": memory.peak_phase,
+        "fits": memory.total <= room,
         "held_gib": {name: value / GIB for name, value in memory.held.items()},
         "phases_gib": {phase: {name: value / GIB for name, value in terms.items()} for phase, terms in memory.phases.items()},
-    }  # fmt: skip
+    }
 
 
 def _advice(layout: Layout, found: list[tuple[Layout, Memory]], gpus: int) -> str:
     memory = dict(found)[layout]
-    largest = sorted(
-        [*memory.held.items(), *memory.phases[memory.peak_phase].items()], key=lambda item: item[1], reverse=True
-    )
+    largest = sorted([*memory.held.items(), *memory.phases[memory.peak_phase].items()], key=lambda item: item[1], reverse=True)
     terms = ", ".join(f"{name} {value / GIB:.1f}" for name, value in largest[:4])
     name, machines = layout.name, -(-gpus // GPUS_PER_MACHINE)
     launch = f"--num_processes {gpus} " if gpus > 1 else ""
@@ -106,25 +119,23 @@ def _advice(layout: Layout, found: list[tuple[Layout, Memory]], gpus: int) -> st
     )
 
 
-def _remedies(
-    architecture: Architecture, work: Workload, arguments: argparse.Namespace, room: float
-) -> Iterator[dict[str, Any]]:
+def _remedies(architecture: Architecture, work: Workload, arguments: argparse.Namespace, room: float) -> Iterator[dict[str, Any]]:
     """Changes of the recipe after which a configuration fits, each with the largest pass and the simplest one."""
     checkpointing = ("grpo.gradient_checkpointing=true", {"gradient_checkpointing": True})
     quantized = ("lora.quantize=4bit", {"quantized": True})
-    apart = (
-        "scorer.url=… vllm.enabled=true vllm.mode=server on GPUs of their own",
-        {"sampler": "server", "scorer": "served"},
-    )
+    apart = ("scorer.url=… vllm.enabled=true vllm.mode=server on GPUs of their own", {"sampler": "server", "scorer": "served"})
     fewer = (f"grpo.prompts_per_step={arguments.gpus}", {"completions": min(work.completions, work.group)})
     levers: tuple[tuple[tuple[str, dict[str, Any]], ...], ...] = (
-        (), (checkpointing,), (quantized, checkpointing), (apart,), (apart, checkpointing), (fewer, quantized, checkpointing),
-    )  # fmt: skip
+        (),
+        (checkpointing,),
+        (quantized, checkpointing),
+        (apart,),
+        (apart, checkpointing),
+        (fewer, quantized, checkpointing),
+    )
     for chosen in levers:
         changed = replace(work, **{name: value for _, changes in chosen for name, value in changes.items()})
-        sizes = [
-            size for size in range(min(work.micro_batch, changed.completions), 0, -1) if changed.completions % size == 0
-        ]
+        sizes = [size for size in range(min(work.micro_batch, changed.completions), 0, -1) if changed.completions % size == 0]
         for size, layout in ((size, layout) for size in sizes for layout in _layouts(arguments.gpus, changed)):
             memory = step_memory(architecture, replace(changed, micro_batch=size), layout, arguments.gpus)
             if memory.total <= room:

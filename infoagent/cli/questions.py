@@ -65,12 +65,16 @@ def _served_writer(
     from infoagent.lm.endpoint.spending import SpendingLimit, Usage
     from infoagent.lm.questions.files import check_file, open_files
     from infoagent.lm.questions.writing import question_header, served_writer
-    from infoagent.recipes.sections import PriceSection
+    from infoagent.recipes.cost_sections import PriceSection
 
     settings = EndpointSettings(
-        arguments.endpoint, arguments.model, arguments.api_key_env or None, concurrency=wanted.batch_size,
-        max_tokens=arguments.max_tokens, temperature=arguments.temperature,
-    )  # fmt: skip
+        arguments.endpoint,
+        arguments.model,
+        arguments.api_key_env or None,
+        concurrency=wanted.batch_size,
+        max_tokens=arguments.max_tokens,
+        temperature=arguments.temperature,
+    )
     own = {}
     if arguments.price is not None:
         own[arguments.model] = PriceSection(input=arguments.price[0], output=arguments.price[1])
@@ -123,14 +127,9 @@ def _documents(arguments: argparse.Namespace) -> tuple[list[SourceDocument], str
         texts = read_texts(arguments.path, arguments.min_words, arguments.max_words, arguments.skip_bad_files)
         found, revision = as_documents(texts.passages), texts.revision
         if not found:
-            raise InputError(
-                f"--path {arguments.path}: no passage of {texts.words[0]}-{texts.words[1]} words; lower --min-words"
-            )
+            raise InputError(f"--path {arguments.path}: no passage of {texts.words[0]}-{texts.words[1]} words; lower --min-words")
     else:
-        data = load_data(
-            arguments.data_name, arguments.path, "all",
-            min_words=arguments.min_words, max_words=arguments.max_words,
-        )  # fmt: skip
+        data = load_data(arguments.data_name, arguments.path, "all", min_words=arguments.min_words, max_words=arguments.max_words)
         problems = {p.document: p for p in reversed(data.problems)}
         found = [SourceDocument(p.document_id, text, p.group, p.part_of) for text, p in reversed(problems.items())]
         revision = data.revision

@@ -41,8 +41,7 @@ def score(arguments: argparse.Namespace) -> None:
     longest = max(len(prompts.text_ids(tokenizer, text)) for _, text in texts) + 1
     fit_to_context(problems, tokenizer, model.context_tokens, longest, "error")
     compressions = [
-        Compression(i, text, tuple(prompts.text_ids(tokenizer, text)), "stop", sample=n)
-        for n, (i, text) in enumerate(texts)
+        Compression(i, text, tuple(prompts.text_ids(tokenizer, text)), "stop", sample=n) for n, (i, text) in enumerate(texts)
     ]
     continuations = express(tokenizer, compressions, own_ids=False, scorer=arguments.model)
     counts = Counts(counterfactual=arguments.counterfactuals, missing=arguments.missing)
@@ -57,9 +56,18 @@ def score(arguments: argparse.Namespace) -> None:
     processes = current_processes(on_cpu=default_device() == "cpu")  # first: it chooses this process's device
     lm = models.load(arguments.model, dtype=arguments.dtype)
     matrix = score_pool(
-        lm, None, pool, continuations, [f"{i}#{n}" for n, (i, _) in enumerate(texts)], prompts.Prompt(),
-        store, arguments.memory_mib, arguments.tokens, processes, arguments.quiet,
-    )  # fmt: skip
+        lm,
+        None,
+        pool,
+        continuations,
+        [f"{i}#{n}" for n, (i, _) in enumerate(texts)],
+        prompts.Prompt(),
+        store,
+        arguments.memory_mib,
+        arguments.tokens,
+        processes,
+        arguments.quiet,
+    )
     matrix.about["short"] = dict(drawn.short)
     matrix.about["sampler"] = bool(arguments.sampler)
     if processes.index == 0:

@@ -2,25 +2,9 @@
 
 from infoagent.costs.architecture import Architecture
 from infoagent.costs.break_even import BreakEven, break_even_questions
-from infoagent.costs.estimates import (
-    PROMPT_OVERHEAD_TOKENS,
-    TOKENS_PER_WORD,
-    TrainingWork,
-    candidate_prompts,
-    training_work,
-)
+from infoagent.costs.estimates import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, TrainingWork, candidate_prompts, training_work
 from infoagent.costs.flops import GenerationFlops, generation_flops, paper_flops, scoring_flops
-from infoagent.costs.memory import (
-    BYTES,
-    GIB,
-    LAYOUTS,
-    SINGLE,
-    Layout,
-    Memory,
-    Workload,
-    fit_memory,
-    step_memory,
-)
+from infoagent.costs.memory import BYTES, GIB, LAYOUTS, SINGLE, Layout, Memory, Workload, fit_memory, step_memory
 from infoagent.costs.pairs import Cost
 from infoagent.costs.prices import Price, PriceOverride, price_of, price_snapshot
 from infoagent.costs.rates import Rates, Work

@@ -29,9 +29,17 @@ class TrainingWork:
 
 
 def training_work(
-    architecture: Architecture, *, groups: int, samples: int, completion_tokens: int, document_words: float,
-    counterfactual: int, other_negatives: int, has_reference: bool, texts: int | None = None,
-) -> TrainingWork:  # fmt: skip
+    architecture: Architecture,
+    *,
+    groups: int,
+    samples: int,
+    completion_tokens: int,
+    document_words: float,
+    counterfactual: int,
+    other_negatives: int,
+    has_reference: bool,
+    texts: int | None = None,
+) -> TrainingWork:
     """Upper estimates: every completion at its longest. `groups` problems are sampled and scored, their completions behind
     one reading of the prompt. Trained on are these, sharing it too; or `texts` prompts with a completion each, epochs
     included. `has_reference`: the base reads what is trained on, for a KL or a preference."""

@@ -59,9 +59,13 @@ def _met(architecture: Architecture, tokens: int) -> int:
 
 
 def paper_flops(
-    architecture: Architecture, prompt_tokens: int, new_tokens: int, *, parameters: float | None = None,
+    architecture: Architecture,
+    prompt_tokens: int,
+    new_tokens: int,
+    *,
+    parameters: float | None = None,
     attention_width: int | None = None,
-) -> float:  # fmt: skip
+) -> float:
     """Decode only, as the paper: N · (2 · P + 2 · n_layer · n_ctx · d_attn), n_ctx = the prompt's tokens.
 
     P is the number of parameters, of a mixture the active ones with the router; `parameters` puts a nominal size in its

@@ -112,9 +112,14 @@ class Memory:
 
 
 def step_memory(
-    architecture: Architecture, work: Workload, layout: Layout = SINGLE, processes: int = 1, device: Device = "cuda",
-    framework_bytes: float | None = None, gpu_bytes: float = 0.0,
-) -> Memory:  # fmt: skip
+    architecture: Architecture,
+    work: Workload,
+    layout: Layout = SINGLE,
+    processes: int = 1,
+    device: Device = "cuda",
+    framework_bytes: float | None = None,
+    gpu_bytes: float = 0.0,
+) -> Memory:
     """Of one of `processes` in a GRPO step. `framework_bytes` puts a measured baseline in place of the rule of thumb;
     `gpu_bytes` is what a colocated vLLM takes its share of."""
     held = {"framework": FRAMEWORK_BYTES[device] if framework_bytes is None else framework_bytes}
@@ -230,9 +235,7 @@ def _saved(architecture: Architecture, work: Workload, layout: Layout, device: D
     return saved_per_token(architecture, work.lora_rank, work.dtype, device == "cuda", lora_dtype)
 
 
-def _passed(
-    architecture: Architecture, work: Workload, layout: Layout, device: Device, rows: int, columns: int
-) -> Terms:
+def _passed(architecture: Architecture, work: Workload, layout: Layout, device: Device, rows: int, columns: int) -> Terms:
     """Of a forward and backward pass, without what comes after the last layer. With gradient checkpointing a layer keeps
     its input alone, and one layer at a time is computed again."""
     tokens, size = rows * columns, BYTES[work.dtype]

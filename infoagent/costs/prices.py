@@ -92,9 +92,7 @@ def price_of(
         return Price(model, own.input, own.input if own.cached is None else own.cached, own.output, "cost.prices")
     table = _table()
     known = f"{PACKAGE} {price_snapshot()['version']}"
-    advice = (
-        f"or set cost.prices: {{{model}: {{input: …, output: …}}}} in USD per million tokens, 0 for your own server"
-    )
+    advice = f"or set cost.prices: {{{model}: {{input: …, output: …}}}} in USD per million tokens, 0 for your own server"
     _check_provider(provider, known, advice)
     try:
         found, row = table.find_provider_model(model, None, provider, None)
@@ -106,9 +104,7 @@ def price_of(
         ) from None
     price = row.get_prices(at or datetime.now(UTC))
     if price.input_mtok is None or price.output_mtok is None:  # per page, per hour, by subscription
-        raise InputError(
-            f"model {model!r}: {known} has no price per token for {row.id} at {found.id}; name another, {advice}"
-        )
+        raise InputError(f"model {model!r}: {known} has no price per token for {row.id} at {found.id}; name another, {advice}")
     source = f"{known}: {found.id}/{row.id}"
     cached = price.input_mtok if price.cache_read_mtok is None else price.cache_read_mtok
     return Price(model, _base(price.input_mtok), _base(cached), _base(price.output_mtok), source, price)

@@ -55,7 +55,4 @@ class Rates:
         """`at 61 GFLOP/s reading, 20 writing, 48 training (measured on this machine)`."""
         if self.reading == self.writing == self.training:
             return f"at {self.reading:,.0f} GFLOP/s ({self.origin})"
-        return (
-            f"at {self.reading:,.0f} GFLOP/s reading, {self.writing:,.0f} writing, {self.training:,.0f} training "
-            f"({self.origin})"
-        )
+        return f"at {self.reading:,.0f} GFLOP/s reading, {self.writing:,.0f} writing, {self.training:,.0f} training ({self.origin})"

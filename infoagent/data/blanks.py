@@ -33,9 +33,7 @@ _NUMBER = re.compile(
     r"(?<![\w.,:/+–−-])[$€£]?\d+(?:,\d{3})*(?:\.\d+)?(?:\s?(?:%|percent|million|billion|thousand))?"
     r"(?![\w%]|[.,:/–−-]\w|['’]\w)"
 )
-_MARKER = re.compile(
-    r"(?:^|[\n.:;!?])[ \t]*(?:[*•-][ \t]*)?\(?\d{1,3}[.)](?=\s)|\(\d{1,2}\)|\[\d[\d,;– -]*\]", re.MULTILINE
-)
+_MARKER = re.compile(r"(?:^|[\n.:;!?])[ \t]*(?:[*•-][ \t]*)?\(?\d{1,3}[.)](?=\s)|\(\d{1,2}\)|\[\d[\d,;– -]*\]", re.MULTILINE)
 _UPPER = "[A-ZÀ-ÖØ-Þ]"
 _TITLES = ("Dr", "Mr", "Mrs", "Ms", "Prof", "St")
 _NAME = re.compile(
@@ -43,9 +41,7 @@ _NAME = re.compile(
 )
 _CAPITAL_BEFORE = re.compile(rf"({_UPPER}[\w'’.-]*) $")
 _COUNTED = re.compile(r"\s\d")  # Figure 2
-_CONTRACTION = re.compile(
-    r"(?i)(?:I|you|he|she|it|we|they|that|there|here|what|who|how|where|let)['’]\w{1,2}|\w+n['’]t"
-)
+_CONTRACTION = re.compile(r"(?i)(?:I|you|he|she|it|we|they|that|there|here|what|who|how|where|let)['’]\w{1,2}|\w+n['’]t")
 _SPOKEN_WORDS = (
     "Ah Aha Alright Anyway Bye Dear Eh Goodbye Great Hello Hey Hi Hmm Huh Mm Mmm No Nope Oh Ok OK Okay Ooh Please Right Sir "
     "Madam Sorry Sure Thank Thanks Uh Um Wait Welcome Well Wow Yeah Yep Yes"

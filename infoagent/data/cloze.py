@@ -85,9 +85,7 @@ def _options(text: str, blanks: Sequence[Blank]) -> list[tuple[int, int, Blank]]
     return options
 
 
-def _question(
-    passage: Passage, options: Sequence[tuple[int, int, Blank]], near: Pool, far: Pool, seed: int
-) -> Problem | None:
+def _question(passage: Passage, options: Sequence[tuple[int, int, Blank]], near: Pool, far: Pool, seed: int) -> Problem | None:
     rng = np.random.default_rng([seed, int.from_bytes(hashlib.sha256(passage.text.encode()).digest()[:8], "little")])
     for position in rng.permutation(len(options)):
         start, end, blank = options[int(position)]

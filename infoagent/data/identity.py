@@ -63,6 +63,4 @@ def with_shared_ids(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     for problem, identity in zip(problems, identities(p.document for p in problems), strict=True):
         one, other = sorted((root(problem.document_id), root(first.setdefault(identity, problem.document_id))))
         parent[other] = one
-    return tuple(
-        p if (shared := root(p.document_id)) == p.document_id else replace(p, document_id=shared) for p in problems
-    )
+    return tuple(p if (shared := root(p.document_id)) == p.document_id else replace(p, document_id=shared) for p in problems)

@@ -46,14 +46,25 @@ NEGATIVES: dict[str, NegativeKind] = {
     n.kind: n
     for n in (
         NegativeKind("random", False, "other documents", "documents", shares=lambda problem: ""),
-        NegativeKind("topic", False, "documents of the same group", "documents of the same group", shares=lambda problem: problem.group),
-        NegativeKind("sibling", False, "other parts of the same text",
-                     "parts of the same text (data with `part_of`, such as passages)", shares=lambda problem: problem.part_of),
-        NegativeKind("counterfactual", True, "counterfactual documents",
-                     "counterfactual documents (an answer that stands in the document, choices, more documents to take values from)",
-                     makes=counterfactuals),
+        NegativeKind(
+            "topic", False, "documents of the same group", "documents of the same group", shares=lambda problem: problem.group
+        ),
+        NegativeKind(
+            "sibling",
+            False,
+            "other parts of the same text",
+            "parts of the same text (data with `part_of`, such as passages)",
+            shares=lambda problem: problem.part_of,
+        ),
+        NegativeKind(
+            "counterfactual",
+            True,
+            "counterfactual documents",
+            "counterfactual documents (an answer that stands in the document, choices, more documents to take values from)",
+            makes=counterfactuals,
+        ),
     )
-}  # fmt: skip
+}
 """From the easiest to the hardest: negatives stand in this order, and a document of two kinds counts as the harder one."""
 
 

@@ -123,9 +123,7 @@ def find_negatives(
         else:
             places.append(place)
             short[f"{cause}, padded with {', '.join(one.padded)}"] += 1
-    return NegativeDraw(
-        tuple(places), [problems[i] for i in places], [tuple(found[i].negatives) for i in places], causes, short
-    )
+    return NegativeDraw(tuple(places), [problems[i] for i in places], [tuple(found[i].negatives) for i in places], causes, short)
 
 
 @dataclass(frozen=True)
@@ -183,9 +181,7 @@ class _Pool:
         shared = dict(_shared(problem)).get(kind)
         return _Shelf() if shared is None else self.by_kind[kind][shared]
 
-    def draw(
-        self, kind: str, problem: Problem, used: set[str], wanted: int, rng: np.random.Generator
-    ) -> list[Negative]:
+    def draw(self, kind: str, problem: Problem, used: set[str], wanted: int, rng: np.random.Generator) -> list[Negative]:
         """Negatives of a kind; they count as used from then on."""
         shelf = self.shelf(kind, problem)
         places = shelf.draw(used, wanted, rng)[:wanted]

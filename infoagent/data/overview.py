@@ -40,11 +40,17 @@ def overview(section: Mapping[str, Any]) -> dict[str, Any]:
     data = load_data(**section)
     lengths = [count_words(text) for text in {p.document for p in data.problems}]
     return {
-        "name": data.name, "revision": data.revision, "split": data.split, "problems": len(data),
-        "documents": len(data.documents), "groups": len(data.groups), "words": _spread(lengths),
-        "left_out": dict(data.left_out), "benchmark": data.benchmark,
+        "name": data.name,
+        "revision": data.revision,
+        "split": data.split,
+        "problems": len(data),
+        "documents": len(data.documents),
+        "groups": len(data.groups),
+        "words": _spread(lengths),
+        "left_out": dict(data.left_out),
+        "benchmark": data.benchmark,
         "first": [asdict(problem) for problem in data.problems[:SHOWN]],
-    }  # fmt: skip
+    }
 
 
 def _conversations(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,15 +59,21 @@ def _conversations(section: Mapping[str, Any]) -> dict[str, Any]:
     revision, talks = read_talks("conversations", section["path"], section["revision"], left_out)
     asked = questions_on(talks, ASKED_TURNS, section["seed"])
     return {
-        "name": "conversations", "revision": revision, "split": "all", "problems": sum(map(len, asked)),
-        "documents": len(talks), "groups": 0,
+        "name": "conversations",
+        "revision": revision,
+        "split": "all",
+        "problems": sum(map(len, asked)),
+        "documents": len(talks),
+        "groups": 0,
         "words": _spread([sum(count_words(turn) for turn in turns) for _, turns, _ in talks]),
-        "turns": _spread([len(turns) for _, turns, _ in talks]), "left_out": dict(+left_out), "benchmark": None,
+        "turns": _spread([len(turns) for _, turns, _ in talks]),
+        "left_out": dict(+left_out),
+        "benchmark": None,
         "first": [
             {"id": identity, "turns": list(turns), "questions": [asdict(problem) for _, problem in found]}
             for (identity, turns, _), found in zip(talks[:SHOWN], asked[:SHOWN], strict=True)
         ],
-    }  # fmt: skip
+    }
 
 
 def _tasks(section: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,10 +83,17 @@ def _tasks(section: Mapping[str, Any]) -> dict[str, Any]:
     files = table_files("tasks", section["path"])
     tasks = load_tasks(section["path"])
     return {
-        "name": "tasks", "revision": bytes_identity(*files), "split": "all", "problems": len(tasks), "documents": 0,
-        "groups": 0, "words": _spread([count_words(task.task) for task in tasks]), "left_out": {}, "benchmark": None,
+        "name": "tasks",
+        "revision": bytes_identity(*files),
+        "split": "all",
+        "problems": len(tasks),
+        "documents": 0,
+        "groups": 0,
+        "words": _spread([count_words(task.task) for task in tasks]),
+        "left_out": {},
+        "benchmark": None,
         "first": [asdict(task) for task in tasks[:SHOWN]],
-    }  # fmt: skip
+    }
 
 
 OTHERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"conversations": _conversations, "tasks": _tasks}

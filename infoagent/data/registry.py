@@ -97,45 +97,126 @@ class DataSet:
 DATA_SETS = {
     d.name: d
     for d in (
-        DataSet("records", "seeded records of patients, companies, shipments; exact counterfactuals",
-                lambda a: records.load(a.split, a.limit, a.seed, *a.words), generated=True),
-        DataSet("shannon", "four independent facts of known distribution; limits can be computed; for a tiny model",
-                lambda a: shannon.load(a.split, a.limit, a.seed, *a.words), generated=True),
-        DataSet("python-reference", "the Python language reference in passages, cloze questions, group = topic",
-                lambda a: python_reference.load(a.split, a.seed, *a.words)),
-        DataSet("word-problems", "arithmetic over two numbers of a seeded document; exact counterfactuals",
-                lambda a: word_problems.load(a.split, a.limit, a.seed, *a.words), generated=True),
-        DataSet("python-functions", "functions to write from a description, with tests; exact counterfactuals",
-                lambda a: python_functions.load(a.split, a.limit, a.seed, *a.words), generated=True),
-        DataSet("continuations", "the Python language reference, and how each passage goes on; for likelihood",
-                lambda a: continuations.load(a.split, *a.words)),
-        DataSet("jsonl", "your own problems: id, document, query [answer, references, choices, group, negatives, evidence] in "
-                "JSONL, JSON, CSV, parquet; SQuAD's forms",
-                lambda a: own.load_jsonl(a.path, a.split), needs_path=True, uncut=True),
-        DataSet("text", "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
-                lambda a: own.load_text(a.path, a.split, a.seed, *a.words, questions=a.questions, skip_bad_files=a.skip_bad_files),
-                needs_path=True, takes=("questions", "skip_bad_files")),
-        DataSet("longhealth", "LongHealth's benchmark_v5.json: five-way questions on patients' letters, group = patient",
-                lambda a: longhealth.load(a.path, a.split), needs_path=True, uncut=True, evaluation_only=True),
-        DataSet("financebench", "FinanceBench: questions on pages of filings, group = company",
-                lambda a: financebench.load(*a.hub, a.evidence_tokens), needs_path=True, uncut=True, evaluation_only=True,
-                hub=financebench.HUB, takes=("evidence_tokens",)),
-        DataSet("qasper", "QASPER: questions on papers, extractive answers, group = paper",
-                lambda a: qasper.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=qasper.HUB),
-        DataSet("squad", "SQuAD, nested JSON or flat rows: questions on paragraphs, group = article",
-                lambda a: squad.load(a.path, a.split, *a.words, a.revision), needs_path=True, evaluation_only=True, hub=squad.HUB),
-        DataSet("math", "MATH: the worked solution of a problem, the boxed answer, group = subject",
-                lambda a: math_problems.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=math_problems.HUB),
-        DataSet("humaneval", "HumanEval: the code of a function, its body as the answer",
-                lambda a: humaneval.load(*a.hub), needs_path=True, uncut=True, evaluation_only=True, hub=humaneval.HUB),
-        DataSet("wildchat", "WildChat: ten conversations as one memory, stored or cloze questions",
-                lambda a: wildchat.load(*a.hub, a.seed, *a.words, a.questions), needs_path=True, hub=wildchat.HUB,
-                takes=("questions",)),
-        DataSet("fineweb", "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
-                lambda a: fineweb.load(*a.hub, a.seed, *a.words, a.questions), needs_path=True, hub=fineweb.HUB,
-                takes=("questions",)),
+        DataSet(
+            "records",
+            "seeded records of patients, companies, shipments; exact counterfactuals",
+            lambda a: records.load(a.split, a.limit, a.seed, *a.words),
+            generated=True,
+        ),
+        DataSet(
+            "shannon",
+            "four independent facts of known distribution; limits can be computed; for a tiny model",
+            lambda a: shannon.load(a.split, a.limit, a.seed, *a.words),
+            generated=True,
+        ),
+        DataSet(
+            "python-reference",
+            "the Python language reference in passages, cloze questions, group = topic",
+            lambda a: python_reference.load(a.split, a.seed, *a.words),
+        ),
+        DataSet(
+            "word-problems",
+            "arithmetic over two numbers of a seeded document; exact counterfactuals",
+            lambda a: word_problems.load(a.split, a.limit, a.seed, *a.words),
+            generated=True,
+        ),
+        DataSet(
+            "python-functions",
+            "functions to write from a description, with tests; exact counterfactuals",
+            lambda a: python_functions.load(a.split, a.limit, a.seed, *a.words),
+            generated=True,
+        ),
+        DataSet(
+            "continuations",
+            "the Python language reference, and how each passage goes on; for likelihood",
+            lambda a: continuations.load(a.split, *a.words),
+        ),
+        DataSet(
+            "jsonl",
+            "your own problems: id, document, query [answer, references, choices, group, negatives, evidence] in "
+            "JSONL, JSON, CSV, parquet; SQuAD's forms",
+            lambda a: own.load_jsonl(a.path, a.split),
+            needs_path=True,
+            uncut=True,
+        ),
+        DataSet(
+            "text",
+            "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
+            lambda a: own.load_text(a.path, a.split, a.seed, *a.words, questions=a.questions, skip_bad_files=a.skip_bad_files),
+            needs_path=True,
+            takes=("questions", "skip_bad_files"),
+        ),
+        DataSet(
+            "longhealth",
+            "LongHealth's benchmark_v5.json: five-way questions on patients' letters, group = patient",
+            lambda a: longhealth.load(a.path, a.split),
+            needs_path=True,
+            uncut=True,
+            evaluation_only=True,
+        ),
+        DataSet(
+            "financebench",
+            "FinanceBench: questions on pages of filings, group = company",
+            lambda a: financebench.load(*a.hub, a.evidence_tokens),
+            needs_path=True,
+            uncut=True,
+            evaluation_only=True,
+            hub=financebench.HUB,
+            takes=("evidence_tokens",),
+        ),
+        DataSet(
+            "qasper",
+            "QASPER: questions on papers, extractive answers, group = paper",
+            lambda a: qasper.load(*a.hub),
+            needs_path=True,
+            uncut=True,
+            evaluation_only=True,
+            hub=qasper.HUB,
+        ),
+        DataSet(
+            "squad",
+            "SQuAD, nested JSON or flat rows: questions on paragraphs, group = article",
+            lambda a: squad.load(a.path, a.split, *a.words, a.revision),
+            needs_path=True,
+            evaluation_only=True,
+            hub=squad.HUB,
+        ),
+        DataSet(
+            "math",
+            "MATH: the worked solution of a problem, the boxed answer, group = subject",
+            lambda a: math_problems.load(*a.hub),
+            needs_path=True,
+            uncut=True,
+            evaluation_only=True,
+            hub=math_problems.HUB,
+        ),
+        DataSet(
+            "humaneval",
+            "HumanEval: the code of a function, its body as the answer",
+            lambda a: humaneval.load(*a.hub),
+            needs_path=True,
+            uncut=True,
+            evaluation_only=True,
+            hub=humaneval.HUB,
+        ),
+        DataSet(
+            "wildchat",
+            "WildChat: ten conversations as one memory, stored or cloze questions",
+            lambda a: wildchat.load(*a.hub, a.seed, *a.words, a.questions),
+            needs_path=True,
+            hub=wildchat.HUB,
+            takes=("questions",),
+        ),
+        DataSet(
+            "fineweb",
+            "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
+            lambda a: fineweb.load(*a.hub, a.seed, *a.words, a.questions),
+            needs_path=True,
+            hub=fineweb.HUB,
+            takes=("questions",),
+        ),
     )
-}  # fmt: skip
+}
 
 
 def load_data(name: str, path: str | None = None, split: str = "test", **settings: Any) -> ProblemSet:
@@ -171,29 +252,21 @@ def _check(data: DataSet, asked: Asked) -> None:
     """Raise InputError where a setting is of no use to the data set, every one at once."""
     mistakes = []
     if asked.path is not None and not data.needs_path:
-        mistakes.append(
-            f"data.path: data.name={data.name} is built in and takes no path; for your own data use jsonl or text"
-        )
+        mistakes.append(f"data.path: data.name={data.name} is built in and takes no path; for your own data use jsonl or text")
     if asked.split == "train" and data.evaluation_only:
         mistakes.append(f"data.split = 'train': {data.name} is for evaluation only; use test or all")
     if asked.revision is not None and data.hub is None:
         on_hub = ", ".join(d.name for d in DATA_SETS.values() if d.hub is not None)
-        mistakes.append(
-            f"data.revision = {asked.revision!r}: data.name={data.name} is not on the hub; on it are {on_hub}"
-        )
+        mistakes.append(f"data.revision = {asked.revision!r}: data.name={data.name} is not on the hub; on it are {on_hub}")
     if asked.questions is not None and "questions" not in data.takes:
         mistakes.append(
             f"data.questions = {asked.questions!r}: data.name={data.name} has its own questions; "
             f"without any are {_takers('questions')}"
         )
     if asked.evidence_tokens is not None and "evidence_tokens" not in data.takes:
-        mistakes.append(
-            f"data.evidence_tokens = {asked.evidence_tokens}: is for data.name={_takers('evidence_tokens')}; drop it"
-        )
+        mistakes.append(f"data.evidence_tokens = {asked.evidence_tokens}: is for data.name={_takers('evidence_tokens')}; drop it")
     if asked.skip_bad_files and "skip_bad_files" not in data.takes:
-        mistakes.append(
-            f"data.skip_bad_files = true: is for the files of data.name={_takers('skip_bad_files')}; drop it"
-        )
+        mistakes.append(f"data.skip_bad_files = true: is for the files of data.name={_takers('skip_bad_files')}; drop it")
     if mistakes:
         raise InputError(mistakes)
 

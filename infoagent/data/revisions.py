@@ -42,8 +42,7 @@ def same_data(one: str, other: str) -> bool:
     """Whether two identities of one set, of today or of before, are of the same text; `a + b` is a mixture of sets."""
     parts, others = one.split(" + "), other.split(" + ")
     return len(parts) == len(others) and all(
-        a == b or any({a, b} <= {now, *before} for now, before in FORMERLY.items())
-        for a, b in zip(parts, others, strict=True)
+        a == b or any({a, b} <= {now, *before} for now, before in FORMERLY.items()) for a, b in zip(parts, others, strict=True)
     )
 
 

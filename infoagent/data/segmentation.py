@@ -44,10 +44,7 @@ _REFERENCE = re.compile(r"(?:\[[^\[\]\n]{1,40}\]|:\d{1,4}(?:[,–-] ?\d{1,4})*(?
 _IDEOGRAPHIC_END = re.compile("[。！？｡]+")
 _GOES_ON = re.compile(r"[\s\"'“”«»—–-]*")
 _TITLE = re.compile(r"(?:^|[\s(])(?:[\u0621-\u064a]|डॉ|डा|प्रो|पं|श्री|ड|ডা|ড|মো|திரு|డా|ഡോ|ડૉ|ਡਾ)\.\s*$")
-_SPACE_IN = {
-    language: re.compile(f"(?<=[{_LETTERS[language]}])[^\\S\\n]+(?=[{_LETTERS[language]}])")
-    for language in ("th", "lo")
-}
+_SPACE_IN = {language: re.compile(f"(?<=[{_LETTERS[language]}])[^\\S\\n]+(?=[{_LETTERS[language]}])") for language in ("th", "lo")}
 
 
 def sentence_spans(text: str, language: str | None = None) -> list[tuple[int, int]]:

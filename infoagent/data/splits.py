@@ -20,10 +20,7 @@ def splits_of(texts: Sequence[str], groups: Sequence[str]) -> list[str]:
     groups_of: dict[str, set[str]] = defaultdict(set)
     for identity, group in zip(found, groups, strict=True):
         groups_of[identity].add(group)
-    wholes = [
-        group if len(groups_of[identity]) == 1 else f"text {identity}"
-        for identity, group in zip(found, groups, strict=True)
-    ]
+    wholes = [group if len(groups_of[identity]) == 1 else f"text {identity}" for identity, group in zip(found, groups, strict=True)]
     assigned = split_of(Counter(wholes))
     return [assigned[whole] for whole in wholes]
 

@@ -140,9 +140,7 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
     sets = [load_data(**section.asked) for section in recipe.data]
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
-        raise InputError(
-            f"data: two sections are named {max(names, key=names.count)!r}; evaluate them in two output_dirs"
-        )
+        raise InputError(f"data: two sections are named {max(names, key=names.count)!r}; evaluate them in two output_dirs")
     for predictor in [*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
         try:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
@@ -188,9 +186,7 @@ def _cells_of(
         longest += compressor.longest_thought
         if compressor.thinks:
             marks_of(model.tokenizer, compressor.prompt.template in WITHOUT_THOUGHT, compressor.model.name)
-        elif (
-            adapter and compressor.thinking is None and trained_without_thoughts(adapter) and can_think(model.tokenizer)
-        ):
+        elif adapter and compressor.thinking is None and trained_without_thoughts(adapter) and can_think(model.tokenizer):
             raise InputError(
                 f"compressor {compressor.label!r}: its adapter was trained without thoughts, which its model has; set "
                 "thinking: false"
@@ -203,14 +199,19 @@ def _cells_of(
     for section, data in zip(recipe.data, sets, strict=True):
         if compressor.kind in PICKERS:
             check_extractive(compressor.kind, data.problems)
-        problems = fit_to_context(
-            data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, asked
-        )
+        problems = fit_to_context(data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, asked)
         drawn = drawing.of(problems)
         cell = Cell(
-            compressor, model.revision, model.adapter_revision, data, drawn.problems, drawn.negatives, recipe.engine,
-            form, drawn.short,
-        )  # fmt: skip
+            compressor,
+            model.revision,
+            model.adapter_revision,
+            data,
+            drawn.problems,
+            drawn.negatives,
+            recipe.engine,
+            form,
+            drawn.short,
+        )
         cells.append((cell, drawn))
     return cells
 

@@ -43,22 +43,31 @@ DIGITS = 4
 def compression_key(cell: Cell, index: int, sample: int, seed: int) -> str:
     problem = cell.problems[index]
     return content_key(
-        kind="compression", compressor=cell.identity, problem=[problem.id, problem.document, problem.query],
-        negatives=[n.document for n in cell.negatives[index]], sample=sample, seed=seed,
-    )  # fmt: skip
+        kind="compression",
+        compressor=cell.identity,
+        problem=[problem.id, problem.document, problem.query],
+        negatives=[n.document for n in cell.negatives[index]],
+        sample=sample,
+        seed=seed,
+    )
 
 
 def compress_pack(
-    recipe: EvaluationRecipe, pack: Sequence[Cell], sample: int, seed: int, records: RecordFile, pool: ModelPool,
-    replies: Replies, shard: Shard, bar: Any,
-) -> None:  # fmt: skip
+    recipe: EvaluationRecipe,
+    pack: Sequence[Cell],
+    sample: int,
+    seed: int,
+    records: RecordFile,
+    pool: ModelPool,
+    replies: Replies,
+    shard: Shard,
+    bar: Any,
+) -> None:
     """Compress and score every problem of cells that are scored alike. What is there already is left alone."""
     for number, batch in batches(len(pack[0].problems), recipe.batch_size):
         if not shard.has(number):
             continue
-        missing = {
-            i: [cell for cell in pack if not records.settled(compression_key(cell, i, sample, seed))] for i in batch
-        }
+        missing = {i: [cell for cell in pack if not records.settled(compression_key(cell, i, sample, seed))] for i in batch}
         bar.update(sum(len(pack) - len(cells) for cells in missing.values()))
         written = {
             (id(cell), i): text
@@ -92,9 +101,7 @@ def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, po
     problem, section = cell.problems[index], cell.compressor
     record = CompressionRecord(
         key=compression_key(cell, index, sample, seed),
-        compressor=from_json(
-            CompressorIdentity, {"label": section.label, "curve": section.curve_name, **cell.identity}
-        ),
+        compressor=from_json(CompressorIdentity, {"label": section.label, "curve": section.curve_name, **cell.identity}),
         data=DataIdentity(name=cell.data.name, revision=cell.data.revision, split=cell.data.split),
         problem_id=problem.id,
         document_id=problem.document_id,

@@ -61,15 +61,18 @@ def compressor_cost(compressions: Sequence[CompressionRecord]) -> dict[str, floa
     tokens = written if written is not None else _mean(compressions, "rate_tokens")
     speed = tokens / seconds if tokens is not None and seconds else None
     return _known(
-        compressor_gflops_total=total, compressor_gflops_decode=decode, compressor_gflops_paper=paper, seconds=seconds,
-        tokens_per_second=speed, written_tokens=written, thinking_tokens=_mean(compressions, "thinking_tokens"),
+        compressor_gflops_total=total,
+        compressor_gflops_decode=decode,
+        compressor_gflops_paper=paper,
+        seconds=seconds,
+        tokens_per_second=speed,
+        written_tokens=written,
+        thinking_tokens=_mean(compressions, "thinking_tokens"),
         compressor_usd=_mean(compressions, "usd"),
-    )  # fmt: skip
+    )
 
 
-def predictor_cost(
-    predictions: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]
-) -> dict[str, float]:
+def predictor_cost(predictions: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]) -> dict[str, float]:
     """Per question: the predictor's GFLOP, money and seconds, and those of compressor and predictor together.
 
     Who answers or compresses over HTTP has a price and no known FLOPs, who runs here has FLOPs and no price: local

@@ -38,9 +38,7 @@ def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Co
 def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> tuple[list[str], float]:
     """(the lines of the plan, seconds of the work that is left)."""
     grid, draws = recipe.grid, len(recipe.seeds) * recipe.samples
-    lines = [
-        f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"
-    ]
+    lines = [f"plan: {len(grid)} compressors × {len(sets)} data sets × {len(recipe.predictors)} predictors × {draws} draws"]
     work = PlannedWork(recipe.cost, recipe.compressors[0].model.dtype)
     forms = forms_of(grid)  # a schema that is none is found here already
     fresh = [compressor for compressor in grid if compressor.label not in held]
@@ -82,9 +80,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
                 paid = work.pay(predictor, asked, notes + PROMPT_OVERHEAD_TOKENS, predictor.max_tokens)
                 line += f", at most {paid:.4g} $"
             else:
-                work.forward(
-                    predictor, notes, tokens, asked * predictor.max_tokens if predictor.how == "generation" else 0
-                )
+                work.forward(predictor, notes, tokens, asked * predictor.max_tokens if predictor.how == "generation" else 0)
             lines.append(line)
     return [*lines, work.line(recipe.spending_limit_usd)], work.seconds
 
@@ -109,6 +105,4 @@ def longest_tokens(compressor: CompressorSection, document_tokens: float) -> flo
         return document_tokens if compressor.kind == "full-document" else 0.0
     if compressor.kind in WRITERS:
         return compressor.max_tokens
-    return min(
-        document_tokens, compressor.tokens or WORDS_OF_A_SENTENCE * TOKENS_PER_WORD * (compressor.sentences or 1)
-    )
+    return min(document_tokens, compressor.tokens or WORDS_OF_A_SENTENCE * TOKENS_PER_WORD * (compressor.sentences or 1))

@@ -96,15 +96,20 @@ def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [
         clean(
             {
-                "data": c["data"], "trained": c["trained"], "frozen": c["frozen"], "quantity": quantity,
-                "trained_value": found["trained"], "frozen_value": found["frozen"],
-                "difference": found["difference"]["value"], "low": found["difference"]["low"],
+                "data": c["data"],
+                "trained": c["trained"],
+                "frozen": c["frozen"],
+                "quantity": quantity,
+                "trained_value": found["trained"],
+                "frozen_value": found["frozen"],
+                "difference": found["difference"]["value"],
+                "low": found["difference"]["low"],
                 "high": found["difference"]["high"],
             }
         )
         for c in comparisons
         for quantity, found in c["values"].items()
-    ]  # fmt: skip
+    ]
 
 
 def frontier_points(found: Mapping[str, Any]) -> list[Row]:
@@ -112,15 +117,18 @@ def frontier_points(found: Mapping[str, Any]) -> list[Row]:
     return [
         clean(
             {
-                "data": part["data"], "compressor": p["label"],
+                "data": part["data"],
+                "compressor": p["label"],
                 "curve": f"{'trained' if p['trained'] else 'frozen'} on {part['data']}",
-                "rate_tokens": p["tokens"]["value"], "value": p["value"]["value"], "low": p["value"]["low"],
+                "rate_tokens": p["tokens"]["value"],
+                "value": p["value"]["value"],
+                "low": p["value"]["low"],
                 "high": p["value"]["high"],
             }
         )
         for part in found["sets"]
         for p in part["points"]
-    ]  # fmt: skip
+    ]
 
 
 def report_mirror(directory: str | Path, name: str, wandb: str | None = None) -> Mirror:

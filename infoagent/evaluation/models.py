@@ -82,9 +82,7 @@ class ModelPool:
         if engine == "hf":
             return partial(generate, self.get(section))
         assert self.engines is not None
-        return partial(
-            generate_served, ServedModel(self.engines.get(section), self.tokenizer(section), section.adapter)
-        )
+        return partial(generate_served, ServedModel(self.engines.get(section), self.tokenizer(section), section.adapter))
 
     def judge(self, section: ModelSection, engine: str = "hf") -> Judge:
         """Who scores: the frozen base where `section` names no adapter, whatever adapters the base carries."""

@@ -19,9 +19,7 @@ def grid_recipe(arguments: argparse.Namespace) -> tuple[EvaluationRecipe, Shard]
     if arguments.limit is not None:
         if arguments.limit < 1:
             raise InputError(f"--limit {arguments.limit}: must be at least 1")
-        limited = [
-            d.model_copy(update={"limit": min(d.limit or arguments.limit, arguments.limit)}) for d in recipe.data
-        ]
+        limited = [d.model_copy(update={"limit": min(d.limit or arguments.limit, arguments.limit)}) for d in recipe.data]
         recipe = recipe.model_copy(update={"data": limited})
     launched = Shard(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
     if arguments.shard is None:

@@ -29,28 +29,35 @@ TEMPLATES = {"math": "math-v1", "code": "code-v1"}
 """How a predictor that writes is asked, by the way of grading; else by whether there are choices."""
 
 
-def prediction_key(
-    recipe: EvaluationRecipe, cell: Cell, predictor: PredictorSection, index: int, sample: int, seed: int
-) -> str:
+def prediction_key(recipe: EvaluationRecipe, cell: Cell, predictor: PredictorSection, index: int, sample: int, seed: int) -> str:
     problem = cell.problems[index]
     execution = set() if recipe.grading.execute else {"execute", "trial_seconds", "trial_memory_mib"}
-    grading = (
-        recipe.grading.model_dump(exclude={"judge", "unprotected", *execution})
-        if predictor.how == "generation"
-        else None
-    )
+    grading = recipe.grading.model_dump(exclude={"judge", "unprotected", *execution}) if predictor.how == "generation" else None
     judge = predictor_identity(recipe.grading.judge) if grading and recipe.grading.judge else None
     return content_key(
-        kind="prediction", compression=compression_key(cell, index, sample, seed), answer=problem.answer,
-        predictor=predictor_identity(predictor), choices=problem.choices, references=problem.references,
-        grading=grading, judge=judge,
-    )  # fmt: skip
+        kind="prediction",
+        compression=compression_key(cell, index, sample, seed),
+        answer=problem.answer,
+        predictor=predictor_identity(predictor),
+        choices=problem.choices,
+        references=problem.references,
+        grading=grading,
+        judge=judge,
+    )
 
 
 def predict_cell(
-    recipe: EvaluationRecipe, cell: Cell, predictor: PredictorSection, sample: int, seed: int, records: RecordFile,
-    replies: Replies, pool: ModelPool, shard: Shard, bar: Any,
-) -> None:  # fmt: skip
+    recipe: EvaluationRecipe,
+    cell: Cell,
+    predictor: PredictorSection,
+    sample: int,
+    seed: int,
+    records: RecordFile,
+    replies: Replies,
+    pool: ModelPool,
+    shard: Shard,
+    bar: Any,
+) -> None:
     """Ask a predictor that sees the compression and the question alone. What is there already is left alone."""
     for number, batch in batches(len(cell.problems), recipe.batch_size):
         if not shard.has(number):
@@ -70,11 +77,7 @@ def predict_cell(
             continue
         answers = _generation(recipe, predictor, texts, problems, replies, (seed, sample))
         records.append(
-            *(
-                replace(heads[i], **vars(answer))
-                for i, answer in zip(asked, answers, strict=True)
-                if not records.done(keys[i])
-            )
+            *(replace(heads[i], **vars(answer)) for i, answer in zip(asked, answers, strict=True) if not records.done(keys[i]))
         )
 
 
@@ -89,9 +92,16 @@ def _head(
     source = records.compression(compression_key(cell, index, sample, seed))
     who = from_json(PredictorIdentity, {"label": predictor.title, **predictor_identity(predictor)})
     return PredictionRecord(
-        key=key, compression_key=source.key, compressor=source.compressor, predictor=who, data=source.data,
-        problem_id=source.problem_id, document_id=source.document_id, sample=sample, seed=seed,
-    )  # fmt: skip
+        key=key,
+        compression_key=source.key,
+        compressor=source.compressor,
+        predictor=who,
+        data=source.data,
+        problem_id=source.problem_id,
+        document_id=source.document_id,
+        sample=sample,
+        seed=seed,
+    )
 
 
 def _likelihood(pool: ModelPool, predictor: PredictorSection, text: str, problem: Problem) -> Answer:
@@ -114,22 +124,20 @@ def _likelihood(pool: ModelPool, predictor: PredictorSection, text: str, problem
         answer_tokens=lengths[right],
         choice_log_probs=log_probs.tolist(),
         seconds=time.perf_counter() - start,
-        usage={
-            "prompt_tokens": prompt,
-            "cached_tokens": 0,
-            "completion_tokens": sum(lengths),
-            "calls": 1,
-            "retries": 0,
-        },
+        usage={"prompt_tokens": prompt, "cached_tokens": 0, "completion_tokens": sum(lengths), "calls": 1, "retries": 0},
         correct=int(np.argmax(log_probs)) == right if problem.choices else None,
         **flops_fields(pool.architecture(predictor.model), prompt, sum(lengths)),
     )
 
 
 def _generation(
-    recipe: EvaluationRecipe, predictor: PredictorSection, texts: Sequence[str], problems: Sequence[Problem],
-    replies: Replies, draw: tuple[int, int],
-) -> list[Answer]:  # fmt: skip
+    recipe: EvaluationRecipe,
+    predictor: PredictorSection,
+    texts: Sequence[str],
+    problems: Sequence[Problem],
+    replies: Replies,
+    draw: tuple[int, int],
+) -> list[Answer]:
     drawn = draw if predictor.temperature > 0 else ()
     questions = []
     for text, problem in zip(texts, problems, strict=True):
@@ -164,21 +172,21 @@ def _graded(recipe: EvaluationRecipe, answer: Answer, problem: Problem) -> Answe
     else:
         method: Method = "auto" if section.method == "judge" else section.method
         verdict = grade(
-            reply, str(problem.answer), choices=problem.choices, references=problem.references, method=method,
+            reply,
+            str(problem.answer),
+            choices=problem.choices,
+            references=problem.references,
+            method=method,
             relative_tolerance=section.relative_tolerance,
-        )  # fmt: skip
+        )
     return replace(answer, correct=verdict.correct, grade=verdict, f1=verdict.f1)
 
 
-def _let_judge(
-    judge: PredictorSection, problems: Sequence[Problem], answers: Sequence[Answer], replies: Replies
-) -> list[Answer]:
+def _let_judge(judge: PredictorSection, problems: Sequence[Problem], answers: Sequence[Answer], replies: Replies) -> list[Answer]:
     """A judge decides; the exact grade stays beside it. An unparseable verdict is a failure, not a wrong answer."""
     judged = list(answers)
     asked = [n for n, answer in enumerate(answers) if answer.reply is not None]
-    questions = [
-        Question(judge_messages(problems[n].query, str(problems[n].answer), known(answers[n].reply))) for n in asked
-    ]
+    questions = [Question(judge_messages(problems[n].query, str(problems[n].answer), known(answers[n].reply))) for n in asked]
     for n, said in zip(asked, replies.ask(judge, questions), strict=True):
         answer = replace(answers[n], judge_reply_key=said["key"], judge_usd=said.get("usd"))
         if said["status"] != "ok":
@@ -194,9 +202,14 @@ def _let_judge(
 
 
 def answer_texts(
-    recipe: EvaluationRecipe, predictor: PredictorSection, texts: Sequence[str], problems: Sequence[Problem],
-    replies: Replies, pool: ModelPool, draw: tuple[int, int],
-) -> list[Answer]:  # fmt: skip
+    recipe: EvaluationRecipe,
+    predictor: PredictorSection,
+    texts: Sequence[str],
+    problems: Sequence[Problem],
+    replies: Replies,
+    pool: ModelPool,
+    draw: tuple[int, int],
+) -> list[Answer]:
     """What the predictor makes of each text and the question of its problem."""
     if predictor.how == "likelihood":
         return [_likelihood(pool, predictor, text, p) for text, p in zip(texts, problems, strict=True)]

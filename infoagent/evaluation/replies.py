@@ -22,8 +22,8 @@ from infoagent.lm.models import find_model
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import PredictorSection
-from infoagent.recipes.sections import CostSection
 from infoagent.structured import Form
 from infoagent.types import InputError, RunFailed
 
@@ -65,9 +65,13 @@ def writer_section(section: CompressorSection, form: Form | None = None) -> Pred
         extra |= constraint_of(form)
     endpoint = EndpointSection(**{**section.server.model_dump(exclude={"name", "provider", "extra"}), "extra": extra})
     return PredictorSection(
-        name=section.server.name, provider=section.server.provider, kind="endpoint", endpoint=endpoint,
-        max_tokens=section.max_tokens + section.longest_thought, temperature=section.temperature,
-    )  # fmt: skip
+        name=section.server.name,
+        provider=section.server.provider,
+        kind="endpoint",
+        endpoint=endpoint,
+        max_tokens=section.max_tokens + section.longest_thought,
+        temperature=section.temperature,
+    )
 
 
 def constraint_of(form: Form) -> dict[str, Any]:
@@ -89,12 +93,7 @@ def predictor_identity(section: PredictorSection) -> dict[str, Any]:
         server = section.endpoint.model_dump(include={"base_url", "json_mode", "extra"})
         who: dict[str, Any] = {"name": section.name, **server}
     else:
-        who = {
-            "name": section.name,
-            "dtype": section.dtype,
-            "adapter": section.adapter,
-            **find_model(section).identity,
-        }
+        who = {"name": section.name, "dtype": section.dtype, "adapter": section.adapter, **find_model(section).identity}
     how = {"max_tokens": section.max_tokens, "temperature": section.temperature} if section.how == "generation" else {}
     return {"kind": section.kind, **who, "mode": section.how, "template": section.template, **how}
 
@@ -108,9 +107,11 @@ def endpoint_of(section: PredictorSection, recipe: Paying, budget: SpendingLimit
         return float(price.usd(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens))
 
     settings = EndpointSettings(
-        model=section.name, max_tokens=section.max_tokens, temperature=section.temperature,
+        model=section.name,
+        max_tokens=section.max_tokens,
+        temperature=section.temperature,
         **section.endpoint.model_dump(exclude={"backoff_seconds"}),
-    )  # fmt: skip
+    )
     return Endpoint(settings, usd, budget, backoff_seconds=section.endpoint.backoff_seconds)
 
 
@@ -159,8 +160,7 @@ class Replies:
         """The records of the replies, in order, failed ones among them."""
         identity = predictor_identity(section)
         keys = [
-            content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw, **self._mode(section, q))
-            for q in questions
+            content_key(kind="reply", predictor=identity, chat=q.chat, draw=q.draw, **self._mode(section, q)) for q in questions
         ]
         missing = {k: q for k, q in zip(keys, questions, strict=True) if not self.records.settled(k)}
         if missing:
@@ -183,16 +183,17 @@ class Replies:
             self._endpoints[name] = endpoint_of(section, self.recipe, self.budget)
 
         def keep(index: int, answer: Reply | Failure) -> None:
-            row: Row = {"key": keys[index], "kind": "reply", "predictor": identity, "usage": asdict(answer.usage),
-                        "usd": answer.usd, "seconds": answer.seconds}  # fmt: skip
+            row: Row = {
+                "key": keys[index],
+                "kind": "reply",
+                "predictor": identity,
+                "usage": asdict(answer.usage),
+                "usd": answer.usd,
+                "seconds": answer.seconds,
+            }
             if isinstance(answer, Failure):
                 # a thought that took all the room would take it, and the money, again
-                row |= {
-                    "status": "failed",
-                    "cause": answer.cause,
-                    "error": answer.error,
-                    "final": answer.cause == UNFINISHED,
-                }
+                row |= {"status": "failed", "cause": answer.cause, "error": answer.error, "final": answer.cause == UNFINISHED}
             else:
                 row |= {"status": "ok", "text": answer.text, "finish": answer.finish, "answered_by": answer.model}
                 told = {"thinking": answer.thinking, "thinking_tokens": answer.thinking_tokens}
@@ -212,14 +213,18 @@ class Replies:
         for key, prompt, z in zip(keys, prompts, written, strict=True):
             if self.records.done(key):
                 continue
-            usage = Usage(
-                prompt_tokens=len(prompt), cached_tokens=0, completion_tokens=z.rate_tokens, calls=1, retries=0
-            )
+            usage = Usage(prompt_tokens=len(prompt), cached_tokens=0, completion_tokens=z.rate_tokens, calls=1, retries=0)
             rows.append(
                 {
-                    "key": key, "kind": "reply", "status": "ok", "predictor": identity, "text": z.text,
-                    "finish": z.finish, "usage": asdict(usage), "seconds": z.seconds,
+                    "key": key,
+                    "kind": "reply",
+                    "status": "ok",
+                    "predictor": identity,
+                    "text": z.text,
+                    "finish": z.finish,
+                    "usage": asdict(usage),
+                    "seconds": z.seconds,
                     **flops_fields(self.pool.architecture(section.model), len(prompt), z.rate_tokens),
                 }
-            )  # fmt: skip
+            )
         self.records.append(*rows)

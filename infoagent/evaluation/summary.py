@@ -212,9 +212,7 @@ def _share(events: Sequence[bool], documents: Sequence[str]) -> dict[str, float]
     return {"value": sum(events) / len(events), "low": float(found.low), "high": float(found.high), "n": len(events)}
 
 
-def _predictor_summary(
-    answers: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]
-) -> dict[str, Any]:
+def _predictor_summary(answers: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]) -> dict[str, Any]:
     answered = [r for r in answers if r.is_ok]
     values = {name: finding(answered, quantity) for name, quantity in PREDICTION_QUANTITIES.items()}
     result: dict[str, Any] = {

@@ -32,9 +32,8 @@ def trained_label(checkpoint: str) -> str:
 
 
 def trained_beside(
-    frozen: SectionT, checkpoint: str, labels: Collection[str], where: str = "compressors", rule: Rule = "prompt",
-    suffix: str = "",
-) -> SectionT:  # fmt: skip
+    frozen: SectionT, checkpoint: str, labels: Collection[str], where: str = "compressors", rule: Rule = "prompt", suffix: str = ""
+) -> SectionT:
     """`frozen` with the adapter `checkpoint`, under a label of its own among `labels`, those of the list `where`.
 
     Raises InputError where it is no checkpoint of that model, or was trained with another prompt, as far as that is
@@ -44,9 +43,7 @@ def trained_beside(
     what, recorded = where.removesuffix("s"), adapter_prompt(checkpoint)
     prompt = PromptSection(**recorded) if recorded else frozen.prompt
     if rule == "template" and prompt.template != frozen.prompt.template:
-        raise InputError(
-            f"checkpoint: was trained with the template {prompt.template!r}; give {what} {frozen.label!r} the same"
-        )
+        raise InputError(f"checkpoint: was trained with the template {prompt.template!r}; give {what} {frozen.label!r} the same")
     if rule == "prompt" and prompt != frozen.prompt:
         raise InputError(
             f"checkpoint: was trained with the prompt {prompt.model_dump()}; give {what} {frozen.label!r} the same prompt"

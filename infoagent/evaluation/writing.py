@@ -51,17 +51,13 @@ def write(cell: Cell, batch: Sequence[int], sample: int, seed: int, pool: ModelP
         elif cell.compressor.kind == "endpoint":
             drawn = _by_server(cell, problems, sample, seed, pool, replies)
         else:
-            return [
-                Written(z, cost={"generation_seconds": z.seconds}) for z in _picked(cell, problems, sample, seed, pool)
-            ]
+            return [Written(z, cost={"generation_seconds": z.seconds}) for z in _picked(cell, problems, sample, seed, pool)]
     return drawn if cell.form is None else [_in_form(cell, found, pool) for found in drawn]
 
 
 def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool) -> list[Written]:
     section, tokenizer = cell.compressor, pool.tokenizer(cell.compressor.model)
-    prompts = [
-        compressor_ids(tokenizer, p.document, p.query, cell.asked) for p in problems
-    ]  # fmt: skip
+    prompts = [compressor_ids(tokenizer, p.document, p.query, cell.asked) for p in problems]
     ids = [p.id for p in problems]
     number = batch_seed(seed, sample, problems[0].id)
     draw = pool.writer(section.model, cell.engine)
@@ -74,9 +70,10 @@ def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, p
         found = []
         for thought in thoughts:
             cost = {
-                "generation_seconds": thought.seconds, "written_tokens": thought.tokens,
+                "generation_seconds": thought.seconds,
+                "written_tokens": thought.tokens,
                 "thinking_tokens": thought.thinking_tokens,
-            }  # fmt: skip
+            }
             if thought.z is None:
                 error = f"no {marks[1]} within {length.most_tokens} tokens: {_tail(thought.text)}"
                 found.append(Written(None, thought.text, cost, UNFINISHED, error))
@@ -89,9 +86,7 @@ def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, p
     return [Written(z, cost={"generation_seconds": z.seconds, "written_tokens": z.rate_tokens}) for z in texts]
 
 
-def _by_server(
-    cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool, replies: Replies
-) -> list[Written]:
+def _by_server(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool, replies: Replies) -> list[Written]:
     questions = [Question(compressor_messages(p.document, p.query, cell.asked), (seed, sample)) for p in problems]
     rows = replies.ask(writer_section(cell.compressor, cell.form), questions)
     tokenizer = pool.tokenizer(frozen(cell.compressor.model))
@@ -99,12 +94,7 @@ def _by_server(
 
 
 def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: Any) -> Written:
-    cost: Row = {
-        "reply_key": row["key"],
-        "usage": row["usage"],
-        "usd": row["usd"],
-        "generation_seconds": row["seconds"],
-    }
+    cost: Row = {"reply_key": row["key"], "usage": row["usage"], "usd": row["usd"], "generation_seconds": row["seconds"]}
     written = None if row["usage"]["estimated"] else row["usage"]["completion_tokens"]
     if row["status"] != "ok":
         is_final = row.get("final", False)
@@ -114,14 +104,10 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
     if written is not None:
         cost["written_tokens"] = written
     text, thought, spent = row["text"], row.get("thinking"), row.get("thinking_tokens")
-    if (
-        cell.asked.thinking is not None and thought is None
-    ):  # the server leaves the thought in the text, or tells none of it
+    if cell.asked.thinking is not None and thought is None:  # the server leaves the thought in the text, or tells none of it
         behind = behind_any_thought(text)
         if behind == text and cell.asked.thinking and row["finish"] == "length" and not spent:
-            behind = (
-                None  # some servers open the thought in the prompt: what is cut before a closing mark is all thought
-            )
+            behind = None  # some servers open the thought in the prompt: what is cut before a closing mark is all thought
         if behind is None:
             cost |= _thought_cost(text, written, tokenizer)
             return Written(None, text, cost, UNFINISHED, f"no end of the thought in the reply: {_tail(text)}")
@@ -133,16 +119,16 @@ def _of_reply(cell: Cell, problem: Problem, row: Row, sample: int, tokenizer: An
     elif spent is not None:
         cost["thinking_tokens"] = spent
     z = Compression(
-        problem.id, text, tuple(text_ids(tokenizer, text)), "length" if row["finish"] == "length" else "stop", sample,
+        problem.id,
+        text,
+        tuple(text_ids(tokenizer, text)),
+        "length" if row["finish"] == "length" else "stop",
+        sample,
         row["seconds"],
-    )  # fmt: skip
-    if (
-        cell.compressor.thinks and len(z.token_ids) > cell.compressor.max_tokens
-    ):  # the server had room for a thought too
+    )
+    if cell.compressor.thinks and len(z.token_ids) > cell.compressor.max_tokens:  # the server had room for a thought too
         ids = z.token_ids[: cell.compressor.max_tokens]
-        z = replace(
-            z, text=clean_text(decode_whole(tokenizer, ids, skip_special_tokens=True)), token_ids=ids, finish="length"
-        )
+        z = replace(z, text=clean_text(decode_whole(tokenizer, ids, skip_special_tokens=True)), token_ids=ids, finish="length")
     reply = f"{thought or ''}{text}"
     return Written(z, None if reply == z.text else reply, cost)
 
@@ -161,9 +147,13 @@ def _picked(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, poo
         start = time.perf_counter()
         if section.kind in PICKERS:
             text = compress_extractive(
-                section.kind, problem, sentences=section.sentences, tokens=section.tokens,
-                count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=seed * 1000 + sample,
-            )  # fmt: skip
+                section.kind,
+                problem,
+                sentences=section.sentences,
+                tokens=section.tokens,
+                count_tokens=lambda t: len(text_ids(tokenizer, t)),
+                seed=seed * 1000 + sample,
+            )
         else:
             text = problem.document if section.kind == "full-document" else ""
         text = clean_text(text)

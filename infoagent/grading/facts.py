@@ -71,8 +71,11 @@ def unsupported_spans(compression: str, document: str, query: str = "") -> list[
     known_words = set(re.findall(r"\w+", known))
     known_numbers = set(_NUMBER.findall(known))
     normalised = normalise(compression)
-    found = [m[0] for m in _NUMBER.finditer(normalised)
-             if m[0].rstrip(".,") not in known_numbers and not _has_quantity(normalised, m, both)]  # fmt: skip
+    found = [
+        m[0]
+        for m in _NUMBER.finditer(normalised)
+        if m[0].rstrip(".,") not in known_numbers and not _has_quantity(normalised, m, both)
+    ]
     starts = {m.start(1) for m in _SENTENCE_START.finditer(compression)}
     for match in _NAME.finditer(compression):
         parts = re.findall(r"\w+", normalise(match.group()))

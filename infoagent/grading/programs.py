@@ -17,8 +17,11 @@ _CODE_LINE = re.compile(r"(?:from|import|def|async def|class|@)\b|@\w")
 
 
 def code_grade(
-    reply: str, trial: Trial, limits: Limits = Limits(), unprotected: bool = False  # noqa: B008 (frozen)
-) -> Grade:  # fmt: skip
+    reply: str,
+    trial: Trial,
+    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    unprotected: bool = False,
+) -> Grade:
     """Whether the code of `reply` passes the tests of `trial`, in `infoagent.grading.sandbox`.
 
     A reply without the function is wrong and unparseable; code that fails its tests, hangs or crashes is wrong, and

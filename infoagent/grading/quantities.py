@@ -105,8 +105,7 @@ _QUANTITY = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _STARTS = re.compile(  # in running text: not inside a word, a date, a time or a version; (2019) there is an aside, $(5) a loss
-    rf"(?<![\w.,])(?<!\d[/:])(?<![A-Za-z]-)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?[-−+]?(?:{_SIGNS})?\s?{_NUMBER}",
-    re.IGNORECASE,
+    rf"(?<![\w.,])(?<!\d[/:])(?<![A-Za-z]-)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?[-−+]?(?:{_SIGNS})?\s?{_NUMBER}", re.IGNORECASE
 )
 _CLOSING = ".,;:!?]\"'"
 LONGEST_UNIT = 5

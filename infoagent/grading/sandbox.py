@@ -132,11 +132,7 @@ class _Side:
         self.complaints.seek(0)
         lines = self.complaints.read(2000).decode(errors="replace").strip().splitlines()
         why = lines[-1] if lines else f"nothing was heard of it, exit code {self.process.returncode}"
-        return (
-            NoWalls(why)
-            if self.process.returncode == NO_WALLS
-            else SandboxFailed(f"the interpreter did not start: {why}")
-        )
+        return NoWalls(why) if self.process.returncode == NO_WALLS else SandboxFailed(f"the interpreter did not start: {why}")
 
 
 def why_unprotected() -> str | None:
@@ -160,7 +156,7 @@ def _walls(protected: bool) -> dict[str, bool]:
 
 def execute(
     code: str, tests: str = "", name: str = "", head: str = "", limits: Limits = Limits(), unprotected: bool = False
-) -> Execution:  # fmt: skip
+) -> Execution:
     """Run `code` and then `tests`, which call its function `name`; `passed` if both come to their end without an error.
     `head` is what else the tests need, and is run beside them.
 
@@ -177,9 +173,7 @@ def execute(
 
 
 def _run(request: Mapping[str, Any], limits: Limits) -> Execution:
-    limited = {
-        **request, "cpu_seconds": math.ceil(limits.seconds), "memory_bytes": limits.memory_mib * 2**20,
-    }  # fmt: skip
+    limited = {**request, "cpu_seconds": math.ceil(limits.seconds), "memory_bytes": limits.memory_mib * 2**20}
     with _sides(limited) as (program, checker):
         seconds, in_time = _listen(program, checker, limits)
         for side in (program, checker):
@@ -229,10 +223,14 @@ def _side(request: Mapping[str, Any], channel: int) -> Iterator[_Side]:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-B", str(CHILD), *map(str, (told, channel, hears))],
-                stdin=asked, stdout=subprocess.DEVNULL, stderr=complaints, cwd=home, pass_fds=(told, channel, hears),
+                stdin=asked,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                cwd=home,
+                pass_fds=(told, channel, hears),
                 env={"HOME": "/tmp" if request["namespaces"] else home, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as error:
             os.close(report)
             os.close(lifeline)

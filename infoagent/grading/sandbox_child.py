@@ -204,9 +204,7 @@ class Checker:
             raise Failed
         try:
             sent = [values.encode(part, self.known) for part in arguments]
-            self.channel.send(
-                [kind, number, sent, {key: values.encode(part, self.known) for key, part in named.items()}]
-            )
+            self.channel.send([kind, number, sent, {key: values.encode(part, self.known) for key, part in named.items()}])
         except values.NoValue as error:  # it comes from the tests: whatever the program gave can be sent back
             raise self.fail("unfit", f"they hand over {error}") from error
         except values.Unsendable as error:

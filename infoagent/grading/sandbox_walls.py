@@ -226,13 +226,22 @@ def _filter(architecture: int, column: int, own: int) -> list[tuple[int, int, in
             lines += [(equal, 0, 1, int(row[column] or 0)), (answer, 0, 0, forbidden)]
     for row in ONLY_ITSELF:  # 0 is the caller for prlimit64, and its group for kill, which is its own
         lines += [
-            (equal, 0, 5, int(row[column])), (load, 0, 0, 16), (equal, 2, 0, own),
-            (equal, 1, 0, 0 if row[0] == "prlimit64" else own), (answer, 0, 0, forbidden), (answer, 0, 0, allow),
-        ]  # fmt: skip
+            (equal, 0, 5, int(row[column])),
+            (load, 0, 0, 16),
+            (equal, 2, 0, own),
+            (equal, 1, 0, 0 if row[0] == "prlimit64" else own),
+            (answer, 0, 0, forbidden),
+            (answer, 0, 0, allow),
+        ]
     lines += [
-        (equal, 0, 5, SOCKETPAIR[column - 1]), (load, 0, 0, 24), (mask, 0, 0, 0xF), (equal, 1, 0, 1),
-        (answer, 0, 0, forbidden), (answer, 0, 0, allow), (answer, 0, 0, allow),
-    ]  # fmt: skip
+        (equal, 0, 5, SOCKETPAIR[column - 1]),
+        (load, 0, 0, 24),
+        (mask, 0, 0, 0xF),
+        (equal, 1, 0, 1),
+        (answer, 0, 0, forbidden),
+        (answer, 0, 0, allow),
+        (answer, 0, 0, allow),
+    ]
     return lines
 
 

@@ -49,9 +49,7 @@ class Analysis:
         }
 
 
-def analyse(
-    matrix: ScoreMatrix, *, beta: float | None = None, sampler: bool = True, drop_failed: bool = False
-) -> Analysis:
+def analyse(matrix: ScoreMatrix, *, beta: float | None = None, sampler: bool = True, drop_failed: bool = False) -> Analysis:
     """Estimate everything that `matrix` allows.
 
     beta: critic scale of a proxy. sampler: whether the scorer is the model that wrote the compressions.
@@ -72,9 +70,12 @@ def analyse(
         factor = 1.0 if beta is None else beta
         other_CN = matrix.counterfactual_CN
         chain = estimate_chain(
-            scale(log_probs_CK, factor), source_C, topic=matrix.topic_K, document=document_C,
+            scale(log_probs_CK, factor),
+            source_C,
+            topic=matrix.topic_K,
+            document=document_C,
             counterfactual=None if other_CN is None else scale(other_CN, factor),
-        )  # fmt: skip
+        )
         pool = None
         if matrix.strata is not None:
             pool = estimate_stratified(log_probs_CK, matrix.strata, document=document_C, beta=factor)
@@ -170,10 +171,14 @@ def compare(
         one, other = (np.array([mean[d] for d in shared]) for mean in means)
         difference = paired_difference(one, other)
         found[name] = {
-            "first_nats": float(one.mean()), "second_nats": float(other.mean()), "difference_nats": difference.value,
-            "low_nats": difference.low, "high_nats": difference.high, "n_documents": float(len(shared)),
+            "first_nats": float(one.mean()),
+            "second_nats": float(other.mean()),
+            "difference_nats": difference.value,
+            "low_nats": difference.low,
+            "high_nats": difference.high,
+            "n_documents": float(len(shared)),
             "detectable_nats": detectable_difference(float(np.std(one - other, ddof=1)), len(shared)),
-        }  # fmt: skip
+        }
     return found
 
 

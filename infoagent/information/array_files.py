@@ -32,9 +32,20 @@ def read_arrays(path: str | Path) -> Arrays:
             _check_sizes(members, Path(path).stat().st_size)
             return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (
-        OSError, EOFError, TypeError, LookupError, AttributeError, ArithmeticError, SyntaxError, RuntimeError, RecursionError,
-        zipfile.BadZipFile, zlib.error, tokenize.TokenError, ValueError,
-    ) as error:  # fmt: skip
+        OSError,
+        EOFError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        SyntaxError,
+        RuntimeError,
+        RecursionError,
+        zipfile.BadZipFile,
+        zlib.error,
+        tokenize.TokenError,
+        ValueError,
+    ) as error:
         # damaged headers break zipfile and numpy in whatever place they happen to be
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(f"not an .npz file of arrays: {said}") from error

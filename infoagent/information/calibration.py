@@ -24,14 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from infoagent.information.estimators import infonce_terms
-from infoagent.information.matrix import (
-    check_length,
-    check_matrix,
-    group_by_document,
-    name_first,
-    own_scores,
-    scale,
-)
+from infoagent.information.matrix import check_length, check_matrix, group_by_document, name_first, own_scores, scale
 
 BETA_MAX = 100.0
 """Far above any scale that log-probabilities of whole texts need; averages over a text's tokens may need tens."""

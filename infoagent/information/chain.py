@@ -133,9 +133,7 @@ def estimate_chain(
         group_C = group_K[source_C]
         size_C = np.bincount(group_K)[group_C]
         same_C = logsumexp(np.where(group_K[None, :] == group_C[:, None], log_probs_CK, -np.inf))
-        topic_term = _term(
-            "topic", np.log(candidates) - np.log(size_C) + same_C - pool_C, np.log(candidates / size_C), documents
-        )
+        topic_term = _term("topic", np.log(candidates) - np.log(size_C) + same_C - pool_C, np.log(candidates / size_C), documents)
         within_term = _term("within_topic", np.log(size_C) + own_C - same_C, np.log(size_C), documents)
         first_D = np.unique(documents.member_C, return_index=True)[1]
         alone_D = first_D[size_C[first_D] == 1]
@@ -155,9 +153,7 @@ def estimate_chain(
     return Chain(random, topic_term, within_term, fact_term, alone, without, notes)
 
 
-def _fact_term(
-    other_CN: NDArray[np.float64], own_C: NDArray[np.float64], document_C: NDArray[np.generic]
-) -> tuple[Term, int]:
+def _fact_term(other_CN: NDArray[np.float64], own_C: NDArray[np.float64], document_C: NDArray[np.generic]) -> tuple[Term, int]:
     if other_CN.ndim != 2 or len(other_CN) != len(own_C):
         raise ValueError(f"counterfactual has shape {other_CN.shape}; needed is one row for each of {len(own_C)}")
     check_not_positive(other_CN, "counterfactual")
@@ -165,9 +161,7 @@ def _fact_term(
     misplaced = np.argwhere(missing_CN[:, :-1] & ~missing_CN[:, 1:])
     if misplaced.size:
         c, n = (int(i) for i in misplaced[0])
-        raise ValueError(
-            f"counterfactual[{c}, {n}] is NaN before a number: padding comes last, and a failed score is no padding"
-        )
+        raise ValueError(f"counterfactual[{c}, {n}] is NaN before a number: padding comes last, and a failed score is no padding")
     number_C = (~missing_CN).sum(axis=1)
     kept_C = number_C > 0
     if not kept_C.any():

@@ -57,9 +57,7 @@ def simulate(
     worse = population.degraded()
     infonce, infonce_error = population.expected_infonce(documents, 20_000, rng)
     worse_infonce, worse_error = worse.expected_infonce(documents, 20_000, rng)
-    target = {
-        "t": infonce, "jackknife": infonce, "midpoint": population.mi_nats, "paired": infonce - worse_infonce,
-    }  # fmt: skip
+    target = {"t": infonce, "jackknife": infonce, "midpoint": population.mi_nats, "paired": infonce - worse_infonce}
     value_R: dict[str, list[Array]] = {name: [] for name in INTERVALS}
     half_R: dict[str, list[Array]] = {name: [] for name in INTERVALS}
     for start in range(0, replicates, batch):
@@ -70,10 +68,13 @@ def simulate(
             value_R[name].append(value)
             half_R[name].append(half)
     result: dict[str, Any] = {
-        "mi_nats": population.mi_nats, "chi_squared": population.chi_squared, "infonce_nats": infonce,
-        "infonce_error_nats": infonce_error, "difference_nats": infonce - worse_infonce,
+        "mi_nats": population.mi_nats,
+        "chi_squared": population.chi_squared,
+        "infonce_nats": infonce,
+        "infonce_error_nats": infonce_error,
+        "difference_nats": infonce - worse_infonce,
         "difference_error_nats": float(np.hypot(infonce_error, worse_error)),
-    }  # fmt: skip
+    }
     for name in INTERVALS:
         value, half = np.concatenate(value_R[name]), np.concatenate(half_R[name])
         known = np.isfinite(half)
@@ -88,9 +89,7 @@ def simulate(
     return result
 
 
-def batch_intervals(
-    log_probs_RCK: Array, other_RCK: Array, samples: int, level: float = 0.95
-) -> dict[str, tuple[Array, Array]]:
+def batch_intervals(log_probs_RCK: Array, other_RCK: Array, samples: int, level: float = 0.95) -> dict[str, tuple[Array, Array]]:
     """{interval: (value_R, half_R)} of R pools at once; `other_RCK`: the second compressor on the same documents.
 
     Equal numbers of compressions, those of document k in rows k·S to (k+1)·S. A half width is NaN where the midpoint

@@ -179,9 +179,7 @@ def estimate_mi(
     return estimate
 
 
-def _warnings(
-    estimate: MIEstimate, compressions: int, candidates: int, sampler: bool, identical: list[list[int]]
-) -> list[str]:
+def _warnings(estimate: MIEstimate, compressions: int, candidates: int, sampler: bool, identical: list[list[int]]) -> list[str]:
     """What a reader has to know before believing the value."""
     notes = []
     if not sampler or estimate.beta is not None:
@@ -215,8 +213,7 @@ def _warnings(
             else "with many the scorer does not fit the compressor: fit a critic scale on other rows (fit_beta)"
         )
         notes.append(
-            f"{below} of {estimate.n_documents} documents have a mean below 0: with few compressions this is noise; "
-            + blame
+            f"{below} of {estimate.n_documents} documents have a mean below 0: with few compressions this is noise; " + blame
         )
     return notes
 

@@ -70,9 +70,7 @@ def mean_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None,
     if values_N.size == 0:
         raise ValueError("no values: a mean of nothing is unknown")
     if np.isnan(values_N).any():
-        raise ValueError(
-            f"{int(np.isnan(values_N).sum())} of {values_N.size} values are NaN; drop failed rows and count them"
-        )
+        raise ValueError(f"{int(np.isnan(values_N).sum())} of {values_N.size} values are NaN; drop failed rows and count them")
     means_D = values_N if clusters is None else _cluster_means(values_N, clusters)
     center = float(means_D.mean())
     error = standard_error(means_D)

@@ -20,15 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infoagent.information.estimators import infonce_terms
 from infoagent.information.intervals import student_t_quantile
-from infoagent.information.matrix import (
-    Documents,
-    check_length,
-    check_matrix,
-    group_by_document,
-    logsumexp,
-    own_scores,
-    scale,
-)
+from infoagent.information.matrix import Documents, check_length, check_matrix, group_by_document, logsumexp, own_scores, scale
 from infoagent.types import Finding
 
 
@@ -91,9 +83,7 @@ def deleted_values(
     return np.asarray(means_DU.sum(axis=0) / documents_U)
 
 
-def _units(
-    candidates: int, source_C: NDArray[np.intp], documents: Documents
-) -> tuple[NDArray[np.intp] | None, NDArray[np.intp]]:
+def _units(candidates: int, source_C: NDArray[np.intp], documents: Documents) -> tuple[NDArray[np.intp] | None, NDArray[np.intp]]:
     """(unit of each column or None where columns are no documents, unit of each document)."""
     unit_K = np.full(candidates, -1)
     for column, member in zip(source_C, documents.member_C, strict=True):

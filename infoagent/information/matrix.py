@@ -53,9 +53,7 @@ def check_length(compressions: int, **arrays: NDArray[np.generic]) -> None:
     """Raise ValueError where an array does not hold one entry for each compression."""
     for name, array in arrays.items():
         if array.shape != (compressions,):
-            raise ValueError(
-                f"{name} has shape {array.shape}; needed is one entry for each of {compressions} compressions"
-            )
+            raise ValueError(f"{name} has shape {array.shape}; needed is one entry for each of {compressions} compressions")
 
 
 def check_source(log_probs_CK: NDArray[np.float64], source: ArrayLike) -> NDArray[np.intp]:

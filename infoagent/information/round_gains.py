@@ -72,12 +72,7 @@ class RoundInformation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python values, ready for JSON."""
-        return {
-            "round": self.round,
-            "total": self.total.to_dict(),
-            "gain": vars(self.gain),
-            "room_nats": self.room_nats,
-        }
+        return {"round": self.round, "total": self.total.to_dict(), "gain": vars(self.gain), "room_nats": self.room_nats}
 
 
 def estimate_rounds(
@@ -175,9 +170,7 @@ def estimate_survival(
     terms_C, betas = np.zeros(len(source_C)), []
     for fold in range(folds):
         here_C = fold_C == fold
-        fit = fit_beta(
-            log_probs_CK[~here_C], source_C[~here_C], document=documents.member_C[~here_C], beta_max=beta_max
-        )
+        fit = fit_beta(log_probs_CK[~here_C], source_C[~here_C], document=documents.member_C[~here_C], beta_max=beta_max)
         terms_C[here_C] = infonce_terms(scale(log_probs_CK[here_C], fit.beta), source_C[here_C])
         betas.append(fit.beta)
     ceiling = float(np.log(log_probs_CK.shape[1]))

@@ -115,9 +115,7 @@ class ScoreMatrix:
             changes["token_log_probs_TK"] = self.token_log_probs_TK[keep_T]
         if self.strata is not None:
             held = self.strata
-            changes["strata"] = Strata(
-                held.columns_CM[keep_C], held.stratum_CM[keep_C], held.sizes_CH[keep_C], held.pool_size
-            )
+            changes["strata"] = Strata(held.columns_CM[keep_C], held.stratum_CM[keep_C], held.sizes_CH[keep_C], held.pool_size)
         return replace(self, **changes), int(failed_C.sum())
 
 
@@ -140,9 +138,7 @@ def _check_tokens(held: Arrays) -> None:
     if there:
         counts = (int(held["tokens"].sum()), len(held["token"]), len(held["token_log_probs"]))
         if len(set(counts)) > 1:
-            raise ValueError(
-                f"{counts[0]} tokens are counted, {counts[1]} named and {counts[2]} scored: they must agree"
-            )
+            raise ValueError(f"{counts[0]} tokens are counted, {counts[1]} named and {counts[2]} scored: they must agree")
         if len(held["tokens"]) != len(held["source"]) or (held["tokens"] < 0).any():
             raise ValueError(f"its array 'tokens' must count those of {len(held['source'])} compressions")
 

@@ -58,9 +58,7 @@ class Strata:
                 "(C, M), (C, M) and (C, 3) with M of at least 2"
             )
         source_CM = self.stratum_CM == SOURCE
-        if not (
-            source_CM[:, 0].all() and source_CM.sum() == rows and np.isin(self.stratum_CM, (NEAR, FAR))[:, 1:].all()
-        ):
+        if not (source_CM[:, 0].all() and source_CM.sum() == rows and np.isin(self.stratum_CM, (NEAR, FAR))[:, 1:].all()):
             raise ValueError("stratum must be 0 (source) in the first column and 1 (near) or 2 (far) in all others")
         if not (self.sizes_CH.sum(axis=1) == self.pool_size).all() or (self.scored() > self.sizes_CH).any():
             raise ValueError(f"the strata of a row must sum to the pool of {self.pool_size} and hold what was scored")
@@ -117,12 +115,7 @@ class StratifiedEstimate:
 
 
 def draw_strata(
-    pool_size: int,
-    source: ArrayLike,
-    near_of: Sequence[Sequence[int]],
-    n_near: int,
-    n_far: int,
-    rng: np.random.Generator,
+    pool_size: int, source: ArrayLike, near_of: Sequence[Sequence[int]], n_near: int, n_far: int, rng: np.random.Generator
 ) -> Strata:
     """Choose for each compression its source, n_near of its near documents and n_far of all others.
 
@@ -140,9 +133,7 @@ def draw_strata(
     """
     source_C = np.asarray(source, dtype=np.intp)
     if n_near < 0 or n_far < 0 or not 2 <= 1 + n_near + n_far <= pool_size:
-        raise ValueError(
-            f"n_near = {n_near}, n_far = {n_far}: at least 0, together 1 to {pool_size - 1} (the pool less 1)"
-        )
+        raise ValueError(f"n_near = {n_near}, n_far = {n_far}: at least 0, together 1 to {pool_size - 1} (the pool less 1)")
     if len(near_of) != pool_size:
         raise ValueError(f"near_of has {len(near_of)} entries; needed is one for each of {pool_size} documents")
     if source_C.size and not (source_C.min() >= 0 and source_C.max() < pool_size):

@@ -81,9 +81,7 @@ def token_information(token_log_probs: ArrayLike, source: int) -> TokenInformati
     """
     token_log_probs_KL = np.asarray(token_log_probs, dtype=np.float64)
     if token_log_probs_KL.ndim != 2 or len(token_log_probs_KL) < 2:
-        raise ValueError(
-            f"token_log_probs has shape {token_log_probs_KL.shape}; needed is (2 documents or more, tokens)"
-        )
+        raise ValueError(f"token_log_probs has shape {token_log_probs_KL.shape}; needed is (2 documents or more, tokens)")
     if not 0 <= source < len(token_log_probs_KL):
         raise ValueError(f"source = {source}: allowed are 0 to {len(token_log_probs_KL) - 1}, the rows")
     failed = int(np.isnan(token_log_probs_KL).sum())

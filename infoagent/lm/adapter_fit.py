@@ -148,18 +148,12 @@ def _in_words(error: Exception, reference: ModelReference, vocabulary: int) -> s
     misfits = _MISFIT.findall(str(error))
     if not misfits:
         said = " ".join(str(error).split())[:160]
-        return (
-            f"does not go on {reference.name!r} ({type(error).__name__}: {said}); name the model that it was trained on"
-        )
+        return f"does not go on {reference.name!r} ({type(error).__name__}: {said}); name the model that it was trained on"
     name, found, wanted = misfits[0]
     more = f", and {len(misfits) - 1} more tensors differ" if len(misfits) > 1 else ""
     line = f"{_plain(name)} is {_by(found)}, on {reference.name!r} it is {_by(wanted)}{more}"
     rows_of_vocabulary = wanted.split(", ")[0] == str(vocabulary) and found.split(", ")[1:] == wanted.split(", ")[1:]
-    return (
-        f"{line}: tokens were added; {_RESIZED}"
-        if rows_of_vocabulary
-        else f"{line}; name the model that it was trained on"
-    )
+    return f"{line}: tokens were added; {_RESIZED}" if rows_of_vocabulary else f"{line}; name the model that it was trained on"
 
 
 def _by(sizes: str) -> str:
@@ -201,11 +195,7 @@ def _check_same_base(model: Any, adapter: str, names: Mapping[str, str]) -> None
         if not _OF_ADAPTERS.search(name)
     }
     with safe_open(Path(adapter) / ADAPTER_WEIGHTS, framework="pt") as stream:
-        changed = [
-            plain
-            for plain, name in names.items()
-            if plain not in own or not _equal(own[plain], stream.get_tensor(name))
-        ]
+        changed = [plain for plain, name in names.items() if plain not in own or not _equal(own[plain], stream.get_tensor(name))]
     if changed:
         raise InputError(
             f"adapter {adapter!r}: holds {len(changed)} of the base's own weights with other values ({changed[0]}), which "

@@ -64,8 +64,7 @@ def tensors_of(directory: str | Path) -> dict[str, tuple[str, Shape]]:
     except (SafetensorError, OSError, ValueError) as error:
         said = " ".join(str(error).split())[:100]
         raise InputError(
-            f"adapter {str(directory)!r}: its weights {ADAPTER_WEIGHTS} are damaged or cut off ({said}); copy the "
-            "checkpoint anew"
+            f"adapter {str(directory)!r}: its weights {ADAPTER_WEIGHTS} are damaged or cut off ({said}); copy the checkpoint anew"
         ) from error
 
 
@@ -82,9 +81,7 @@ def base_here(adapter: str) -> str:
     check_checkpoint(adapter)
     found = adapter_base(adapter)
     if found is None:
-        raise InputError(
-            f"adapter {adapter!r}: does not say which model it was trained on; name that model with --model"
-        )
+        raise InputError(f"adapter {adapter!r}: does not say which model it was trained on; name that model with --model")
     cached = _hub_name(found)
     if _is_path(found) and not Path(found).expanduser().is_dir():
         if cached is not None:
@@ -105,9 +102,7 @@ def check_adapter(adapter: str, base: str) -> None:
     trained_on = adapter_base(adapter)
     if trained_on is None or not _same(trained_on, base):
         if trained_on is not None and not _is_elsewhere(trained_on, base):
-            raise InputError(
-                f"adapter {adapter!r}: trained on {trained_on!r}, not on {base!r}; name the same base model"
-            )
+            raise InputError(f"adapter {adapter!r}: trained on {trained_on!r}, not on {base!r}; name the same base model")
         _warn(
             f"adapter {adapter!r}: "
             + ("does not say which model it was trained on" if trained_on is None else f"was trained on {trained_on!r}")
@@ -122,9 +117,7 @@ def check_checkpoint(adapter: str) -> None:
     """Raise InputError unless `adapter` is a directory that PEFT saved an adapter to."""
     directory = Path(adapter)
     if not directory.is_dir():
-        raise InputError(
-            f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100"
-        )
+        raise InputError(f"adapter {adapter!r}: no such directory; give a checkpoint directory, e.g. runs/x/checkpoint-100")
     if not is_adapter(directory):
         inside = sorted(str(d) for d in directory.glob("checkpoint-*") if is_adapter(d))
         hint = f"; did you mean {inside[-1]}?" if inside else ""

@@ -15,9 +15,13 @@ PREDICTOR_TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 
 
 def answer_log_probs(
-    scorer: ColumnScorer, tokenizer: Any, notes: Sequence[str], query: str, options: Sequence[str],
+    scorer: ColumnScorer,
+    tokenizer: Any,
+    notes: Sequence[str],
+    query: str,
+    options: Sequence[str],
     template: str = PREDICTOR_TEMPLATE,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """(notes, options) nats: log p(option as the complete reply | note, query). An empty note reads "(none)".
 
     Raises FloatingPointError where a value is not finite.

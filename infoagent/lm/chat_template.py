@@ -56,9 +56,7 @@ def template_marks(tokenizer: Any) -> tuple[str, str] | None:
 def render(tokenizer: Any, messages: Chat, **variables: Any) -> str:
     """What the template prints, dated by `template_date`."""
     if not tokenizer.chat_template:
-        raise InputError(
-            f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; use an instruction-tuned model"
-        )
+        raise InputError(f"model {tokenizer.name_or_path!r}: its tokenizer has no chat template; use an instruction-tuned model")
     return _render(tokenizer, messages, _wants_parts(tokenizer), **variables)
 
 

@@ -27,9 +27,7 @@ def check_constrained(schema: Mapping[str, Any], setting: str = "form.constraine
 
     said = LLMatcher.validate_grammar(grammar_of(schema))
     if said:
-        raise InputError(
-            f"{setting}: no grammar for this schema: {said.splitlines()[0]}; simplify it, or set it to false"
-        )
+        raise InputError(f"{setting}: no grammar for this schema: {said.splitlines()[0]}; simplify it, or set it to false")
 
 
 def grammar_of(schema: Mapping[str, Any]) -> str:

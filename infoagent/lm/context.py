@@ -52,9 +52,7 @@ def fit_to_context(
             fitted.append(_shorten(problem, _cutter(tokenizer, context_tokens - empty, truncate)))
     if mistakes:
         shown = mistakes[:5]
-        raise InputError(
-            shown + ([f"and {len(mistakes) - 5} more documents are too long"] if len(mistakes) > 5 else [])
-        )
+        raise InputError(shown + ([f"and {len(mistakes) - 5} more documents are too long"] if len(mistakes) > 5 else []))
     return fitted
 
 

@@ -35,9 +35,7 @@ def decode_whole(tokenizer: Any, ids: Sequence[int], skip_special_tokens: bool =
         kept = [i for i in kept if i not in special]
     tokens = [t if isinstance(t, bytes) else str(t) for t in tokenizer.convert_ids_to_tokens(kept)]
     whole = [None if isinstance(t, bytes) else _BYTE.fullmatch(t) for t in tokens]
-    if (whole and whole[0]) or (
-        whole and whole[-1]
-    ):  # one broken byte makes all bytes beside it unreadable: decode anew
+    if (whole and whole[0]) or (whole and whole[-1]):  # one broken byte makes all bytes beside it unreadable: decode anew
         bytes_at_start = _run(whole)
         first = _lost_begin(bytes_at_start)
         last = len(kept) - _lost_end(_run(whole[::-1])[::-1])
@@ -107,9 +105,7 @@ def cut_to_tokens(tokenizer: Any, text: str, tokens: int, keep: Literal["head", 
     if not tokenizer.is_fast:  # no word on where its tokens stand
         ids = [int(i) for i in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]
         return decode_whole(tokenizer, ids[:tokens] if keep == "head" else ids[-tokens:])
-    encoded = tokenizer(
-        text, add_special_tokens=False, verbose=False, split_special_tokens=True, return_offsets_mapping=True
-    )
+    encoded = tokenizer(text, add_special_tokens=False, verbose=False, split_special_tokens=True, return_offsets_mapping=True)
     spans = encoded["offset_mapping"]
     if len(spans) <= tokens:
         return text

@@ -10,23 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from infoagent.costs import (
-    PROMPT_OVERHEAD_TOKENS,
-    TOKENS_PER_WORD,
-    Architecture,
-    Rates,
-    Work,
-    generation_flops,
-    price_of,
-)
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Architecture, Rates, Work, generation_flops, price_of
 from infoagent.grading.words import count_words
 from infoagent.lm.machine.rates import machine_rates
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
 from infoagent.recipes import ModelSection
 from infoagent.recipes.compressors import ServerSection
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import PredictorSection
-from infoagent.recipes.sections import CostSection
 from infoagent.types import AUTO
 
 
@@ -53,9 +45,7 @@ class PlannedWork:
     uncounted: ModelSection | None = None
     """Whose generations are not in it."""
 
-    def forward(
-        self, model: ModelSection, past: float, read: float, written: float = 0.0, layers: int | None = None
-    ) -> bool:
+    def forward(self, model: ModelSection, past: float, read: float, written: float = 0.0, layers: int | None = None) -> bool:
         """So many tokens read and written, each after `past` others; through the first `layers` alone, if given."""
         architecture = architecture_of(model.name, model.revision)
         if architecture is not None and layers is not None:
@@ -65,9 +55,7 @@ class PlannedWork:
             self.compute.writing += architecture.flops(written, past) / 1e9
         return architecture is not None
 
-    def generate(
-        self, model: ModelSection, times: float, prompt: float, new: float, otherwise: Architecture | None = None
-    ) -> bool:
+    def generate(self, model: ModelSection, times: float, prompt: float, new: float, otherwise: Architecture | None = None) -> bool:
         """So many generations of `new` tokens after `prompt`; `otherwise` are the sizes of a model that is not here."""
         architecture = architecture_of(model.name, model.revision) or otherwise
         if architecture is None:

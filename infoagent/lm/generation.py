@@ -136,12 +136,7 @@ def _sampling(lm: LoadedModel, max_tokens: int, temperature: float, seed: int) -
 
 
 def compression_from_ids(
-    tokenizer: object,
-    problem_id: str,
-    ids: Sequence[int],
-    stop: set[int],
-    sample: int = 0,
-    seconds: float = float("nan"),
+    tokenizer: object, problem_id: str, ids: Sequence[int], stop: set[int], sample: int = 0, seconds: float = float("nan")
 ) -> Compression:
     """Sampled ids up to the first stop token; without one the text was cut at the length limit.
 

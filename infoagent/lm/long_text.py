@@ -87,13 +87,7 @@ def fitted(text: str, tokenizer: Any, context_tokens: int, task: CompressionTask
         return text
     problem = Problem("input", text, task.query, document_id="input")
     [problem] = fit_to_context(
-        [problem],
-        tokenizer,
-        context_tokens,
-        task.budget,
-        task.truncate,
-        task.prompt_for(task.budget),
-        setting="--truncate",
+        [problem], tokenizer, context_tokens, task.budget, task.truncate, task.prompt_for(task.budget), setting="--truncate"
     )
     return problem.document
 
@@ -138,9 +132,7 @@ def compress_texts(lm: LoadedModel, texts: Sequence[str], task: CompressionTask)
 def _fits(text: str, tokenizer: Any, context_tokens: int, task: CompressionTask) -> bool:
     if _count(text, tokenizer) > context_tokens:
         return False
-    return (
-        len(compressor_ids(tokenizer, text, task.query, task.prompt_for(task.budget))) + task.budget <= context_tokens
-    )
+    return len(compressor_ids(tokenizer, text, task.query, task.prompt_for(task.budget))) + task.budget <= context_tokens
 
 
 def share_of(budget: int, parts: int) -> int:

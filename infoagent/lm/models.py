@@ -11,13 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infoagent.lm.adapters import (
-    ADAPTER_SETTINGS,
-    ADAPTER_WEIGHTS,
-    is_adapter,
-    read_json,
-    read_record,
-)
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, is_adapter, read_json, read_record
 from infoagent.lm.adapters import RECORD_FILE as RECORD_FILE
 from infoagent.lm.adapters import adapter_base as adapter_base
 from infoagent.lm.adapters import base_here as base_here
@@ -145,9 +139,7 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         return ModelReference(name, str(directory), found)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
-        raise InputError(
-            f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}"
-        )
+        raise InputError(f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}")
     return ModelReference(name, name, revision or "main")
 
 
@@ -201,9 +193,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     where = reference.name, reference.path, hub_revision(reference)
     if quantization is not None:  # quantised while it is read, so it must be read to its place
         place = {"": torch.cuda.current_device()}
-        return read_weights(
-            *where, dtype=getattr(torch, dtype), quantization_config=quantization, device_map=place
-        ).eval()
+        return read_weights(*where, dtype=getattr(torch, dtype), quantization_config=quantization, device_map=place).eval()
     model = read_weights(*where, dtype=getattr(torch, dtype))
     if default_device() == "cpu":  # a trainer moves its model only later, so the place of now says nothing
         use_products(model)
@@ -211,11 +201,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
 
 
 def load(
-    name: str,
-    revision: str | None = None,
-    dtype: str = AUTO,
-    adapter: str | None = None,
-    device: str | None = None,
+    name: str, revision: str | None = None, dtype: str = AUTO, adapter: str | None = None, device: str | None = None
 ) -> LoadedModel:
     """Load a model, and a LoRA adapter on top if one is named. `dtype` auto is what suits the device; the loaded model
     names it. Raises InputError where a name is wrong."""

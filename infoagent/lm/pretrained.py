@@ -38,9 +38,7 @@ def read_weights(name: str, path: str, revision: str | None = None, **more: Any)
 
     safe = None if "gguf_file" in more else True
     with _in_one_line(name, "weights"):
-        return AutoModelForCausalLM.from_pretrained(
-            path, revision=revision, trust_remote_code=False, use_safetensors=safe, **more
-        )
+        return AutoModelForCausalLM.from_pretrained(path, revision=revision, trust_remote_code=False, use_safetensors=safe, **more)
 
 
 def blank_model(name: str, config: Any, **more: Any) -> Any:
@@ -75,10 +73,7 @@ def _in_one_line(name: str, what: str) -> Iterator[None]:
             raise
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             raise InputError(
-                f"model {name!r}: needs code of its own, which is never run here; name a model that transformers knows by "
-                "itself"
+                f"model {name!r}: needs code of its own, which is never run here; name a model that transformers knows by itself"
             ) from error
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise InputError(
-            f"model {name!r}: no {what} could be loaded, it is damaged or of another kind: {first}"
-        ) from error
+        raise InputError(f"model {name!r}: no {what} could be loaded, it is damaged or of another kind: {first}") from error

@@ -23,12 +23,9 @@ __all__ = ["MARKS", "end_of_turn_id", "template_marks", "text_ids"]  # others ta
 
 COMPRESSOR_TEMPLATES = {
     "query-v1": (
-        "{document}\n\n"
-        "Summarise in one short sentence{budget} the part of the text above that is needed to answer: {query}"
+        "{document}\n\nSummarise in one short sentence{budget} the part of the text above that is needed to answer: {query}"
     ),
-    "agnostic-v1": (
-        "{document}\n\nWrite a short summary{budget} of the text above that keeps its facts: numbers, names, dates."
-    ),
+    "agnostic-v1": ("{document}\n\nWrite a short summary{budget} of the text above that keeps its facts: numbers, names, dates."),
     "sentences-v1": (
         "{document}\n\n"
         "Summarise in exactly {sentences} the part of the text above that is needed to answer the question below. Do "
@@ -46,8 +43,7 @@ COMPRESSOR_TEMPLATES = {
         "Then, behind </think>, summarise that part in one short sentence{budget}."
     ),
     "form-v1": (
-        "{document}\n\nTake from the text above what is needed to answer the question below{budget}.\n"
-        "Question: {query}\n{form}"
+        "{document}\n\nTake from the text above what is needed to answer the question below{budget}.\nQuestion: {query}\n{form}"
     ),
     "agnostic-form-v1": ("{document}\n\nTake from the text above its facts{budget}: numbers, names, dates.\n{form}"),
     "compact-v1": (
@@ -90,7 +86,7 @@ JUDGE_TEMPLATES = {
         "as saying that it cannot be known (unless that is the reference answer).\n"
         "Reply with one JSON object and nothing else, in this form:\n"
         '{"correct": true or false, "reason": "<one sentence>"}'
-    ),
+    )
 }
 NO_NOTES = "(none)"
 """What a predictor reads in place of an empty compression."""
@@ -157,16 +153,12 @@ def compressor_messages(document: str, query: str, prompt: Prompt = QUERY) -> li
         hint = "names a number of sentences; give one" if sentences is None else "names no number of sentences; drop it"
         raise InputError(f"prompt.sentences = {sentences}: template {template!r} {hint}")
     if sentences is not None and (prompt.budget_words or prompt.budget_tokens):
-        raise InputError(
-            f"prompt.template = {template!r}: names no budget beside its {sentences} sentences; drop the budget"
-        )
+        raise InputError(f"prompt.template = {template!r}: names no budget beside its {sentences} sentences; drop the budget")
     budget = f" of at most {prompt.budget_words} words" if prompt.budget_words else ""
     if prompt.budget_tokens:
         budget = f" of at most {prompt.budget_tokens} tokens"
     count = f"{sentences} sentence" + ("" if sentences == 1 else "s")
-    filled = fill(
-        text, {"budget": budget, "sentences": count, "query": query, "document": document, "form": form or ""}
-    )
+    filled = fill(text, {"budget": budget, "sentences": count, "query": query, "document": document, "form": form or ""})
     return [{"role": "user", "content": filled}]
 
 

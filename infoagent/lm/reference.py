@@ -29,8 +29,7 @@ def load_tokenizer(reference: ModelReference) -> Any:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise InputError(
-            f"model {reference.name!r}: its tokenizer names no token that ends a text; set eos_token in its "
-            "tokenizer_config.json"
+            f"model {reference.name!r}: its tokenizer names no token that ends a text; set eos_token in its tokenizer_config.json"
         )
     return tokenizer
 

@@ -22,9 +22,7 @@ def architecture_of(name: str, revision: str | None = None) -> Architecture | No
     if local.is_file():
         return _read(local)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise InputError(
-            f"model {name!r}: no such directory; give a directory, a hub id, or one of: {', '.join(EMBEDDED)}"
-        )
+        raise InputError(f"model {name!r}: no such directory; give a directory, a hub id, or one of: {', '.join(EMBEDDED)}")
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(name, "config.json", revision=revision)

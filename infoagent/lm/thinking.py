@@ -74,15 +74,22 @@ def generate_thinking(
     if thinking.forced:
         drawn = _ended(write, tokenizer, marks, prompts, opened, drawn, max_tokens, temperature, seed, sample)
     return [
-        take_apart(tokenizer, marks, found, is_open, max_tokens, thinking)
-        for found, is_open in zip(drawn, opened, strict=True)
+        take_apart(tokenizer, marks, found, is_open, max_tokens, thinking) for found, is_open in zip(drawn, opened, strict=True)
     ]
 
 
 def _ended(
-    write: Writer, tokenizer: Any, marks: Marks, prompts: Sequence[Sequence[int]], opened: Sequence[bool],
-    drawn: Sequence[Compression], max_tokens: int, temperature: float, seed: int, sample: int,
-) -> list[Compression]:  # fmt: skip
+    write: Writer,
+    tokenizer: Any,
+    marks: Marks,
+    prompts: Sequence[Sequence[int]],
+    opened: Sequence[bool],
+    drawn: Sequence[Compression],
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    sample: int,
+) -> list[Compression]:
     """What was cut at the budget, gone on with: behind a closing mark where the thought was not over. So is a thought whose
     author ended the turn in its middle."""
     closing = tuple(meant_ids(tokenizer, f"\n{marks[1]}\n\n"))
@@ -105,9 +112,7 @@ def _ended(
     return result
 
 
-def take_apart(
-    tokenizer: Any, marks: Marks, found: Compression, opened: bool, max_tokens: int, thinking: Thinking
-) -> Thought:
+def take_apart(tokenizer: Any, marks: Marks, found: Compression, opened: bool, max_tokens: int, thinking: Thinking) -> Thought:
     """The thought and the z of a whole reply."""
     text = decode_whole(tokenizer, found.token_ids)
     split = split_ids(tokenizer, marks, found.token_ids, opened)
@@ -136,9 +141,7 @@ def split_ids(tokenizer: Any, marks: Marks, ids: Sequence[int], opened: bool) ->
     if not closed:
         return tuple(ids)
     # the first ids whose text holds every closing mark
-    first = bisect_left(
-        range(len(ids)), closed, key=lambda k: str(tokenizer.decode(list(ids[: k + 1]))).count(marks[1])
-    )
+    first = bisect_left(range(len(ids)), closed, key=lambda k: str(tokenizer.decode(list(ids[: k + 1]))).count(marks[1]))
     rest = list(ids[first + 1 :])
     while rest and not str(tokenizer.decode(rest[:1])).strip():
         rest.pop(0)

@@ -27,9 +27,7 @@ def read_calibration(file: str, scorer: str, document_ids: Sequence[str]) -> Cal
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError(f"calibration {file}: {error}") from error
     if scorer != found.scorer:
-        raise InputError(
-            f"calibration {file}: belongs to the scorer {found.scorer!r}, not to {scorer!r}; fit one for this scorer"
-        )
+        raise InputError(f"calibration {file}: belongs to the scorer {found.scorer!r}, not to {scorer!r}; fit one for this scorer")
     try:
         require_held_out(found, document_ids)
     except ValueError as error:

@@ -108,10 +108,14 @@ def on_records(number: int, seed: int) -> dict[str, Any]:
             where.append("heading" if heading else "fact" if stated else "elsewhere")
     ids = [p.id for p in problems]
     of_made = [i for i, m in zip(ids, made, strict=True) if m]
-    found = {"edited": share(made, ids), "equals_exact_truth": share(exact, of_made),
-             "new_value_has_the_facts_form": share(fitting, of_made)}  # fmt: skip
-    return found | {f"random_edit_in_{p}": share([w == p for w in where], ids[: len(where)])
-                    for p in ("fact", "heading", "elsewhere")}  # fmt: skip
+    found = {
+        "edited": share(made, ids),
+        "equals_exact_truth": share(exact, of_made),
+        "new_value_has_the_facts_form": share(fitting, of_made),
+    }
+    return found | {
+        f"random_edit_in_{p}": share([w == p for w in where], ids[: len(where)]) for p in ("fact", "heading", "elsewhere")
+    }
 
 
 def _form(value: str) -> str:
@@ -175,9 +179,7 @@ def on_squad(pool: Sequence[Question], edits: Sequence[Edit]) -> dict[str, Any]:
     return {
         "edited": share([e.at_answer is not None for e in edits], ids),
         "answer_gone": share([not _stands(p.answer or "", n.document) for _, n, p in made], made_ids),
-        "every_gold_answer_gone": share(
-            [not any(_stands(g, n.document) for g in e.question.golds) for e, n, _ in made], made_ids
-        ),
+        "every_gold_answer_gone": share([not any(_stands(g, n.document) for g in e.question.golds) for e, n, _ in made], made_ids),
         "random_edit_hits_an_answer": share(hit, hit_ids),
         "kinds": dict(Counter(kind for _, n, _ in made for kind in {c.kind for c in n.changes}).most_common()),
         "random_kinds": dict(Counter(c.kind for e in edits if e.at_random for c in e.at_random.changes).most_common()),
@@ -209,9 +211,7 @@ def read_by_model(edits: Sequence[Edit], loaded: Any, seed: int, quiet: bool) ->
         problem, negative = edit.question.problem, edit.at_answer
         assert negative is not None
         assert problem.answer is not None
-        prompts = [
-            chat_ids(tokenizer, predictor_messages(d, problem.query)) for d in (problem.document, negative.document)
-        ]
+        prompts = [chat_ids(tokenizer, predictor_messages(d, problem.query)) for d in (problem.document, negative.document)]
         new_old = scorer.score(prompts, [text_ids(tokenizer, edit.new_answer), text_ids(tokenizer, problem.answer)])
         shifts.append(tuple(new_old[0] - new_old[1]))
         rng = _rng(seed, problem.id)

@@ -53,8 +53,7 @@ class Pool:
             chosen = self.documents if self.strata is None else [self.documents[k] for k in self.strata.columns_CM[c]]
             # several questions may share a document: its own column stands under the row's question in any case
             pairs = [
-                (d.document, problem.query if self.query == "shared" or d.document == problem.document else d.query)
-                for d in chosen
+                (d.document, problem.query if self.query == "shared" or d.document == problem.document else d.query) for d in chosen
             ]
             pairs += [(n.document, problem.query) for n in self.versions.get(problem.id, ())]
             rows.append([index.setdefault(pair, len(index)) for pair in pairs])

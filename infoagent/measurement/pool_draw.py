@@ -57,9 +57,7 @@ def counterfactuals_of(pool: Sequence[Problem], counts: Counts, seed: int, quiet
     return find_negatives(pool, counts, seed, quiet, setting="counterfactuals")
 
 
-def draw_pool(
-    problems: Sequence[Problem], documents: int, pool: str, seed: int, without: Collection[str] = ()
-) -> list[Problem]:
+def draw_pool(problems: Sequence[Problem], documents: int, pool: str, seed: int, without: Collection[str] = ()) -> list[Problem]:
     """One problem for each of `documents` different documents, drawn by seed; with "topics" whole topics in turn. Problems
     with an id in `without` are not taken, and their absence moves no other draw."""
     rng = np.random.default_rng(seed)

@@ -59,9 +59,12 @@ class Measurement:
     def drawn(self) -> dict[str, Any]:
         """What was left out or has too few counterfactual documents, by cause: for what is kept on disk."""
         return {
-            "data": self.data.name, "split": self.data.split, "problems": len(self.problems),
-            "left_out": {**self.data.left_out, **self.pool.left_out}, "short": self.pool.short,
-        }  # fmt: skip
+            "data": self.data.name,
+            "split": self.data.split,
+            "problems": len(self.problems),
+            "left_out": {**self.data.left_out, **self.pool.left_out},
+            "short": self.pool.short,
+        }
 
     @property
     def scorer_section(self) -> ModelSection:
@@ -95,9 +98,8 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
     def fitted(problems: list[Problem]) -> list[Problem]:
         for model in models[: 1 if judge.reference == compressor.reference else 2]:
             problems = fit_to_context(
-                problems, model.tokenizer, model.context_tokens, section.max_tokens, recipe.data.truncate,
-                Prompt.of(section.prompt),
-            )  # fmt: skip
+                problems, model.tokenizer, model.context_tokens, section.max_tokens, recipe.data.truncate, Prompt.of(section.prompt)
+            )
         refuse_repeated({p.id: p.document for p in problems})  # cut to the same head, two documents are one
         return problems
 
@@ -139,10 +141,19 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
         strata=None if recipe.far is None else _strata(recipe, recipe.far, own_C, [p.group for p in plan.problems]),
     )
     matrix = score_pool(
-        judge, judge_section.adapter, pool, continuations, [f"{z.problem_id}#{z.sample}" for z in compressions],
-        Prompt.of(section.prompt), Path(recipe.output_dir) / "scores", recipe.memory_mib, recipe.tokens, processes, quiet,
+        judge,
+        judge_section.adapter,
+        pool,
+        continuations,
+        [f"{z.problem_id}#{z.sample}" for z in compressions],
+        Prompt.of(section.prompt),
+        Path(recipe.output_dir) / "scores",
+        recipe.memory_mib,
+        recipe.tokens,
+        processes,
+        quiet,
         base_only,
-    )  # fmt: skip
+    )
     matrix.about.update(
         sampler=plan.is_sampler,
         compressor={**section.model_dump(), "revision": plan.compressor.reference.revision},
@@ -175,9 +186,7 @@ def _compressions(plan: Measurement, processes: Processes, quiet: bool) -> tuple
             problems = plan.problems[start : start + recipe.batch_size]
             # a draw depends on the whole batch, so a batch is the unit that is kept
             texts = [[p.id, p.document, p.query] for p in problems]
-            batches.append(
-                (content_key(compressor=identity, problems=texts, sample=sample, seed=recipe.seed), sample, problems)
-            )
+            batches.append((content_key(compressor=identity, problems=texts, sample=sample, seed=recipe.seed), sample, problems))
     held = _read_batches(directory)
     missing = [b for b in batches if b[0] not in held]
     processes.wait()
@@ -207,7 +216,4 @@ def _draw(lm: LoadedModel, problems: Sequence[Problem], sample: int, recipe: Inf
 
 def _read_batches(directory: Path) -> dict[str, list[Compression]]:
     rows: Iterable[dict[str, Any]] = (r for f in sorted(directory.glob(f"*/{RECORDS_FILE}")) for r in read_jsonl(f))
-    return {
-        row["key"]: [Compression(**{**z, "token_ids": tuple(z["token_ids"])}) for z in row["compressions"]]
-        for row in rows
-    }
+    return {row["key"]: [Compression(**{**z, "token_ids": tuple(z["token_ids"])}) for z in row["compressions"]] for row in rows}

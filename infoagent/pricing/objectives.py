@@ -33,9 +33,7 @@ def _infonce(log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp], _: f
     return infonce_terms(log_probs_CK, source_C)
 
 
-def clipped_terms(
-    log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp], clip_nats: float
-) -> NDArray[np.float64]:
+def clipped_terms(log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp], clip_nats: float) -> NDArray[np.float64]:
     """−log (1/K) Σ_k exp(−clip(log p_s − log p_k, −c, c)), in nats; the own document is among the K.
 
     A negative that is already told apart by c nats earns nothing more, and one that the scorer finds far better costs
@@ -47,9 +45,7 @@ def clipped_terms(
     return np.asarray(np.log(log_probs_CK.shape[1]) - logsumexp(-lead_CK))
 
 
-def total_variation_terms(
-    log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp], _: float = 0.0
-) -> NDArray[np.float64]:
+def total_variation_terms(log_probs_CK: NDArray[np.float64], source_C: NDArray[np.intp], _: float = 0.0) -> NDArray[np.float64]:
     """½ (sign(r_s − 1/K) − mean_k sign(r_k − 1/K)), without unit, between −1 and 1.
 
     Its mean over z ~ p(z | x_s) and s uniform is the total variation between p(x, z) and p(x) p(z) over the K

@@ -40,9 +40,7 @@ class Points:
 
     def __post_init__(self) -> None:
         if self.rate_PD.ndim != 2 or self.rate_PD.shape != self.value_PD.shape or not self.rate_PD.size:
-            raise ValueError(
-                f"rates {self.rate_PD.shape} and values {self.value_PD.shape}: both must be (points, documents)"
-            )
+            raise ValueError(f"rates {self.rate_PD.shape} and values {self.value_PD.shape}: both must be (points, documents)")
         if not (np.isfinite(self.rate_PD).all() and np.isfinite(self.value_PD).all()):
             raise ValueError("a rate or value is not finite: leave failed compressions out, on both sides")
 
@@ -140,9 +138,7 @@ def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
     return float(np.exp(np.trapezoid(difference, grid) / (high - low))), "overlap"
 
 
-def bd_tokens(
-    new: Points, old: Points, rng: np.random.Generator, resamples: int = 2000, best: bool = False
-) -> Comparison:
+def bd_tokens(new: Points, old: Points, rng: np.random.Generator, resamples: int = 2000, best: bool = False) -> Comparison:
     """Tokens of `new` as a share of those of `old` at equal value: 0.6 is 60 %. `best`: dips of `old` are not pooled,
     see `Curve.through`, which favours `old`.
 
@@ -151,13 +147,7 @@ def bd_tokens(
     """
     value, kind = rate_ratio(Curve.through(new), Curve.through(old, best))
     return _with_interval(
-        value,
-        kind,
-        lambda d: rate_ratio(Curve.through(new.of(d)), Curve.through(old.of(d), best))[0],
-        new,
-        old,
-        rng,
-        resamples,
+        value, kind, lambda d: rate_ratio(Curve.through(new.of(d)), Curve.through(old.of(d), best))[0], new, old, rng, resamples
     )
 
 
@@ -173,19 +163,14 @@ def bd_value(new: Points, old: Points, rng: np.random.Generator, resamples: int 
 
     longest = float(old.rate_PD.mean(axis=1).max())
     beyond = int((new.rate_PD.mean(axis=1) > longest).sum())
-    note = (
-        f"{beyond} points are longer than the longest of the other, which is held at its best value" if beyond else ""
-    )
-    found = _with_interval(
-        difference(new, old), "overlap", lambda d: difference(new.of(d), old.of(d)), new, old, rng, resamples
-    )
+    note = f"{beyond} points are longer than the longest of the other, which is held at its best value" if beyond else ""
+    found = _with_interval(difference(new, old), "overlap", lambda d: difference(new.of(d), old.of(d)), new, old, rng, resamples)
     return Comparison(**{**vars(found), "note": "; ".join(n for n in (note, found.note) if n)})
 
 
 def _with_interval(
-    value: float, kind: Kind, statistic: Callable[[Any], float], new: Points, old: Points,
-    rng: np.random.Generator, resamples: int,
-) -> Comparison:  # fmt: skip
+    value: float, kind: Kind, statistic: Callable[[Any], float], new: Points, old: Points, rng: np.random.Generator, resamples: int
+) -> Comparison:
     documents = new.rate_PD.shape[1]
     if old.rate_PD.shape[1] != documents:
         raise ValueError(f"{documents} and {old.rate_PD.shape[1]} documents: curves are compared on the same ones")

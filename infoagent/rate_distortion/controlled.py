@@ -144,10 +144,13 @@ def _rows(values_NV: Array, document_N: NDArray[np.intp], weight_BD: Array, rank
     if ranks:
         rank_plain, rank_partial = _association(_rank_covariance(values_NV, document_N, weight_BD), weight_BD.shape[1])
     return Association(
-        plain=plain, partial=partial, spearman=rank_plain, partial_spearman=rank_partial,
+        plain=plain,
+        partial=partial,
+        spearman=rank_plain,
+        partial_spearman=rank_partial,
         coefficient=_interval(coefficient_B * spread_B, weight_BD.shape[1], "coefficient of MI at equal length"),
         per_nat=_interval(coefficient_B, weight_BD.shape[1], "coefficient of MI at equal length"),
-    )  # fmt: skip
+    )
 
 
 def _within(
@@ -166,9 +169,7 @@ def _within(
     return _rows(inner_NV, document_N, weight_BD, ranks=False)
 
 
-def _points(
-    values_NV: Array, point_N: NDArray[np.intp], document_N: NDArray[np.intp], weight_BD: Array
-) -> Association | Refused:
+def _points(values_NV: Array, point_N: NDArray[np.intp], document_N: NDArray[np.intp], weight_BD: Array) -> Association | Refused:
     P, D = int(point_N.max()) + 1, weight_BD.shape[1]
     if P < FEWEST_POINTS:
         return Refused(f"{P} points: a correlation of points at equal length needs at least {FEWEST_POINTS}")

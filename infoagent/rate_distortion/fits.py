@@ -174,9 +174,7 @@ def _floor(law: Law, solved: Solved, lowest: float) -> Array:
     return solved.offset_B
 
 
-def _collect(
-    solved: dict[Law, Solved | Refused], points: Points, bounds: tuple[float, float], P: int, D: int, Q: int
-) -> CurveFit:
+def _collect(solved: dict[Law, Solved | Refused], points: Points, bounds: tuple[float, float], P: int, D: int, Q: int) -> CurveFit:
     fitted = {law: found for law, found in solved.items() if isinstance(found, Solved)}
     chi2_LB = np.stack([found.chi2_B for found in fitted.values()])
     halved_LB = np.hstack([chi2_LB[:, :1], chi2_LB[:, 1:] / 2])
@@ -213,10 +211,7 @@ def _collect(
     return CurveFit(
         best=list(fitted)[choice_B[0]].name,
         laws={law.name: laws[law.name] for law in LAWS},
-        **{
-            name: bootstrap_interval(float(row_B[0]), row_B[1:], D, name, name != "floor")
-            for name, row_B in sample.items()
-        },
+        **{name: bootstrap_interval(float(row_B[0]), row_B[1:], D, name, name != "floor") for name, row_B in sample.items()},
         flat=float(flat_B[1:].mean()),
         at_bound=float(edge_B[1:].mean()),
         points=P,
@@ -227,9 +222,7 @@ def _collect(
     )
 
 
-def _band(
-    fitted: dict[Law, Solved], choice_B: NDArray[np.intp], ends: tuple[float, float]
-) -> tuple[dict[str, float], ...]:
+def _band(fitted: dict[Law, Solved], choice_B: NDArray[np.intp], ends: tuple[float, float]) -> tuple[dict[str, float], ...]:
     """The pointwise band of the resamples' curves between the shortest and the longest point."""
     rate_G = np.linspace(*ends, BAND_POINTS)
     value_BG = np.empty((len(choice_B), BAND_POINTS))
@@ -243,6 +236,5 @@ def _band(
         return ()
     low_G, high_G = np.quantile(known_BG, [0.025, 0.975], axis=0)
     return tuple(
-        {"rate": float(r), "low": float(low), "high": float(high)}
-        for r, low, high in zip(rate_G, low_G, high_G, strict=True)
+        {"rate": float(r), "low": float(low), "high": float(high)} for r, low, high in zip(rate_G, low_G, high_G, strict=True)
     )

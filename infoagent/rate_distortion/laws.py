@@ -122,11 +122,7 @@ def linear_part(phi: Array, distortion: Array, precision_PP: Array, bounds: Boun
         chi2 = h - 2 * scale * f - 2 * offset * g + a * scale**2 + 2 * b * scale * offset + e * offset**2
         better = allowed & (chi2 < best[2])
         found = (scale, offset, np.maximum(chi2, 0))
-        best = (
-            np.where(better, found[0], best[0]),
-            np.where(better, found[1], best[1]),
-            np.where(better, found[2], best[2]),
-        )
+        best = (np.where(better, found[0], best[0]), np.where(better, found[1], best[1]), np.where(better, found[2], best[2]))
     return best
 
 
@@ -163,10 +159,7 @@ def _search(law: Law, points: Points, rows: slice, bounds: Bounds) -> tuple[Arra
         fresh = np.where(lower, right - GOLDEN * (right - left), left + GOLDEN * (right - left))
         chi2_fresh = at(fresh)[2]
         inner, outer = np.where(lower, fresh, outer), np.where(lower, inner, fresh)
-        chi2_inner, chi2_outer = (
-            np.where(lower[:, 0], chi2_fresh, chi2_outer),
-            np.where(lower[:, 0], chi2_inner, chi2_fresh),
-        )
+        chi2_inner, chi2_outer = (np.where(lower[:, 0], chi2_fresh, chi2_outer), np.where(lower[:, 0], chi2_inner, chi2_fresh))
     found_B1 = (left + right) / 2
     scale_B, offset_B, chi2_B = at(found_B1)
     return scale_B, offset_B, np.exp(found_B1[:, 0]), chi2_B

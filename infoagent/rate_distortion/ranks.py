@@ -87,9 +87,13 @@ def rank_agreement(
 
 
 def difference_in_agreement(
-    one: ArrayLike, other: ArrayLike, target: ArrayLike, documents: Sequence[Hashable], rng: np.random.Generator,
+    one: ArrayLike,
+    other: ArrayLike,
+    target: ArrayLike,
+    documents: Sequence[Hashable],
+    rng: np.random.Generator,
     resamples: int = 1000,
-) -> Found:  # fmt: skip
+) -> Found:
     """ρ(one, target) − ρ(other, target) over the same rows, with its interval: which of two measures tells the target's
     order better? Raises ValueError as `rank_agreement` does."""
     columns = _checked([one, other, target], [documents])
@@ -104,9 +108,8 @@ def difference_in_agreement(
 
 
 def spearman_low(
-    one: ArrayLike, other: ArrayLike, documents: Sequence[Hashable], rng: np.random.Generator, level: float,
-    resamples: int = 1000,
-) -> float | Refused:  # fmt: skip
+    one: ArrayLike, other: ArrayLike, documents: Sequence[Hashable], rng: np.random.Generator, level: float, resamples: int = 1000
+) -> float | Refused:
     """Lower end of the interval of ρ over compressions at a `level` of one's own.
 
     Of k measures that are tried, level = 1 − 0.05 / k holds for all at once (Bonferroni). Refused and ValueError as

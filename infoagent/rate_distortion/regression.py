@@ -212,9 +212,7 @@ def _maximise(model: _Model) -> Array | Refused:
     return Refused(f"no maximum within {ITERATIONS} steps: the last moved a coefficient by {np.abs(step).max():.2g}")
 
 
-def _with_errors(
-    model: _Model, theta: Array, design: Design, clusters: Sequence[Hashable] | None
-) -> MixedLogit | Refused:
+def _with_errors(model: _Model, theta: Array, design: Design, clusters: Sequence[Hashable] | None) -> MixedLogit | Refused:
     value, gradient_QC, hessian = model.derivatives(theta)
     values, vectors = np.linalg.eigh(-hessian)
     if values[0] <= 1e-10 * values[-1]:
@@ -236,9 +234,7 @@ def _with_errors(
         errors = f"sandwich over {G} clusters"
     error_C = np.sqrt(np.diag(covariance))[:-1]
     found = [
-        Coefficient(
-            n, float(b), float(e), float(b - quantile * e), float(b + quantile * e), float(2 * tail(abs(b / e)))
-        )
+        Coefficient(n, float(b), float(e), float(b - quantile * e), float(b + quantile * e), float(2 * tail(abs(b / e))))
         for n, b, e in zip(design.names, theta[:-1], error_C, strict=True)
     ]
     return MixedLogit(tuple(found), float(theta[-1]), value, errors, len(model.y_N), len(model.starts_Q))

@@ -56,9 +56,7 @@ def cluster_index(labels: Sequence[Hashable]) -> NDArray[np.intp]:
 def check_resamples(resamples: int) -> None:
     """Raise ValueError for too few."""
     if resamples < FEWEST_RESAMPLES:
-        raise ValueError(
-            f"resamples = {resamples}: must be at least {FEWEST_RESAMPLES}; 1000 make quantiles of 95 % steady"
-        )
+        raise ValueError(f"resamples = {resamples}: must be at least {FEWEST_RESAMPLES}; 1000 make quantiles of 95 % steady")
 
 
 def draw_counts(rng: np.random.Generator, resamples: int, clusters: int) -> Array:
@@ -82,9 +80,7 @@ def bootstrap_interval(
     good_B = sample_B[np.isfinite(sample_B)]
     failed = 1 - len(good_B) / len(sample_B)
     if failed > MOST_FAILED:
-        return Refused(
-            f"{what}: {100 * failed:.0f} % of the resamples do not determine it, and the rest is no interval"
-        )
+        return Refused(f"{what}: {100 * failed:.0f} % of the resamples do not determine it, and the rest is no interval")
     below = float(((good_B < value).mean() + (good_B <= value).mean()) / 2)
     end = 1 / (2 * len(good_B))
     shift = 2 * float(norm.ppf(np.clip(below, end, 1 - end))) if corrected else 0.0

@@ -51,9 +51,7 @@ def hamming(values: int) -> NDArray[np.float64]:
     return 1.0 - np.eye(values)
 
 
-def blahut_arimoto(
-    probabilities: ArrayLike, distortion_XY: ArrayLike, slope: float, tolerance: float = 1e-9
-) -> RatePoint:
+def blahut_arimoto(probabilities: ArrayLike, distortion_XY: ArrayLike, slope: float, tolerance: float = 1e-9) -> RatePoint:
     """The point of R(D) where one more unit of distortion saves `slope` nats (−dR/dD = slope).
 
     Alternates the best test channel q(y|x) ∝ q(y) exp(−slope · d(x, y)) and its output q(y), until Blahut's bounds on
@@ -94,9 +92,7 @@ def facts_point(facts: Sequence[ArrayLike], slope: float, weights: Sequence[floa
         raise ValueError(f"{len(facts)} facts but {len(weights)} weights")
     if any(not (np.isfinite(w) and w >= 0) for w in weights):
         raise ValueError(f"weights {weights}: must be at least 0 and finite")
-    points = [
-        blahut_arimoto(p, hamming(len(np.asarray(p))), slope * weight) for p, weight in zip(facts, weights, strict=True)
-    ]
+    points = [blahut_arimoto(p, hamming(len(np.asarray(p))), slope * weight) for p, weight in zip(facts, weights, strict=True)]
     return RatePoint(
         sum(p.rate_nats for p in points),
         sum(w * p.distortion for w, p in zip(weights, points, strict=True)),
@@ -104,9 +100,7 @@ def facts_point(facts: Sequence[ArrayLike], slope: float, weights: Sequence[floa
     )
 
 
-def facts_curve(
-    facts: Sequence[ArrayLike], slopes: Sequence[float], weights: Sequence[float] | None = None
-) -> list[RatePoint]:
+def facts_curve(facts: Sequence[ArrayLike], slopes: Sequence[float], weights: Sequence[float] | None = None) -> list[RatePoint]:
     """R(D) of independent facts at several slopes: a steep slope gives little distortion."""
     return [facts_point(facts, slope, weights) for slope in slopes]
 

@@ -26,11 +26,7 @@ class PairsSection(Section):
     @property
     def rule(self) -> dict[str, Any]:
         """The arguments of `infoagent.training.selection.pairs_by_margin`."""
-        return {
-            "margin_nats": self.margin_nats,
-            "per_problem": self.per_problem,
-            "all_pairs": self.strategy == "all",
-        }
+        return {"margin_nats": self.margin_nats, "per_problem": self.per_problem, "all_pairs": self.strategy == "all"}
 
 
 class DPOSection(FitSection):

@@ -8,8 +8,8 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.compressors import WRITERS, CompressorSection, EndpointSection, VariantSection
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.sections import (
-    CostSection,
     DataSection,
     EngineSection,
     ModelSection,
@@ -107,13 +107,9 @@ class GradingSection(Section):
         if (self.method == "judge") != (self.judge is not None):
             raise ValueError("method judge and the section judge (a model) belong together")
         if self.method == "code" and not self.execute:
-            raise ValueError(
-                "method code runs what a model wrote on this machine; set execute to true if you want that"
-            )
+            raise ValueError("method code runs what a model wrote on this machine; set execute to true if you want that")
         if self.execute and self.method != "code":
-            raise ValueError(
-                f"execute runs code, and method {self.method} has none to run; set method to code, or drop it"
-            )
+            raise ValueError(f"execute runs code, and method {self.method} has none to run; set method to code, or drop it")
         if self.unprotected and not self.execute:
             raise ValueError("unprotected is about code that is run; set execute to true, or drop it")
         return self

@@ -7,13 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from infoagent.config import Section
-from infoagent.recipes.sections import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    VllmSection,
-)
+from infoagent.recipes.sections import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, VllmSection
 from infoagent.recipes.training import TrainingRecipe
 
 
@@ -53,9 +47,7 @@ class GRPOSection(Section):
     def _micro_batch(self) -> GRPOSection:
         completions = self.prompts_per_step * self.num_generations
         if self.micro_batch and completions % self.micro_batch:
-            raise ValueError(
-                f"micro_batch {self.micro_batch} does not divide prompts_per_step × num_generations = {completions}"
-            )
+            raise ValueError(f"micro_batch {self.micro_batch} does not divide prompts_per_step × num_generations = {completions}")
         return self
 
 

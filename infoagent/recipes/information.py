@@ -8,26 +8,12 @@ from pydantic import Field, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.compressors import CompressorSection
-from infoagent.recipes.sections import (
-    CostSection,
-    DataSection,
-    ModelSection,
-    Name,
-    NonNegativeInt,
-    PositiveInt,
-    Seed,
-    TrackingSection,
-)
+from infoagent.recipes.cost_sections import CostSection
+from infoagent.recipes.sections import DataSection, ModelSection, Name, NonNegativeInt, PositiveInt, Seed, TrackingSection
 
 PRESETS: dict[str, dict[str, Any]] = {
     # N = M = 20, temperature 0.7, random documents alone; the printed value is clipped at 0 as in the paper
-    "paper": {
-        "documents": 20,
-        "samples": 20,
-        "counterfactuals": 0,
-        "print_clipped": True,
-        "compressor": {"temperature": 0.7},
-    },
+    "paper": {"documents": 20, "samples": 20, "counterfactuals": 0, "print_clipped": True, "compressor": {"temperature": 0.7}},
     # all of the error is in which documents: many of them, few samples
     "default": {"documents": 100, "samples": 2, "counterfactuals": 4},
     # whole topics, so that near documents are in the pool, and twice the counterfactuals

@@ -157,13 +157,9 @@ class PromptSection(Section):
         if counts_sentences and self.sentences is None:
             raise ValueError(f"template {self.template!r} names a number of sentences; set sentences, e.g. to 3")
         if not counts_sentences and self.sentences is not None:
-            raise ValueError(
-                f"sentences {self.sentences}: template {self.template!r} names none; set template to sentences-v1"
-            )
+            raise ValueError(f"sentences {self.sentences}: template {self.template!r} names none; set template to sentences-v1")
         if counts_sentences and (self.budget_words or self.budget_tokens):
-            raise ValueError(
-                f"template {self.template!r} names no budget beside its number of sentences; drop the budget"
-            )
+            raise ValueError(f"template {self.template!r} names no budget beside its number of sentences; drop the budget")
         return self
 
 
@@ -275,9 +271,18 @@ class LoraSection(Section):
 
 
 ValidationMetric = Literal[
-    "objective/nats", "objective/hard_nats", "mi/nats", "mi/easy_nats", "mi/hard_nats", "mi/bits_per_token",
-    "rate/tokens", "rate/bytes", "distortion/fact_missing", "faithfulness/unsupported", "reward/total",
-]  # fmt: skip
+    "objective/nats",
+    "objective/hard_nats",
+    "mi/nats",
+    "mi/easy_nats",
+    "mi/hard_nats",
+    "mi/bits_per_token",
+    "rate/tokens",
+    "rate/bytes",
+    "distortion/fact_missing",
+    "faithfulness/unsupported",
+    "reward/total",
+]
 
 
 class ValidationSection(Section):
@@ -380,29 +385,6 @@ class TrackingSection(Section):
     there, or none."""
     samples_every: PositiveInt = 5
     """Steps between two tables of sample compressions."""
-
-
-class PriceSection(Section):
-    """What a model behind an endpoint asks, in USD per million tokens; 0 for a server of one's own."""
-
-    input: NonNegativeFloat
-    """Of the prompt."""
-    output: NonNegativeFloat
-    """Of the completion."""
-    cached: NonNegativeFloat | None = None
-    """Of the part of the prompt that the server had cached; None: as `input`."""
-
-
-class CostSection(Section):
-    """The machine, for estimates of --dry-run only, and the prices of endpoints."""
-
-    gflops_per_second: PositiveFloat | None = None
-    """Sustained rate of the machine that the run is for, 300,000 for an H100 in bfloat16; None: this machine's, measured
-    for some seconds and kept for an hour."""
-    usd_per_hour: NonNegativeFloat = 0.0
-    """Price of the machine."""
-    prices: dict[Name, PriceSection] = Field(default_factory=dict)
-    """By the model's name, e.g. {my-model: {input: 0.2, output: 0.8}}: they win over the table of genai-prices."""
 
 
 def refuse_twice(what: str, labels: Sequence[str]) -> None:

@@ -99,6 +99,4 @@ def check_fixed_price(recipe: TrainingRecipe, script: str) -> None:
     """Raise ValueError for a price that moves while training: samples on a disk are worth what they were worth."""
     for name in ("budget", "budget_range"):
         if getattr(recipe.reward, name) is not None:
-            raise ValueError(
-                f"reward.{name}: {script} ranks samples under a fixed price; set reward.price, or use train/grpo.py"
-            )
+            raise ValueError(f"reward.{name}: {script} ranks samples under a fixed price; set reward.price, or use train/grpo.py")

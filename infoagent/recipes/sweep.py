@@ -39,9 +39,7 @@ class SweepParameter(Section):
         if (self.values is None) == ("value" not in self.model_fields_set):
             raise ValueError("must have either values, a list, or value")
         if None in self.all_values:
-            raise ValueError(
-                "null cannot be varied, a W&B agent passes it as a text; write KEY=null in command instead"
-            )
+            raise ValueError("null cannot be varied, a W&B agent passes it as a text; write KEY=null in command instead")
         if any(value in self.all_values[:i] for i, value in enumerate(self.all_values)):
             raise ValueError(f"a value stands twice in {self.all_values}; keep one")
         return self
@@ -72,9 +70,7 @@ class SweepFile(Section):
     @classmethod
     def _grid(cls, method: str) -> str:
         if method in ("random", "bayes"):
-            raise ValueError(
-                f"{method!r} is chosen by W&B's server: run `wandb sweep FILE` and the `wandb agent` it names"
-            )
+            raise ValueError(f"{method!r} is chosen by W&B's server: run `wandb sweep FILE` and the `wandb agent` it names")
         if method != "grid":
             raise ValueError(f"{method!r}: must be grid")
         return method
@@ -89,9 +85,7 @@ class SweepFile(Section):
             if item.startswith("${") and item.endswith("}") and item not in MACROS:
                 raise ValueError(f"{item}: the scripts take key=value, use {', '.join(MACROS)}")
             if "${envvar:" in item:  # an agent fills them in once, before it knows its first run
-                raise ValueError(
-                    f"{item}: a W&B agent fills this in once for all runs; write output_dir=…/${{WANDB_RUN_ID}}"
-                )
+                raise ValueError(f"{item}: a W&B agent fills this in once for all runs; write output_dir=…/${{WANDB_RUN_ID}}")
         if not [item for item in command[: command.index(PROGRAM)] if item != "${env}"]:
             raise ValueError(f"what starts the program must stand before {PROGRAM}, e.g. python or accelerate launch")
         tail = command[command.index(PROGRAM) + 1 :]

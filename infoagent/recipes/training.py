@@ -8,9 +8,9 @@ import re
 from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.sections import (
     AuditSection,
-    CostSection,
     DataSection,
     LoraSection,
     ModelSection,
@@ -76,9 +76,7 @@ class TrainingRecipe(Section):
     @model_validator(mode="after")
     def _asks_for_none(self) -> TrainingRecipe:
         if self.prompt.template.startswith("think-"):
-            raise ValueError(
-                f"prompt.template: {self.prompt.template!r} asks for a thought, which is not trained; take query-v1"
-            )
+            raise ValueError(f"prompt.template: {self.prompt.template!r} asks for a thought, which is not trained; take query-v1")
         return self
 
     @property

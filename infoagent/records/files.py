@@ -38,9 +38,7 @@ def last_of_each_key(directory: str | Path) -> list[Row]:
 def read_records(directory: str | Path) -> list[Row]:
     """The lines of an evaluation that count. Raises InputError if the directory holds none."""
     if not any(Path(directory).glob("records*.jsonl")):
-        raise InputError(
-            f"{directory}: holds no {RECORDS_FILE}; give the output_dir of eval/frozen.py or eval/checkpoint.py"
-        )
+        raise InputError(f"{directory}: holds no {RECORDS_FILE}; give the output_dir of eval/frozen.py or eval/checkpoint.py")
     return last_of_each_key(directory)
 
 

@@ -257,10 +257,7 @@ class PredictionRecord(Answer, Question):  # the fields of Question stand first
 
 
 GridRecord = CompressionRecord | PredictionRecord
-KINDS: dict[str, type[CompressionRecord] | type[PredictionRecord]] = {
-    COMPRESSION: CompressionRecord,
-    PREDICTION: PredictionRecord,
-}
+KINDS: dict[str, type[CompressionRecord] | type[PredictionRecord]] = {COMPRESSION: CompressionRecord, PREDICTION: PredictionRecord}
 
 
 def record_of(row: Mapping[str, Any]) -> GridRecord:

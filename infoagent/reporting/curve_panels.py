@@ -20,10 +20,7 @@ Measure = Callable[[Summary], Measured | None]
 
 
 def panels_svg(
-    summaries: Sequence[Summary],
-    baselines: Sequence[Summary],
-    analysis: Mapping[str, Any],
-    styles: Mapping[str, Style],
+    summaries: Sequence[Summary], baselines: Sequence[Summary], analysis: Mapping[str, Any], styles: Mapping[str, Style]
 ) -> str:
     """Inline SVG of the summaries of one data set; empty where no compressor has a length."""
     if not any(_length(s) for s in (*summaries, *baselines)):
@@ -60,9 +57,7 @@ def _panels(summaries: Sequence[Summary], analysis: Mapping[str, Any]) -> list[t
     panels: list[tuple[str, str, Measure, Any]] = []
     if any("hard" in s["estimates"] for s in summaries):
         panels.append(("information among changed facts", "MI (nats)", information, mi))
-    predictors = dict.fromkeys(
-        name for s in summaries for name, values in s["predictors"].items() if "distortion/error" in values
-    )
+    predictors = dict.fromkeys(name for s in summaries for name, values in s["predictors"].items() if "distortion/error" in values)
     for name in predictors:
         panels.append((f"answered by {name}", "questions answered (%)", _of(name), parts.get(name)))
     if not predictors and any(likelihood(s) is not None for s in summaries):
@@ -103,13 +98,22 @@ def _curve(axis: Any, points: Sequence[Summary], measure: Measure, style: Style,
         return
     name = shown(curve_of(points[0]))
     lengths, values = [x[0] for x, _ in known], [y[0] for _, y in known]
-    axis.errorbar(lengths, values, xerr=_bars([x for x, _ in known]), fmt="none", ecolor=style.colour, elinewidth=0.7,
-                  alpha=0.35)  # fmt: skip
+    axis.errorbar(lengths, values, xerr=_bars([x for x, _ in known]), fmt="none", ecolor=style.colour, elinewidth=0.7, alpha=0.35)
     axis.errorbar(
-        lengths, values, yerr=_bars([y for _, y in known]), color=style.colour, marker=style.marker, markersize=5, linewidth=1.3,
-        elinewidth=0.7, capsize=2, linestyle="--" if hollow else style.line, alpha=0.8 if hollow else 1.0,
-        markerfacecolor="white" if hollow else style.colour, label=f"{name} (baseline)" if hollow else name,
-    )  # fmt: skip
+        lengths,
+        values,
+        yerr=_bars([y for _, y in known]),
+        color=style.colour,
+        marker=style.marker,
+        markersize=5,
+        linewidth=1.3,
+        elinewidth=0.7,
+        capsize=2,
+        linestyle="--" if hollow else style.line,
+        alpha=0.8 if hollow else 1.0,
+        markerfacecolor="white" if hollow else style.colour,
+        label=f"{name} (baseline)" if hollow else name,
+    )
 
 
 def _interval(found: Mapping[str, float]) -> Measured:
@@ -126,8 +130,15 @@ def _anchors(axis: Any, summaries: Sequence[Summary], measure: Measure) -> None:
         level = measure(summary)
         if level is not None:
             axis.axhline(level[0], color=INK, linestyle="--", linewidth=0.8, alpha=0.7)
-            axis.annotate(shown(summary["label"]), (0.99, level[0]), xycoords=("axes fraction", "data"), ha="right",
-                          va="bottom", fontsize=7.5, color=INK)  # fmt: skip
+            axis.annotate(
+                shown(summary["label"]),
+                (0.99, level[0]),
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                fontsize=7.5,
+                color=INK,
+            )
 
 
 def _laws(axis: Any, part: Mapping[str, Any] | None, styles: Mapping[str, Style]) -> None:
@@ -141,17 +152,25 @@ def _laws(axis: Any, part: Mapping[str, Any] | None, styles: Mapping[str, Style]
         colour = styles[curve["curve"]].colour
         if band := fit.get("band"):
             axis.fill_between(
-                [b["rate"] for b in band], [factor * (best - b["high"]) for b in band],
-                [factor * (best - b["low"]) for b in band], color=colour, alpha=0.09, linewidth=0, zorder=0,
-            )  # fmt: skip
+                [b["rate"] for b in band],
+                [factor * (best - b["high"]) for b in band],
+                [factor * (best - b["low"]) for b in band],
+                color=colour,
+                alpha=0.09,
+                linewidth=0,
+                zorder=0,
+            )
         ends = [p["tokens"]["value"] for p in curve["points"]]
-        tokens = (
-            [min(ends) * (max(ends) / min(ends)) ** (i / (DRAWN - 1)) for i in range(DRAWN)] if min(ends) > 0 else []
-        )
+        tokens = [min(ends) * (max(ends) / min(ends)) ** (i / (DRAWN - 1)) for i in range(DRAWN)] if min(ends) > 0 else []
         axis.plot(
-            tokens, [factor * (best - distortion(law["parameters"], t)) for t in tokens],
-            color=colour, linewidth=2.5, alpha=0.35, solid_capstyle="round", zorder=0,
-        )  # fmt: skip
+            tokens,
+            [factor * (best - distortion(law["parameters"], t)) for t in tokens],
+            color=colour,
+            linewidth=2.5,
+            alpha=0.35,
+            solid_capstyle="round",
+            zorder=0,
+        )
 
 
 def distortion(parameters: Mapping[str, float], tokens: float) -> float:

@@ -40,22 +40,29 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
                 for summary in (s for s in own if not is_point(s)):
                     if (level := score(summary)) is not None:
                         axis.axhline(level[0], color=INK, linestyle=":", linewidth=0.9)
-                        axis.annotate(shown(summary["label"]), (0.99, level[0]), xycoords=("axes fraction", "data"),
-                                      ha="right", va="bottom", fontsize=7, color=INK)  # fmt: skip
-            lengths = [s["values"]["rate/tokens"]["value"] for s in summaries if s["data"]["name"] == name and is_point(s)
-                       and "rate/tokens" in s["values"]]  # fmt: skip
+                        axis.annotate(
+                            shown(summary["label"]),
+                            (0.99, level[0]),
+                            xycoords=("axes fraction", "data"),
+                            ha="right",
+                            va="bottom",
+                            fontsize=7,
+                            color=INK,
+                        )
+            lengths = [
+                s["values"]["rate/tokens"]["value"]
+                for s in summaries
+                if s["data"]["name"] == name and is_point(s) and "rate/tokens" in s["values"]
+            ]
             scale_tokens(axis, lengths)
             axis.set_xlabel("tokens")
             if not row:
                 axis.set_title(
-                    f"{name} ({max(s['n_documents'] for s in summaries if s['data']['name'] == name)} documents)",
-                    fontsize=10,
+                    f"{name} ({max(s['n_documents'] for s in summaries if s['data']['name'] == name)} documents)", fontsize=10
                 )
     axes[0][0].set_ylabel("MI among counterfactuals (nats)")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False)
     return figure
 
 
@@ -88,9 +95,7 @@ def likelihood(summary: Summary) -> Measured | None:
     return None
 
 
-def _draw(
-    axis: Any, points: Sequence[Summary], measure: Any, colour: str, marker: str, label: str, hollow: bool
-) -> None:
+def _draw(axis: Any, points: Sequence[Summary], measure: Any, colour: str, marker: str, label: str, hollow: bool) -> None:
     known = [(s["values"]["rate/tokens"]["value"], measure(s)) for s in points if "rate/tokens" in s["values"]]
     known = sorted((x, y) for x, y in known if y is not None and x > 0)
     if not known:
@@ -99,9 +104,20 @@ def _draw(
         [0.0 if math.isnan(y[1]) else y[0] - y[1] for _, y in known],
         [0.0 if math.isnan(y[2]) else y[2] - y[0] for _, y in known],
     ]
-    axis.errorbar([x for x, _ in known], [y[0] for _, y in known], yerr=spread, color=colour, marker=marker, ms=5, lw=1.2,
-                  elinewidth=0.6, capsize=2, label=label, linestyle="--" if hollow else "-",
-                  markerfacecolor="white" if hollow else colour)  # fmt: skip
+    axis.errorbar(
+        [x for x, _ in known],
+        [y[0] for _, y in known],
+        yerr=spread,
+        color=colour,
+        marker=marker,
+        ms=5,
+        lw=1.2,
+        elinewidth=0.6,
+        capsize=2,
+        label=label,
+        linestyle="--" if hollow else "-",
+        markerfacecolor="white" if hollow else colour,
+    )
 
 
 FIT_COLUMNS = ("data", "predictor", "curve", "best law", "floor of the error", "b (1/tokens)")

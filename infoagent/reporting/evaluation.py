@@ -59,16 +59,10 @@ def _row(summary: Summary, styles: Mapping[str, Style], label: str | None = None
     """Cells of the first table, and the colour that the compressor's curve has in the plots."""
     style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in ANCHORS else None
     cells = tables.summary_row(summary)
-    return {
-        "cells": [label or cells[0], *cells[1:]],
-        "colour": style.colour if style else "",
-        "hollow": label is not None,
-    }
+    return {"cells": [label or cells[0], *cells[1:]], "colour": style.colour if style else "", "hollow": label is not None}
 
 
-def _laid(
-    below: Mapping[str, Mapping[str, Any]], name: str, revision: str
-) -> tuple[list[tuple[str, Summary]], list[str]]:
+def _laid(below: Mapping[str, Mapping[str, Any]], name: str, revision: str) -> tuple[list[tuple[str, Summary]], list[str]]:
     """((commit, summary) of baselines on this data, warnings about those that cannot be compared)."""
     laid: list[tuple[str, Summary]] = []
     mistakes = []

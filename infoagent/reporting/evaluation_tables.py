@@ -21,11 +21,17 @@ def answer_rows(summaries: Sequence[Summary]) -> list[list[str]]:
         for name, p in s["predictors"].items():
             rows.append(
                 [
-                    s["label"], name, _share(p.get("distortion/error")), _share(p.get("distortion/f1_missing")),
-                    _plain(p.get("distortion/nll")), _plain(p.get("distortion/nll_per_token")), str(p.get("n", "–")),
-                    str(p.get("failed", 0)), str(p.get("unparseable", 0)),
+                    s["label"],
+                    name,
+                    _share(p.get("distortion/error")),
+                    _share(p.get("distortion/f1_missing")),
+                    _plain(p.get("distortion/nll")),
+                    _plain(p.get("distortion/nll_per_token")),
+                    str(p.get("n", "–")),
+                    str(p.get("failed", 0)),
+                    str(p.get("unparseable", 0)),
                 ]
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -48,14 +54,18 @@ def information_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """A line for each compressor and kind of negatives: the estimate, how near its ceiling, and what it is at fewer K."""
     return [
         [
-            s["label"], title, with_interval(e["infonce_nats"], *e["ci_nats"]), f"{e['ceiling_nats']:.2f}",
-            f"{100 * e['saturation']:.0f} %", f"{e['ceiling_nats'] - e['infonce_nats']:.2f}",
+            s["label"],
+            title,
+            with_interval(e["infonce_nats"], *e["ci_nats"]),
+            f"{e['ceiling_nats']:.2f}",
+            f"{100 * e['saturation']:.0f} %",
+            f"{e['ceiling_nats'] - e['infonce_nats']:.2f}",
             ", ".join(f"{k}: {v:.2f}" for k, v in e["at_k"].items()),
         ]
         for s in summaries
         for key, title in CANDIDATES.items()
         if (e := s["estimates"].get(key)) is not None
-    ]  # fmt: skip
+    ]
 
 
 COST_COLUMNS = (
@@ -73,13 +83,19 @@ def cost_rows(summaries: Sequence[Summary]) -> list[list[str]]:
             cost, error = predictor.get("cost", {}), predictor.get("distortion/error")
             rows.append(
                 [
-                    s["label"], name, "–" if error is None else f"{100 * (1 - error['value']):.0f} %",
-                    _number(own.get("compressor_gflops_total")), _number(own.get("compressor_gflops_paper")),
-                    _number(cost.get("predictor_gflops_total")), _number(cost.get("gflops_total")),
+                    s["label"],
+                    name,
+                    "–" if error is None else f"{100 * (1 - error['value']):.0f} %",
+                    _number(own.get("compressor_gflops_total")),
+                    _number(own.get("compressor_gflops_paper")),
+                    _number(cost.get("predictor_gflops_total")),
+                    _number(cost.get("gflops_total")),
                     "–" if "usd_total" not in cost else f"{cost['usd_total']:.2g}",
-                    _number(own.get("seconds")), _number(own.get("tokens_per_second")), _pays(predictor.get("break_even", {})),
+                    _number(own.get("seconds")),
+                    _number(own.get("tokens_per_second")),
+                    _pays(predictor.get("break_even", {})),
                 ]
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -108,9 +124,7 @@ def regression_rows(analysis: Mapping[str, Any]) -> tuple[list[list[str]], list[
         if "coefficients" not in reading:
             notes.append(f"{name}: {reading.get('refused', 'not computed')}")
             continue
-        notes.append(
-            f"{name}: {reading['rows']} answers to {reading['questions']} questions on {reading['documents']} documents"
-        )
+        notes.append(f"{name}: {reading['rows']} answers to {reading['questions']} questions on {reading['documents']} documents")
         notes += [str(reading["note"])] if "note" in reading else []
     references = found.get("references", {})
     if references and any(by_term):

@@ -45,15 +45,21 @@ def _figure(found: Mapping[str, Any]) -> Any:
 def _bars(axis: Any, points: Sequence[Mapping[str, Any]], color: str, marker: str, label: str) -> None:
     def spread(name: str) -> list[list[float]]:  # an unknown interval is drawn without a bar
         sides = [
-            (0.0, 0.0) if math.isnan((f := p[name])["low"]) else (f["value"] - f["low"], f["high"] - f["value"])
-            for p in points
+            (0.0, 0.0) if math.isnan((f := p[name])["low"]) else (f["value"] - f["low"], f["high"] - f["value"]) for p in points
         ]
         return [[low for low, _ in sides], [high for _, high in sides]]
 
     axis.errorbar(
-        [p["tokens"]["value"] for p in points], [p["value"]["value"] for p in points], xerr=spread("tokens"),
-        yerr=spread("value"), fmt=marker, color=color, ms=6, capsize=2, label=label,
-    )  # fmt: skip
+        [p["tokens"]["value"] for p in points],
+        [p["value"]["value"] for p in points],
+        xerr=spread("tokens"),
+        yerr=spread("value"),
+        fmt=marker,
+        color=color,
+        ms=6,
+        capsize=2,
+        label=label,
+    )
 
 
 def frontier_rows(found: Mapping[str, Any]) -> list[list[str]]:
@@ -93,9 +99,7 @@ def frontier_notes(found: Mapping[str, Any]) -> list[str]:
         left_out = part.get("left_out", {"problems": 0})
         if left_out["problems"]:
             label, held = min(left_out["held"].items(), key=lambda item: item[1])
-            notes.append(
-                f"{part['data']}: {left_out['problems']} problems left out that not every point has; {label!r} has {held}"
-            )
+            notes.append(f"{part['data']}: {left_out['problems']} problems left out that not every point has; {label!r} has {held}")
         for row in part["comparisons"]:
             where = f"{part['data']}, {row['label']}"
             if "tokens_refused" in row:

@@ -54,9 +54,7 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
         ),
     ]
     if found["beta"] is not None:
-        lines.append(
-            line("critic scale", f"{found['beta']:.4f}, fitted on other documents and applied to every value here")
-        )
+        lines.append(line("critic scale", f"{found['beta']:.4f}, fitted on other documents and applied to every value here"))
     chain = found["chain"]
     if any(chain[name] is not None for name in ("topic", "fact")):
         lines += ["", line("chain of difficulty, nats", f"{'value':>7} {'95 %':>17} {'ceiling':>8} {'saturated':>10}")]
@@ -66,9 +64,7 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
                 low, high = term["ci_nats"]
                 share = "  nothing" if math.isnan(term["saturation"]) else f"{term['saturation']:9.0%}"
                 interval = f"[{low:.3f}, {high:.3f}]"
-                lines.append(
-                    line(title, f"{term['value_nats']:7.3f} {interval:>17} {term['ceiling_nats']:8.3f} {share}")
-                )
+                lines.append(line(title, f"{term['value_nats']:7.3f} {interval:>17} {term['ceiling_nats']:8.3f} {share}"))
     if found["pool"] is not None:
         pool = found["pool"]
         low, high = pool["ci_nats"]
@@ -76,13 +72,8 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
             "",
             line("against the whole pool, by strata", f"{nats(pool['value_nats'])} nats, 95 % [{low:.4f}, {high:.4f}]"),
             line("  ceiling log D", f"{pool['ceiling_nats']:.4f} nats"),
-            line(
-                "  error of the denominator",
-                f"{pool['relative_error']:.1%}, corrected by {pool['correction_nats']:.4f}",
-            ),
-            line(
-                "  plain bound from a uniform part", f"{pool['uniform_nats']:.4f} of {pool['uniform_ceiling_nats']:.4f}"
-            ),
+            line("  error of the denominator", f"{pool['relative_error']:.1%}, corrected by {pool['correction_nats']:.4f}"),
+            line("  plain bound from a uniform part", f"{pool['uniform_nats']:.4f} of {pool['uniform_ceiling_nats']:.4f}"),
         ]
     if found["tokens"] is not None:
         tokens = found["tokens"]

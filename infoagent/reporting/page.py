@@ -46,9 +46,7 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
         if (directory / "summary.json").is_file():
             analysis_file = directory / "analysis.json"
             analysis = read_json(analysis_file) if analysis_file.is_file() else {}
-            evaluations.append(
-                {"directory": name, "run": run, "summaries": read_summaries(directory), "analysis": analysis}
-            )
+            evaluations.append({"directory": name, "run": run, "summaries": read_summaries(directory), "analysis": analysis})
             if (directory / "comparison.json").is_file():
                 comparisons += unknown_as_nan(read_json(directory / "comparison.json", kind=list))
         elif (directory / "information.json").is_file():
@@ -56,19 +54,18 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
             measurements.append({"directory": name, "run": run, **found})
         elif (directory / "metrics.jsonl").is_file():
             metrics = read_jsonl(directory / "metrics.jsonl")
-            trainings.append(
-                {"directory": name, "run": run, "metrics": metrics, "flags": run_flags(name, run, metrics)}
-            )
+            trainings.append({"directory": name, "run": run, "metrics": metrics, "flags": run_flags(name, run, metrics)})
         elif not drawn:
-            mistakes.append(
-                f"{name}: the run has not written results yet (no summary.json, information.json or metrics.jsonl)"
-            )
+            mistakes.append(f"{name}: the run has not written results yet (no summary.json, information.json or metrics.jsonl)")
     if mistakes:
         raise InputError(mistakes)
     return {
-        "evaluations": evaluations, "comparisons": comparisons, "trainings": trainings, "measurements": measurements,
+        "evaluations": evaluations,
+        "comparisons": comparisons,
+        "trainings": trainings,
+        "measurements": measurements,
         "frontiers": frontiers,
-    }  # fmt: skip
+    }
 
 
 def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: int = SHOWN_SAMPLES) -> str:
@@ -79,9 +76,7 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
     content = collect(directories)
     below = {file: _baseline(file) for file in baselines}
     here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined)
     every = [s for held in (*content["evaluations"], *below.values()) for s in held["summaries"]]
     styles = plots.styles_of(every)
     budget_columns, budget_rows = overview.best_at_budgets(content)
@@ -144,25 +139,33 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
                 "warnings": m["analysis"]["warnings"],
                 "plot": plots.measured_at_k(m["analysis"]),
                 "tokens": [
-                    [token_html(f"{e['id']}, among {among}:", e["tokens"], e[among])
-                     for among in ("pool", "counterfactuals") if among in e]
+                    [
+                        token_html(f"{e['id']}, among {among}:", e["tokens"], e[among])
+                        for among in ("pool", "counterfactuals")
+                        if among in e
+                    ]
                     for e in m["examples"]
                 ],
             }
             for m in content["measurements"]
         ],
         runs=[
-            {"directory": r["directory"], "commit": r["run"]["commit"], "started": r["run"]["started"],
-             "machine": r["run"]["machine"], "command": r["run"]["command"],
-             "versions": ", ".join(f"{k} {v}" for k, v in r["run"]["versions"].items()),
-             "data": ", ".join(f"{k} {v}" for k, v in r["run"].get("data_revisions", {}).items()),
-             "drawn": "; ".join(overview.drawn_lines(r["run"].get("drawn", []))),
-             "prices": " ".join(map(str, r["run"].get("price_snapshot", {}).values())),
-             "seeds": ", ".join(map(str, r["run"].get("seeds", []))),
-             "recipe": json.dumps(r["run"]["recipe"], indent=2, ensure_ascii=False)}
+            {
+                "directory": r["directory"],
+                "commit": r["run"]["commit"],
+                "started": r["run"]["started"],
+                "machine": r["run"]["machine"],
+                "command": r["run"]["command"],
+                "versions": ", ".join(f"{k} {v}" for k, v in r["run"]["versions"].items()),
+                "data": ", ".join(f"{k} {v}" for k, v in r["run"].get("data_revisions", {}).items()),
+                "drawn": "; ".join(overview.drawn_lines(r["run"].get("drawn", []))),
+                "prices": " ".join(map(str, r["run"].get("price_snapshot", {}).values())),
+                "seeds": ", ".join(map(str, r["run"].get("seeds", []))),
+                "recipe": json.dumps(r["run"]["recipe"], indent=2, ensure_ascii=False),
+            }
             for r in (*content["evaluations"], *content["trainings"], *content["measurements"])
         ],
-    )  # fmt: skip
+    )
 
 
 def _baseline(file: str) -> dict[str, Any]:

@@ -8,10 +8,7 @@ from typing import Any
 from infoagent.rate_distortion import pareto_front
 from infoagent.reporting.plots import INK, Style, as_svg, curve_of, new_figure, scale_tokens, shown
 
-AXES = (
-    ("gflops_total", "GFLOP a question, compressor and predictor", "computation"),
-    ("usd_total", "USD a question", "money"),
-)
+AXES = (("gflops_total", "GFLOP a question, compressor and predictor", "computation"), ("usd_total", "USD a question", "money"))
 Summary = Mapping[str, Any]
 
 
@@ -56,11 +53,20 @@ def _panel(axis: Any, known: Sequence[Summary], predictor: str, unit: str, style
     for s, cost, value in zip(known, costs, right, strict=True):
         error, style = s["predictors"][predictor]["distortion/error"], styles.get(curve_of(s), anchor)
         half = 50 * (error["high"] - error["low"])
-        axis.errorbar(cost, value, yerr=half if half == half else None, color=style.colour, marker=style.marker, markersize=5,
-                      elinewidth=0.7, capsize=2)  # fmt: skip
+        axis.errorbar(
+            cost,
+            value,
+            yerr=half if half == half else None,
+            color=style.colour,
+            marker=style.marker,
+            markersize=5,
+            elinewidth=0.7,
+            capsize=2,
+        )
     front = pareto_front(costs, right)
     axis.step([costs[i] for i in front], [right[i] for i in front], where="post", color=INK, linewidth=0.8, zorder=0)
     scale_tokens(axis, costs)
     for i in front:
-        axis.annotate(shown(known[i]["label"]), (costs[i], right[i]), xytext=(5, 5), textcoords="offset points", fontsize=7.5,
-                      color=INK)  # fmt: skip
+        axis.annotate(
+            shown(known[i]["label"]), (costs[i], right[i]), xytext=(5, 5), textcoords="offset points", fontsize=7.5, color=INK
+        )

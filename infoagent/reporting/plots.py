@@ -140,10 +140,16 @@ def mi_at_k(summaries: Sequence[Mapping[str, Any]], styles: Mapping[str, Style])
             place = [o["label"] for o in siblings].index(s["label"])
             style = styles[curve_of(s)]
             axis.plot(
-                sorted(at_k), [at_k[k] for k in sorted(at_k)], color=style.colour, marker=style.marker, markersize=4,
-                linestyle=style.line, linewidth=1.3, alpha=0.35 + 0.65 * (place + 1) / len(siblings),
+                sorted(at_k),
+                [at_k[k] for k in sorted(at_k)],
+                color=style.colour,
+                marker=style.marker,
+                markersize=4,
+                linestyle=style.line,
+                linewidth=1.3,
+                alpha=0.35 + 0.65 * (place + 1) / len(siblings),
                 label=shown(curve_of(s)) if place == len(siblings) - 1 else None,
-            )  # fmt: skip
+            )
         axis.plot(sorted(ks), [math.log(k) for k in sorted(ks)], ":", color=INK, linewidth=0.9, label="ceiling log K")
         axis.set_xscale("log", base=2)
         axis.set_xticks(sorted(ks), [str(k) for k in sorted(ks)])
@@ -168,9 +174,7 @@ def legend_below(figure: Any, axes: Sequence[Any]) -> None:
     if entries:
         inches = 0.5 + 0.065 * max(map(len, entries))  # of a column, in letters of 8 points
         columns = max(1, min(5, len(entries), int(figure.get_figwidth() / inches)))
-        figure.legend(
-            list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize=8, frameon=False,
-        )  # fmt: skip
+        figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
 
 
 def save_mi_at_k(found: Mapping[str, Any], path: str) -> None:
@@ -193,19 +197,20 @@ def _mi_at_k_figure(found: Mapping[str, Any]) -> Any:
     axis.plot(ks, [at_k[k] for k in ks], "o-", color=PALETTE[0], label="among documents of the pool")
     low, high = found["ci_nats"]
     if not math.isnan(low):
-        axis.errorbar(
-            [ks[-1]],
-            [found["infonce_nats"]],
-            yerr=_error(found["infonce_nats"], low, high),
-            color=PALETTE[0],
-            capsize=3,
-        )
+        axis.errorbar([ks[-1]], [found["infonce_nats"]], yerr=_error(found["infonce_nats"], low, high), color=PALETTE[0], capsize=3)
     fact = found["chain"]["fact"]
     if fact is not None:
         versions = round(math.exp(fact["ceiling_nats"]))
         error = _error(fact["value_nats"], *fact["ci_nats"])
-        axis.errorbar([versions], [fact["value_nats"]], yerr=error, fmt="s", color=PALETTE[1], capsize=3,
-                      label="among versions of its own facts")  # fmt: skip
+        axis.errorbar(
+            [versions],
+            [fact["value_nats"]],
+            yerr=error,
+            fmt="s",
+            color=PALETTE[1],
+            capsize=3,
+            label="among versions of its own facts",
+        )
     axis.set_xscale("log", base=2)
     axis.set_xticks(ks, [str(k) for k in ks])
     axis.minorticks_off()
@@ -267,7 +272,4 @@ def training(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def moving_mean(values: Sequence[float], window: int) -> list[float]:
     """Mean of each value and up to window − 1 before it."""
-    return [
-        sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1])
-        for i in range(len(values))
-    ]
+    return [sum(values[max(0, i - window + 1) : i + 1]) / len(values[max(0, i - window + 1) : i + 1]) for i in range(len(values))]

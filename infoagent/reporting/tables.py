@@ -72,11 +72,7 @@ def summary_row(summary: Mapping[str, Any]) -> list[str]:
         return with_interval(100 * value, 100 * v["low"], 100 * v["high"], 0) + " %"
 
     def plain(source: Mapping[str, Any], name: str, digits: int) -> str:
-        return (
-            with_interval(source[name]["value"], source[name]["low"], source[name]["high"], digits)
-            if name in source
-            else "–"
-        )
+        return with_interval(source[name]["value"], source[name]["low"], source[name]["high"], digits) if name in source else "–"
 
     return [
         summary["label"],
@@ -147,10 +143,7 @@ COMPARISON_COLUMNS = ("metric", "frozen", "trained", "difference [95 %]", "")
 def as_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table for the terminal."""
     widths = [max(len(str(line[i])) for line in [columns, *rows]) for i in range(len(columns))]
-    lines = [
-        "  ".join(str(cell).ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip()
-        for line in [columns, *rows]
-    ]
+    lines = ["  ".join(str(cell).ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in [columns, *rows]]
     return "\n".join([lines[0], "-" * min(len(lines[0]) + 4, sum(widths) + 2 * len(widths)), *lines[1:]])
 
 
@@ -172,12 +165,16 @@ def without_z_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         numbers = ("written_tokens", 1), ("thinking_tokens", 1), ("compressor_gflops_total", 1), ("seconds", 2)
         rows.append(
             [
-                summary["label"], str(lost["n"]), _percent(lost), why or "–",
+                summary["label"],
+                str(lost["n"]),
+                _percent(lost),
+                why or "–",
                 "–" if hard is None else with_interval(hard["value"], hard["low"], hard["high"]),
-                "–" if of_all is None else _percent(of_all), "–" if length is None else f"{length['value']:.1f}",
+                "–" if of_all is None else _percent(of_all),
+                "–" if length is None else f"{length['value']:.1f}",
                 *(f"{cost[name]:.{digits}f}" if name in cost else "–" for name, digits in numbers),
             ]
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -187,13 +184,7 @@ def _percent(share: Mapping[str, float]) -> str:
     return f"{100 * share['value']:.0f} % [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
 
 
-ADHERENCE_COLUMNS = (
-    "compressor",
-    "asked (tokens)",
-    "median achieved",
-    "median |achieved − asked| / asked",
-    "over budget",
-)
+ADHERENCE_COLUMNS = ("compressor", "asked (tokens)", "median achieved", "median |achieved − asked| / asked", "over budget")
 
 
 def adherence_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -58,10 +58,7 @@ def as_script_json(content: Any) -> str:
 def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, str]]:
     problems, documents = directory / "problems.jsonl", directory / "documents.jsonl"
     return (
-        {
-            (r["data"], r["problem_id"], r["document_key"]): r
-            for r in (read_jsonl(problems) if problems.is_file() else [])
-        },
+        {(r["data"], r["problem_id"], r["document_key"]): r for r in (read_jsonl(problems) if problems.is_file() else [])},
         {r["document_key"]: r["text"] for r in (read_jsonl(documents) if documents.is_file() else [])},
     )
 

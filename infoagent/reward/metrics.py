@@ -61,25 +61,16 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
         mi = _mean([s.mi_nats for s in live])
         metrics["mi/nats"] = mi
         metrics["mi/saturation"] = _mean([float(s.mi_nats - np.log(candidates) > np.log(SATURATED)) for s in live])
-        metrics["mi/bits_per_token"] = (
-            mi / NATS_PER_BIT / max(1.0, _mean([float(s.compression.rate_tokens) for s in live]))
-        )
+        metrics["mi/bits_per_token"] = mi / NATS_PER_BIT / max(1.0, _mean([float(s.compression.rate_tokens) for s in live]))
         metrics["faithfulness/unsupported"] = _mean(
             [float(bool(unsupported_spans(s.compression.text, s.problem.document, s.problem.query))) for s in live]
         )
         metrics |= audit([s.compression for s in live], [s.problem for s in live])
-    for name, values in (
-        ("mi/easy_nats", [s.easy_nats for s in live]),
-        ("mi/hard_nats", [s.hard_nats for s in live]),
-    ):
+    for name, values in (("mi/easy_nats", [s.easy_nats for s in live]), ("mi/hard_nats", [s.hard_nats for s in live])):
         known = [v for v in values if not np.isnan(v)]  # NaN: the recipe draws no negatives of that kind
         if known:
             metrics[name] = _mean(known)
-    answers = [
-        float(not all(states_fact(s.compression.text, fact) for fact in s.problem.facts))
-        for s in scored
-        if s.problem.facts
-    ]
+    answers = [float(not all(states_fact(s.compression.text, fact) for fact in s.problem.facts)) for s in scored if s.problem.facts]
     if answers:
         metrics["distortion/fact_missing"] = _mean(answers)
     asked = [(s.rate, s.budget) for s in scored if s.budget is not None]

@@ -148,9 +148,7 @@ class MIReward(InformationScorer):
                 f"{self.max_failed_share:g} allows; the last cause: {cause}"
             )
 
-    def score(
-        self, index: int, compressions: Sequence[Compression], budget: int | None = None
-    ) -> list[ScoredCompression]:
+    def score(self, index: int, compressions: Sequence[Compression], budget: int | None = None) -> list[ScoredCompression]:
         """The reward of several compressions of one problem; its prefixes are computed once for all of them."""
         assert self.scorer is not None, "MIReward.scorer must be set before the first reward"
         problem = self.problems[index]

@@ -80,9 +80,7 @@ class InformationScorer:
         self._end = end_of_turn_id(self.tokenizer)
         self._closed_book: dict[int, float] = {}
 
-    def information(
-        self, index: int, compressions: Sequence[Compression], budget: int | None
-    ) -> list[Information | str]:
+    def information(self, index: int, compressions: Sequence[Compression], budget: int | None) -> list[Information | str]:
         """What the scorer says of each compression, or the cause why it said nothing.
 
         All of them go through the scorer together; only if that fails, one after the other, so that one bad

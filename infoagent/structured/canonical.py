@@ -41,9 +41,7 @@ def parse(text: str) -> Any:
 
 def read_value(text: str, at: int) -> tuple[Any, int]:
     """The value that begins at `at`, and where it ends. Raises NotJson."""
-    decoder = json.JSONDecoder(
-        parse_float=_decimal, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_once
-    )
+    decoder = json.JSONDecoder(parse_float=_decimal, parse_int=_integer, parse_constant=_refuse, object_pairs_hook=_once)
     try:
         value, end = decoder.raw_decode(text, at)
         check_depth(value)

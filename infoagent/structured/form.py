@@ -14,13 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jsonschema import (
-    Draft4Validator,
-    Draft6Validator,
-    Draft7Validator,
-    Draft201909Validator,
-    Draft202012Validator,
-)
+from jsonschema import Draft4Validator, Draft6Validator, Draft7Validator, Draft201909Validator, Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 from jsonschema.validators import extend, validator_for
 from referencing import Registry
@@ -66,8 +60,7 @@ class Form:
             return f"Reply with one JSON object that fits this JSON schema, and nothing else:\n{canonical(self.schema)}"
         about = f"  # {self.description}" if self.description else ""
         return (
-            "Reply with the arguments of one call of this function, as one JSON object and nothing else:\n"
-            f"{self.signature}{about}"
+            f"Reply with the arguments of one call of this function, as one JSON object and nothing else:\n{self.signature}{about}"
         )
 
     @property

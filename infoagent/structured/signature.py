@@ -29,9 +29,7 @@ def signature_form(text: str, setting: str = "form.signature") -> Form:
         raise InputError(f"{setting}: {function.name} takes nothing; a call of it would tell nothing")
     in_order = len(parameters) - len(arguments.kwonlyargs)
     optional = {p.arg for p in parameters[in_order - len(arguments.defaults) : in_order]}
-    optional |= {
-        p.arg for p, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None
-    }  # fmt: skip
+    optional |= {p.arg for p, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None}
     properties: dict[str, Any] = {}
     mistakes = []
     for parameter in parameters:
@@ -46,9 +44,11 @@ def signature_form(text: str, setting: str = "form.signature") -> Form:
     if mistakes:
         raise InputError(mistakes)
     schema = {
-        "type": "object", "properties": properties, "additionalProperties": False,
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
         "required": sorted(set(properties) - optional),
-    }  # fmt: skip
+    }
     description = " ".join((ast.get_docstring(function) or "").split())
     found = schema_form(schema, function.name, setting)
     return Form(function.name, found.schema, f"{function.name}({ast.unparse(arguments)})", description)

@@ -56,17 +56,11 @@ def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Pre
     """Everything that decides the samples of a run and what they are worth, but for the price."""
     assert AUTO not in [s.dtype for s in (recipe.model, recipe.scorer.model) if s is not None], "settle() comes first"
     return {
-        "model": {
-            "name": prepared.reference.name,
-            "revision": prepared.reference.revision,
-            "dtype": recipe.model.dtype,
-        },
+        "model": {"name": prepared.reference.name, "revision": prepared.reference.revision, "dtype": recipe.model.dtype},
         "scorer": None if recipe.scorer.model is None else recipe.scorer.model.model_dump(mode="json"),
         "prompt": recipe.prompt.model_dump(mode="json"),
         # samples from before this setting had as many negatives as were asked for
-        "negatives": recipe.negatives.model_dump(
-            mode="json", exclude={"missing"} if recipe.negatives.missing != "fill" else set()
-        ),
+        "negatives": recipe.negatives.model_dump(mode="json", exclude={"missing"} if recipe.negatives.missing != "fill" else set()),
         "reward": recipe.reward.model_dump(mode="json", exclude=set(REPRICED)),
         "data_revision": prepared.data_revision,
         "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
@@ -148,9 +142,16 @@ class CandidateFile:
 
 
 def sample_candidates(
-    file: CandidateFile, number: int, policy: str, lm: LoadedModel, reward: MIReward, indices: Sequence[int],
-    sampling: SamplingSection, seed: int, quiet: bool = False,
-) -> list[Candidate]:  # fmt: skip
+    file: CandidateFile,
+    number: int,
+    policy: str,
+    lm: LoadedModel,
+    reward: MIReward,
+    indices: Sequence[int],
+    sampling: SamplingSection,
+    seed: int,
+    quiet: bool = False,
+) -> list[Candidate]:
     """The scored samples of the problems `indices` (positions in `reward.problems`) in round `number`.
 
     What the file holds already is not computed again. `policy` names the adapter that `lm` stands with. Raises
@@ -168,9 +169,14 @@ def sample_candidates(
             missing = [i for i in batch if not file.holds(number, problems[i])]
             if missing:  # the whole batch is drawn again even if a part is there: the draw depends on the batch
                 groups = generate_groups(
-                    lm, [prompts[i] for i in batch], [problems[i].id for i in batch], sampling.samples,
-                    sampling.max_completion_tokens, sampling.temperature, _batch_seed(seed, number, problems[batch[0]]),
-                )  # fmt: skip
+                    lm,
+                    [prompts[i] for i in batch],
+                    [problems[i].id for i in batch],
+                    sampling.samples,
+                    sampling.max_completion_tokens,
+                    sampling.temperature,
+                    _batch_seed(seed, number, problems[batch[0]]),
+                )
                 for i, group in zip(batch, groups, strict=True):
                     if i in missing:
                         file.append(number, reward.score(i, group))
@@ -246,9 +252,7 @@ def row_of(number: int, scored: ScoredCompression) -> dict[str, Any]:
 
 def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredCompression:
     """The sample of a line. Its rate costs what `price` says now; the other parts are as they were scored."""
-    z = Compression(
-        problem.id, row["text"], tuple(row["token_ids"]), row["finish"], row["sample"], stop_id=row.get("stop_id")
-    )
+    z = Compression(problem.id, row["text"], tuple(row["token_ids"]), row["finish"], row["sample"], stop_id=row.get("stop_id"))
     rate = float(row[f"rate_{price.rate}"])
     parts = dict(row["parts"])
     if "rate" in parts:
@@ -281,9 +285,7 @@ def _different(held: dict[str, Any], now: dict[str, Any], names: Sequence[str]) 
     for name in names:
         old, new = held.get(name), now[name]
         if isinstance(old, dict) and isinstance(new, dict):
-            different += [
-                f"{name}.{key}" for key in sorted({*old, *new}) if not same_revision(old.get(key), new.get(key))
-            ]
+            different += [f"{name}.{key}" for key in sorted({*old, *new}) if not same_revision(old.get(key), new.get(key))]
         elif old != new and not (name == "data_revision" and old is not None and same_data(old, new)):
             different.append(name)
     return different

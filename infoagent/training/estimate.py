@@ -70,17 +70,29 @@ def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     return problems, lines
 
 
-def _work(recipe: TrainingRecipe, words: Sequence[int], groups: int, sampling: tuple[int, int], has_reference: bool,
-          texts: int | None = None) -> TrainingWork | None:  # fmt: skip
+def _work(
+    recipe: TrainingRecipe,
+    words: Sequence[int],
+    groups: int,
+    sampling: tuple[int, int],
+    has_reference: bool,
+    texts: int | None = None,
+) -> TrainingWork | None:
     """`words` of each document; `sampling`: completions of each and their tokens. None: the sizes are unknown."""
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
         return None
     return training_work(
-        architecture, groups=groups, samples=sampling[0], completion_tokens=sampling[1],
-        document_words=sum(words) / len(words), counterfactual=recipe.negatives.hard,
-        other_negatives=recipe.negatives.total - recipe.negatives.hard, has_reference=has_reference, texts=texts,
-    )  # fmt: skip
+        architecture,
+        groups=groups,
+        samples=sampling[0],
+        completion_tokens=sampling[1],
+        document_words=sum(words) / len(words),
+        counterfactual=recipe.negatives.hard,
+        other_negatives=recipe.negatives.total - recipe.negatives.hard,
+        has_reference=has_reference,
+        texts=texts,
+    )
 
 
 def _step(recipe: GRPORecipe, words: Sequence[int]) -> TrainingWork | None:
@@ -168,18 +180,14 @@ def describe_dpo(recipe: DPORecipe) -> str:
         f"plan: at most {pairs} pairs from {source}, on {number} problems of {_names(recipe)}; {recipe.dpo.epochs} "
         f"epochs of {recipe.dpo.batch_size} pairs a step"
     )
-    return "\n".join(
-        [plan, *left_out, *_fit(recipe, recipe.dpo, _words(problems), groups, 2 * pairs * recipe.dpo.epochs)]
-    )
+    return "\n".join([plan, *left_out, *_fit(recipe, recipe.dpo, _words(problems), groups, 2 * pairs * recipe.dpo.epochs)])
 
 
 def _names(recipe: TrainingRecipe) -> str:
     return " and ".join(section.name for section in recipe.all_data)
 
 
-def _fit(
-    recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[int], groups: int, texts: int
-) -> list[str]:
+def _fit(recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[int], groups: int, texts: int) -> list[str]:
     completion, is_preference = recipe.sampling.max_completion_tokens, isinstance(recipe, DPORecipe)
     work = _work(recipe, words, groups, (recipe.sampling.samples, completion), is_preference, texts)
     architecture = architecture_of(recipe.model.name, recipe.model.revision)

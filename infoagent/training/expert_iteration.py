@@ -36,9 +36,7 @@ def finished_rounds(output_dir: str | Path) -> int:
         return 0
     marker = read_json(checkpoints[-1] / RECORD_FILE)
     if "round" not in marker:
-        raise InputError(
-            f"output_dir = {str(output_dir)!r}: {checkpoints[-1].name} is of another script; name another output_dir"
-        )
+        raise InputError(f"output_dir = {str(output_dir)!r}: {checkpoints[-1].name} is of another script; name another output_dir")
     return int(marker["round"])
 
 

@@ -32,9 +32,14 @@ class FitCallback(TrainerCallback):
     """
 
     def __init__(
-        self, tracker: Tracker, title: str, facts: Mapping[str, Any], first: Mapping[str, float],
-        offset: int = 0, quiet: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        tracker: Tracker,
+        title: str,
+        facts: Mapping[str, Any],
+        first: Mapping[str, float],
+        offset: int = 0,
+        quiet: bool = False,
+    ) -> None:
         self.tracker = tracker
         self.title = title
         self.facts = dict(facts)

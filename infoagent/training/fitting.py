@@ -39,9 +39,7 @@ def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Can
     return rows
 
 
-def preference_rows(
-    prepared: Prepared, prompt: PromptSection, pairs: Sequence[tuple[Candidate, Candidate]]
-) -> list[Row]:
+def preference_rows(prepared: Prepared, prompt: PromptSection, pairs: Sequence[tuple[Candidate, Candidate]]) -> list[Row]:
     """Prompt, chosen and rejected completion, each with its end of turn where one was sampled."""
     rows = []
     for better, worse in pairs:
@@ -69,9 +67,7 @@ def training_order(lengths: Sequence[int], batch_size: int, epochs: int, seed: i
         shuffled = rng.permutation(len(lengths))
         batches: list[list[int]] = []
         for start in range(0, len(shuffled), WINDOW_STEPS * batch_size):
-            window = sorted(
-                (int(i) for i in shuffled[start : start + WINDOW_STEPS * batch_size]), key=lambda i: lengths[i]
-            )
+            window = sorted((int(i) for i in shuffled[start : start + WINDOW_STEPS * batch_size]), key=lambda i: lengths[i])
             batches += [window[at : at + batch_size] for at in range(0, len(window), batch_size)]
         whole = [batch for batch in batches if len(batch) == batch_size]
         rest = [batch for batch in batches if len(batch) < batch_size]

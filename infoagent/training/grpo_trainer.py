@@ -26,10 +26,7 @@ def trainer_class(algorithm: str) -> Any:
 
 def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
     """The recipe in TRL's words, with the defaults of TRL that do harm here overridden."""
-    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in (
-        "true",
-        "1",
-    )
+    on_gpu = torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU", "false").lower() not in ("true", "1")
     micro_batch, accumulation = batch_shape(recipe, process_count())
     grpo, vllm = recipe.grpo, recipe.vllm
     own: dict[str, Any] = {"loss_type": grpo.loss_type, "scale_rewards": grpo.scale_rewards}

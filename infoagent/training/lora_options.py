@@ -72,9 +72,7 @@ def _matches(target: str, name: str, is_pattern: bool) -> bool:
     try:
         return re.fullmatch(target, name) is not None
     except re.error as error:
-        raise InputError(
-            f"lora.targets = {target!r}: is no regular expression ({error}); give a list of names"
-        ) from error
+        raise InputError(f"lora.targets = {target!r}: is no regular expression ({error}); give a list of names") from error
 
 
 def _quantization_mistakes(section: LoraSection) -> list[str]:
@@ -102,8 +100,5 @@ def quantization_of(section: LoraSection, dtype: str) -> Any:
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )

@@ -30,9 +30,7 @@ SHOWN_METRICS = (
 )  # fmt: skip
 
 
-def write_card(
-    checkpoint: str | Path, evaluation: str | Path | None = None, facts: Mapping[str, Any] | None = None
-) -> Path:
+def write_card(checkpoint: str | Path, evaluation: str | Path | None = None, facts: Mapping[str, Any] | None = None) -> Path:
     """Write README.md into `checkpoint`, atomically, and return its path.
 
     `facts` is what the marker says, for a checkpoint that is not marked yet; `evaluation` the output directory of
@@ -105,9 +103,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _what(
-    facts: Mapping[str, Any], adapter: Mapping[str, Any], run: Mapping[str, Any], base: str
-) -> list[tuple[str, str]]:
+def _what(facts: Mapping[str, Any], adapter: Mapping[str, Any], run: Mapping[str, Any], base: str) -> list[tuple[str, str]]:
     recipe: Mapping[str, Any] = run.get("recipe", {})
     prompt = dict(facts.get("prompt") or {})
     kinds = [name for name, key in (("DoRA", "use_dora"), ("rsLoRA", "use_rslora")) if adapter.get(key)] or ["LoRA"]
@@ -141,9 +137,7 @@ def _reward(reward: Mapping[str, Any]) -> str:
     if reward.get("budget") is not None:
         return f"mean length {reward['budget']:g} {reward.get('rate', 'tokens')} by a price that moves"
     if reward.get("budget_range") is not None:
-        return (
-            f"any rate: a budget in the prompt, from {reward['budget_range'][0]} to {reward['budget_range'][1]} tokens"
-        )
+        return f"any rate: a budget in the prompt, from {reward['budget_range'][0]} to {reward['budget_range'][1]} tokens"
     price = reward.get("price")
     return f"price {0.02 if price is None else price:g} nats per unit of {reward.get('rate', 'tokens')}"
 
@@ -160,9 +154,7 @@ def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str,
     why_not = servable(adapter)
     if why_not is None:
         rank = served_rank(adapter)
-        serve = (
-            f"```sh\nvllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules compressor=CHECKPOINT\n```"
-        )
+        serve = f"```sh\nvllm serve {served} --enable-lora --max-lora-rank {rank} --lora-modules compressor=CHECKPOINT\n```"
     else:
         serve = (
             f"`vllm serve --lora-modules` cannot load it: {why_not}. Merge it first:\n\n"
@@ -210,16 +202,12 @@ def _record(directory: Path, step: int) -> str:
 def _comparisons(evaluation: Path, checkpoint: Path) -> list[dict[str, Any]]:
     file = evaluation / "comparison.json"
     if not file.is_file():
-        raise InputError(
-            f"--evaluation {evaluation}: holds no comparison.json; give the output_dir of eval/checkpoint.py"
-        )
+        raise InputError(f"--evaluation {evaluation}: holds no comparison.json; give the output_dir of eval/checkpoint.py")
     comparisons: list[dict[str, Any]] = unknown_as_nan(read_json(file, kind=list))
     own = checkpoint.resolve().parts[-2:]
     other = [c["checkpoint"] for c in comparisons if Path(c["checkpoint"]).resolve().parts[-2:] != own]
     if other:
-        raise InputError(
-            f"--evaluation {evaluation}: compares {other[0]}, not {'/'.join(own)}; evaluate this checkpoint"
-        )
+        raise InputError(f"--evaluation {evaluation}: compares {other[0]}, not {'/'.join(own)}; evaluate this checkpoint")
     return comparisons
 
 

@@ -8,15 +8,7 @@ from typing import Any
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import (
-    ModelReference,
-    check_adapter,
-    context_tokens,
-    load_config,
-    load_tokenizer,
-    pinned,
-    resolve,
-)
+from infoagent.lm.models import ModelReference, check_adapter, context_tokens, load_config, load_tokenizer, pinned, resolve
 from infoagent.lm.prompts import Prompt, check_template
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
@@ -51,9 +43,7 @@ def prepare(
     unless it is not `for_training`."""
     check_template(recipe.prompt.template)
     if recipe.model.adapter is not None:
-        raise InputError(
-            "model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter"
-        )
+        raise InputError("model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter")
     if recipe.init_adapter is not None:
         check_adapter(recipe.init_adapter, recipe.model.name)
     sets = load_trainable(recipe.all_data) if for_training else [load_data(**s.asked) for s in recipe.all_data]

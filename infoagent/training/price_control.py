@@ -36,9 +36,7 @@ class PriceControl:
 
     @classmethod
     def of(cls, reward: RewardSection) -> PriceControl:
-        return cls(
-            reward.first_price, reward.budget, reward.price_step, reward.price_max, reward.price_warmup_steps
-        )  # fmt: skip
+        return cls(reward.first_price, reward.budget, reward.price_step, reward.price_max, reward.price_warmup_steps)
 
     def update(self, mean_rate: float) -> None:
         """One step of the dual, after a step whose compressions had this mean rate."""
@@ -58,9 +56,7 @@ class PriceControl:
         if not file.is_file():
             if self.budget is None:
                 return  # a fixed price stands in the recipe
-            raise InputError(
-                f"{checkpoint}: holds no {STATE_FILE}, so the price of this run is lost; start a new output_dir"
-            )
+            raise InputError(f"{checkpoint}: holds no {STATE_FILE}, so the price of this run is lost; start a new output_dir")
         state: dict[str, Any] = read_json(file)
         self.price, self.updates = float(state["price"]), int(state["updates"])
 

@@ -172,13 +172,10 @@ def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
     changed = [
         f"{name} was {before[name]} and is {facts[name]} now"
         for name in ("data_revision", "base_revision", "base_commit", "template_date")
-        if before.get(name) is not None
-        and not (same_data if name == "data_revision" else same_revision)(before[name], facts[name])
+        if before.get(name) is not None and not (same_data if name == "data_revision" else same_revision)(before[name], facts[name])
     ]
     if changed:
-        raise InputError(
-            f"{checkpoint}: cannot be resumed, {'; '.join(changed)}; restore it, or name another output_dir"
-        )
+        raise InputError(f"{checkpoint}: cannot be resumed, {'; '.join(changed)}; restore it, or name another output_dir")
 
 
 def mark_complete(checkpoint: Path, **facts: Any) -> None:

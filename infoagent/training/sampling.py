@@ -27,9 +27,7 @@ class RowDraws(LogitsProcessor):
     decoding, which then has no choice left. (Sampling after it would draw a number for every word of the vocabulary.)
     """
 
-    def __init__(
-        self, seed: int, step: int, rows: Iterable[int], prompt_width: int, max_tokens: int, temperature: float
-    ) -> None:
+    def __init__(self, seed: int, step: int, rows: Iterable[int], prompt_width: int, max_tokens: int, temperature: float) -> None:
         draws = [np.random.default_rng([seed, SAMPLING_STREAM, step, row]).random(max_tokens) for row in rows]
         self.draws_BT = torch.from_numpy(np.stack(draws))
         self.prompt_width = prompt_width

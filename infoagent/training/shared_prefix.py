@@ -130,9 +130,7 @@ class SharedPrefix(_Trainer):
         decoding.update(do_sample=False, temperature=None, top_p=None, top_k=None, min_p=None)  # the draws have picked
         checkpointing = self.args.gradient_checkpointing_kwargs
         with (
-            unwrap_model_for_generation(
-                self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing
-            ) as model,
+            unwrap_model_for_generation(self.model_wrapped, self.accelerator, gradient_checkpointing_kwargs=checkpointing) as model,
             torch.no_grad(),
         ):
             if route_of(model.config) == "packed":
@@ -152,9 +150,15 @@ class SharedPrefix(_Trainer):
             return []
         first = self.accelerator.process_index * rows
         return [
-            RowDraws(self.args.seed, self.state.global_step, range(first, first + rows), prompt_width,
-                     self.generation_config.max_new_tokens, self.temperature)
-        ]  # fmt: skip
+            RowDraws(
+                self.args.seed,
+                self.state.global_step,
+                range(first, first + rows),
+                prompt_width,
+                self.generation_config.max_new_tokens,
+                self.temperature,
+            )
+        ]
 
     def _get_per_token_logps_and_entropies(
         self,

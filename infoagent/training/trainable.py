@@ -33,9 +33,7 @@ def load_trainable(sections: Sequence[DataSection]) -> list[ProblemSet]:
     its file says so under whatever name it is read."""
     check_trainable(sections)
     sets = [load_data(**section.asked) for section in sections]
-    marked = [
-        f"data: {data.name} is for evaluation only, {data.benchmark}" for data in sets if data.benchmark is not None
-    ]
+    marked = [f"data: {data.name} is for evaluation only, {data.benchmark}" for data in sets if data.benchmark is not None]
     if marked:
         raise InputError(marked)
     return sets

@@ -87,9 +87,7 @@ class ValidationCallback(TrainerCallback):
     def _measure(self, model: Any) -> dict[str, float]:
         plan = self.plan
         price = replace(self.reward.price, price=plan.price)
-        judge = replace(
-            self.reward, problems=plan.prepared.problems, negatives=plan.prepared.negatives, price=price, last=[]
-        )
+        judge = replace(self.reward, problems=plan.prepared.problems, negatives=plan.prepared.negatives, price=price, last=[])
         lm = LoadedModel(plan.prepared.reference, model, plan.prepared.tokenizer, str(model.dtype).split(".")[-1])
         indices = range(len(plan.prepared.problems))
         scored: list[ScoredCompression] = []
@@ -118,13 +116,8 @@ def validation_metrics(scored: Sequence[ScoredCompression], price: Price, candid
     """
     metrics = summarise(scored, price, candidates)
     known = [s for s in scored if s.failed is None]  # the others are counted in reward/failed
-    for name, values in (
-        ("objective/nats", [s.mi_nats for s in known]),
-        ("objective/hard_nats", [s.hard_nats for s in known]),
-    ):
-        worth = [
-            price.gate_nats if s.gated else value - price.price * s.rate for s, value in zip(known, values, strict=True)
-        ]
+    for name, values in (("objective/nats", [s.mi_nats for s in known]), ("objective/hard_nats", [s.hard_nats for s in known])):
+        worth = [price.gate_nats if s.gated else value - price.price * s.rate for s, value in zip(known, values, strict=True)]
         if worth and not any(math.isnan(w) for w in worth):  # NaN: there are no negatives of that kind
             metrics[name] = float(np.mean(worth))
     return metrics

@@ -37,9 +37,7 @@ class ValidationPlan:
     seed: int
 
 
-def plan_validation(
-    recipe: TrainingRecipe, completion_tokens: int, save_steps: int, quiet: bool = False
-) -> ValidationPlan | None:
+def plan_validation(recipe: TrainingRecipe, completion_tokens: int, save_steps: int, quiet: bool = False) -> ValidationPlan | None:
     """The plan, or None where the recipe names no validation. Raises InputError, all mistakes at once."""
     section = recipe.validation
     if section is None:
@@ -58,9 +56,7 @@ def plan_validation(
             "counterfactual document (negatives.missing = fill); set negatives.missing to leave_out, or choose another metric"
         )
     if section.metric == "distortion/fact_missing" and all(p.answer is None for p in prepared.problems):
-        raise InputError(
-            "validation.metric = 'distortion/fact_missing': the data has no answers; choose another metric"
-        )
+        raise InputError("validation.metric = 'distortion/fact_missing': the data has no answers; choose another metric")
     budgets: list[int | None] = [recipe.prompt.budget_tokens] * len(prepared.problems)
     if recipe.reward.budget_range is not None:  # one budget for each problem, the same at every checkpoint
         low, high = recipe.reward.budget_range

@@ -42,7 +42,5 @@ def merged_parameters(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         if layer is not None:
             for adapter in set(layer.active_adapters) & set(layer.lora_A):
                 weight = weight + layer.get_delta_weight(adapter)
-        plain = (
-            name.removeprefix("base_model.model.").replace(".base_layer", "").replace("modules_to_save.default.", "")
-        )
+        plain = name.removeprefix("base_model.model.").replace(".base_layer", "").replace("modules_to_save.default.", "")
         yield plain, weight.to(parameter.dtype)

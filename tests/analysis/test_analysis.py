@@ -22,9 +22,12 @@ KINDS = {"frozen": "lm", "lead": "lead"}
 def compressor(curve, budget):
     kind = KINDS.get(curve, curve)
     return {
-        "label": f"{curve} {budget}", "curve": curve, "kind": kind, "prompt": {},
+        "label": f"{curve} {budget}",
+        "curve": curve,
+        "kind": kind,
+        "prompt": {},
         "model": {"name": "org/Tiny-0.5B-Instruct", "adapter": None},
-    }  # fmt: skip
+    }
 
 
 def grid(seed=0, predictors=("small", "large"), data="d", curves=("frozen", "lead")):
@@ -41,25 +44,41 @@ def grid(seed=0, predictors=("small", "large"), data="d", curves=("frozen", "lea
                 nats = 1.2 * (b + 1) / 4 + 0.1 * luck[q, 0]
                 gap = -math.log(math.expm1(max(0.05, 1.6 - min(nats, 1.5))) / 2)  # of each negative to the source
                 head = {
-                    "status": "ok", "compressor": compressor(curve, budget), "data": where, "problem_id": f"q{q}",
-                    "document_id": f"d{q * DOCUMENTS // QUESTIONS}", "sample": 0, "seed": 0,
-                }  # fmt: skip
+                    "status": "ok",
+                    "compressor": compressor(curve, budget),
+                    "data": where,
+                    "problem_id": f"q{q}",
+                    "document_id": f"d{q * DOCUMENTS // QUESTIONS}",
+                    "sample": 0,
+                    "seed": 0,
+                }
                 key = f"{data} {curve} {budget} {q}"
                 records.append(
                     {
-                        **head, "key": key, "kind": "compression", "text": "z", "finish": "stop", "rate_tokens": tokens,
-                        "rate_bytes": 3 * tokens, "fact_kept": bool(easy[q] + luck[q, 1] + b > 1),
-                        "candidates": ["source", "random", "counterfactual"], "log_probs": [-10.0, -10 - gap, -10 - gap],
+                        **head,
+                        "key": key,
+                        "kind": "compression",
+                        "text": "z",
+                        "finish": "stop",
+                        "rate_tokens": tokens,
+                        "rate_bytes": 3 * tokens,
+                        "fact_kept": bool(easy[q] + luck[q, 1] + b > 1),
+                        "candidates": ["source", "random", "counterfactual"],
+                        "log_probs": [-10.0, -10 - gap, -10 - gap],
                     }
-                )  # fmt: skip
+                )
                 for n, predictor in enumerate(predictors):
                     right = bool(easy[q] + luck[q, 2] + 0.8 * b + 0.5 * n > 1.2)
                     records.append(
                         {
-                            **head, "key": f"{key} {predictor}", "kind": "prediction", "compression_key": key,
-                            "predictor": {"name": predictor, "label": predictor}, "correct": right,
+                            **head,
+                            "key": f"{key} {predictor}",
+                            "kind": "prediction",
+                            "compression_key": key,
+                            "predictor": {"name": predictor, "label": predictor},
+                            "correct": right,
                         }
-                    )  # fmt: skip
+                    )
     return records
 
 
@@ -74,10 +93,7 @@ def found(records):
 
 
 def test_what_is_there_and_ready_for_json(found):
-    assert [(s["data"], s["predictor"], s["measure"]) for s in found["sets"]] == [
-        ("d", "small", "error"),
-        ("d", "large", "error"),
-    ]
+    assert [(s["data"], s["predictor"], s["measure"]) for s in found["sets"]] == [("d", "small", "error"), ("d", "large", "error")]
     assert [(s["data"], s["value"]) for s in found["mi"]] == [("d", "hard"), ("d", "all")]
     json.dumps(found, allow_nan=False)
 
@@ -132,18 +148,27 @@ def test_mi_against_accuracy_is_the_direct_call(found, records):
         if r["kind"] == "prediction" and r["predictor"]["name"] == "large"
     ]
     direct = control_for_length(
-        [record_of(z).mi_nats(("counterfactual",)) for z, _ in rows], [float(c) for _, c in rows],
-        [z["rate_tokens"] for z, _ in rows], [z["problem_id"] for z, _ in rows], [z["document_id"] for z, _ in rows],
-        [z["compressor"]["label"] for z, _ in rows], np.random.default_rng(0), 100,
-    )  # fmt: skip
+        [record_of(z).mi_nats(("counterfactual",)) for z, _ in rows],
+        [float(c) for _, c in rows],
+        [z["rate_tokens"] for z, _ in rows],
+        [z["problem_id"] for z, _ in rows],
+        [z["document_id"] for z, _ in rows],
+        [z["compressor"]["label"] for z, _ in rows],
+        np.random.default_rng(0),
+        100,
+    )
     assert found["sets"][1]["mi_accuracy"]["hard"] == {**direct.to_dict(), "left_out": 0}
 
 
 def test_regression_names_what_it_compares(found):
     regression = found["regression"]
     assert [c["name"] for c in regression["coefficients"]] == [
-        "intercept", "family[lead]", "predictor[small]", "tokens_doubled", "mi_nats",
-    ]  # fmt: skip
+        "intercept",
+        "family[lead]",
+        "predictor[small]",
+        "tokens_doubled",
+        "mi_nats",
+    ]
     assert regression["references"] == {"family": "Tiny-Instruct", "predictor": "large"}
     by_name = {c["name"]: c for c in regression["coefficients"]}
     assert by_name["predictor[small]"]["high"] < 0  # the better predictor is the reference
@@ -172,9 +197,7 @@ def test_without_a_predictor_the_asked_fact_is_the_measure(records):
     found = analyse(grid_of([r for r in records if r["kind"] == "compression"]), resamples=60)
     [series] = found["sets"]
     assert (series["predictor"], series["measure"]) == (None, "fact_missing")
-    kept = np.mean(
-        [r["fact_kept"] for r in records if r["kind"] == "compression" and r["compressor"]["label"] == "lead 6"]
-    )
+    kept = np.mean([r["fact_kept"] for r in records if r["kind"] == "compression" and r["compressor"]["label"] == "lead 6"])
     assert series["curves"][1]["points"][0]["value"]["value"] == pytest.approx(kept)
     assert "refused" in found["regression"]
 

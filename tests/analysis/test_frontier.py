@@ -17,11 +17,19 @@ def record(data, problem, document, label, adapter, tokens, hard):
     """Two candidates: the InfoNCE term is log 2 − log(1 + e^−lead), so a lead gives the wished `hard`."""
     lead = -math.log(2 / math.exp(hard) - 1)
     return {
-        "key": f"{data}-{problem}-{label}", "kind": "compression", "status": "ok", "data": {"name": data},
-        "compressor": {"label": label, "model": {"adapter": adapter}}, "problem_id": problem, "document_id": document,
-        "sample": 0, "rate_tokens": tokens, "candidates": ["source", "counterfactual"], "log_probs": [lead, 0.0],
+        "key": f"{data}-{problem}-{label}",
+        "kind": "compression",
+        "status": "ok",
+        "data": {"name": data},
+        "compressor": {"label": label, "model": {"adapter": adapter}},
+        "problem_id": problem,
+        "document_id": document,
+        "sample": 0,
+        "rate_tokens": tokens,
+        "candidates": ["source", "counterfactual"],
+        "log_probs": [lead, 0.0],
         "fact_kept": hard > 0.3,
-    }  # fmt: skip
+    }
 
 
 def directory(tmp_path, rows):
@@ -59,11 +67,7 @@ def test_points_and_comparisons_by_hand(tmp_path):
 
 def test_the_script_draws_and_prints_it(tmp_path):
     second = {"label": "second", "model": {"adapter": "y"}}
-    again = [
-        r | {"key": r["key"] + "2", "compressor": second, "rate_tokens": 20}
-        for r in rows_of("a")
-        if r["rate_tokens"] == 10
-    ]
+    again = [r | {"key": r["key"] + "2", "compressor": second, "rate_tokens": 20} for r in rows_of("a") if r["rate_tokens"] == 10]
     source = directory(tmp_path, rows_of("a") + [r for r in again if "trained" in r["key"]])
     result = run_script("eval/frontier.py", str(source), "--out", str(tmp_path / "out"), "--value", "fact")
     assert result.returncode == 0, result.stderr
@@ -120,12 +124,21 @@ def test_points_among_different_negatives_are_refused(tmp_path):
 def test_accuracy_is_a_value_and_stands_beside_every_point(tmp_path):
     rows = rows_of("a")
     answers = [
-        {"key": f"answer-{r['key']}", "kind": "prediction", "status": "ok", "compression_key": r["key"],
-         "data": r["data"], "compressor": r["compressor"], "problem_id": r["problem_id"],
-         "document_id": r["document_id"], "predictor": {"name": "m"}, "sample": 0,
-         "correct": r["compressor"]["label"] != "frozen short" or r["problem_id"] in ("p0", "p5")}
+        {
+            "key": f"answer-{r['key']}",
+            "kind": "prediction",
+            "status": "ok",
+            "compression_key": r["key"],
+            "data": r["data"],
+            "compressor": r["compressor"],
+            "problem_id": r["problem_id"],
+            "document_id": r["document_id"],
+            "predictor": {"name": "m"},
+            "sample": 0,
+            "correct": r["compressor"]["label"] != "frozen short" or r["problem_id"] in ("p0", "p5"),
+        }
         for r in rows
-    ]  # fmt: skip
+    ]
     where = directory(tmp_path, rows + answers)
     [found] = find_frontier(where, "accuracy", resamples=50)["sets"]
     assert [p["value"]["value"] for p in found["points"]] == pytest.approx([0.3, 1.0, 1.0])  # p5 is half of document d4

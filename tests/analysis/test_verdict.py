@@ -169,9 +169,7 @@ def test_equal_length_is_not_extrapolated_to():
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
     assert holm([0.6, 0.7]) == [1.0, 1.0]
-    lines = with_holm(
-        [compare(0.5 + NOISE, np.zeros(30)), compare(np.zeros(30), np.zeros(30)), compare(NOISE, np.zeros(30))]
-    )
+    lines = with_holm([compare(0.5 + NOISE, np.zeros(30)), compare(np.zeros(30), np.zeros(30)), compare(NOISE, np.zeros(30))])
     assert lines[0]["p_holm"] == pytest.approx(2 * lines[0]["p"])  # two lines have a p
     assert "p_holm" not in lines[1]
 

@@ -10,15 +10,7 @@ from scipy.stats import ttest_ind
 
 from infoagent.audit import MEASURES, SET_MEASURES, FlagHistory, audit, distinct_n, flags, measure
 from infoagent.audit.flags import SMALLEST, change
-from infoagent.audit.measures import (
-    copy_rate,
-    foreign_letters,
-    identifier_only,
-    longest_repeat,
-    symbol_share,
-    unknown_words,
-    words,
-)
+from infoagent.audit.measures import copy_rate, foreign_letters, identifier_only, longest_repeat, symbol_share, unknown_words, words
 from infoagent.tracking import METRICS
 from infoagent.types import Compression, Problem
 
@@ -48,9 +40,7 @@ def test_copy_rate_equals_looking_at_every_run(text, document):
     def stands(run):
         return any(source[i : i + 3] == run for i in range(len(source)))
 
-    copied = [
-        any(stands(own[s : s + 3]) for s in range(max(0, i - 2), i + 1) if s + 3 <= len(own)) for i in range(len(own))
-    ]
+    copied = [any(stands(own[s : s + 3]) for s in range(max(0, i - 2), i + 1) if s + 3 <= len(own)) for i in range(len(own))]
     expected = sum(copied) / len(own) if len(own) >= 3 else None
     assert copy_rate(text, document) == (expected if expected is None else pytest.approx(expected))
     assert copy_rate(text, document, run=3) == copy_rate(text, document)
@@ -138,9 +128,7 @@ def test_identifier_only(text, query, answer, expected):
 
 
 def test_symbols_letters_and_words_from_outside():
-    assert (
-        symbol_share("72 bpm, 36.7 °C (fine); “ok” – 5 %!", DOCUMENT) == 0.0
-    )  # ° stands in the document, % is ordinary
+    assert symbol_share("72 bpm, 36.7 °C (fine); “ok” – 5 %!", DOCUMENT) == 0.0  # ° stands in the document, % is ordinary
     assert symbol_share("ab~~ ☃☃", DOCUMENT) == pytest.approx(4 / 6)
     assert symbol_share("$5", DOCUMENT) == pytest.approx(1 / 2)
     assert symbol_share("$5", DOCUMENT + " costs $9") == 0.0
@@ -161,9 +149,13 @@ def test_audit_averages_what_exists_and_leaves_out_what_does_not():
     assert metrics["audit/copy_rate"] == 1.0  # of the second alone: the first has two words
     assert metrics["audit/foreign_letters"] == 0.0
     assert audit([z("72 36")], [problem()]).keys() == {
-        "audit/identifier_only", "audit/symbol_share", "audit/unsupported_spans", "audit/repeated_words",
-        "audit/distinct_2", "audit/distinct_2_set",
-    }  # fmt: skip
+        "audit/identifier_only",
+        "audit/symbol_share",
+        "audit/unsupported_spans",
+        "audit/repeated_words",
+        "audit/distinct_2",
+        "audit/distinct_2_set",
+    }
     assert audit([], []) == {}
     assert audit([z("  ")], [problem()]) == {}
     with pytest.raises(ValueError, match=r"shorter|longer"):
@@ -335,9 +327,7 @@ def test_noise_of_any_length_and_batch_rarely_raises_a_flag_in_the_end(seed, ste
 
 def test_a_history_says_a_flag_once_and_when_it_stood():
     lost = run_of(steps=60, **{"distortion/fact_missing": (0.2, 0.8, 0.05)})
-    again = [
-        {**row, "step": row["step"] + 60} for row in run_of(steps=300, **{"distortion/fact_missing": (0.1, 0.1, 0.05)})
-    ]
+    again = [{**row, "step": row["step"] + 60} for row in run_of(steps=300, **{"distortion/fact_missing": (0.1, 0.1, 0.05)})]
     history = FlagHistory()
     said = [(row["step"], [f.name for f in history.add(row)]) for row in [*lost, *again]]
     steps = [step for step, names in said if "fact_lost" in names]

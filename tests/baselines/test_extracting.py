@@ -28,20 +28,7 @@ SENTENCES = (
 DOCUMENT = " ".join(SENTENCES)
 QUERY = "Which drug was given for the heart?"
 PICKING = [kind for kind in PICKERS if kind != "llmlingua2"]
-VOCABULARY = [
-    "river",
-    "bridge",
-    "steel",
-    "patient",
-    "fever",
-    "clinic",
-    "market",
-    "bond",
-    "yield",
-    "engine",
-    "valve",
-    "pump",
-]
+VOCABULARY = ["river", "bridge", "steel", "patient", "fever", "clinic", "market", "bond", "yield", "engine", "valve", "pump"]
 VOCABULARY += ["the", "of", "and", "1990"]
 DOCUMENTS = st.lists(
     st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=8).map(lambda w: " ".join(w).capitalize() + "."),
@@ -76,9 +63,7 @@ def test_random_sentences_depend_on_seed_and_document_and_not_on_the_question():
     assert found[3] == compress("random-sentences", problem(query="Another?", name="q"), sentences=2, seed=3)
     assert len(set(found.values())) > 5
     counts = Counter(
-        part
-        for seed in range(300)
-        for part in split_sentences(compress("random-sentences", problem(), sentences=1, seed=seed))
+        part for seed in range(300) for part in split_sentences(compress("random-sentences", problem(), sentences=1, seed=seed))
     )
     assert len(counts) == 5
     assert all(32 <= n <= 88 for n in counts.values())  # 60 each, up to four standard deviations
@@ -127,10 +112,7 @@ def test_textrank_prefers_the_sentence_that_shares_most_words():
         "The bridge over the river carries steel trains. Apples grow in gardens. The steel bridge was built by engineers. "
         "Engineers inspect the river bridge and its steel trains. Clouds bring rain."
     )
-    assert (
-        compress("textrank", problem(document), sentences=1)
-        == "Engineers inspect the river bridge and its steel trains."
-    )
+    assert compress("textrank", problem(document), sentences=1) == "Engineers inspect the river bridge and its steel trains."
     unlinked = textrank_scores(tuple(split_sentences(document)))
     assert unlinked[1] == unlinked[4] == 0
 
@@ -184,10 +166,7 @@ def test_the_oracle_takes_the_evidence_then_its_neighbours():
 
 def test_evidence_may_run_over_sentences_or_stand_in_several_lines():
     over = problem(evidence="days. Dr. Brandt gave her metoprolol")
-    assert (
-        compress("oracle", over, sentences=2)
-        == "The fever fell after two days. Dr. Brandt gave her metoprolol for the heart."
-    )
+    assert compress("oracle", over, sentences=2) == "The fever fell after two days. Dr. Brandt gave her metoprolol for the heart."
     lines = problem(evidence="Not in the document at all.\n" + SENTENCES[4] + "\n" + SENTENCES[0], answer=None)
     assert compress("oracle", lines, sentences=2) == SENTENCES[0] + " " + SENTENCES[4]
 
@@ -199,10 +178,7 @@ def test_every_piece_of_evidence_is_held():
 
 def test_without_evidence_the_oracle_takes_what_states_the_answer():
     assert compress("oracle", problem(), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
-    assert (
-        compress("oracle", problem(evidence="No such text."), sentences=1)
-        == "Dr. Brandt gave her metoprolol for the heart."
-    )
+    assert compress("oracle", problem(evidence="No such text."), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
     assert compress("oracle", problem(answer="Dr. Brandt"), sentences=1) == SENTENCES[3]
     # of two that state it, the one that the question is about
     fever = problem(query="What fell after some days?", answer="fever")
@@ -380,9 +356,6 @@ def test_a_model_that_cannot_be_loaded_is_named():
 def test_llmlingua2_without_its_package_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "llmlingua", None)
     llmlingua2._load.cache_clear()
-    for call in (
-        lambda: compress("llmlingua2", problem(), tokens=5),
-        lambda: check_extractive("llmlingua2", [problem()]),
-    ):
+    for call in (lambda: compress("llmlingua2", problem(), tokens=5), lambda: check_extractive("llmlingua2", [problem()])):
         with pytest.raises(InputError, match=r"pip install 'infoagent\[llmlingua\]'"):
             call()

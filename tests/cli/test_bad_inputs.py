@@ -40,11 +40,7 @@ def commands(parser, path=()):
 def numeric_options():
     for path, parser in commands(cli._parser()):
         for action in parser._actions:
-            if (
-                action.type not in (None, str)
-                and action.option_strings
-                and "parse" in getattr(action.type, "__name__", "")
-            ):
+            if action.type not in (None, str) and action.option_strings and "parse" in getattr(action.type, "__name__", ""):
                 yield path, parser, action
 
 
@@ -66,8 +62,9 @@ def test_a_number_that_is_not_allowed_is_one_line(capsys, path, parser, action):
     option = action.option_strings[0]
     for value in NUMBERS:
         given = [value] * (action.nargs or 1) if isinstance(action.nargs, int) else [value]
-        code, lines, seconds = outcome(capsys, *path, *required(parser), *([f"{option}={value}"] if len(given) == 1
-                                       else [option, *given]))  # fmt: skip
+        code, lines, seconds = outcome(
+            capsys, *path, *required(parser), *([f"{option}={value}"] if len(given) == 1 else [option, *given])
+        )
         assert code == 2, (value, lines)
         assert lines, value
         assert all(line.startswith("error: ") for line in lines), lines
@@ -76,9 +73,7 @@ def test_a_number_that_is_not_allowed_is_one_line(capsys, path, parser, action):
 
 
 def test_every_number_on_the_command_line_has_a_type_that_refuses():
-    plain = [
-        (path, a.dest) for path, parser in commands(cli._parser()) for a in parser._actions if a.type in (int, float)
-    ]
+    plain = [(path, a.dest) for path, parser in commands(cli._parser()) for a in parser._actions if a.type in (int, float)]
     assert not plain
     scripts = [*Path("eval").glob("*.py"), *Path("train").glob("*.py"), Path("infoagent/config.py")]
     assert not [s for s in scripts if re.search(r"type=(int|float)\b", s.read_text())]
@@ -165,9 +160,7 @@ def test_a_damaged_adapter_is_one_line(capsys, tiny_dir, tmp_path):
     wrong = []
     for file, damage in mutants(adapter):
         made = damaged(adapter, tmp_path / "broken", file, damage)
-        code, lines, _ = outcome(
-            capsys, "compress", text, "--model", tiny_dir, "--adapter", made, "--budget", 2, "--quiet"
-        )
+        code, lines, _ = outcome(capsys, "compress", text, "--model", tiny_dir, "--adapter", made, "--budget", 2, "--quiet")
         if code not in (0, None) and (code not in (1, 2) or not lines or "Traceback" in " ".join(lines)):
             wrong.append((file, damage, code, lines))
         if code in (0, None) and file == "adapter_model.safetensors":

@@ -98,8 +98,19 @@ def test_score_then_mi(capsys, tiny_dir, tmp_path):
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, documents)))
     (tmp_path / "z.jsonl").write_text("\n".join(json.dumps({"id": i, "compression": z}) for i, z in texts))
     out = tmp_path / "deep" / "s.npz"
-    code, _, _ = call(capsys, "score", "--documents", str(tmp_path / "d.jsonl"), "--compressions", str(tmp_path / "z.jsonl"),
-                      "--model", str(tiny_dir), "--out", str(out), "--quiet")  # fmt: skip
+    code, _, _ = call(
+        capsys,
+        "score",
+        "--documents",
+        str(tmp_path / "d.jsonl"),
+        "--compressions",
+        str(tmp_path / "z.jsonl"),
+        "--model",
+        str(tiny_dir),
+        "--out",
+        str(out),
+        "--quiet",
+    )
     assert code == 0
     arrays = np.load(out)
     assert arrays["source"].tolist() == [0, 2, 1, 0]
@@ -107,9 +118,7 @@ def test_score_then_mi(capsys, tiny_dir, tmp_path):
     queries = {d["id"]: d["query"] for d in documents}
     for (identity, text), row in zip(texts, arrays["log_probs"], strict=True):
         prefixes = [prompts.compressor_ids(lm.tokenizer, d["document"], queries[identity]) for d in documents]
-        expected = Scorer(lm.model).score_one_by_one(
-            prefixes, [[*prompts.text_ids(lm.tokenizer, text), lm.tokenizer.eos_token_id]]
-        )
+        expected = Scorer(lm.model).score_one_by_one(prefixes, [[*prompts.text_ids(lm.tokenizer, text), lm.tokenizer.eos_token_id]])
         assert row == pytest.approx(expected[0], abs=1e-3)
     code, printed, _ = call(capsys, "mi", str(out))
     assert code == 0
@@ -118,9 +127,7 @@ def test_score_then_mi(capsys, tiny_dir, tmp_path):
 
 def test_compress_prints_the_text_on_stdout_and_figures_on_stderr(capsys, tiny_dir, tmp_path):
     (tmp_path / "x.txt").write_text("a document of some words")
-    code, out, err = call(
-        capsys, "compress", str(tmp_path / "x.txt"), "--model", str(tiny_dir), "--budget", "7", "--query", "why?"
-    )
+    code, out, err = call(capsys, "compress", str(tmp_path / "x.txt"), "--model", str(tiny_dir), "--budget", "7", "--query", "why?")
     assert code == 0
     assert "tokens → " in err
     assert int(err.split("tokens → ")[1].split()[0].rstrip(",")) <= 7

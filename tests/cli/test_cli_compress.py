@@ -75,9 +75,7 @@ def counted(monkeypatch):
         texts = [TOKENIZER.decode(p).split("user\n")[1].split("\n\nWrite a short")[0] for p in prompts]
         asked.extend((text, max_tokens) for text in texts)
         made = [text_ids(TOKENIZER, text)[:max_tokens] for text in texts]
-        return [
-            Compression(i, TOKENIZER.decode(z), tuple(z), "length", seconds=1.0) for i, z in zip(ids, made, strict=True)
-        ]
+        return [Compression(i, TOKENIZER.decode(z), tuple(z), "length", seconds=1.0) for i, z in zip(ids, made, strict=True)]
 
     monkeypatch.setattr(long_text, "generate", generate)
     return asked
@@ -160,9 +158,7 @@ def test_a_text_longer_than_the_context_is_compressed_part_by_part_and_says_so(c
 
 
 def test_truncate_cuts_as_before(capsys, tiny_dir, long_file):
-    code, out, err = call(
-        capsys, "compress", long_file, "--model", tiny_dir, "--budget", "12", "--truncate", "tail", "--json"
-    )
+    code, out, err = call(capsys, "compress", long_file, "--model", tiny_dir, "--budget", "12", "--truncate", "tail", "--json")
     assert code == 0
     assert (json.loads(out)["parts"], json.loads(out)["truncated"]) == (1, True)
     assert "tail was kept" in err

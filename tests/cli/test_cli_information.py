@@ -9,12 +9,17 @@ from infoagent.cli import main
 from infoagent.information.scores import ScoreMatrix
 
 DOCUMENTS = [
-    {"id": f"d{i}", "document": f"{name} sold {n} {thing} in {year}.", "query": f"How many {thing} did {name} sell?",
-     "answer": str(n), "group": thing}
+    {
+        "id": f"d{i}",
+        "document": f"{name} sold {n} {thing} in {year}.",
+        "query": f"How many {thing} did {name} sell?",
+        "answer": str(n),
+        "group": thing,
+    }
     for i, (name, n, thing, year) in enumerate(
         [("Ada", 12, "horses", 1990), ("Bob", 47, "horses", 1991), ("Eve", 305, "ships", 1992), ("Max", 8, "ships", 1995)]
     )
-]  # fmt: skip
+]
 TEXTS = [("d0", "12 horses"), ("d1", "47"), ("d2", "305 ships were sold"), ("d3", "8"), ("d0", "twelve")]
 
 
@@ -34,12 +39,7 @@ def files(folder, documents=DOCUMENTS, texts=TEXTS):
 def scored(tiny_dir, tmp_path_factory):
     folder = tmp_path_factory.mktemp("scored")
     arguments = files(folder)
-    code = main(
-        [
-            str(a)
-            for a in (*arguments, "--model", tiny_dir, "--out", folder / "s.npz", "--tokens", "--counterfactuals", 2)
-        ]
-    )
+    code = main([str(a) for a in (*arguments, "--model", tiny_dir, "--out", folder / "s.npz", "--tokens", "--counterfactuals", 2)])
     assert code == 0
     return folder
 
@@ -59,16 +59,7 @@ def test_a_second_call_reads_the_scores_and_gives_the_same(scored, tiny_dir, cap
 
     monkeypatch.setattr(Scorer, "score_tokens", lambda *_: pytest.fail("a cell was computed twice"))
     arguments = files(scored)
-    again = (
-        "--model",
-        tiny_dir,
-        "--out",
-        scored / "again.npz",
-        "--scores",
-        f"{scored}/s.npz.scores",
-        "--counterfactuals",
-        2,
-    )
+    again = ("--model", tiny_dir, "--out", scored / "again.npz", "--scores", f"{scored}/s.npz.scores", "--counterfactuals", 2)
     assert call(capsys, *arguments, *again)[0] == 0
     first, second = ScoreMatrix.load(scored / "s.npz"), ScoreMatrix.load(scored / "again.npz")
     assert np.array_equal(first.log_probs_CK, second.log_probs_CK)
@@ -151,10 +142,7 @@ def test_two_compressors_are_compared_paired(scored, tiny_dir, tmp_path, capsys)
 
     found = json.loads(out)["against"]
     assert sorted(found) == ["fact", "random", "topic", "within_topic"]
-    one, other = (
-        estimate_mi(m.log_probs_CK, m.source_C)
-        for m in map(ScoreMatrix.load, (scored / "s.npz", tmp_path / "w.npz"))
-    )  # fmt: skip
+    one, other = (estimate_mi(m.log_probs_CK, m.source_C) for m in map(ScoreMatrix.load, (scored / "s.npz", tmp_path / "w.npz")))
     by_hand = one.per_document_nats - other.per_document_nats
     assert found["random"]["difference_nats"] == pytest.approx(by_hand.mean())
     half = (found["random"]["high_nats"] - found["random"]["low_nats"]) / 2
@@ -173,10 +161,7 @@ def test_two_compressors_are_compared_paired(scored, tiny_dir, tmp_path, capsys)
 
 
 def test_own_document_names_its_estimand(tiny_dir, tmp_path, capsys):
-    assert (
-        call(capsys, *files(tmp_path), "--model", tiny_dir, "--query", "own_document", "--out", tmp_path / "s.npz")[0]
-        == 0
-    )
+    assert call(capsys, *files(tmp_path), "--model", tiny_dir, "--query", "own_document", "--out", tmp_path / "s.npz")[0] == 0
     assert "I(X,Q;Z)" in call(capsys, "mi", tmp_path / "s.npz")[1]
 
 

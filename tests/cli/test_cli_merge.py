@@ -102,8 +102,7 @@ def test_a_merge_that_is_killed_leaves_no_model(adapter, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
-    [("nowhere", "no such directory"), ("run", "did you mean"), ("empty", "holds no adapter_config.json")],
+    ("name", "message"), [("nowhere", "no such directory"), ("run", "did you mean"), ("empty", "holds no adapter_config.json")]
 )
 def test_what_is_no_checkpoint_is_refused(capsys, adapter, tmp_path, name, message):
     (tmp_path / "empty").mkdir()

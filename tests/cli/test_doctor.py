@@ -89,9 +89,7 @@ def test_what_is_wrong_is_named_with_what_to_do(known, name, state, says):
 
 
 AVX2 = Arithmetic("EPYC", ("AVX2",), (), 0.08, "float32", "EPYC has no bfloat16 arithmetic (AVX2)")
-AMX = Arithmetic(
-    "Xeon", ("AVX2", "AVX512", "AVX512-BF16", "AMX-BF16"), ("AVX512-BF16", "AMX-BF16"), 3.1, "bfloat16", "faster"
-)
+AMX = Arithmetic("Xeon", ("AVX2", "AVX512", "AVX512-BF16", "AMX-BF16"), ("AVX512-BF16", "AMX-BF16"), 3.1, "bfloat16", "faster")
 FORCED = replace(AMX, native=(), ratio=0.2, chosen="float32", forced=("ATEN_CPU_CAPABILITY=avx2",))
 BESIDE_A_GPU = replace(AVX2, chosen="bfloat16", why="NVIDIA H100 has bfloat16 arithmetic", on_processor=False)
 
@@ -125,9 +123,7 @@ def test_a_recipe_that_names_bfloat16_is_warned_of_where_it_is_emulated(known, w
 def test_recipes_are_read_for_the_types_that_they_name(monkeypatch, tmp_path, capsys):
     recipe = tmp_path / "old.yaml"
     recipe.write_text("output_dir: x\nmodel: {dtype: bfloat16}\nscorer: {model: {dtype: float32}}\ngrpo: {steps: 1}\n")
-    monkeypatch.setattr(
-        "infoagent.cli.doctor.look", lambda imports, named: replace(ON_CPU, arithmetic=AVX2, named_bfloat16=named)
-    )
+    monkeypatch.setattr("infoagent.cli.doctor.look", lambda imports, named: replace(ON_CPU, arithmetic=AVX2, named_bfloat16=named))
     assert main(["doctor", str(recipe)]) == 0
     warned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     assert len(warned) == 1
@@ -185,18 +181,17 @@ def test_this_machine_is_looked_at_without_secrets(monkeypatch, tmp_path, capsys
     out = capsys.readouterr().out
     assert "secretsecret" not in out
     assert "wwww" not in out
-    assert all(
-        line.split()[0] in (findings.OK, findings.NOTE, findings.WARNING, findings.WRONG) for line in out.splitlines()
-    )
+    assert all(line.split()[0] in (findings.OK, findings.NOTE, findings.WARNING, findings.WRONG) for line in out.splitlines())
 
 
 def test_a_requirement_of_an_engine_that_is_not_met_is_found(monkeypatch):
     installed = {"torch": "2.13.0+cpu", "transformers": "5.17.0", "engine": "1.0"}
     monkeypatch.setattr(machine, "version_of", installed.get)
     monkeypatch.setattr(
-        machine.importlib.metadata, "requires",
+        machine.importlib.metadata,
+        "requires",
         lambda name: ["torch==2.12.0", "transformers>=5,<6", "numpy==0.1", "torch==1.0; extra == 'old'"],
-    )  # fmt: skip
+    )
     assert machine._conflicts("engine") == ("torch==2.12.0",)
 
 

@@ -5,27 +5,26 @@ import torch
 from tiny import tiny_model
 from torch.utils.flop_counter import FlopCounterMode
 
-from infoagent.costs import (
-    PROMPT_OVERHEAD_TOKENS,
-    TOKENS_PER_WORD,
-    Architecture,
-    Rates,
-    Work,
-    generation_flops,
-    training_work,
-)
+from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, Architecture, Rates, Work, generation_flops, training_work
 from infoagent.data.registry import load_data
 from infoagent.lm.dry_run import machine_money
 from infoagent.lm.prompts import compressor_ids
-from infoagent.recipes.sections import CostSection
+from infoagent.recipes.cost_sections import CostSection
 
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_parameters_equal_the_models(tied):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4,
-                         num_key_value_heads=2, tie_word_embeddings=tied)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=100,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=tied,
+    )
     architecture = Architecture.from_config(config.to_dict())
     assert architecture.parameters == sum(p.numel() for p in LlamaForCausalLM(config).parameters())
 
@@ -59,9 +58,14 @@ def test_tokens_per_word_hold_for_the_embedded_text(smollm):
 def test_an_estimate_grows_with_what_it_counts():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
     base = {
-        "groups": 2, "samples": 8, "completion_tokens": 32, "document_words": 100.0, "counterfactual": 4,
-        "other_negatives": 3, "has_reference": True,
-    }  # fmt: skip
+        "groups": 2,
+        "samples": 8,
+        "completion_tokens": 32,
+        "document_words": 100.0,
+        "counterfactual": 4,
+        "other_negatives": 3,
+        "has_reference": True,
+    }
     plan = training_work(sizes, **base)
     assert plan.generated_tokens == 512
     for more in (
@@ -78,9 +82,15 @@ def test_an_estimate_grows_with_what_it_counts():
 def test_an_estimate_counted_by_hand():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
     plan = training_work(
-        sizes, groups=2, samples=8, completion_tokens=32, document_words=100.0, counterfactual=4, other_negatives=3,
+        sizes,
+        groups=2,
+        samples=8,
+        completion_tokens=32,
+        document_words=100.0,
+        counterfactual=4,
+        other_negatives=3,
         has_reference=True,
-    )  # fmt: skip
+    )
     prompts, written = 2 * 210, 2 * 8 * 32  # 100 words are 150 tokens, and 60 stand around them
     scored = prompts * (1 + 3 + 4 / 2) + written * 8
     assert plan.scored_tokens == scored

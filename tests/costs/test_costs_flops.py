@@ -126,13 +126,7 @@ def test_scoring_meets_what_stands_before_it_within_the_window():
 @pytest.mark.filterwarnings("ignore:The following (rank|alpha)_pattern keys")  # PEFT's own, where every layer is sparse
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [
-        ("qwen2_moe", {}),
-        ("qwen3_moe", {}),
-        ("qwen3_moe", {"mlp_only_layers": None}),
-        ("mixtral", {}),
-        ("gemma3_text", {}),
-    ],
+    [("qwen2_moe", {}), ("qwen3_moe", {}), ("qwen3_moe", {"mlp_only_layers": None}), ("mixtral", {}), ("gemma3_text", {})],
 )
 def test_an_adapter_has_as_many_weights_as_pefts(kind, changes):
     from peft import LoraConfig, get_peft_model
@@ -206,8 +200,13 @@ def test_gemmas_text_part_and_its_windows_are_read_with_the_librarys_defaults():
     """As gemma-3-4b publishes it: heads, head size and vocabulary unsaid, 5 of 6 layers with a window of 1,024."""
     from transformers import Gemma3Config
 
-    text = {"hidden_size": 2560, "intermediate_size": 10240, "model_type": "gemma3_text", "num_hidden_layers": 34,
-            "sliding_window": 1024}  # fmt: skip
+    text = {
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "model_type": "gemma3_text",
+        "num_hidden_layers": 34,
+        "sliding_window": 1024,
+    }
     short = Architecture.from_config({"model_type": "gemma3", "text_config": text, "vision_config": {}})
     assert short == Architecture.from_config(Gemma3Config(text_config=text).to_dict())
     assert (short.sliding_layers, short.window) == (29, 1024)
@@ -293,11 +292,7 @@ def test_a_local_configuration_is_read_and_a_broken_one_is_named(tmp_path):
         '{"text_config": {"model_type": "gemma3_text", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 6}}'
     )
     assert architecture_of(str(tmp_path)).sliding_layers == 5
-    for content, message in (
-        ("{", "no JSON"),
-        ("[1]", "holds a list"),
-        ('{"model_type": "gpt2"}', "model_type 'gpt2'"),
-    ):
+    for content, message in (("{", "no JSON"), ("[1]", "holds a list"), ('{"model_type": "gpt2"}', "model_type 'gpt2'")):
         path.write_text(content)
         with pytest.raises(InputError, match=message) as error:
             architecture_of(str(tmp_path))

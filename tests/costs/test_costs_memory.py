@@ -39,8 +39,16 @@ def policy(layers, dtype="float32", vocabulary=60, lora_dtype="float32", checkpo
     from transformers import AutoModelForCausalLM, LlamaConfig
     from trl.trainer.utils import add_fused_lm_head
 
-    config = LlamaConfig(vocab_size=vocabulary, hidden_size=64, intermediate_size=160, num_hidden_layers=layers,
-                         num_attention_heads=4, num_key_value_heads=2, head_dim=24, tie_word_embeddings=True)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=64,
+        intermediate_size=160,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=24,
+        tie_word_embeddings=True,
+    )
     torch.manual_seed(0)
     base = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
     add_fused_lm_head(base, outputs=("log_probs", "entropy"))
@@ -66,20 +74,13 @@ def kept_bytes(model, tokens, autocast):
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, cache_enabled=False) if autocast else contextlib.nullcontext(),
     ):
-        model(
-            input_ids=torch.zeros(1, tokens, dtype=torch.long), attention_mask=mask, use_cache=False, logits_to_keep=1
-        )
+        model(input_ids=torch.zeros(1, tokens, dtype=torch.long), attention_mask=mask, use_cache=False, logits_to_keep=1)
     return sum(t.untyped_storage().nbytes() for address, t in kept.items() if address not in own)
 
 
 @pytest.mark.parametrize(
     ("dtype", "autocast", "lora_dtype"),
-    [
-        ("float32", False, "float32"),
-        ("bfloat16", False, "float32"),
-        ("bfloat16", True, "float32"),
-        ("bfloat16", False, "bfloat16"),
-    ],
+    [("float32", False, "float32"), ("bfloat16", False, "float32"), ("bfloat16", True, "float32"), ("bfloat16", False, "bfloat16")],
 )
 def test_a_layer_keeps_of_a_token_what_autograd_keeps(dtype, autocast, lora_dtype):
     def kept(layers, tokens):
@@ -119,10 +120,7 @@ def peak_bytes(model, prompts, prompt, group, completion):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize(
-    ("way", "vocabulary"),
-    [("layers", 60), ("whole logits", 3000), ("tiles", 3000), ("checkpointing", 60)],
-)
+@pytest.mark.parametrize(("way", "vocabulary"), [("layers", 60), ("whole logits", 3000), ("tiles", 3000), ("checkpointing", 60)])
 def test_a_pass_takes_what_torch_allocates(dtype, way, vocabulary, monkeypatch):
     if way == "tiles":
         monkeypatch.setattr("infoagent.training.shared_prefix.WHOLE_LOGITS_MIB", 0)
@@ -143,10 +141,7 @@ def test_the_plan_knows_the_trainers_constants():
     from infoagent.training.shared_prefix import WHOLE_LOGITS_MIB
 
     assert memory.WHOLE_LOGITS_BYTES == WHOLE_LOGITS_MIB * 2**20
-    assert (memory.TILE_ROWS, memory.TILE_WORDS) == (
-        chunked_logprob.TOKEN_CHUNK_SIZE,
-        utils._CHUNKED_LOGPROB_CHUNK_SIZE,
-    )
+    assert (memory.TILE_ROWS, memory.TILE_WORDS) == (chunked_logprob.TOKEN_CHUNK_SIZE, utils._CHUNKED_LOGPROB_CHUNK_SIZE)
 
 
 def test_a_pass_of_shuffled_completions_meets_more_prompts():
@@ -182,9 +177,7 @@ def test_every_lever_lowers_the_peak():
         assert step_memory(sizes, replace(work, **change)).total < whole
 
     def fitted(checkpointing):
-        return fit_memory(
-            sizes, dtype="bfloat16", rows=4, tokens=1000, lora_rank=16, gradient_checkpointing=checkpointing
-        )
+        return fit_memory(sizes, dtype="bfloat16", rows=4, tokens=1000, lora_rank=16, gradient_checkpointing=checkpointing)
 
     assert fitted(True).total < fitted(False).total
 
@@ -206,9 +199,7 @@ def test_the_simplest_configuration_that_fits_is_taken(capsys):
         assert row["peak_gib"] == pytest.approx(sum(row["held_gib"].values()) + sum(phase.values()))
         assert row["fits"] == (row["peak_gib"] <= found["planned_with_gib"])
         assert (ROOT / "accelerate_configs" / f"{row['name']}.yaml").is_file()
-    apart = planned(
-        capsys, "Qwen2.5-72B", "--gpus", "8", "--sampler", "server", "--scorer", "served", "--micro-batch", "1"
-    )
+    apart = planned(capsys, "Qwen2.5-72B", "--gpus", "8", "--sampler", "server", "--scorer", "served", "--micro-batch", "1")
     assert apart["take"] == "fsdp2"  # ZeRO-3 gathers all weights to send them to vLLM
 
 
@@ -256,8 +247,17 @@ def test_a_whole_run_takes_what_was_planned(tmp_path):
     model.save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     shape = "dtype=float32,document=1500,completion=4,group=2,prompts=4"
-    result = run_script("eval/bench/training_memory.py", "--model", str(tmp_path / "model"), "--shape", shape, "--no-heap",
-                        "--out", str(tmp_path / "m.json"), OMP_NUM_THREADS="1")  # fmt: skip
+    result = run_script(
+        "eval/bench/training_memory.py",
+        "--model",
+        str(tmp_path / "model"),
+        "--shape",
+        shape,
+        "--no-heap",
+        "--out",
+        str(tmp_path / "m.json"),
+        OMP_NUM_THREADS="1",
+    )
     assert result.returncode == 0, result.stderr
     [row] = json.loads((tmp_path / "m.json").read_text())["rows"]
     assert sum(row["phases"]["update"].values()) > 0.4 * row["planned_bytes"]  # the imports do not carry it
@@ -268,19 +268,14 @@ def test_the_record_is_within_its_tolerance_under_todays_formulas():
 
     record = json.loads((ROOT / "eval/results/training_memory.json").read_text())
     assert record["tolerance"] <= 0.15
-    assert {(row["dtype"], row["processes"]) for row in record["rows"]} >= {
-        ("float32", 1),
-        ("bfloat16", 1),
-        ("bfloat16", 2),
-    }
+    assert {(row["dtype"], row["processes"]) for row in record["rows"]} >= {("float32", 1), ("bfloat16", 1), ("bfloat16", 2)}
     for row in record["rows"]:
         completions = row["prompts"] * row["group"] // row["processes"]
-        work = Workload(row["prompt_tokens"], row["completion"], row["group"], completions, row["micro"] or completions,
-                        row["dtype"])  # fmt: skip
-        layout = SINGLE if row["processes"] == 1 else LAYOUTS[0]
-        plan = step_memory(
-            architecture_of(record["model"]), work, layout, row["processes"], "cpu", record["framework_bytes"]
+        work = Workload(
+            row["prompt_tokens"], row["completion"], row["group"], completions, row["micro"] or completions, row["dtype"]
         )
+        layout = SINGLE if row["processes"] == 1 else LAYOUTS[0]
+        plan = step_memory(architecture_of(record["model"]), work, layout, row["processes"], "cpu", record["framework_bytes"])
         assert len(row["peak_bytes"]) == row["processes"]
         assert plan.total == pytest.approx(max(row["peak_bytes"]), rel=record["tolerance"]), row
         assert max(row["peak_bytes"]) > GIB

@@ -9,7 +9,7 @@ import pytest
 
 from infoagent.config import load_recipe
 from infoagent.costs import Cost, break_even_questions, price_of, price_snapshot
-from infoagent.recipes.sections import CostSection, PriceSection
+from infoagent.recipes.cost_sections import CostSection, PriceSection
 from infoagent.types import InputError
 
 PAPER = {  # USD per million tokens in and out, August 2025
@@ -173,8 +173,11 @@ def test_a_sum_with_an_unknown_part_is_unknown_and_absent():
     assert Cost(seconds=5.0).known() == {"seconds": 5.0}
     assert Cost(gflops_prefill=1.0).gflops is None
     assert Cost(gflops_prefill=1.0, gflops_decode=2.0, usd=0.0).known() == {
-        "gflops_prefill": 1.0, "gflops_decode": 2.0, "usd": 0.0, "gflops": 3.0,
-    }  # fmt: skip
+        "gflops_prefill": 1.0,
+        "gflops_decode": 2.0,
+        "usd": 0.0,
+        "gflops": 3.0,
+    }
 
 
 def test_impossible_costs_are_refused():

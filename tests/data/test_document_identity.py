@@ -64,8 +64,11 @@ def test_no_document_stands_in_two_splits(pairs):
 
 def test_a_part_of_several_splits_stays_in_the_first():
     assert splits_of_parts(["a", "b", "a ", "c"], ["test", "test", "train", "validation"]) == [
-        "train", "test", "train", "validation",
-    ]  # fmt: skip
+        "train",
+        "test",
+        "train",
+        "validation",
+    ]
 
 
 def test_texts_with_two_groups_stand_in_one_split_of_a_users_file(tmp_path):
@@ -88,9 +91,7 @@ def test_texts_with_two_groups_stand_in_one_split_of_a_users_file(tmp_path):
 def test_twins_share_an_id_so_that_intervals_count_them_once(tmp_path):
     texts = ["The same text.", "The  same text.\n", "Another text."]
     path = tmp_path / "own.jsonl"
-    path.write_text(
-        "".join(json.dumps({"id": str(i), "document": t, "query": "?"}) + "\n" for i, t in enumerate(texts))
-    )
+    path.write_text("".join(json.dumps({"id": str(i), "document": t, "query": "?"}) + "\n" for i, t in enumerate(texts)))
     data = load_data("jsonl", str(path), "all")
     assert len(data.documents) == 2
     assert data.problems[0].document_id == data.problems[1].document_id

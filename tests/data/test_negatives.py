@@ -33,9 +33,7 @@ def test_kinds_and_counts_are_as_asked(seed, random, topic, counterfactual):
         assert problem.document not in documents
         assert len(set(documents)) == len(documents)
         assert all(groups[n.document] == problem.group for n in drawn if n.kind == "topic")
-        assert {n.document for n in drawn if n.kind == "counterfactual"} <= {
-            n.document for n in counterfactuals(problem)
-        }
+        assert {n.document for n in drawn if n.kind == "counterfactual"} <= {n.document for n in counterfactuals(problem)}
 
 
 def test_siblings_come_from_the_same_page():
@@ -61,30 +59,27 @@ def test_a_duplicate_of_the_source_is_no_negative():
 
 def test_shortage_names_the_problem_and_the_number():
     alone = [Problem("only", "text", "?", "d")]
-    with pytest.raises(
-        InputError, match=r"negatives.random = 2: problem 'only' has only 0; lower negatives.random to 0"
-    ):
+    with pytest.raises(InputError, match=r"negatives.random = 2: problem 'only' has only 0; lower negatives.random to 0"):
         draw_negatives(alone, Counts(random=2), 0)
     with pytest.raises(InputError, match=r"negatives.sibling = 1"):
         draw_negatives(RECORDS, Counts(sibling=1), 0)
 
 
 def test_counterfactuals_of_a_plain_problem_swap_every_mention():
-    problem = Problem("p", "Rome is old. In Rome it rains.", "?", "d", answer="Rome", choices=("Rome", "Oslo"),
-                      negatives=(Negative("counterfactual", "Rome is old. In Rome it rains."),))  # fmt: skip
+    problem = Problem(
+        "p",
+        "Rome is old. In Rome it rains.",
+        "?",
+        "d",
+        answer="Rome",
+        choices=("Rome", "Oslo"),
+        negatives=(Negative("counterfactual", "Rome is old. In Rome it rains."),),
+    )
     assert [n.document for n in counterfactuals(problem)] == ["Oslo is old. In Oslo it rains."]
     assert [n.changed for n in counterfactuals(problem)] == ["Rome → Oslo"]
 
 
-TWINS = [
-    "The cat sat.",
-    "The  cat\nsat.",
-    "the cat sat. ",
-    "A caf\u00e9.",
-    "A cafe\u0301.",
-    "A third text.",
-    "A fourth text.",
-]
+TWINS = ["The cat sat.", "The  cat\nsat.", "the cat sat. ", "A caf\u00e9.", "A cafe\u0301.", "A third text.", "A fourth text."]
 
 
 @given(st.permutations(TWINS), st.integers(0, 50))
@@ -124,9 +119,7 @@ def test_what_is_missing_is_left_out_and_counted_and_moves_no_other_draw():
     assert [fewer.negatives[i] for i in found.places] == found.negatives
     assert fewer.short == {"fewer than 2 counterfactual documents": 3}
     assert [len(n) for n in fewer.negatives] == [5, 5, 3, 5, 5, 3, 5, 5, 5, 3]
-    stated = {
-        n.document for drawn in find_negatives(problems, replace(counts, random=9 - 2), 3).negatives for n in drawn
-    }
+    stated = {n.document for drawn in find_negatives(problems, replace(counts, random=9 - 2), 3).negatives for n in drawn}
     assert problems[2].document in stated, "a problem that is left out stays a candidate"
 
 
@@ -142,11 +135,7 @@ def test_padding_keeps_the_number_of_candidates(seed, random, topic):
         assert text_identity(problem.document) not in names
     assert sum(found.short.values()) == 3
     whole = dict(
-        zip(
-            [p.id for p in problems],
-            find_negatives(problems, replace(counts, missing="fewer"), seed).negatives,
-            strict=True,
-        )
+        zip([p.id for p in problems], find_negatives(problems, replace(counts, missing="fewer"), seed).negatives, strict=True)
     )
     for problem, drawn in zip(found.problems, found.negatives, strict=True):
         assert set(whole[problem.id]) <= set(drawn), "what there is stays"

@@ -80,8 +80,12 @@ def test_the_kinds_of_today_are_easy_or_hard_as_they_were():
 
 def test_a_kind_that_makes_documents_is_asked_in_its_order(monkeypatch):
     row = NegativeKind(
-        "shouted", True, "shouted documents", "shouts", makes=lambda p, _, rng: (Negative("shouted", f"{p.document} {i}") for i in range(9))
-    )  # fmt: skip
+        "shouted",
+        True,
+        "shouted documents",
+        "shouts",
+        makes=lambda p, _, rng: (Negative("shouted", f"{p.document} {i}") for i in range(9)),
+    )
     monkeypatch.setitem(NEGATIVES, "shouted", row)
     problem = Problem("a", "It is cold.", "How cold?", "a")
     few, many = (draw_negatives([problem], Counts(more={"shouted": n}), 0)[0] for n in (2, 5))

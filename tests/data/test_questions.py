@@ -19,8 +19,7 @@ HEADER = {
     "seed": 0, "created": "2025-01-01T00:00:00Z", "commit": "c", "data": {"name": "text", "revision": "sha256:1"},
 }  # fmt: skip
 DOCUMENTS = [
-    SourceDocument(f"d{n}", f"Plant {n} stands in Lund. It made {n}00 tonnes in 199{n}.", f"g{n % 2}", "whole")
-    for n in range(5)
+    SourceDocument(f"d{n}", f"Plant {n} stands in Lund. It made {n}00 tonnes in 199{n}.", f"g{n % 2}", "whole") for n in range(5)
 ]
 
 
@@ -45,9 +44,12 @@ def test_questions_join_by_text_whatever_the_ids_say(tmp_path, caplog):
     first, second, third = DOCUMENTS[:3]
     renamed = [SourceDocument(second.id, first.text, "new", None), SourceDocument(first.id, second.text, None), third]
     rows = [
-        row(second, "B?"), row(first, "A?", evidence="Plant 0 stands in Lund."), row(first, "P?", "poem"),
-        row(first, "AA?"), row(DOCUMENTS[4], "elsewhere?"),
-    ]  # fmt: skip
+        row(second, "B?"),
+        row(first, "A?", evidence="Plant 0 stands in Lund."),
+        row(first, "P?", "poem"),
+        row(first, "AA?"),
+        row(DOCUMENTS[4], "elsewhere?"),
+    ]
     found = attach_questions(renamed, write_file(tmp_path / "q.jsonl", rows))
     assert [(p.id, p.query, p.document, p.document_id) for p in found] == [
         ("d1#extractive-0", "A?", first.text, "d1"),
@@ -55,9 +57,7 @@ def test_questions_join_by_text_whatever_the_ids_say(tmp_path, caplog):
         ("d1#extractive-1", "AA?", first.text, "d1"),
         ("d0#extractive-0", "B?", second.text, "d0"),
     ]
-    assert (found[0].group, found[0].evidence, found[3].group, found[3].evidence) == (
-        "new", ("Plant 0 stands in Lund.",), None, (),
-    )  # fmt: skip
+    assert (found[0].group, found[0].evidence, found[3].group, found[3].evidence) == ("new", ("Plant 0 stands in Lund.",), None, ())
     assert "1 of 3 documents have no question" in caplog.text
 
 
@@ -207,9 +207,7 @@ def test_what_is_written_is_what_the_loader_reads(tmp_path):
         ]
         assert all(p.evidence == (f"It made {number}00 tonnes in 199{number}.",) for p in mine)
     header = lines(path)[0]
-    assert (header["model"], header["template"], header["data"]) == (
-        "m", "questions-v1", {"name": "text", "revision": "sha256:1"},
-    )  # fmt: skip
+    assert (header["model"], header["template"], header["data"]) == ("m", "questions-v1", {"name": "text", "revision": "sha256:1"})
 
 
 def test_bad_replies_are_tried_under_other_seeds_then_recorded_and_never_stored(tmp_path):
@@ -220,9 +218,7 @@ def test_bad_replies_are_tried_under_other_seeds_then_recorded_and_never_stored(
     assert done.causes == {"no line QUESTION:": 4 + 2}
     assert {r["document_id"] for r in lines(path)[1:]} == {"d0", "d1", "d2", "d4"}
     rejected = lines(tmp_path / "q.failed.jsonl")
-    assert {(r["status"], r["cause"], r["reply"]) for r in rejected} == {
-        ("failed", "no line QUESTION:", "I would rather not.")
-    }
+    assert {(r["status"], r["cause"], r["reply"]) for r in rejected} == {("failed", "no line QUESTION:", "I would rather not.")}
     assert Counter(r["document_id"] for r in rejected) == {"d3": 4, "d1": 2}
     assert len({r["seed"] for r in rejected if r["document_id"] == "d3"}) == 4
     again = Writer()
@@ -325,12 +321,7 @@ def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, 
     assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --per-document 0", " --seed -1"]
     assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,rap,rap") == 2
     errors = capsys.readouterr().err
-    for part in (
-        "--out q.txt: must end in .jsonl",
-        "--kinds 'songs'",
-        "'poem:0'",
-        "rap stands twice",
-    ):
+    for part in ("--out q.txt: must end in .jsonl", "--kinds 'songs'", "'poem:0'", "rap stands twice"):
         assert part in errors
     (tmp_path / "long.txt").write_text("It is a long text of words. " * 300)
     assert command(*given, "--out", tmp_path / "q.jsonl", "--max-words", 2000) == 2
@@ -340,9 +331,7 @@ def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, 
 
 def test_an_endpoint_writes_and_its_failure_ends_the_run_in_one_line(tmp_path, capsys, monkeypatch):
     (tmp_path / "texts").mkdir()
-    (tmp_path / "texts/a.txt").write_text(
-        "The plant of Lund was built in 1912 and makes paper for all of us to this day."
-    )
+    (tmp_path / "texts/a.txt").write_text("The plant of Lund was built in 1912 and makes paper for all of us to this day.")
     out, reply = tmp_path / "q.jsonl", "QUESTION: When was the plant of Lund built?\nANSWER: 1912"
     with FakeServer(lambda chat: reply) as server:
         given = ["--path", tmp_path / "texts", "--model", "fake", "--endpoint", server.url, "--out", out]

@@ -31,16 +31,35 @@ def no_waits(monkeypatch):
 def texts(tmp_path):
     (tmp_path / "texts").mkdir()
     for n in range(12):
-        (tmp_path / f"texts/{n:02}.txt").write_text(
-            f"Plant number{n} of Lund was built in 19{n:02} and makes paper for all of us."
-        )
+        (tmp_path / f"texts/{n:02}.txt").write_text(f"Plant number{n} of Lund was built in 19{n:02} and makes paper for all of us.")
     return tmp_path
 
 
 def given(texts, url, *more):
-    return ["questions", "--path", str(texts / "texts"), "--model", "fake", "--endpoint", url, "--out", str(texts / "q.jsonl"),
-            "--min-words", "5", "--kinds", "extractive:1", "--quiet", "--price", str(IN), str(OUT), "--max-tokens", "60",
-            "--api-key-env", "", *more]  # fmt: skip
+    return [
+        "questions",
+        "--path",
+        str(texts / "texts"),
+        "--model",
+        "fake",
+        "--endpoint",
+        url,
+        "--out",
+        str(texts / "q.jsonl"),
+        "--min-words",
+        "5",
+        "--kinds",
+        "extractive:1",
+        "--quiet",
+        "--price",
+        str(IN),
+        str(OUT),
+        "--max-tokens",
+        "60",
+        "--api-key-env",
+        "",
+        *more,
+    ]
 
 
 def written(chat):
@@ -183,9 +202,7 @@ def test_hostile_replies_are_lines_with_their_cost(seed, texts, monkeypatch, cap
         if not asked["messages"]:
             return http(400, {}, b"{}")
         number = int(asked["messages"][0]["content"].split("number")[1].split()[0])
-        text = (
-            f"QUESTION: What is the {KEY}?\nANSWER: 19{number:02}" if number in (5, 6) else written(asked["messages"])
-        )
+        text = f"QUESTION: What is the {KEY}?\nANSWER: 19{number:02}" if number in (5, 6) else written(asked["messages"])
         good = {
             "choices": [{"message": {"content": text}, "finish_reason": "stop"}],
             "usage": {"prompt_tokens": 100, "completion_tokens": 20},
@@ -245,8 +262,14 @@ def test_a_process_killed_at_any_point_goes_on_and_pays_nothing_twice(texts):
         return written(chat) if rng.random() < 0.5 else "I would rather not."
 
     # imports once; each call is a fork
-    starter = subprocess.Popen([sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})  # fmt: skip
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     with FakeServer(reply, script=script) as server, starter:
         command = given(texts, server.url, "--kinds", "extractive:1,email:2", "--batch-size", "4", "--max-tokens", "40")
         while len(kills) < 20:

@@ -92,9 +92,7 @@ def test_a_change_in_any_module_that_writes_the_text_is_a_change_of_identity(mon
     assert records.revision.__wrapped__() != before["records"]
     monkeypatch.setattr(shannon, "MARK", "#")
     assert shannon.revision.__wrapped__() != before["shannon"]
-    monkeypatch.setattr(
-        histories.records, "other_values", lambda fact, value, n, rng: [f"{value} {i}" for i in range(n)]
-    )
+    monkeypatch.setattr(histories.records, "other_values", lambda fact, value, n, rng: [f"{value} {i}" for i in range(n)])
     assert histories.records_revision.__wrapped__() != before["histories"]
     cut = python_reference.cut_prose
 
@@ -117,9 +115,13 @@ def test_the_identity_does_not_know_the_source(tmp_path):
         path.write_text(path.read_text().replace("\n\n\n", "\n\n\n\n# moved\n\n"))
     code = "from infoagent.data.sets import records, shannon; print(records.__file__, records.revision(), shannon.revision())"
     path, *found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path,
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PATH": ""},
-    ).stdout.split()  # fmt: skip
+    ).stdout.split()
     assert path.startswith(str(tmp_path))
     assert found == [records.revision(), shannon.revision()]
 
@@ -127,9 +129,15 @@ def test_the_identity_does_not_know_the_source(tmp_path):
 def test_the_digest_reads_every_field_that_is_not_at_its_default():
     assert digest([PROBLEM]) == digest([dataclasses.replace(PROBLEM)])
     for change in (
-        {"document": "It is 4 degrees - cold."}, {"query": "How cold"}, {"answer": None}, {"choices": ("a", "b")},
-        {"negatives": ()}, {"negatives": (Negative("counterfactual", "c"),)}, {"group": ""}, {"needs": ()},
-    ):  # fmt: skip
+        {"document": "It is 4 degrees - cold."},
+        {"query": "How cold"},
+        {"answer": None},
+        {"choices": ("a", "b")},
+        {"negatives": ()},
+        {"negatives": (Negative("counterfactual", "c"),)},
+        {"group": ""},
+        {"needs": ()},
+    ):
         assert digest([dataclasses.replace(PROBLEM, **change)]) != digest([PROBLEM]), change
     assert digest([PROBLEM, PROBLEM]) != digest([PROBLEM])
 

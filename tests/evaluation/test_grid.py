@@ -42,7 +42,7 @@ def recipe(tiny_dir, out, **more):
             "resamples": 50,
             **more,
         }
-    )  # fmt: skip
+    )
 
 
 def run(made, shard=Shard()):  # noqa: B008
@@ -109,17 +109,20 @@ def test_a_checkpoint_that_is_the_untouched_base_gives_identical_records(tiny_di
     adapter = save_adapter(tiny_dir, tmp_path / "adapter", untouched=True)
     model = {"name": str(tiny_dir), "dtype": "float32"}
     made = recipe(
-        tiny_dir, tmp_path / "out",
+        tiny_dir,
+        tmp_path / "out",
         compressors=[
             {"label": "frozen", "model": model, "max_tokens": 8},
             {"label": "trained", "model": {**model, "adapter": str(adapter)}, "max_tokens": 8},
         ],
-    )  # fmt: skip
+    )
     rows = run(made)
     sides = {
-        label: [{k: r[k] for k in (*DECIDED, "tokens", "answer_nll_nats") if k in r} for r in rows if r["compressor"]["label"] == label]
+        label: [
+            {k: r[k] for k in (*DECIDED, "tokens", "answer_nll_nats") if k in r} for r in rows if r["compressor"]["label"] == label
+        ]
         for label in ("frozen", "trained")
-    }  # fmt: skip
+    }
     assert len(sides["frozen"]) == 3 * 5
     assert sides["frozen"] == sides["trained"]
     both = [[r for r in rows if r["compressor"]["label"] == label] for label in ("trained", "frozen")]
@@ -203,16 +206,9 @@ def test_the_results_say_what_they_are(tiny_dir, whole, tmp_path):
     _, summaries = run_evaluation(made, plan_cells(made), quiet=True)
     assert json_text(read_summaries(whole[0])) == json_text(summaries)  # NaN is not NaN
     kept = json.loads((whole[0] / "summary.json").read_text())
-    assert {
-        "schema_version",
-        "commit",
-        "versions",
-        "data_revisions",
-        "tokenizers",
-        "price_snapshot",
-        "seeds",
-        "recipe",
-    } <= set(kept)
+    assert {"schema_version", "commit", "versions", "data_revisions", "tokenizers", "price_snapshot", "seeds", "recipe"} <= set(
+        kept
+    )
     by_label = {s["label"]: s for s in summaries}
     lm, lead = by_label["lm"], by_label["lead"]
     rows = [r for r in whole[1] if r["kind"] == "compression" and r["compressor"]["label"] == "lm"]

@@ -28,13 +28,7 @@ def key(monkeypatch):
 
 def recipe(tiny_dir, out, server, **more):
     model = {"name": str(tiny_dir), "dtype": "float32"}
-    endpoint = {
-        "base_url": server.url,
-        "api_key_env": "FAKE_KEY",
-        "retries": 3,
-        "timeout_seconds": 1.0,
-        "backoff_seconds": 0.01,
-    }
+    endpoint = {"base_url": server.url, "api_key_env": "FAKE_KEY", "retries": 3, "timeout_seconds": 1.0, "backoff_seconds": 0.01}
     return EvaluationRecipe.model_validate(
         {
             "output_dir": str(out),
@@ -141,9 +135,7 @@ def test_a_judge_decides_and_its_agreement_is_reported(tiny_dir, tmp_path, key):
         ({"endpoint": {"base_url": "SERVER", "api_key_env": "WRONG_KEY"}}, "WRONG_KEY"),
     ],
 )
-def test_bad_endpoints_are_one_line_before_anything_is_computed(
-    tiny_dir, tmp_path, monkeypatch, capsys, changed, message
-):
+def test_bad_endpoints_are_one_line_before_anything_is_computed(tiny_dir, tmp_path, monkeypatch, capsys, changed, message):
     monkeypatch.setenv("FAKE_KEY", KEY)
     monkeypatch.setenv("WRONG_KEY", "sk-wrong")
     with FakeServer(first_choice, key=KEY) as server:

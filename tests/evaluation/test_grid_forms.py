@@ -98,8 +98,10 @@ def test_what_does_not_fit_is_a_final_failure_with_its_reason_and_no_empty_z(tin
     ok, *failed = compressions(rows)
     assert ok["status"] == "ok"
     assert [(r["cause"], r["reply"][:20]) for r in failed] == [
-        ("form: no JSON", "She weighs 91 kg."), ("form: off the schema", '{"about": "a"}'), ("form: cut off", '{"about": "xxxxxxxxx'),
-    ]  # fmt: skip
+        ("form: no JSON", "She weighs 91 kg."),
+        ("form: off the schema", '{"about": "a"}'),
+        ("form: cut off", '{"about": "xxxxxxxxx'),
+    ]
     for row in failed:
         assert row["status"] == "failed"
         assert not {"text", "rate_tokens", "log_probs", "fact_kept"} & set(row)
@@ -137,13 +139,15 @@ def test_drawn_under_a_grammar_and_held_against_text(tiny_dir, tmp_path):
     pytest.importorskip("llguidance")
     signature = "def note(value: Literal['kg', 'm'], year: int | None = None)"
     made = recipe(
-        tiny_dir, tmp_path, compare=[["call", "text"], ["free call", "text"]],
+        tiny_dir,
+        tmp_path,
+        compare=[["call", "text"], ["free call", "text"]],
         compressors=[
             {"label": "text", "max_tokens": 20},
             {"label": "call", "form": {"signature": signature, "constrained": True}},
             {"label": "free call", "form": {"signature": signature}},
         ],
-    )  # fmt: skip
+    )
     rows, summaries = run_evaluation(made, plan_cells(made), quiet=True)
     by_label = {s["label"]: s for s in summaries}
     assert by_label["call"]["failed"] < 4  # a number may go on for ever
@@ -179,21 +183,14 @@ def thinker(tmp_path_factory):
 def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, says):
     thoughts = ["<think>aha</think>\n\n", "", "<think>no end", "<think>" + "m" * 50 + "</think>"]
     calls = says(lambda n: thoughts[n] + ("" if "no end" in thoughts[n] else f"case {n}"))
-    made = recipe(
-        thinker, tmp_path, compressors=[{"label": "thinks", "thinking": True, "thinking_tokens": 20, "max_tokens": 30}]
-    )
+    made = recipe(thinker, tmp_path, compressors=[{"label": "thinks", "thinking": True, "thinking_tokens": 20, "max_tokens": 30}])
     rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
     assert all(c.endswith("assistant\n") for c in calls)
     first, second, *failed = compressions(rows)
     assert [r["cause"] for r in failed] == ["unfinished thinking"] * 2
     assert not any("text" in r for r in failed)
     assert [failed[0]["thinking_tokens"], failed[1]["thinking_tokens"]] == [7, 50]  # the writer stopped the latter
-    assert (first["text"], first["rate_tokens"], first["thinking_tokens"], first["written_tokens"]) == (
-        "case 0",
-        6,
-        7,
-        13,
-    )
+    assert (first["text"], first["rate_tokens"], first["thinking_tokens"], first["written_tokens"]) == ("case 0", 6, 7, 13)
     assert (second["text"], second["thinking_tokens"], second["written_tokens"]) == ("case 1", 0, 6)
     assert first["reply"] == "<think>aha</think>\n\ncase 0"
     flops = generation_flops(architecture_of(str(thinker), None), first["prompt_tokens"], 13)
@@ -228,9 +225,12 @@ def test_off_says_so_in_the_prompt_and_keeps_the_upper_bound(thinker, tmp_path, 
 def test_a_form_behind_a_thought_with_a_budget(thinker, tmp_path, says):
     says(lambda n: '<think>{"about": ' if n % 4 < 2 else '{"value": "v", "about": "x"}')
     made = recipe(
-        thinker, tmp_path, batch_size=2, data=[{"name": "records", "limit": 2, "min_words": 40, "max_words": 60}],
+        thinker,
+        tmp_path,
+        batch_size=2,
+        data=[{"name": "records", "limit": 2, "min_words": 40, "max_words": 60}],
         compressors=[{"label": "both", "thinking": 8, "form": {"json_schema": SCHEMA}}],
-    )  # fmt: skip
+    )
     rows = compressions(run(made))
     assert [r["text"] for r in rows] == ['{"about":"x","value":"v"}'] * 2
     assert [r["reply"] for r in rows] == ['<think>{"about\n</think>\n\n{"value": "v", "about": "x"}'] * 2
@@ -246,10 +246,7 @@ def test_a_form_behind_a_thought_with_a_budget(thinker, tmp_path, says):
         ({"label": "a", "prompt": {"template": "form-v1"}}, "names a form"),
         ({"label": "a", "kind": "lead", "sentences": 1, "thinking": True}, "thinking is for kinds lm and endpoint"),
         ({"label": "a", "prompt": {"template": "think-v1"}}, "asks for a thought"),
-        (
-            {"label": "a", "thinking": True, "form": {"json_schema": SCHEMA, "constrained": True}},
-            "constrain the thought",
-        ),
+        ({"label": "a", "thinking": True, "form": {"json_schema": SCHEMA, "constrained": True}}, "constrain the thought"),
         ({"label": "a", "kind": "endpoint"}, "belong together"),
         ({"label": "a", "thinking": 0}, "greater than or equal to 1"),
     ],
@@ -261,23 +258,19 @@ def test_what_does_not_go_together(tiny_dir, tmp_path, compressor, words):
 
 def test_every_mistake_of_every_form_before_a_model_loads(tiny_dir, tmp_path):
     made = recipe(
-        tiny_dir, tmp_path,
+        tiny_dir,
+        tmp_path,
         compressors=[
             {"label": "a", "form": {"json_schema": "no/such/file.json"}},
             {"label": "b", "form": {"signature": "def f(a, b: set)"}},
             {"label": "c", "thinking": True},
         ],
-    )  # fmt: skip
+    )
     with pytest.raises(InputError) as caught:
         plan_cells(made)
     text = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 4
-    for words in (
-        "'a': form.json_schema = 'no/such",
-        "'b': form.signature: a has",
-        "b is of type set",
-        "no thinking mode",
-    ):
+    for words in ("'a': form.json_schema = 'no/such", "'b': form.signature: a has", "b is of type set", "no thinking mode"):
         assert words in text
 
 
@@ -294,9 +287,7 @@ def test_a_server_compresses_in_a_form_and_is_paid_once(tiny_dir, tmp_path):
     with FakeServer(lambda chat: '{"value": "v", "about": "x"}') as server:
         for number, form in enumerate(({"json_schema": closed}, {"signature": "def note(about: str, value: str)"})):
             compressor = served(server.url, form={**form, "constrained": True})
-            made = recipe(
-                tiny_dir, tmp_path / str(number), compressors=[compressor], cost=FREE, spending_limit_usd=1000
-            )
+            made = recipe(tiny_dir, tmp_path / str(number), compressors=[compressor], cost=FREE, spending_limit_usd=1000)
             rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
             asked = len(server.requests)
             run(made)

@@ -30,22 +30,34 @@ def started(monkeypatch):
 def test_a_form_is_handed_to_vllms_structured_outputs_and_a_thought_is_not(tiny_dir, tmp_path, started):
     model = {"name": str(tiny_dir), "dtype": "float32"}
     made = recipe(
-        tiny_dir, tmp_path, engine="vllm", predictors=[],
+        tiny_dir,
+        tmp_path,
+        engine="vllm",
+        predictors=[],
         compressors=[
-            {"label": "form", "model": model, "temperature": 0.0001, "max_tokens": 6,
-             "form": {"signature": "def f(a: int)", "constrained": True}},
-            {"label": "thinks", "model": model, "temperature": 0.0001, "max_tokens": 6, "thinking": 4,
-             "prompt": {"template": "think-v1"}},
+            {
+                "label": "form",
+                "model": model,
+                "temperature": 0.0001,
+                "max_tokens": 6,
+                "form": {"signature": "def f(a: int)", "constrained": True},
+            },
+            {
+                "label": "thinks",
+                "model": model,
+                "temperature": 0.0001,
+                "max_tokens": 6,
+                "thinking": 4,
+                "prompt": {"template": "think-v1"},
+            },
         ],
-    )  # fmt: skip
+    )
     records, _ = run_evaluation(made, plan_cells(made), quiet=True)
     plans = [plan for _, plans, _ in started[0].calls if isinstance(plans, list) for plan in plans]
     held = [plan.structured_outputs for plan in plans if plan.max_tokens == 6 and plan.structured_outputs]
     assert len(held) == 5
     assert held[0].json["required"] == ["a"]
-    by_label = {
-        label: [r for r in as_json(records) if r["compressor"]["label"] == label] for label in ("form", "thinks")
-    }
+    by_label = {label: [r for r in as_json(records) if r["compressor"]["label"] == label] for label in ("form", "thinks")}
     assert {r["cause"][:5] for r in by_label["form"]} == {"form:"}  # this engine is deaf to it
     assert {r["status"] for r in by_label["thinks"]} == {"ok"}
 
@@ -57,7 +69,10 @@ def test_the_same_grid_as_in_transformers(tiny_dir, tmp_path, started):
     for engine in ("hf", "vllm"):
         kind = {"kind": "lm" if engine == "hf" else "vllm"}
         made = recipe(
-            tiny_dir, tmp_path / engine, engine=engine, vllm={"max_model_length": 2048},
+            tiny_dir,
+            tmp_path / engine,
+            engine=engine,
+            vllm={"max_model_length": 2048},
             compressors=[
                 {"label": "frozen", "model": model, "max_tokens": 8, "temperature": 0.0001},
                 {"label": "trained", "model": {**model, "adapter": adapter}, "max_tokens": 8, "temperature": 0.0001},
@@ -67,7 +82,7 @@ def test_the_same_grid_as_in_transformers(tiny_dir, tmp_path, started):
                 {**model, **kind, "label": "reads", "mode": "likelihood"},
                 {**model, **kind, "label": "writes", "mode": "generation", "max_tokens": 6},
             ],
-        )  # fmt: skip
+        )
         records, _ = run_evaluation(made, plan_cells(made), quiet=True)
         records = as_json(records)
         rows[engine] = records

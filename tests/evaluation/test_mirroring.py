@@ -37,8 +37,15 @@ def evaluated(tiny_dir, tmp_path_factory):
     adapter = save_adapter(tiny_dir, folder / "train" / "checkpoint-3", seed=1)
     record = json.loads((adapter / "infoagent.json").read_text())
     (adapter / "infoagent.json").write_text(json.dumps(record | {"group": "a training"}))
-    done = run_script("eval/checkpoint.py", str(folder / "recipe.yaml"), f"checkpoint={adapter}", "--quiet",
-                      "--log-level", "info", OMP_NUM_THREADS="1")  # fmt: skip
+    done = run_script(
+        "eval/checkpoint.py",
+        str(folder / "recipe.yaml"),
+        f"checkpoint={adapter}",
+        "--quiet",
+        "--log-level",
+        "info",
+        OMP_NUM_THREADS="1",
+    )
     assert done.returncode == 0, done.stderr
     return folder / "out", done
 
@@ -130,9 +137,14 @@ def test_the_frontier_is_a_table_of_its_points(tmp_path, monkeypatch):
 def test_curves_of_several_data_sets_are_told_apart():
     def summary(data):
         return {
-            "data": {"name": data}, "label": "lm", "curve": "smollm2", "compressor": {"kind": "lm"}, "estimates": {},
-            "values": {"rate/tokens": {"value": 3.0}}, "predictors": {},
-        }  # fmt: skip
+            "data": {"name": data},
+            "label": "lm",
+            "curve": "smollm2",
+            "compressor": {"kind": "lm"},
+            "estimates": {},
+            "values": {"rate/tokens": {"value": 3.0}},
+            "predictors": {},
+        }
 
     assert [r["curve"] for r in rate_distortion_rows([summary("a"), summary("b")])] == ["smollm2 on a", "smollm2 on b"]
     [row] = rate_distortion_rows([summary("a")])

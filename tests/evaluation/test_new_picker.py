@@ -54,11 +54,7 @@ def test_a_picker_that_is_added_runs_in_the_grid_is_counted_and_reported(tiny_di
     assert "the middle" in describe_evaluation(recipe)
     cells = plan_cells(recipe)
     records, summaries = run_evaluation(recipe, cells, quiet=True)
-    written = {
-        r["problem_id"]: r["text"]
-        for r in records
-        if r["kind"] == "compression" and r["compressor"]["kind"] == "middle"
-    }
+    written = {r["problem_id"]: r["text"] for r in records if r["kind"] == "compression" and r["compressor"]["kind"] == "middle"}
     assert len(written) == 4
     for problem in cells[0].problems:
         found = sentences(problem.document)
@@ -98,18 +94,18 @@ def test_what_a_row_says_is_followed(monkeypatch):
     for kind, verdict in (("encoder", "from"), ("informed", "never")):  # made once for a document, or for each question
         compressed, whole = (
             {
-                "data": {"name": "d"}, "compressor": {"kind": of}, "cost": {"compressor_gflops_total": 100.0},
+                "data": {"name": "d"},
+                "compressor": {"kind": of},
+                "cost": {"compressor_gflops_total": 100.0},
                 "predictors": {"p": {"cost": {"predictor_gflops_total": gflops}}},
             }
             for of, gflops in ((kind, 1.0), ("full-document", 50.0))
-        )  # fmt: skip
+        )
         add_break_even([compressed, whole])
         assert compressed["predictors"]["p"]["break_even"]["gflops"]["verdict"] == verdict
     for section in (SystemSection, CompactorSection):
         with pytest.raises(ValidationError, match="informed"):
-            section.model_validate(
-                {"label": "i", "kind": "informed", **({"tokens": 5} if section is SystemSection else {})}
-            )
+            section.model_validate({"label": "i", "kind": "informed", **({"tokens": 5} if section is SystemSection else {})})
     with pytest.raises(AssertionError, match="either order or drop_words"):
         Picker("neither", None, asks=False, free=True)
     with pytest.raises(TypeError, match="free"):

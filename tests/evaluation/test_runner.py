@@ -51,18 +51,13 @@ def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
     lm = load(str(tiny_dir), dtype="float32", device="cpu")
     end = prompts.end_of_turn_id(lm.tokenizer)
     for problem, negatives in zip(cell.problems, cell.negatives, strict=True):
-        [z] = [
-            r
-            for r in rows
-            if r["kind"] == "compression" and r["compressor"]["label"] == "lm" and r["problem_id"] == problem.id
-        ]
+        [z] = [r for r in rows if r["kind"] == "compression" and r["compressor"]["label"] == "lm" and r["problem_id"] == problem.id]
         assert z["audit"] == measure(z["text"], problem)
         ids = tuple(prompts.text_ids(lm.tokenizer, z["text"]))
         if len(ids) == z["rate_tokens"]:  # random bytes need not survive decoding
             compression = Compression(problem.id, z["text"], ids, z["finish"])
             prefixes = [
-                prompts.compressor_ids(lm.tokenizer, d, problem.query)
-                for d in (problem.document, *(n.document for n in negatives))
+                prompts.compressor_ids(lm.tokenizer, d, problem.query) for d in (problem.document, *(n.document for n in negatives))
             ]
             expected = Scorer(lm.model).score_one_by_one(prefixes, [continuation_ids(compression, end)])[0]
             assert z["log_probs"] == pytest.approx(expected, abs=1e-3)
@@ -70,9 +65,7 @@ def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
         assert p["answer_nll_nats"] == -p["choice_log_probs"][problem.choices.index(problem.answer)]
         assert p["correct"] == (problem.choices[int(np.argmax(p["choice_log_probs"]))] == problem.answer)
     anchors = {
-        r["compressor"]["label"]: r["text"]
-        for r in rows
-        if r["kind"] == "compression" and r["problem_id"] == cell.problems[0].id
+        r["compressor"]["label"]: r["text"] for r in rows if r["kind"] == "compression" and r["problem_id"] == cell.problems[0].id
     }
     assert anchors["all"] == cell.problems[0].document
     assert anchors["none"] == ""
@@ -88,9 +81,7 @@ def test_a_killed_evaluation_goes_on_and_ends_at_the_same_records(tiny_dir, tmp_
     assert (broken / "records.jsonl").read_text().splitlines(keepends=True)[:7] == lines[:7]
 
     def content(directory):
-        return {
-            r["key"]: (r.get("text"), r.get("log_probs"), r.get("choice_log_probs")) for r in read_records(directory)
-        }
+        return {r["key"]: (r.get("text"), r.get("log_probs"), r.get("choice_log_probs")) for r in read_records(directory)}
 
     first, second = content(whole), content(broken)
     assert first.keys() == second.keys()

@@ -18,17 +18,25 @@ def recipe(tiny_dir, out, server, limit, **compressor):
         {
             "output_dir": str(out),
             "data": [{"name": "records", "limit": limit, "min_words": 40, "max_words": 60}],
-            "compressors": [{
-                "label": "served", "kind": "endpoint", "server": served, "model": model, "thinking": True, "max_tokens": 20,
-                "thinking_tokens": 80, **compressor,
-            }],
+            "compressors": [
+                {
+                    "label": "served",
+                    "kind": "endpoint",
+                    "server": served,
+                    "model": model,
+                    "thinking": True,
+                    "max_tokens": 20,
+                    "thinking_tokens": 80,
+                    **compressor,
+                }
+            ],
             "predictors": [model],
             "negatives": {"random": 1, "counterfactual": 1},
             "cost": {"prices": {"fake": {"input": 1.0, "output": 1.0}}},
             "spending_limit_usd": 100.0,
             "resamples": 50,
         }
-    )  # fmt: skip
+    )
 
 
 def written(tiny_dir, out, texts, script=(), thought=None, **compressor):

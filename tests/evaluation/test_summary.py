@@ -51,9 +51,7 @@ def test_easy_and_hard_terms_use_their_own_columns():
 
 def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     failed = record("d", "frozen", None, status="failed", error="scoring: NaN", rate_tokens=1000)
-    [summary] = summarise(
-        [*FROZEN, failed, prediction("a", "frozen", True), prediction("b", "frozen", False)], price=0.1
-    )
+    [summary] = summarise([*FROZEN, failed, prediction("a", "frozen", True), prediction("b", "frozen", False)], price=0.1)
     assert summary["failed"] == 1
     assert summary["n_compressions"] == 4
     assert summary["values"]["rate/tokens"]["value"] == pytest.approx(21.0)
@@ -92,9 +90,7 @@ def test_numbers_of_several_predictors_stand_apart_and_are_judged_apart():
 
     frozen = [prediction(p, "frozen", False) for p in "abc"]
     right, wrong = [prediction(p, "trained", True) for p in "abc"], [prediction(p, "trained", False) for p in "abc"]
-    found = compare(
-        [*TRAINED, *by("one", right), *by("two", wrong)], [*FROZEN, *by("one", frozen), *by("two", frozen)], price=0.1
-    )
+    found = compare([*TRAINED, *by("one", right), *by("two", wrong)], [*FROZEN, *by("one", frozen), *by("two", frozen)], price=0.1)
     assert found["distortion/error · one"]["difference"]["value"] == -1
     assert found["distortion/error · two"]["difference"]["value"] == 0
     assert found["distortion/error · one"]["verdict"]["length_ratio"] < 1

@@ -30,9 +30,7 @@ def adapter_of(base, directory, **facts):
 def plan(base, adapter, tmp_path, **more):
     section = {"label": "trained", "model": {"name": base, "adapter": adapter}, **more}
     data = [{"name": "records", "limit": 4, "max_words": 100}]
-    return plan_cells(
-        EvaluationRecipe(output_dir=str(tmp_path / "out"), compressors=[section], data=data, negatives={"random": 2})
-    )
+    return plan_cells(EvaluationRecipe(output_dir=str(tmp_path / "out"), compressors=[section], data=data, negatives={"random": 2}))
 
 
 @pytest.mark.parametrize(("template", "facts", "refused"), [

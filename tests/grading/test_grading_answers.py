@@ -54,14 +54,7 @@ def naive_f1(one, other):
             "B) aspirin",
             "B - aspirin",
         ),
-        *(
-            "aspirin",
-            "Aspirin.",
-            "It was aspirin, I think.",
-            "Aspirin (B)",
-            "B because it thins blood",
-            "I would go with B.",
-        ),
+        *("aspirin", "Aspirin.", "It was aspirin, I think.", "Aspirin (B)", "B because it thins blood", "I would go with B."),
         *('{"answer": "B"}', '{"explanation": "A {brace}", "answer": "(B) aspirin"}', '```json\n{"answer": "B",}\n```'),
         "B. It cannot be heparin.",
         "Option A is wrong, and option C too. The answer is B.",
@@ -74,13 +67,7 @@ def naive_f1(one, other):
 )
 def test_a_letter_or_the_text_of_one_option_names_it(reply):
     found = grade(reply, "aspirin", choices=DRUGS)
-    assert (found.method, found.correct, found.score, found.parsed, found.unparseable) == (
-        "choice",
-        True,
-        1.0,
-        "aspirin",
-        False,
-    )
+    assert (found.method, found.correct, found.score, found.parsed, found.unparseable) == ("choice", True, 1.0, "aspirin", False)
     wrong = grade(reply, "vitamin C", choices=DRUGS)
     assert (wrong.correct, wrong.score, wrong.unparseable) == (False, 0.0, False)
 
@@ -97,23 +84,8 @@ def test_a_letter_or_the_text_of_one_option_names_it(reply):
             "A, B and C are wrong; D",
             "heparin or vitamin C",
         ),
-        *(
-            "",
-            "  ",
-            "F",
-            "A patient",
-            "I think so",
-            "Vitamin",
-            "not in the notes",
-            "I don't know whether it was aspirin",
-        ),
-        *(
-            "B) heparin",
-            "The answer is not B",
-            "<think>maybe B",
-            '{"answer": "B", "answer": "C"}',
-            '{"answer": ["A", "B"]}',
-        ),
+        *("", "  ", "F", "A patient", "I think so", "Vitamin", "not in the notes", "I don't know whether it was aspirin"),
+        *("B) heparin", "The answer is not B", "<think>maybe B", '{"answer": "B", "answer": "C"}', '{"answer": ["A", "B"]}'),
         *('{"answer": null}', '{"ans', '{"letter": "B"}'),
     ],
 )
@@ -207,18 +179,8 @@ def test_exact_match_reads_through_the_wrapping(reply, answer):
     "reply",
     [
         *("", "I don't know.", "I don’t know", "Not in the notes.", "The notes do not mention it.", "Unknown", "N/A"),
-        *(
-            "It cannot be determined from the text.",
-            "There is no information on that.",
-            "Sorry, I am not able to say.",
-            "Answer:",
-        ),
-        *(
-            '{"answer": ""}',
-            '{"answer": {"city": "Paris"}}',
-            '{"explanation": "It is Paris"',
-            '{"answer": "I don\'t know"}',
-        ),
+        *("It cannot be determined from the text.", "There is no information on that.", "Sorry, I am not able to say.", "Answer:"),
+        *('{"answer": ""}', '{"answer": {"city": "Paris"}}', '{"explanation": "It is Paris"', '{"answer": "I don\'t know"}'),
     ],
 )
 def test_a_failure_to_answer_is_wrong_and_counted(reply):
@@ -272,9 +234,7 @@ def test_the_answer_itself_is_always_right(answer):
 
 @given(
     st.lists(
-        st.sampled_from(["river", "red bridge", "12 kg", "$5", "unknown", "I", "3.5 %", "A. Smith", "no"]),
-        min_size=2,
-        unique=True,
+        st.sampled_from(["river", "red bridge", "12 kg", "$5", "unknown", "I", "3.5 %", "A. Smith", "no"]), min_size=2, unique=True
     )
 )
 def test_the_text_of_an_option_is_always_right(options):
@@ -304,21 +264,13 @@ def test_any_reply_gets_a_grade(reply, method):
             (reply, False, True)
             for reply in ("true", '{"correct": "true"}', '{"correct": 1}', '{"correct": null}', '{"right": true}')
         ),
-        *(
-            (reply, False, True)
-            for reply in ("", "yes", '[{"correct": true}]', '{"correct": true', 'So {"correct": true}')
-        ),
+        *((reply, False, True) for reply in ("", "yes", '[{"correct": true}]', '{"correct": true', 'So {"correct": true}')),
         ('{"correct": true, "correct": false}', False, True),
     ],
 )
 def test_only_a_boolean_verdict_counts(reply, correct, unparseable):
     found = judge_grade(reply)
-    assert (found.method, found.correct, found.score, found.unparseable) == (
-        "judge",
-        correct,
-        float(correct),
-        unparseable,
-    )
+    assert (found.method, found.correct, found.score, found.unparseable) == ("judge", correct, float(correct), unparseable)
 
 
 def test_agreement_of_a_known_table():

@@ -76,7 +76,5 @@ def test_no_answer_or_two_are_wrong_and_counted(reply):
 @settings(max_examples=15)
 @given(a=st.integers(-30, 30), b=st.integers(1, 30), c=st.integers(-30, 30), d=st.integers(1, 30))
 def test_fractions_are_equal_as_exact_arithmetic_says(a, b, c, d):
-    assert math(rf"\frac{{{a}}}{{{b}}}", rf"\boxed{{\frac{{{c}}}{{{d}}}}}").correct == (
-        Fraction(a, b) == Fraction(c, d)
-    )
+    assert math(rf"\frac{{{a}}}{{{b}}}", rf"\boxed{{\frac{{{c}}}{{{d}}}}}").correct == (Fraction(a, b) == Fraction(c, d))
     assert math(rf"\frac{{{a}}}{{{b}}}", rf"\boxed{{\frac{{{3 * a}}}{{{3 * b}}}}}").correct

@@ -161,12 +161,7 @@ def test_wrong_code_is_wrong_with_its_reason_and_parseable():
 
 @pytest.mark.parametrize(
     "reply",
-    [
-        "    return share * tau",
-        "return share * tau",
-        "```python\nreturn share * tau\n```",
-        "    a = tau\n    return a * share",
-    ],
+    ["    return share * tau", "return share * tau", "```python\nreturn share * tau\n```", "    a = tau\n    return a * share"],
 )
 def test_a_bare_body_is_put_under_the_head(reply):
     trial = Trial("turn", "assert abs(turn(0.5) - 3.14159) < 1e-4", HEAD)

@@ -76,10 +76,7 @@ def test_references_and_tolerance_of_numbers():
     assert grade("5 kg", "5 kg", relative_tolerance=0).correct
 
 
-@given(
-    st.integers(-(10**9), 10**9),
-    st.sampled_from(["{:d}", "{:,d}", "{:,d}.", "${:,d}", "{:,.2f} kg", "{:.3e}", "{:,d} %"]),
-)
+@given(st.integers(-(10**9), 10**9), st.sampled_from(["{:d}", "{:,d}", "{:,d}.", "${:,d}", "{:,.2f} kg", "{:.3e}", "{:,d} %"]))
 def test_a_formatted_number_is_read_back(number, form):
     found = parse_quantity(form.format(number))
     assert found is not None

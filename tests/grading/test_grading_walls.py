@@ -29,9 +29,7 @@ from infoagent.types import RunFailed
 LONG = Limits(20, 256)
 SHORT = Limits(0.4, 256)
 OWN_FILES = ("sandbox_child.py", "sandbox_walls.py", "sandbox_values.py")
-walled = pytest.mark.skipif(
-    sys.platform != "linux" or why_unprotected() is not None, reason="no namespaces for this user"
-)
+walled = pytest.mark.skipif(sys.platform != "linux" or why_unprotected() is not None, reason="no namespaces for this user")
 
 
 @pytest.fixture
@@ -120,9 +118,7 @@ def test_what_is_started_without_the_filter_was_there_before_it_was_ended(left, 
 
 @pytest.mark.parametrize("name", HANGS)
 def test_a_program_that_hangs_is_ended_in_time(left, name):
-    found = execute(
-        f"{START}\ndef f():\n{textwrap.indent(HANGS[name], '    ')}", "f()", "f", limits=SHORT, unprotected=True
-    )
+    found = execute(f"{START}\ndef f():\n{textwrap.indent(HANGS[name], '    ')}", "f()", "f", limits=SHORT, unprotected=True)
     assert not found.passed
     assert found.reason == "timeout" or name == "floods the line", found
     assert found.seconds < 15
@@ -147,9 +143,13 @@ def test_an_unprotected_program_leaves_nothing_where_the_kernel_has_no_filter(le
 def test_every_call_of_the_table_is_refused():
     column = 1 if os.uname().machine == "x86_64" else 2
     numbers = {row[0]: row[column] for row in sandbox_walls.DENIED if row[column] is not None}
-    code = f"{START}\ndef f(number):\n    ctypes.set_errno(0)\n    return libc.syscall(number, -1, -1, -1, -1, -1), ctypes.get_errno()"
+    code = (
+        f"{START}\ndef f(number):\n    ctypes.set_errno(0)\n    return libc.syscall(number, -1, -1, -1, -1, -1), ctypes.get_errno()"
+    )
     one_by_one = f"for name, number in {numbers}.items():\n    assert f(number) == (-1, {errno.EPERM}), name\n"
-    unknown = f"for number in (435, {sandbox_walls.NEWEST_CALL + 1}, 462, 500):\n    assert f(number) == (-1, {errno.ENOSYS}), number"
+    unknown = (
+        f"for number in (435, {sandbox_walls.NEWEST_CALL + 1}, 462, 500):\n    assert f(number) == (-1, {errno.ENOSYS}), number"
+    )
     assert execute(code, one_by_one + unknown, "f", limits=LONG, unprotected=True).passed
 
 
@@ -208,9 +208,10 @@ def test_a_program_reads_nothing_of_this_machine(monkeypatch):
     held = os.open(file, os.O_RDONLY)
     os.set_inheritable(held, True)
     servers = [
-        _speaking(socket.AF_UNIX, str(home / "s")), _speaking(socket.AF_UNIX, f"\0infoagent-{os.getpid()}"),
+        _speaking(socket.AF_UNIX, str(home / "s")),
+        _speaking(socket.AF_UNIX, f"\0infoagent-{os.getpid()}"),
         _speaking(socket.AF_INET, ("127.0.0.1", 0)),
-    ]  # fmt: skip
+    ]
     monkeypatch.setenv("A_KEY", SECRET)
     script = (
         "import json, os, sys\n"
@@ -220,9 +221,7 @@ def test_a_program_reads_nothing_of_this_machine(monkeypatch):
         "    print(json.dumps([name, sys.argv[1] in found]))"
     )
     # a process of this user that has the secret in its arguments, its environment, its files and its directory
-    holder = subprocess.Popen(
-        [sys.executable, "-c", "input()", SECRET], stdin=subprocess.PIPE, cwd=home, pass_fds=[held]
-    )
+    holder = subprocess.Popen([sys.executable, "-c", "input()", SECRET], stdin=subprocess.PIPE, cwd=home, pass_fds=[held])
     places = {
         "pid": holder.pid, "file": file, "home": home, "temporary": home.parent, "segment": segment, "unix": home / "s",
         "abstract": f"infoagent-{os.getpid()}", "port": servers[2].getsockname()[1], "held": held, "secret": SECRET,
@@ -240,9 +239,14 @@ def test_a_program_reads_nothing_of_this_machine(monkeypatch):
         asked.flush()
         outside = subprocess.run(
             ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", script, SECRET, json.dumps(codes)],
-            stdin=asked, capture_output=True, text=True,
-            pass_fds=[held], cwd=home, check=True, timeout=60,
-        )  # fmt: skip
+            stdin=asked,
+            capture_output=True,
+            text=True,
+            pass_fds=[held],
+            cwd=home,
+            check=True,
+            timeout=60,
+        )
     holder.communicate(b"\n")
     for server in servers:
         server.close()
@@ -352,9 +356,7 @@ def test_an_ordinary_user_has_the_same_walls():
                 continue
         else:
             pytest.skip("no interpreter that another user may run")
-        done = subprocess.run(
-            [python, "-c", AS_ANYONE, folder, str(secret)], cwd="/", capture_output=True, text=True, **who
-        )
+        done = subprocess.run([python, "-c", AS_ANYONE, folder, str(secret)], cwd="/", capture_output=True, text=True, **who)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {isolation for isolation, _, _ in found.values()} == {"namespaces"}

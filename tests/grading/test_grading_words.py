@@ -108,8 +108,13 @@ def test_a_value_is_stated_in_any_notation(text, answer, stated):
 def test_a_date_is_the_same_in_every_form(day):
     if day.year < 1000 or day.year > 2999:
         return
-    forms = [f"{day:%Y-%m-%d}", f"{day.day} {day:%B} {day.year}", f"{day:%b} {day.day}, {day.year}",
-             f"{day.year}年{day.month}月{day.day}日", f"the {day.day}th of {day:%B} {day.year}"]  # fmt: skip
+    forms = [
+        f"{day:%Y-%m-%d}",
+        f"{day.day} {day:%B} {day.year}",
+        f"{day:%b} {day.day}, {day.year}",
+        f"{day.year}年{day.month}月{day.day}日",
+        f"the {day.day}th of {day:%B} {day.year}",
+    ]
     for form in forms:
         assert [found for found, _, _ in find_dates(f"It was {form}.")] == [Date(day.year, day.month, day.day)]
     assert same_in_value(forms[0], forms[1])

@@ -104,9 +104,7 @@ def seconds(pattern, method, text, times=1):
 def grows(pattern, method, text):
     """Whether a long text takes more time than its short pieces, asked twice: what else the machine does adds to a time."""
     short, long = text(SHORT), text(SHORT * TIMES)
-    return all(
-        seconds(pattern, method, long) > MOST_GROWTH * seconds(pattern, method, short, TIMES) + TICKS for _ in range(2)
-    )
+    return all(seconds(pattern, method, long) > MOST_GROWTH * seconds(pattern, method, short, TIMES) + TICKS for _ in range(2))
 
 
 def slow_text(pattern, methods):

@@ -44,9 +44,7 @@ def test_a_channel_of_topic_and_detail_gives_each_its_information():
     first, second = channels.symmetric(3, 0.3), channels.symmetric(4, 0.1)
     log_probs, source, weights = exact_channels.enumerate_outputs(channels.product(first, second))
     repeat = np.round(weights * 24_000).astype(int)  # equal rows in place of weights
-    chain = estimate_chain(
-        np.repeat(log_probs, repeat, axis=0), np.repeat(source, repeat), topic=np.repeat(["a", "b", "c"], 4)
-    )
+    chain = estimate_chain(np.repeat(log_probs, repeat, axis=0), np.repeat(source, repeat), topic=np.repeat(["a", "b", "c"], 4))
     assert chain.topic.value_nats == pytest.approx(exact_channels.symmetric_mi_nats(3, 0.3), abs=1e-3)
     assert chain.within_topic.value_nats == pytest.approx(exact_channels.symmetric_mi_nats(4, 0.1), abs=1e-3)
     assert chain.topic.ceiling_nats == pytest.approx(math.log(3))

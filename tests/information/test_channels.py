@@ -89,9 +89,7 @@ def test_a_gaussian_pool_is_accepted_and_its_dropped_constant_changes_no_term():
 
 def test_expected_infonce_of_a_discrete_population_is_the_mean_over_all_pools():
     conditional = channels.dirichlet(3, 4, 0.5, np.random.default_rng(3))
-    exact = np.mean(
-        [channels.mutual_information_nats(conditional[list(pool)]) for pool in itertools.product(range(3), repeat=3)]
-    )
+    exact = np.mean([channels.mutual_information_nats(conditional[list(pool)]) for pool in itertools.product(range(3), repeat=3)])
     value, error = DiscretePopulation(conditional).expected_infonce(3, 40_000, np.random.default_rng(4))
     assert value == pytest.approx(exact, abs=4 * error)
     assert error < 0.005

@@ -13,9 +13,7 @@ from infoagent.information.sources import DiscretePopulation, GaussianPopulation
 
 
 @pytest.mark.parametrize(
-    "population",
-    [GaussianPopulation(0.4), DiscretePopulation(channels.symmetric(6, 0.3))],
-    ids=["gaussian", "discrete"],
+    "population", [GaussianPopulation(0.4), DiscretePopulation(channels.symmetric(6, 0.3))], ids=["gaussian", "discrete"]
 )
 def test_intervals_in_batches_are_those_of_the_public_functions(population):
     rng = np.random.default_rng(0)
@@ -65,16 +63,7 @@ def test_an_infinite_midpoint_counts_as_unknown_and_as_a_miss():
 def test_the_script_writes_what_it_prints(tmp_path):
     out = tmp_path / "coverage.json"
     result = run_script(
-        "eval/bench/coverage.py",
-        "--documents",
-        "8",
-        "--replicates",
-        "20",
-        "--samples",
-        "1",
-        "--quiet",
-        "--out",
-        str(out),
+        "eval/bench/coverage.py", "--documents", "8", "--replicates", "20", "--samples", "1", "--quiet", "--out", str(out)
     )
     assert result.returncode == 0, result.stderr
     record = json.loads(out.read_text())

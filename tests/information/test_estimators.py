@@ -144,9 +144,7 @@ def test_interval_is_t_on_document_means():
     rng = np.random.default_rng(3)
     log_probs = -rng.gamma(2.0, 3.0, size=(30, 10))
     estimate = estimate_mi(log_probs, np.repeat(np.arange(10), 3))
-    low, high = stats.t.interval(
-        0.95, 9, loc=estimate.per_document_nats.mean(), scale=stats.sem(estimate.per_document_nats)
-    )
+    low, high = stats.t.interval(0.95, 9, loc=estimate.per_document_nats.mean(), scale=stats.sem(estimate.per_document_nats))
     assert estimate.ci_nats == pytest.approx((low, high))
     assert estimate.stderr_nats == pytest.approx(stats.sem(estimate.per_document_nats))
 
@@ -219,9 +217,7 @@ def test_midpoint_interval_is_t_on_document_means_of_midpoint_terms():
     assert any("midpoint has no interval" in note for note in infinite.warnings)
 
 
-@pytest.mark.parametrize(
-    "keywords", [{"sampler": False}, {"beta": 0.5}, {"beta": 1.0}, {"beta": 2.0, "sampler": False}]
-)
+@pytest.mark.parametrize("keywords", [{"sampler": False}, {"beta": 0.5}, {"beta": 1.0}, {"beta": 2.0, "sampler": False}])
 def test_a_proxy_has_no_upper_bound(keywords):
     log_probs = -np.random.default_rng(5).gamma(2.0, 3.0, size=(12, 4))
     source = np.tile(np.arange(4), 3)

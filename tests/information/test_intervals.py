@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infoagent.information import (
-    detectable_difference,
-    mean_interval,
-    paired_difference,
-    wilson_interval,
-)
+from infoagent.information import detectable_difference, mean_interval, paired_difference, wilson_interval
 from infoagent.information.intervals import t_interval
 
 

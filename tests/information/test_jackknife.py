@@ -19,9 +19,7 @@ def value_without(log_probs, source, document, columns, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return estimate_mi(
-            log_probs[np.ix_(rows, kept)],
-            [kept.index(source[c]) for c in rows],
-            document=[document[c] for c in rows],
+            log_probs[np.ix_(rows, kept)], [kept.index(source[c]) for c in rows], document=[document[c] for c in rows]
         ).infonce_nats
 
 

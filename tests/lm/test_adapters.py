@@ -67,11 +67,7 @@ USED = {
     "all linear": {"target_modules": "all-linear"},
     "rslora": {"target_modules": ["q_proj"], "use_rslora": True},
     "dora": {"target_modules": ["q_proj"], "use_dora": True},
-    "patterns": {
-        "target_modules": ["q_proj", "v_proj"],
-        "rank_pattern": {"q_proj": 4},
-        "alpha_pattern": {"v_proj": 32},
-    },
+    "patterns": {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 4}, "alpha_pattern": {"v_proj": 32}},
     "one layer": {"target_modules": ["q_proj"], "layers_to_transform": [1]},
     "whole embedding and head": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
     "whole head": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
@@ -99,19 +95,12 @@ def test_what_fits_is_used_and_merged_as_peft_computes_it_and_leaves_the_base_al
 
 
 def test_adapters_of_all_kinds_share_a_base_and_each_acts_alone(tiny_dir, tmp_path):
-    kinds = [
-        "all linear",
-        "whole head",
-        "single tokens",
-        "lora of the embedding",
-    ]  # the middle two on bases of their own
+    kinds = ["all linear", "whole head", "single tokens", "lora of the embedding"]  # the middle two on bases of their own
     expected = [make(tiny_dir, tmp_path / str(n), lora(**USED[kind])) for n, kind in enumerate(kinds)]
     plain = logits(LlamaForCausalLM.from_pretrained(tiny_dir))
     pool = ModelPool(64)
     for number in (0, 1, None, 2, 3, 0, None, 1, 3, 2):
-        section = ModelSection(
-            name=str(tiny_dir), dtype="float32", adapter=None if number is None else str(tmp_path / str(number))
-        )
+        section = ModelSection(name=str(tiny_dir), dtype="float32", adapter=None if number is None else str(tmp_path / str(number)))
         found = logits(pool.get(section).model).cpu()
         torch.testing.assert_close(found, plain if number is None else expected[number], atol=1e-4, rtol=1e-4)
 
@@ -137,14 +126,8 @@ def both(base, directory):
     ("config", "message"),
     [
         (lora(target_modules=["q_proj"]), "embed_tokens.weight is 300 × 32, on .* it is 258 × 32.*: tokens were added"),
-        (
-            lora(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]),
-            "300 × 32, on .*: tokens were added",
-        ),
-        (
-            lora(target_modules=["q_proj"], trainable_token_indices=[5, 280]),
-            "trains token 280, the base has 258: tokens",
-        ),
+        (lora(target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]), "300 × 32, on .*: tokens were added"),
+        (lora(target_modules=["q_proj"], trainable_token_indices=[5, 280]), "trains token 280, the base has 258: tokens"),
     ],
     ids=["lora", "whole", "single"],
 )
@@ -271,9 +254,7 @@ def renamed(directory, base):
 
 
 @pytest.mark.parametrize("name", [None, "", "/home/alice/models/x", "../x/y", "C:\\models\\x", "~nobody/x", "/a/b/"])
-def test_a_base_of_another_machine_is_the_one_that_the_user_names_and_a_warning_says_so(
-    name, tiny_dir, tmp_path, caplog
-):
+def test_a_base_of_another_machine_is_the_one_that_the_user_names_and_a_warning_says_so(name, tiny_dir, tmp_path, caplog):
     adapter = renamed(save_adapter(tiny_dir, tmp_path / "a"), name)
     with caplog.at_level(logging.WARNING):
         check_adapter(adapter, str(tiny_dir))

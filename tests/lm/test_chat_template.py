@@ -47,10 +47,7 @@ def test_a_template_that_is_not_understood_is_refused_in_one_line():
     [
         ("{% if m['role'] == 'user' %}{{ m['content'] }}{% endif %}", "0 times"),
         ("{{ m['content'] + m['content'] }}", "2 times"),
-        (
-            "{% if m['role'] == 'assistant' %}{{ raise_exception('no replies') }}{% endif %}{{ m['content'] }}",
-            "no replies",
-        ),
+        ("{% if m['role'] == 'assistant' %}{{ raise_exception('no replies') }}{% endif %}{{ m['content'] }}", "no replies"),
     ],
 )
 def test_a_template_that_does_not_say_where_a_turn_ends_is_refused(says, cause):
@@ -102,9 +99,7 @@ def test_no_template_reads_the_clock(monkeypatch):
             raise AssertionError("a prompt asked for the time")
 
     monkeypatch.setattr(rendering, "datetime", Clock())
-    with pytest.raises(
-        AssertionError, match="asked for the time"
-    ):  # who renders such a template the library's way does
+    with pytest.raises(AssertionError, match="asked for the time"):  # who renders such a template the library's way does
         family(DATED[0]).apply_chat_template(CHAT)
     assert all(chat_ids(family(template), CHAT) for template in every_template())
 

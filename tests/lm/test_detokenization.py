@@ -34,9 +34,7 @@ def merged_bytes():
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<|end|>"]
-    )
+    trainer = trainers.BpeTrainer(vocab_size=340, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), special_tokens=["<|end|>"])
     backend.train_from_iterator(["".join(SAMPLES), "我们的", "我又", "他他们", " 东 京 ", "🙂🙂🙁"] * 3, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>")
 
@@ -123,8 +121,7 @@ def test_borders_of_clusters_stand_where_clusters_counted_from_the_beginning_end
 
 
 @pytest.mark.parametrize(
-    ("text", "number"),
-    [("e\u0301", 1), ("👨‍👩‍👧", 1), ("🇩🇪🇫🇷", 2), ("👍🏽", 1), ("क्षि", 1), ("\r\n", 1), ("東京", 2), ("한국", 2)],
+    ("text", "number"), [("e\u0301", 1), ("👨‍👩‍👧", 1), ("🇩🇪🇫🇷", 2), ("👍🏽", 1), ("क्षि", 1), ("\r\n", 1), ("東京", 2), ("한국", 2)]
 )
 def test_what_a_reader_takes_for_one_character_is_one(text, number):
     assert len(clusters(text)) == number

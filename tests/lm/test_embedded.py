@@ -31,12 +31,7 @@ def test_known_token_ids(tokenizer, text, ids):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "in 2021, naïve ünïcode → 12.5 % \n\n  x",
-        " leading and trailing ",
-        "def f(x):\n    return x**2  # ok ?",
-        "日本語 🎉 1,234",
-    ],
+    ["in 2021, naïve ünïcode → 12.5 % \n\n  x", " leading and trailing ", "def f(x):\n    return x**2  # ok ?", "日本語 🎉 1,234"],
 )
 def test_text_round_trips(tokenizer, text):
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text

@@ -56,8 +56,9 @@ class Model:
         (self.directory / "tokenizer.json").unlink()  # nothing else could read it
         changed(
             self.directory / "tokenizer_config.json",
-            tokenizer_class="Own", auto_map={"AutoTokenizer": ["tokenizer_code.Own", "tokenizer_code.Own"]},
-        )  # fmt: skip
+            tokenizer_class="Own",
+            auto_map={"AutoTokenizer": ["tokenizer_code.Own", "tokenizer_code.Own"]},
+        )
         return self
 
     def own_generate(self):
@@ -102,17 +103,7 @@ CLI = [
     ["compress", "{folder}", "--out", "{out}", "--model", "{model}"],
     ["compress", "{text}", "--model", "{model}", "--adapter", "{adapter}"],
     ["merge", "{adapter}", "--model", "{model}", "--out", "{out}"],
-    [
-        "score",
-        "--documents",
-        "{documents}",
-        "--compressions",
-        "{compressions}",
-        "--model",
-        "{model}",
-        "--out",
-        "{out}.npz",
-    ],
+    ["score", "--documents", "{documents}", "--compressions", "{compressions}", "--model", "{model}", "--out", "{out}.npz"],
     ["serve", "{model}", "--port", "0"],
     ["serve", "{model}", "--port", "0", "--generate"],
     ["questions", "--path", "{folder}", "--model", "{model}", "--out", "{out}.jsonl"],
@@ -140,17 +131,16 @@ def places(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "t.txt").write_text("The harbour office noted three ships before noon. " * 30)
     documents, compressions = tmp_path / "d.jsonl", tmp_path / "z.jsonl"
-    lines = [
-        {"id": i, "document": f"{i} ships came.", "query": "How many?", "compression": i} for i in ("three", "four")
-    ]
-    documents.write_text(
-        "".join(json.dumps({k: line[k] for k in ("id", "document", "query")}) + "\n" for line in lines)
-    )
+    lines = [{"id": i, "document": f"{i} ships came.", "query": "How many?", "compression": i} for i in ("three", "four")]
+    documents.write_text("".join(json.dumps({k: line[k] for k in ("id", "document", "query")}) + "\n" for line in lines))
     compressions.write_text("".join(json.dumps({k: line[k] for k in ("id", "compression")}) + "\n" for line in lines))
     return {
-        "text": tmp_path / "folder" / "t.txt", "folder": tmp_path / "folder", "out": tmp_path / "out",
-        "documents": documents, "compressions": compressions,
-    }  # fmt: skip
+        "text": tmp_path / "folder" / "t.txt",
+        "folder": tmp_path / "folder",
+        "out": tmp_path / "out",
+        "documents": documents,
+        "compressions": compressions,
+    }
 
 
 @pytest.mark.usefixtures("yes")
@@ -194,10 +184,7 @@ def test_every_way_to_name_code_is_refused_or_done_without(tmp_path):
     # a configuration of transformers that has no causal LM there
     other = Model(tmp_path / "other").own_config("clip_vision_model", AutoModelForCausalLM="config_code.OwnModel")
     reference = resolve(str(other.directory))
-    for read in (
-        lambda: load_weights(reference, "float32", "cpu"),
-        lambda: blank_model("other", load_config(reference)),
-    ):
+    for read in (lambda: load_weights(reference, "float32", "cpu"), lambda: blank_model("other", load_config(reference))):
         with pytest.raises(InputError, match="needs code of its own"):
             read()
     # code that is not needed: transformers' own is used
@@ -251,9 +238,8 @@ def training(directory, steps):
 
     rows = [{"input_ids": [1, 2, 3, 4], "labels": [1, 2, 3, 4]} for _ in range(4)]
     arguments = TrainingArguments(
-        str(directory), max_steps=steps, save_steps=1, per_device_train_batch_size=2, report_to=[], use_cpu=True,
-        disable_tqdm=True,
-    )  # fmt: skip
+        str(directory), max_steps=steps, save_steps=1, per_device_train_batch_size=2, report_to=[], use_cpu=True, disable_tqdm=True
+    )
     return Trainer(tiny_model(16), arguments, train_dataset=rows)
 
 

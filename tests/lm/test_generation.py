@@ -58,9 +58,7 @@ def problem(document):
 
 
 def test_a_long_document_is_refused_with_its_length_and_the_way_out(lm):
-    with pytest.raises(
-        InputError, match=r"problem 'p'.*take \d+ tokens.*holds 300; set data.truncate to head, tail or middle"
-    ):
+    with pytest.raises(InputError, match=r"problem 'p'.*take \d+ tokens.*holds 300; set data.truncate to head, tail or middle"):
         fit_to_context([problem("a" * 400)], lm.tokenizer, 300, 20, "error")
 
 

@@ -25,10 +25,7 @@ def said(messages):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (
-            ("DOC", "Q?"),
-            "DOC\n\nSummarise in one short sentence the part of the text above that is needed to answer: Q?",
-        ),
+        (("DOC", "Q?"), "DOC\n\nSummarise in one short sentence the part of the text above that is needed to answer: Q?"),
         (
             ("DOC", "Q?", Prompt("query-v1", 12)),
             "DOC\n\nSummarise in one short sentence of at most 12 words the part of the text above that is needed to answer: Q?",
@@ -93,9 +90,7 @@ def test_a_number_of_sentences_reaches_the_prompt(number, words):
     assert words in text
     assert "Q?" in text
     tokenizer = tiny_tokenizer()
-    assert text in tokenizer.decode(
-        prompts.compressor_ids(tokenizer, "DOC", "Q?", Prompt("sentences-v1", sentences=number))
-    )
+    assert text in tokenizer.decode(prompts.compressor_ids(tokenizer, "DOC", "Q?", Prompt("sentences-v1", sentences=number)))
 
 
 def test_the_context_is_filled_with_the_sentences_in_the_prompt():
@@ -122,8 +117,7 @@ def test_a_prompt_with_the_wrong_length_is_refused(keys, message):
 
 
 @pytest.mark.parametrize(
-    "keys",
-    [{"template": "sentences-v1"}, {"sentences": 3}, {"template": "sentences-v1", "sentences": 3, "budget_tokens": 9}],
+    "keys", [{"template": "sentences-v1"}, {"sentences": 3}, {"template": "sentences-v1", "sentences": 3, "budget_tokens": 9}]
 )
 def test_a_length_that_a_template_does_not_name_is_refused_where_no_recipe_was_read(keys):
     with pytest.raises(InputError, match=r"prompt\."):

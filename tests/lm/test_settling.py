@@ -50,11 +50,7 @@ def machine(monkeypatch, tmp_path):
 
 def grid(out, **more):
     return EvaluationRecipe.model_validate(
-        {
-            "output_dir": str(out),
-            "compressors": [{"label": "lm"}, {"label": "lead", "kind": "lead", "sentences": 1}],
-            **more,
-        }
+        {"output_dir": str(out), "compressors": [{"label": "lm"}, {"label": "lead", "kind": "lead", "sentences": 1}], **more}
     )
 
 
@@ -115,8 +111,11 @@ def test_the_keys_are_those_of_the_named_type(machine, tmp_path, chosen):
     sections = {"predictors": [{"name": "smollm2-135m"}]}
     auto = settle(grid(tmp_path, **sections))
     model = {"dtype": chosen}
-    named = grid(tmp_path, compressors=[{"label": "lm", "model": model}, {"label": "lead", "kind": "lead", "sentences": 1, "model": model}],
-                 predictors=[{"name": "smollm2-135m", "dtype": chosen}])  # fmt: skip
+    named = grid(
+        tmp_path,
+        compressors=[{"label": "lm", "model": model}, {"label": "lead", "kind": "lead", "sentences": 1, "model": model}],
+        predictors=[{"name": "smollm2-135m", "dtype": chosen}],
+    )
     assert auto == named
 
     def keys(recipe):
@@ -143,15 +142,21 @@ def test_endpoints_are_not_asked_about_and_need_no_machine(machine, tmp_path, mo
 def test_a_served_scorer_computes_in_its_servers_type(machine, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(http_scorer, "read_health", lambda url: asked.append(url) or {"dtype": "bfloat16"})
-    content = {"output_dir": str(tmp_path), "compressors": [{"label": "lm"}],
-               "scorers": [{"label": "here"}, {"label": "there", "url": "http://127.0.0.1:8400"},
-                           {"label": "said", "url": "http://127.0.0.1:8400", "model": {"dtype": "float32"}}]}  # fmt: skip
+    content = {
+        "output_dir": str(tmp_path),
+        "compressors": [{"label": "lm"}],
+        "scorers": [
+            {"label": "here"},
+            {"label": "there", "url": "http://127.0.0.1:8400"},
+            {"label": "said", "url": "http://127.0.0.1:8400", "model": {"dtype": "float32"}},
+        ],
+    }
     made = settle(ProxyRecipe.model_validate(content))
     assert [s.model.dtype for s in made.scorers] == ["float32", "bfloat16", "float32"]
     assert asked == ["http://127.0.0.1:8400"]
-    training = settle(GRPORecipe.model_validate(
-        {"output_dir": str(tmp_path), "scorer": {"url": "http://127.0.0.1:8400", "model": {}}}
-    ))  # fmt: skip
+    training = settle(
+        GRPORecipe.model_validate({"output_dir": str(tmp_path), "scorer": {"url": "http://127.0.0.1:8400", "model": {}}})
+    )
     assert (training.model.dtype, training.scorer.model.dtype) == ("float32", "bfloat16")
 
 
@@ -240,9 +245,7 @@ def test_an_emulated_type_is_warned_of(machine, tmp_path, caplog):
     assert not caplog.text
 
 
-def test_a_dry_run_leaves_open_what_only_the_start_can_tell_and_plans_for_the_larger(
-    machine, tmp_path, capsys, monkeypatch
-):
+def test_a_dry_run_leaves_open_what_only_the_start_can_tell_and_plans_for_the_larger(machine, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(dtype, "choose", lambda *_: pytest.fail("that would import torch"))
     assert settle(grpo(tmp_path), dry_run=True).model.dtype == "float32"
     monkeypatch.setattr(dtype, "foresee", lambda: None)
@@ -258,14 +261,17 @@ def test_a_killed_grid_has_said_its_type_before_its_first_record(machine, tmp_pa
     from infoagent.evaluation.cells import plan_cells
 
     def recipe():
-        return grid(tmp_path, data=[{"name": "records", "limit": 2, "min_words": 40, "max_words": 60}], predictors=[],
-                    compressors=[{"label": "lm", "model": {"name": str(tiny_dir)}, "max_tokens": 4}], resamples=50,
-                    negatives={"random": 1, "counterfactual": 0})  # fmt: skip
+        return grid(
+            tmp_path,
+            data=[{"name": "records", "limit": 2, "min_words": 40, "max_words": 60}],
+            predictors=[],
+            compressors=[{"label": "lm", "model": {"name": str(tiny_dir)}, "max_tokens": 4}],
+            resamples=50,
+            negatives={"random": 1, "counterfactual": 0},
+        )
 
     def killed(*_):
-        assert (
-            json.loads((tmp_path / "run.json").read_text())["recipe"]["compressors"][0]["model"]["dtype"] == "float32"
-        )
+        assert json.loads((tmp_path / "run.json").read_text())["recipe"]["compressors"][0]["model"]["dtype"] == "float32"
         raise KeyboardInterrupt
 
     made = settle(recipe())

@@ -31,11 +31,7 @@ def text_of(made, ids):
 
 def test_a_switch_of_the_template_is_turned_and_without_one_an_empty_thought_stands_in():
     plain, switched, always = tokenizer(), tokenizer(SWITCH), tokenizer(ALWAYS)
-    assert (thinking_switch(plain), thinking_switch(switched), thinking_switch(always)) == (
-        None,
-        "enable_thinking",
-        None,
-    )
+    assert (thinking_switch(plain), thinking_switch(switched), thinking_switch(always)) == (None, "enable_thinking", None)
     assert template_marks(plain) is None
     assert chat_ids(plain, CHAT) == chat_ids(plain, CHAT, True) == chat_ids(plain, CHAT, False)
     assert chat_ids(switched, CHAT) == chat_ids(switched, CHAT, True)
@@ -118,9 +114,7 @@ class Script:
             cut = len(ids) >= max_tokens  # as in generate: no room for the end of the turn
             ids = ids[:max_tokens]
             end = {} if cut else {"stop_id": self.made.eos_token_id}
-            found.append(
-                Compression(problem_id, self.made.decode(ids), ids, "length" if cut else "stop", sample, 1.0, **end)
-            )
+            found.append(Compression(problem_id, self.made.decode(ids), ids, "length" if cut else "stop", sample, 1.0, **end))
         return found
 
 
@@ -184,12 +178,8 @@ def test_a_mark_that_shares_a_token_with_z_loses_nothing_of_it():
 
 def test_a_thought_that_is_asked_for_in_words_is_opened_for_the_model():
     plain, always = tokenizer(), tokenizer(ALWAYS)
-    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", Prompt("think-v1", thinking=True))).endswith(
-        "assistant\n<think>\n"
-    )
-    assert (
-        text_of(always, compressor_ids(always, "DOC", "Q?", Prompt("think-v1", thinking=True))).count("<think>\n") == 1
-    )
+    assert text_of(plain, compressor_ids(plain, "DOC", "Q?", Prompt("think-v1", thinking=True))).endswith("assistant\n<think>\n")
+    assert text_of(always, compressor_ids(always, "DOC", "Q?", Prompt("think-v1", thinking=True))).count("<think>\n") == 1
     assert text_of(plain, compressor_ids(plain, "DOC", "Q?", Prompt(thinking=True))).endswith("assistant\n")
 
 

@@ -201,9 +201,7 @@ def test_the_check_passes_the_same_model_and_refuses_another(start, adapters, ti
     expected = expected_values(reference, "float32", tokenizer, adapters)
     check_engine_values(start(adapters), tokenizer, expected, "float32")
     tiny_model(len(tokenizer), seed=1).save_pretrained(tmp_path / "other")
-    with pytest.raises(
-        RunFailed, match=r"disagree on tiny: [1-9]\S* nats a token on average in float32, at most 0.001"
-    ):
+    with pytest.raises(RunFailed, match=r"disagree on tiny: [1-9]\S* nats a token on average in float32, at most 0.001"):
         check_engine_values(start(adapters, tmp_path / "other"), tokenizer, expected, "float32")
     save_adapter(tiny_dir, tmp_path / "b", seed=9)  # the base is right, an adapter is not
     with pytest.raises(RunFailed, match=r"disagree on tiny with .*b: "):

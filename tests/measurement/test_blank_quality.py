@@ -23,33 +23,70 @@ def spans(text):
 
 def test_blanks_of_a_story():
     assert spans(STORY) == {
-        ("name", "Ada Linden"), ("name", "Mr. Brandt"), ("name", "Lisbon"), ("date", "8 May 1921"), ("time", "10:45"),
-        ("number", "340"), ("number", "12"), ("name", "Olga"), ("date", "Monday"), ("name", "Ada"), ("number", "$2,500"),
-        ("number", "15%"), ("name", "Porto"), ("name", "Captain Rossi"), ("name", "Henry Vogel"),
-    }  # fmt: skip
+        ("name", "Ada Linden"),
+        ("name", "Mr. Brandt"),
+        ("name", "Lisbon"),
+        ("date", "8 May 1921"),
+        ("time", "10:45"),
+        ("number", "340"),
+        ("number", "12"),
+        ("name", "Olga"),
+        ("date", "Monday"),
+        ("name", "Ada"),
+        ("number", "$2,500"),
+        ("number", "15%"),
+        ("name", "Porto"),
+        ("name", "Captain Rossi"),
+        ("name", "Henry Vogel"),
+    }
 
 
 def test_blanks_of_a_manual():
     assert spans(MANUAL) == {
-        ("code term", "open_file()"), ("code term", "utf_8"), ("date", "2024-05-08"), ("number", "4096"),
-        ("code term", "TypeError"), ("code term", "max_size"), ("number", "1,000"), ("code term", "os.path"),
-        ("number", "2.5"), ("number", "10 percent"), ("name", "Linux"), ("name", "Windows"),
-    }  # fmt: skip
+        ("code term", "open_file()"),
+        ("code term", "utf_8"),
+        ("date", "2024-05-08"),
+        ("number", "4096"),
+        ("code term", "TypeError"),
+        ("code term", "max_size"),
+        ("number", "1,000"),
+        ("code term", "os.path"),
+        ("number", "2.5"),
+        ("number", "10 percent"),
+        ("name", "Linux"),
+        ("name", "Windows"),
+    }
 
 
 def test_blanks_of_a_talk():
     assert spans(TALK) == {
-        ("number", "14"), ("name", "Morgan"), ("number", "1998"), ("name", "Berkeley"), ("name", "Hynek"),
-        ("date", "Tuesday"), ("number", "25"), ("name", "Jane Edwards"), ("number", "30"),
-    }  # fmt: skip
+        ("number", "14"),
+        ("name", "Morgan"),
+        ("number", "1998"),
+        ("name", "Berkeley"),
+        ("name", "Hynek"),
+        ("date", "Tuesday"),
+        ("number", "25"),
+        ("name", "Jane Edwards"),
+        ("number", "30"),
+    }
 
 
 def test_every_question_on_such_texts_is_good_and_its_choices_are_of_one_kind():
     passages = [
-        Passage(f"{name}-{n}", text.replace("1921", f"19{20 + n}").replace("340", f"{340 + n}").replace("4096", f"{40 + n}96")
-                .replace("14", f"{14 + n}").replace("Ada", f"Ada{n}"), name, name)
-        for n in range(5) for name, text in (("story", STORY), ("manual", MANUAL), ("talk", TALK))
-    ]  # fmt: skip
+        Passage(
+            f"{name}-{n}",
+            text.replace("1921", f"19{20 + n}")
+            .replace("340", f"{340 + n}")
+            .replace("4096", f"{40 + n}96")
+            .replace("14", f"{14 + n}")
+            .replace("Ada", f"Ada{n}"),
+            name,
+            name,
+        )
+        for n in range(5)
+        for name, text in (("story", STORY), ("manual", MANUAL), ("talk", TALK))
+    ]
     problems = [p for seed in range(20) for p in make_questions(passages, seed)]
     assert len(problems) > 100
     assert {flaw for p in problems for flaw in flaws(p)} == set()
@@ -85,8 +122,9 @@ def test_the_rules_agree_with_labels_by_hand(kind, answer, wrong, document, expe
 def test_the_summary_counts_questions_once():
     good, bad = LABELLED[-1], LABELLED[-2]
     problems = [
-        Problem("p", d, f"Which {k} stands in the place of ____: …", "d", answer=a, choices=(a, *w)) for k, a, w, d, _ in (good, good, bad)
-    ]  # fmt: skip
+        Problem("p", d, f"Which {k} stands in the place of ____: …", "d", answer=a, choices=(a, *w))
+        for k, a, w, d, _ in (good, good, bad)
+    ]
     found = summarise(problems)
     assert found["good"] == pytest.approx(2 / 3)
     assert found["mixed choices"] == pytest.approx(1 / 3)

@@ -219,9 +219,7 @@ def test_the_band_holds_the_curve_and_narrows_with_more_documents():
     def width_and_hits(documents, seed):
         rates, wrong, document = simulated(np.random.default_rng(seed), documents, 4)
         band = fit_curve(rates, wrong, document, np.random.default_rng(0), 200).band
-        assert [band[0]["rate"], band[-1]["rate"]] == pytest.approx(
-            [rates.mean(1).min(), rates.mean(1).max()], rel=0.02
-        )
+        assert [band[0]["rate"], band[-1]["rate"]] == pytest.approx([rates.mean(1).min(), rates.mean(1).max()], rel=0.02)
         truth = [0.7 * math.exp(-0.06 * b["rate"]) + 0.2 for b in band]
         inside = [b["low"] <= t <= b["high"] for b, t in zip(band, truth, strict=True)]
         return np.mean([b["high"] - b["low"] for b in band]), np.mean(inside)

@@ -25,10 +25,7 @@ def named_facts(draw):
 
 def every_code(facts):
     """All products of a set of said values for each fact."""
-    sets = [
-        [s for size in range(len(f.costs) + 1) for s in itertools.combinations(range(len(f.costs)), size)]
-        for f in facts
-    ]
+    sets = [[s for size in range(len(f.costs) + 1) for s in itertools.combinations(range(len(f.costs)), size)] for f in facts]
     return [code_point(facts, said) for said in itertools.product(*sets)]
 
 
@@ -36,9 +33,7 @@ def every_code(facts):
 @given(named_facts(), st.floats(0.01, 3.0))
 def test_the_best_code_of_a_price_is_the_best_of_all(facts, price):
     found = best_code(facts, price)
-    assert found.nats - price * found.tokens == pytest.approx(
-        max(p.nats - price * p.tokens for p in every_code(facts)), abs=1e-9
-    )
+    assert found.nats - price * found.tokens == pytest.approx(max(p.nats - price * p.tokens for p in every_code(facts)), abs=1e-9)
 
 
 @settings(max_examples=25, deadline=None)
@@ -68,8 +63,10 @@ def test_the_nats_of_a_code_are_the_information_of_its_channel(facts, data):
         marginal = joint.sum(0)
         direct = sum(
             joint[v, m] * math.log(joint[v, m] / (fact.probabilities[v] * marginal[m]))
-            for v in range(values) for m in range(values + 1) if joint[v, m] > 0
-        )  # fmt: skip
+            for v in range(values)
+            for m in range(values + 1)
+            if joint[v, m] > 0
+        )
         point = code_point([fact], [sorted(said)])
         assert point.nats == pytest.approx(direct, abs=1e-9)
         assert point.tokens == pytest.approx(sum(fact.probabilities[v] * fact.costs[v] for v in said))

@@ -30,9 +30,7 @@ def test_values_are_scipys_and_intervals_hold_them():
 
 def test_a_lower_end_at_another_level_is_that_of_the_interval_and_falls_with_it():
     one, other, document, point = simulated(0)
-    low = {
-        level: spearman_low(one, other, document, np.random.default_rng(1), level, 300) for level in (0.95, 0.99, 0.5)
-    }
+    low = {level: spearman_low(one, other, document, np.random.default_rng(1), level, 300) for level in (0.95, 0.99, 0.5)}
     assert low[0.95] == rank_agreement(one, other, document, point, np.random.default_rng(1), 300).spearman.low
     assert low[0.99] < low[0.95] < low[0.5] < spearmanr(one, other).statistic
     few = spearman_low(one[:6], other[:6], range(6), np.random.default_rng(1), 0.99, 60)

@@ -21,11 +21,7 @@ def simulated(rng, questions=80, each=6, spread=1.5):
     family = np.array(["lm", "bm25", "lead"])[rng.integers(3, size=len(question))]
     mi = rng.normal(size=len(question))
     eta = 0.3 + 0.8 * (family == "lm") - 0.5 * mi + spread * rng.normal(size=questions)[question]
-    return (
-        [Factor("family", tuple(family), "bm25"), Number("mi", tuple(mi))],
-        (rng.random(len(eta)) < expit(eta)),
-        question,
-    )
+    return ([Factor("family", tuple(family), "bm25"), Number("mi", tuple(mi))], (rng.random(len(eta)) < expit(eta)), question)
 
 
 def naive_log_likelihood(design, y, question, theta):

@@ -73,18 +73,15 @@ def test_independent_facts_equal_their_joint_alphabet(facts, slope, data):
     distortion = [[sum(w * (a != b) for w, a, b in zip(weights, x, y, strict=True)) for y in states] for x in states]
     together, apart = blahut_arimoto(joint, distortion, slope), facts_point(facts, slope, weights)
     room = together.gap_nats + apart.gap_nats + 1e-9
-    assert together.rate_nats + slope * together.distortion == pytest.approx(
-        apart.rate_nats + slope * apart.distortion, abs=room
-    )
+    assert together.rate_nats + slope * together.distortion == pytest.approx(apart.rate_nats + slope * apart.distortion, abs=room)
 
 
 def rate_and_wrong(p, channel):
     """I(X;Y) and P(Y ≠ X), summed cell by cell."""
     out = [sum(p[x] * channel[x][y] for x in range(len(p))) for y in range(len(p))]
     rate = sum(
-        p[x] * channel[x][y] * math.log(channel[x][y] / out[y])
-        for x in range(len(p)) for y in range(len(p)) if channel[x][y] > 0
-    )  # fmt: skip
+        p[x] * channel[x][y] * math.log(channel[x][y] / out[y]) for x in range(len(p)) for y in range(len(p)) if channel[x][y] > 0
+    )
     return rate, sum(p[x] * (1 - channel[x][x]) for x in range(len(p)))
 
 
@@ -106,11 +103,7 @@ def test_a_grid_over_channels_comes_near():
     """Binary source: all channels on a grid of flip probabilities."""
     p, slope = [0.8, 0.2], 2.0
     grid = np.linspace(0, 1, 201)
-    found = min(
-        rate + slope * wrong
-        for a in grid for b in grid
-        for rate, wrong in [rate_and_wrong(p, [[1 - a, a], [b, 1 - b]])]
-    )  # fmt: skip
+    found = min(rate + slope * wrong for a in grid for b in grid for rate, wrong in [rate_and_wrong(p, [[1 - a, a], [b, 1 - b]])])
     point = blahut_arimoto(p, hamming(2), slope)
     assert point.rate_nats + slope * point.distortion == pytest.approx(found, abs=1e-4)
 

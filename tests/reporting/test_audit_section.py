@@ -16,18 +16,31 @@ RUN = {
     "machine": "m", "command": "train/grpo.py", "versions": {"python": "3"},
 }  # fmt: skip
 SAMPLES = [
-    {"step": step, "query": "how <b>fast</b>?", "answer": "72", "compression": f"z{step}-{i} <script>alert(1)</script>",
-     "tokens": 9, "mi_nats": None if i else 1.5}
-    for step in (1, 5, 60) for i in range(2)
-]  # fmt: skip
+    {
+        "step": step,
+        "query": "how <b>fast</b>?",
+        "answer": "72",
+        "compression": f"z{step}-{i} <script>alert(1)</script>",
+        "tokens": 9,
+        "mi_nats": None if i else 1.5,
+    }
+    for step in (1, 5, 60)
+    for i in range(2)
+]
 
 
 def metrics(steps=60, missing=0.8, audited=True):
     rng = np.random.default_rng(0)
     rows = []
     for i in range(steps):
-        row = {"step": i + 1, "rate/tokens": 20.0, "mi/nats": 1 + i / steps + 0.05 * rng.normal(), "mi/hard_nats": 0.5,
-               "mi/easy_nats": 1.0, "distortion/fact_missing": 0.2 + (missing - 0.2) * i / steps + 0.05 * rng.normal()}  # fmt: skip
+        row = {
+            "step": i + 1,
+            "rate/tokens": 20.0,
+            "mi/nats": 1 + i / steps + 0.05 * rng.normal(),
+            "mi/hard_nats": 0.5,
+            "mi/easy_nats": 1.0,
+            "distortion/fact_missing": 0.2 + (missing - 0.2) * i / steps + 0.05 * rng.normal(),
+        }
         if audited:
             row |= {"audit/copy_rate": 0.25, "audit/distinct_2": 0.9}
             row |= {"audit/accuracy": 0.5} if i % 10 == 0 else {}
@@ -99,14 +112,7 @@ def test_a_short_run_and_rows_of_validation(tmp_path):
 
 
 def test_flags_of_the_run_itself_go_before_new_ones(tmp_path):
-    held = {
-        "name": "gated",
-        "severity": "warning",
-        "sentence": "S.",
-        "first_step": 30,
-        "last_step": 40,
-        "standing": False,
-    }
+    held = {"name": "gated", "severity": "warning", "sentence": "S.", "first_step": 30, "last_step": 40, "standing": False}
     run = write_run(tmp_path / "run", metrics(), audit={"step": 60, "flags": [held]})
     assert run_flags(run, RUN, metrics()) == [held]
     assert flag_text(held) == "warning gated, steps 30 to 40, over since: S."

@@ -25,9 +25,7 @@ def damage_one(directory, draw):
     content = file.read_bytes()
     if draw.random() < 0.3:
         at = draw.randrange(len(content))
-        content = draw.choice(
-            [content[:at], content[:at] + bytes([draw.randrange(256)]) * 9 + content[at + 3 :], b"", b"[]"]
-        )
+        content = draw.choice([content[:at], content[:at] + bytes([draw.randrange(256)]) * 9 + content[at + 3 :], b"", b"[]"])
     elif file.suffix == ".json":
         content = json.dumps(mutated(json.loads(content), draw, draw.choice([0.003, 0.02, 0.2]))).encode()
     else:

@@ -26,35 +26,85 @@ def finding(value, n=4):
 
 
 def summary(label, kind, tokens, hard, error, data="records", revision="r1", failed=0):
-    estimates = {} if hard is None else {
-        "hard": {"infonce_nats": hard, "ci_nats": [hard - 0.2, hard + 0.2], "ceiling_nats": 1.1, "saturation": 0.2,
-                 "at_k": {"2": hard / 2, "3": hard}, "warnings": []},
-    }  # fmt: skip
+    estimates = (
+        {}
+        if hard is None
+        else {
+            "hard": {
+                "infonce_nats": hard,
+                "ci_nats": [hard - 0.2, hard + 0.2],
+                "ceiling_nats": 1.1,
+                "saturation": 0.2,
+                "at_k": {"2": hard / 2, "3": hard},
+                "warnings": [],
+            }
+        }
+    )
     return {
-        "data": {"name": data, "revision": revision, "split": "test"}, "compressor": {"kind": kind, "label": label},
-        "label": label, "curve": kind, "n_compressions": 4, "n_documents": 4, "failed": failed,
-        "failed_causes": {"scoring": failed} if failed else {}, "price": 0.02,
-        "values": {"rate/tokens": finding(tokens), "distortion/fact_missing": finding(error)}, "estimates": estimates,
+        "data": {"name": data, "revision": revision, "split": "test"},
+        "compressor": {"kind": kind, "label": label},
+        "label": label,
+        "curve": kind,
+        "n_compressions": 4,
+        "n_documents": 4,
+        "failed": failed,
+        "failed_causes": {"scoring": failed} if failed else {},
+        "price": 0.02,
+        "values": {"rate/tokens": finding(tokens), "distortion/fact_missing": finding(error)},
+        "estimates": estimates,
         "cost": {"compressor_gflops_total": tokens / 10, "compressor_gflops_paper": 0.1},
         "predictors": {
-            "reader": {"distortion/error": finding(error), "n": 4, "failed": 0, "failed_causes": {}, "unparseable": 1,
-                       "cost": {"gflops_total": tokens / 5 + 1, "predictor_gflops_total": 1.0},
-                       "break_even": {"gflops": {"verdict": "from", "questions": 2.5}}},
+            "reader": {
+                "distortion/error": finding(error),
+                "n": 4,
+                "failed": 0,
+                "failed_causes": {},
+                "unparseable": 1,
+                "cost": {"gflops_total": tokens / 5 + 1, "predictor_gflops_total": 1.0},
+                "break_even": {"gflops": {"verdict": "from", "questions": 2.5}},
+            }
         },
-    }  # fmt: skip
+    }
 
 
 def record(label, number, text, correct):
-    common = {"compressor": {"label": label, "kind": "lm"}, "data": {"name": "records", "revision": "r1", "split": "test"},
-              "problem_id": f"p{number}", "document_id": f"d{number}", "sample": 0, "seed": 0}  # fmt: skip
+    common = {
+        "compressor": {"label": label, "kind": "lm"},
+        "data": {"name": "records", "revision": "r1", "split": "test"},
+        "problem_id": f"p{number}",
+        "document_id": f"d{number}",
+        "sample": 0,
+        "seed": 0,
+    }
     key = f"{label}{number}"
     return [
-        {"key": key, "kind": "compression", "status": "ok", **common, "document_key": f"k{number}", "query": f"Question {number}?",
-         "answer": "blue", "text": text, "rate_tokens": 5 + number, "fact_kept": correct, "candidates": ["source", "counterfactual"],
-         "log_probs": [-1.0, -1.0 - number], "tokens": {"pieces": ["It is ", text], "counterfactual_nats": [0.1, 0.5]}},
-        {"key": f"{key}a", "kind": "prediction", "status": "ok", **common, "compression_key": key, "predictor": {"label": "reader"},
-         "correct": correct, "reply": HOSTILE, "grade": {"unparseable": False, "method": "exact"}},
-    ]  # fmt: skip
+        {
+            "key": key,
+            "kind": "compression",
+            "status": "ok",
+            **common,
+            "document_key": f"k{number}",
+            "query": f"Question {number}?",
+            "answer": "blue",
+            "text": text,
+            "rate_tokens": 5 + number,
+            "fact_kept": correct,
+            "candidates": ["source", "counterfactual"],
+            "log_probs": [-1.0, -1.0 - number],
+            "tokens": {"pieces": ["It is ", text], "counterfactual_nats": [0.1, 0.5]},
+        },
+        {
+            "key": f"{key}a",
+            "kind": "prediction",
+            "status": "ok",
+            **common,
+            "compression_key": key,
+            "predictor": {"label": "reader"},
+            "correct": correct,
+            "reply": HOSTILE,
+            "grade": {"unparseable": False, "method": "exact"},
+        },
+    ]
 
 
 def write_run(directory, revision="r1"):
@@ -67,14 +117,14 @@ def write_run(directory, revision="r1"):
     }  # fmt: skip
     (directory / "run.json").write_text(json.dumps({**run, "record_keys": [r["key"] for r in rows]}))
     summaries = [
-        summary("lm", "lm", 20, 0.7, 0.4, revision=revision), summary("lead 3", "lead", 70, 0.5, 0.5, revision=revision, failed=1),
+        summary("lm", "lm", 20, 0.7, 0.4, revision=revision),
+        summary("lead 3", "lead", 70, 0.5, 0.5, revision=revision, failed=1),
         summary(HOSTILE, "full-document", 200, None, 0.1, revision=revision),
-    ]  # fmt: skip
+    ]
     (directory / "summary.json").write_text(json.dumps({**run, "summaries": summaries}))
     (directory / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     problems = [
-        {"data": "records", "problem_id": f"p{n}", "document_key": f"k{n}", "choices": [], "evidence": None}
-        for n in range(4)
+        {"data": "records", "problem_id": f"p{n}", "document_key": f"k{n}", "choices": [], "evidence": None} for n in range(4)
     ]
     (directory / "problems.jsonl").write_text("".join(json.dumps(r) + "\n" for r in problems))
     documents = [{"document_key": f"k{n}", "text": f"The sky is blue. {HOSTILE}"} for n in range(4)]
@@ -120,11 +170,7 @@ def test_a_law_is_drawn_as_it_was_fitted(law):
 
 
 def test_a_curve_has_one_colour_and_models_come_first():
-    every = [
-        summary("a", "lead", 9, 0.1, 0.1),
-        summary("b", "lm", 9, 0.1, 0.1),
-        summary("c", "closed-book", 0, None, 0.9),
-    ]
+    every = [summary("a", "lead", 9, 0.1, 0.1), summary("b", "lm", 9, 0.1, 0.1), summary("c", "closed-book", 0, None, 0.9)]
     styles = plots.styles_of(every)
     assert list(styles) == ["lm", "lead"]
     assert styles["lm"].colour == plots.PALETTE[0]
@@ -140,22 +186,31 @@ def test_a_cost_that_is_not_known_is_said():
 
 def test_what_the_analysis_refused_stands_with_its_reason():
     analysis = {
-        "sets": [{"data": "d", "predictor": "p", "front": {"refused": "no shared question"},
-                  "bd": [{"new": "a", "old": "b", "refused": "no shared question"}]}],
+        "sets": [
+            {
+                "data": "d",
+                "predictor": "p",
+                "front": {"refused": "no shared question"},
+                "bd": [{"new": "a", "old": "b", "refused": "no shared question"}],
+            }
+        ],
         "mi": [],
-        "regression": {"refused": "all right", "without_mi": {
-            "coefficients": [{"name": "mi", "value": 1.0, "low": 0.5, "high": 1.5, "p": 0.01}], "rows": 9, "questions": 3,
-            "documents": 2}, "left_out": [{"term": "data", "reason": "one set"}]},
-    }  # fmt: skip
+        "regression": {
+            "refused": "all right",
+            "without_mi": {
+                "coefficients": [{"name": "mi", "value": 1.0, "low": 0.5, "high": 1.5, "p": 0.01}],
+                "rows": 9,
+                "questions": 3,
+                "documents": 2,
+            },
+            "left_out": [{"term": "data", "reason": "one set"}],
+        },
+    }
     assert bd_rows(analysis) == [["d", "p", "a", "b", "no shared question", ""]]
     assert evaluation_tables.front_rows(analysis) == [["d", "p", "no shared question", "", ""]]
     rows, notes = evaluation_tables.regression_rows(analysis)
     assert rows == [["mi", "–", "–", "+1.00 [+0.50, +1.50]", "0.01"]]
-    assert notes == [
-        "with MI: all right",
-        "without MI: 9 answers to 3 questions on 2 documents",
-        "left out: data, one set",
-    ]
+    assert notes == ["with MI: all right", "without MI: 9 answers to 3 questions on 2 documents", "left out: data, one set"]
 
 
 def test_no_text_becomes_markup(tmp_path):

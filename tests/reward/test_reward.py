@@ -38,12 +38,7 @@ def reward():
     tokenizer = tiny_tokenizer()
     tokenizer.padding_side = "left"
     made = MIReward(
-        PROBLEMS,
-        draw_negatives(PROBLEMS, Counts(random=2, counterfactual=3), 0),
-        tokenizer,
-        "query-v1",
-        None,
-        price=Price(0.02),
+        PROBLEMS, draw_negatives(PROBLEMS, Counts(random=2, counterfactual=3), 0), tokenizer, "query-v1", None, price=Price(0.02)
     )
     made.scorer = Scorer(tiny_model(len(tokenizer)))
     return made
@@ -80,8 +75,13 @@ def test_a_part_that_is_not_finite_is_an_error_not_a_reward(wrong):
 @pytest.fixture
 def questions(monkeypatch):
     """A part as someone adds it: a function and a row."""
-    part = Part("questions", "reward/questions", "its part for question marks", lambda s, _: s.compression.text.count("?"),
-                label="questions")  # fmt: skip
+    part = Part(
+        "questions",
+        "reward/questions",
+        "its part for question marks",
+        lambda s, _: s.compression.text.count("?"),
+        label="questions",
+    )
     monkeypatch.setitem(PARTS, part.name, part)
 
 
@@ -91,8 +91,7 @@ def test_a_part_from_outside_is_weighed_by_the_recipe_paid_logged_and_drawn(rewa
     prepared = SimpleNamespace(problems=reward.problems, negatives=reward.negatives, tokenizer=reward.tokenizer)
     made = build_reward(recipe, prepared, reward.scorer)
     metrics = {}
-    got = made([None] * 2, [None] * 2, [ids(reward, "why? how?"), ids(reward, "so")], [0, 0],
-               log_metric=metrics.__setitem__)  # fmt: skip
+    got = made([None] * 2, [None] * 2, [ids(reward, "why? how?"), ids(reward, "so")], [0, 0], log_metric=metrics.__setitem__)
     assert [s.parts.get("questions") for s in made.last] == [-0.5, 0.0]
     assert got == pytest.approx([sum(s.parts.values()) for s in made.last])
     assert step_metrics(metrics)["reward/questions"] == pytest.approx(-0.25)
@@ -157,9 +156,7 @@ def test_reward_equals_a_hand_count_with_the_naive_scorer(reward):
     texts = ["the pulse", "no idea at all"]
     rewards = reward([None] * 2, [None] * 2, [ids(reward, t) for t in texts], problem_index=[3, 3])
     problem, negatives = PROBLEMS[3], reward.negatives[3]
-    prefixes = [
-        compressor_ids(reward.tokenizer, d, problem.query) for d in (problem.document, *(n.document for n in negatives))
-    ]
+    prefixes = [compressor_ids(reward.tokenizer, d, problem.query) for d in (problem.document, *(n.document for n in negatives))]
     log_probs = reward.scorer.score_one_by_one(prefixes, [ids(reward, t) for t in texts])
     for row, text, got in zip(log_probs, texts, rewards, strict=True):
         shares = np.exp(row - row.max())
@@ -170,9 +167,7 @@ def test_reward_equals_a_hand_count_with_the_naive_scorer(reward):
 def test_rewards_keep_the_order_of_rows_that_mix_problems(reward):
     texts, problems = ["aaa", "bb", "cccc", "d"], [1, 2, 1, 2]
     mixed = reward([None] * 4, [None] * 4, [ids(reward, t) for t in texts], problem_index=problems)
-    alone = [
-        reward([None], [None], [ids(reward, t)], problem_index=[p])[0] for t, p in zip(texts, problems, strict=True)
-    ]
+    alone = [reward([None], [None], [ids(reward, t)], problem_index=[p])[0] for t, p in zip(texts, problems, strict=True)]
     assert mixed == pytest.approx(alone, abs=1e-4)
 
 
@@ -301,9 +296,11 @@ def test_watched_negatives_are_logged_and_earn_nothing(reward):
     row = ids(reward, "the pulse")
     watching = with_scorer(reward, reward.scorer, watch_only=True, price=Price(0.0))
     easy_only = with_scorer(
-        reward, reward.scorer, price=Price(0.0),
+        reward,
+        reward.scorer,
+        price=Price(0.0),
         negatives=[tuple(n for n in negatives if n.kind != "counterfactual") for negatives in reward.negatives],
-    )  # fmt: skip
+    )
     metrics = {}
     [got] = watching([None], [None], [row], [0], log_metric=metrics.__setitem__)
     assert got == pytest.approx(easy_only([None], [None], [row], [0])[0], abs=1e-4)
@@ -322,12 +319,7 @@ def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
     """On real text the reward orders: right fact, no fact, wrong fact."""
     problems = list(load_data("records", split="test", limit=6, min_words=80, max_words=100).problems)
     made = MIReward(
-        problems,
-        draw_negatives(problems, Counts(counterfactual=4), 0),
-        smollm.tokenizer,
-        "query-v1",
-        None,
-        price=Price(0.0),
+        problems, draw_negatives(problems, Counts(counterfactual=4), 0), smollm.tokenizer, "query-v1", None, price=Price(0.0)
     )
     made.scorer = Scorer(smollm.model)
     end = [smollm.tokenizer.eos_token_id]
@@ -336,9 +328,7 @@ def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
         other = negatives[0].changed.split(" → ")[1]
         texts = [f"It says {problem.answer}.", "It says nothing about that.", f"It says {other}."]
         rows = [text_ids(smollm.tokenizer, t) + end for t in texts]
-        for kept, value in zip(
-            (right, none, wrong), made([None] * 3, [None] * 3, rows, problem_index=[i] * 3), strict=True
-        ):
+        for kept, value in zip((right, none, wrong), made([None] * 3, [None] * 3, rows, problem_index=[i] * 3), strict=True):
             kept.append(value)
     assert np.mean(right) > 0.8 * math.log(5)
     assert abs(np.mean(none)) < 0.3

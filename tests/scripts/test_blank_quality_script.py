@@ -16,10 +16,7 @@ def script():
 def test_each_folder_is_judged_and_what_it_left_out_is_kept(tmp_path, capsys):
     for kind in ("manual", "story"):
         (tmp_path / kind).mkdir()
-        lines = [
-            f"In the year {1900 + i} the {kind} of number {i} told of {i * 17} tonnes for Carl Linden."
-            for i in range(40)
-        ]
+        lines = [f"In the year {1900 + i} the {kind} of number {i} told of {i * 17} tonnes for Carl Linden." for i in range(40)]
         (tmp_path / kind / "a.txt").write_text("\n\n".join(lines))
     (tmp_path / "story" / "b.txt").write_text("Too short.")
     out = tmp_path / "out.json"

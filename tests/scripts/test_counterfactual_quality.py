@@ -16,11 +16,16 @@ def squad(tmp_path):
     """Two own articles in SQuAD's form; with `odd` only the second one counts."""
     articles = [
         ("Mills", [paragraph("The mill of Aldby was built in 1841 by Anna Holm.", ("When?", "1841"))]),
-        ("Ships", [
-            paragraph("The ship Dorado left Oslo on 3 May 1921 with 40 sailors.", ("When?", "3 May 1921"), ("Who?", "40 sailors")),
-            paragraph("The ship Kestrel left Turin in 1930 under Carl Berg.", ("When?", "1930"), ("Who led it?", "Carl Berg")),
-        ]),
-    ]  # fmt: skip
+        (
+            "Ships",
+            [
+                paragraph(
+                    "The ship Dorado left Oslo on 3 May 1921 with 40 sailors.", ("When?", "3 May 1921"), ("Who?", "40 sailors")
+                ),
+                paragraph("The ship Kestrel left Turin in 1930 under Carl Berg.", ("When?", "1930"), ("Who led it?", "Carl Berg")),
+            ],
+        ),
+    ]
     path = tmp_path / "squad.json"
     path.write_text(json.dumps({"data": [{"title": t, "paragraphs": p} for t, p in articles]}))
     return path
@@ -29,9 +34,21 @@ def squad(tmp_path):
 def test_shares_are_measured_and_no_directory_is_kept(tiny_dir, squad, tmp_path):
     out = tmp_path / "quality.json"
     result = run_script(
-        SCRIPT, "--records", "12", "--squad", str(squad), "--questions", "4", "--read", "4", "--model", str(tiny_dir),
-        "--out", str(out), "--quiet",
-    )  # fmt: skip
+        SCRIPT,
+        "--records",
+        "12",
+        "--squad",
+        str(squad),
+        "--questions",
+        "4",
+        "--read",
+        "4",
+        "--model",
+        str(tiny_dir),
+        "--out",
+        str(out),
+        "--quiet",
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())
     assert found["records"]["equals_exact_truth"]["value"] == 1.0

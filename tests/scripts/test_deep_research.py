@@ -107,9 +107,7 @@ def test_a_dry_run_prices_every_stage_without_torch_network_and_keys(tmp_path):
     assert re.search(r"search +web +800 ", done.stdout)
     assert re.search(r"read +web +8,000 ", done.stdout)
     assert re.search(r"compress +frozen +8,000 ", done.stdout)
-    assert re.search(
-        r"report +whole sources +100 +16,\d\d\d,\d\d\d +200,000 ", done.stdout
-    )  # 80 × 8,000 / 4 tokens each
+    assert re.search(r"report +whole sources +100 +16,\d\d\d,\d\d\d +200,000 ", done.stdout)  # 80 × 8,000 / 4 tokens each
     assert ("in", "all:") in lines
     assert "tasks.path = 'tasks.jsonl': not there yet" in done.stdout
 

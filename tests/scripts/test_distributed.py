@@ -27,12 +27,28 @@ def launch_arguments(config, script="tests/watched_run.py"):
 
 def overrides(tiny_dir, out, steps=STEPS):
     return [
-        "configs/train/records.yaml", f"output_dir={out}", f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12",
-        "data.min_words=30", "data.max_words=40", f"grpo.steps={steps}", "grpo.num_generations=4", "grpo.prompts_per_step=2",
-        "grpo.micro_batch=4", "grpo.max_completion_tokens=10", "grpo.save_steps=2", "grpo.learning_rate=0.01", "lora.r=4",
-        "negatives.random=2", "negatives.counterfactual=2", "reward.price=null", "reward.budget=6",
-        "reward.price_warmup_steps=1", "tracking.wandb=disabled",
-    ]  # fmt: skip
+        "configs/train/records.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        "model.dtype=float32",
+        "data.limit=12",
+        "data.min_words=30",
+        "data.max_words=40",
+        f"grpo.steps={steps}",
+        "grpo.num_generations=4",
+        "grpo.prompts_per_step=2",
+        "grpo.micro_batch=4",
+        "grpo.max_completion_tokens=10",
+        "grpo.save_steps=2",
+        "grpo.learning_rate=0.01",
+        "lora.r=4",
+        "negatives.random=2",
+        "negatives.counterfactual=2",
+        "reward.price=null",
+        "reward.budget=6",
+        "reward.price_warmup_steps=1",
+        "tracking.wandb=disabled",
+    ]
 
 
 def run(tiny_dir, out, config, *more, **environment):
@@ -80,9 +96,7 @@ def adapter(out, step=STEPS):
 
 def assert_same_way(out, expected):
     """The same samples get the same rewards, and the same means, losses and weights come of it."""
-    for step, (whole, first, second) in enumerate(
-        zip(seen(expected, 0), seen(out, 0), seen(out, 1), strict=True), start=1
-    ):
+    for step, (whole, first, second) in enumerate(zip(seen(expected, 0), seen(out, 0), seen(out, 1), strict=True), start=1):
         assert whole["step"] == first["step"] == second["step"] == step
         for name in ("problems", "completions"):
             assert first[name] + second[name] == whole[name]
@@ -181,9 +195,12 @@ def test_a_killed_process_ends_the_launch_with_a_message(tiny_dir, tmp_path):
     command = [sys.executable, *launch_arguments("accelerate_configs/cpu_2proc.yaml", "train/grpo.py")]
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            [*command, *overrides(tiny_dir, out, steps=1000)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=stderr,
+            [*command, *overrides(tiny_dir, out, steps=1000)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        )
     try:
         eventually(lambda: process.poll() is not None or (out / "metrics.jsonl").is_file())
         assert process.poll() is None, log.read_text()

@@ -24,10 +24,19 @@ def run_script(*arguments, **environment):
 
 def overrides(tiny_dir, out, candidates, *more):
     return [
-        "configs/train/dpo.yaml", f"output_dir={out}", f"model.name={tiny_dir}", *TINY, f"candidates=[{candidates}]",
-        "dpo.batch_size=3", "dpo.save_steps=1", "dpo.learning_rate=0.01", "dpo.epochs=2", "pairs.margin_nats=0.05",
-        "pairs.per_problem=1", *more,
-    ]  # fmt: skip
+        "configs/train/dpo.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        *TINY,
+        f"candidates=[{candidates}]",
+        "dpo.batch_size=3",
+        "dpo.save_steps=1",
+        "dpo.learning_rate=0.01",
+        "dpo.epochs=2",
+        "pairs.margin_nats=0.05",
+        "pairs.per_problem=1",
+        *more,
+    ]
 
 
 def adapter(out, step):
@@ -40,9 +49,18 @@ def adapter(out, step):
 def samples(tiny_dir, tmp_path_factory):
     """What train/sft.py leaves: one round of samples."""
     out = tmp_path_factory.mktemp("samples") / "sft"
-    result = run_script("train/sft.py", "configs/train/sft.yaml", f"output_dir={out}", f"model.name={tiny_dir}", *TINY,
-                        "sft.rounds=1", "sft.problems_per_round=6", "sft.epochs=1", "selection.min_gain_nats=0.001",
-                        "--quiet")  # fmt: skip
+    result = run_script(
+        "train/sft.py",
+        "configs/train/sft.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        *TINY,
+        "sft.rounds=1",
+        "sft.problems_per_round=6",
+        "sft.epochs=1",
+        "selection.min_gain_nats=0.001",
+        "--quiet",
+    )
     assert result.returncode == 0, result.stderr
     return out
 
@@ -101,9 +119,7 @@ def test_own_samples_are_drawn_from_the_adapter_it_starts_from(tiny_dir, samples
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
-    code = (
-        "import runpy, sys; sys.argv = ['train/dpo.py', 'configs/train/dpo.yaml', 'pairs.per_problem=3', '--dry-run']\n"
-    )
+    code = "import runpy, sys; sys.argv = ['train/dpo.py', 'configs/train/dpo.yaml', 'pairs.per_problem=3', '--dry-run']\n"
     code += "try:\n    runpy.run_path('train/dpo.py', run_name='__main__')\nexcept SystemExit as end:\n    assert end.code == 0\n"
     code += "assert 'torch' not in sys.modules"
     result = run_script("-c", code)

@@ -17,18 +17,13 @@ def recipe(tiny_dir, tmp_path):
     schema = tmp_path / "fact.json"
     schema.write_text(
         json.dumps({"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"], "additionalProperties": False})
-    )  # fmt: skip
+    )
     content = {
         "output_dir": str(tmp_path / "out"),
         "data": [{"name": "records", "limit": 6, "min_words": 40, "max_words": 60}],
         "compressors": [
             {"label": "text", "model": model, "max_tokens": 9},
-            {
-                "label": "JSON",
-                "model": model,
-                "max_tokens": 20,
-                "form": {"json_schema": str(schema), "constrained": True},
-            },
+            {"label": "JSON", "model": model, "max_tokens": 20, "form": {"json_schema": str(schema), "constrained": True}},
             {"label": "free", "model": model, "max_tokens": 20, "form": {"json_schema": str(schema)}},
             {"label": "thinks", "model": model, "max_tokens": 9, "thinking": 5, "prompt": {"template": "think-v1"}},
         ],

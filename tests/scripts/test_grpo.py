@@ -21,12 +21,27 @@ TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
 
 def overrides(tiny_dir, out, steps=6):
     return [
-        "configs/train/records.yaml", f"output_dir={out}", f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12",
-        "data.min_words=30", "data.max_words=40", f"grpo.steps={steps}", "grpo.num_generations=4", "grpo.prompts_per_step=2",
-        "grpo.max_completion_tokens=10", "grpo.save_steps=2", "grpo.learning_rate=0.01", "tracking.wandb=disabled",
-        "lora.r=4", "negatives.random=2", "negatives.counterfactual=2",
-        "reward.price=null", "reward.budget=6", "reward.price_warmup_steps=1",
-    ]  # fmt: skip
+        "configs/train/records.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        "model.dtype=float32",
+        "data.limit=12",
+        "data.min_words=30",
+        "data.max_words=40",
+        f"grpo.steps={steps}",
+        "grpo.num_generations=4",
+        "grpo.prompts_per_step=2",
+        "grpo.max_completion_tokens=10",
+        "grpo.save_steps=2",
+        "grpo.learning_rate=0.01",
+        "tracking.wandb=disabled",
+        "lora.r=4",
+        "negatives.random=2",
+        "negatives.counterfactual=2",
+        "reward.price=null",
+        "reward.budget=6",
+        "reward.price_warmup_steps=1",
+    ]
 
 
 def trajectory(out):
@@ -119,14 +134,19 @@ def test_the_offline_run_says_what_the_directory_says(tiny_dir, unbroken):
     facts = json.loads(model.metadata)
     held = json.loads((unbroken / "run.json").read_text())
     assert facts == {
-        "base_model": str(tiny_dir), "base_revision": held["base_revision"], "data_revision": held["data_revision"],
-        "step": 6, "commit": held["commit"],
-    }  # fmt: skip
+        "base_model": str(tiny_dir),
+        "base_revision": held["base_revision"],
+        "data_revision": held["data_revision"],
+        "step": 6,
+        "commit": held["commit"],
+    }
     assert "step-6" in model.aliases
     kept = {c.path: Path(c.local_path).read_bytes() for c in model.manifest.contents}
     checkpoint = unbroken / "checkpoint-6"
-    assert kept == {n: (checkpoint / n).read_bytes() for n in (
-        "adapter_model.safetensors", "adapter_config.json", "infoagent.json", "README.md")}  # fmt: skip
+    assert kept == {
+        n: (checkpoint / n).read_bytes()
+        for n in ("adapter_model.safetensors", "adapter_config.json", "infoagent.json", "README.md")
+    }
     assert json.loads((checkpoint / "infoagent.json").read_text())["group"] == "run"
 
 
@@ -142,8 +162,14 @@ def test_a_finished_run_is_left_as_it_is(tiny_dir, unbroken):
 
 def test_rloo_follows_a_budget_of_each_prompt(tiny_dir, tmp_path):
     out = tmp_path / "run"
-    result = run_script("train/grpo.py", *overrides(tiny_dir, out, steps=3), "reward.budget=null",
-                        "reward.budget_range=[3, 8]", "grpo.algorithm=rloo", "reward.objective=tv")  # fmt: skip
+    result = run_script(
+        "train/grpo.py",
+        *overrides(tiny_dir, out, steps=3),
+        "reward.budget=null",
+        "reward.budget_range=[3, 8]",
+        "grpo.algorithm=rloo",
+        "reward.objective=tv",
+    )
     assert result.returncode == 0, result.stderr
     rows = read_jsonl(out / "metrics.jsonl")
     assert all({"rate/adherence_error", "rate/over_budget", "reward/budget"} <= set(row) for row in rows)
@@ -172,8 +198,9 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_and_harms_no_other(tin
 
 def test_a_policy_that_breaks_ends_the_run_without_a_broken_checkpoint(tiny_dir, tmp_path):
     out = tmp_path / "run"
-    result = run_script("train/grpo.py", *overrides(tiny_dir, out), "grpo.learning_rate=1e12", "grpo.warmup_steps=0",
-                        "grpo.save_steps=1")  # fmt: skip
+    result = run_script(
+        "train/grpo.py", *overrides(tiny_dir, out), "grpo.learning_rate=1e12", "grpo.warmup_steps=0", "grpo.save_steps=1"
+    )
     assert result.returncode == 1, result.stderr
     assert "failed: " in result.stderr
     assert "lower grpo.learning_rate" in result.stderr
@@ -186,9 +213,7 @@ def test_a_checkpoint_whose_weights_are_not_finite_is_never_complete():
     model = torch.nn.Linear(2, 2)
     check_finite_weights(1, model)
     model.weight.data[1, 0] = float("inf")
-    with pytest.raises(
-        RunFailed, match="step 4: 1 trained weights are not finite, weight first; lower the learning rate"
-    ):
+    with pytest.raises(RunFailed, match="step 4: 1 trained weights are not finite, weight first; lower the learning rate"):
         check_finite_weights(4, model)
     model.weight.requires_grad_(False)  # frozen: not ours to judge
     check_finite_weights(5, model)

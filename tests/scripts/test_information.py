@@ -43,8 +43,9 @@ def plain_row(tiny_dir, out, c):
     rows = [json.loads(line) for line in (out / "compressions/0/records.jsonl").read_text().splitlines()]
     ids = {
         f"{z['problem_id']}#{z['sample']}": (*z["token_ids"], *([] if z["stop_id"] is None else [z["stop_id"]]))
-        for row in rows for z in row["compressions"]
-    }  # fmt: skip
+        for row in rows
+        for z in row["compressions"]
+    }
     lm = load(str(tiny_dir), dtype="float32")
     name = str(matrix.compression_id_C[c])
     assert matrix.column_K[matrix.source_C[c]] == name.split("#")[0]
@@ -80,9 +81,7 @@ def test_it_prints_and_keeps_the_chain(whole):
 
 def test_mi_gives_the_same_numbers_from_the_file(whole):
     out, _ = whole
-    result = run_script(
-        "-m", "infoagent.cli", "mi", out / "scores.npz", "--json", "--tokens", "--among", "counterfactuals"
-    )
+    result = run_script("-m", "infoagent.cli", "mi", out / "scores.npz", "--json", "--tokens", "--among", "counterfactuals")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     kept = json.loads((out / "information.json").read_text())["analysis"]
@@ -120,9 +119,16 @@ def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir,
 
 def test_two_processes_make_the_same_matrix(tiny_dir, whole, tmp_path):
     result = run_script(
-        "-m", "accelerate.commands.launch", "--config_file", "accelerate_configs/cpu_2proc.yaml",
-        "eval/information.py", RECIPE, *settings(tiny_dir, tmp_path), "--quiet", OMP_NUM_THREADS="1",
-    )  # fmt: skip
+        "-m",
+        "accelerate.commands.launch",
+        "--config_file",
+        "accelerate_configs/cpu_2proc.yaml",
+        "eval/information.py",
+        RECIPE,
+        *settings(tiny_dir, tmp_path),
+        "--quiet",
+        OMP_NUM_THREADS="1",
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     one, two = ScoreMatrix.load(whole[0] / "scores.npz"), ScoreMatrix.load(tmp_path / "scores.npz")
     assert two.compression_id_C.tolist() == one.compression_id_C.tolist()
@@ -208,9 +214,7 @@ def test_a_dry_run_counts_the_cells_and_loads_nothing():
     ],
 )
 def test_wrong_settings_are_one_line_each_and_exit_code_2(changed, said, tmp_path):
-    result = run_script(
-        "eval/information.py", RECIPE, f"output_dir={tmp_path}", "data.limit=40", "documents=40", *changed
-    )
+    result = run_script("eval/information.py", RECIPE, f"output_dir={tmp_path}", "data.limit=40", "documents=40", *changed)
     assert result.returncode == 2
     assert said in result.stderr
     assert "Traceback" not in result.stderr

@@ -45,23 +45,36 @@ def grid(tiny, out):
 def rounds(tiny, out):
     model = {"name": str(tiny), "dtype": "float32"}
     content = {
-        "output_dir": str(out), "data": {"limit": 4, "min_words": 30, "max_words": 45},
+        "output_dir": str(out),
+        "data": {"limit": 4, "min_words": 30, "max_words": 45},
         "systems": [{"label": "asks", "model": model, "max_tokens": 6, "rounds": 2}],
-        "predictor": model, "negatives": {"random": 1, "counterfactual": 2}, "question_tokens": 6, "batch_size": 1,
-    }  # fmt: skip
+        "predictor": model,
+        "negatives": {"random": 1, "counterfactual": 2},
+        "question_tokens": 6,
+        "batch_size": 1,
+    }
     return ["eval/applications/rounds.py", recipe(out.parent / f"{out.name}.yaml", content), "--quiet"]
 
 
 def score(tiny, out):
     documents, texts = out.parent / "documents.jsonl", out.parent / "texts.jsonl"
-    rows = [
-        {"id": f"d{i}", "document": f"The lot {i * 37} was sold on day {i}. " * 4, "query": "Which lot?"}
-        for i in range(24)
-    ]
+    rows = [{"id": f"d{i}", "document": f"The lot {i * 37} was sold on day {i}. " * 4, "query": "Which lot?"} for i in range(24)]
     documents.write_text("".join(json.dumps(row) + "\n" for row in rows))
     texts.write_text("".join(json.dumps({"id": r["id"], "compression": r["document"][:30]}) + "\n" for r in rows))
-    return ["-m", "infoagent.cli", "score", "--documents", str(documents), "--compressions", str(texts), "--model", str(tiny),
-            "--out", str(out / "scores.npz"), "--quiet"]  # fmt: skip
+    return [
+        "-m",
+        "infoagent.cli",
+        "score",
+        "--documents",
+        str(documents),
+        "--compressions",
+        str(texts),
+        "--model",
+        str(tiny),
+        "--out",
+        str(out / "scores.npz"),
+        "--quiet",
+    ]
 
 
 def compress(tiny, out):
@@ -69,8 +82,21 @@ def compress(tiny, out):
     folder.mkdir(exist_ok=True)
     for i in range(24):
         (folder / f"{i}.txt").write_text(f"The lot {i * 37} was sold on day {i}. " * 4)
-    return ["-m", "infoagent.cli", "compress", str(folder), "--model", str(tiny), "--out", str(out), "--budget", "8",
-            "--batch-size", "1", "--quiet"]  # fmt: skip
+    return [
+        "-m",
+        "infoagent.cli",
+        "compress",
+        str(folder),
+        "--model",
+        str(tiny),
+        "--out",
+        str(out),
+        "--budget",
+        "8",
+        "--batch-size",
+        "1",
+        "--quiet",
+    ]
 
 
 def information(tiny, out):
@@ -88,8 +114,17 @@ def sft(tiny, out):
 
 def dpo(tiny, out):
     tiny_settings = ["configs/train/dpo.yaml", f"output_dir={out}", f"model.name={tiny}", *test_dpo.TINY]
-    return ["train/dpo.py", *tiny_settings, "dpo.batch_size=3", "candidates=[]", "dpo.save_steps=1", "dpo.learning_rate=0.01",
-            "pairs.margin_nats=0.05", "pairs.per_problem=1", "--quiet"]  # fmt: skip
+    return [
+        "train/dpo.py",
+        *tiny_settings,
+        "dpo.batch_size=3",
+        "candidates=[]",
+        "dpo.save_steps=1",
+        "dpo.learning_rate=0.01",
+        "pairs.margin_nats=0.05",
+        "pairs.per_problem=1",
+        "--quiet",
+    ]
 
 
 def checkpoint(tiny, out):

@@ -33,9 +33,7 @@ def test_the_list_has_every_figure_of_the_paper_and_what_it_needs():
         assert named[0] == script
         assert all((ROOT / path).is_file() for path in named)
     assert rows["fig2"][1] == "records; CPU"
-    assert rows["fig3"][2] == (
-        "longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path"
-    )
+    assert rows["fig3"][2] == ("longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path")
 
 
 def test_every_figure_file_belongs_to_an_experiment():
@@ -48,9 +46,7 @@ def test_small_needs_nothing_and_takes_minutes(name):
     assert needs(recipe, EXPERIMENTS[name].scorers["small"] if EXPERIMENTS[name].scorers else ()) == []
     assert all(section.limit <= 20 for section in recipe.data)
     stated = recipe.cost.model_copy(update={"gflops_per_second": 100.0})
-    [gflop] = re.findall(
-        r"compute: ([\d,]+) GFLOP; at 100", describe_evaluation(recipe.model_copy(update={"cost": stated}))
-    )
+    [gflop] = re.findall(r"compute: ([\d,]+) GFLOP; at 100", describe_evaluation(recipe.model_copy(update={"cost": stated})))
     assert int(gflop.replace(",", "")) / 100 <= 185  # seconds, every text at its longest
 
 
@@ -96,18 +92,35 @@ def test_dry_run_and_mistakes():
 def test_a_small_experiment_from_end_to_end(tiny_dir, tmp_path):
     model = f"{{name: {tiny_dir}, dtype: float32}}"
     result = run_script(
-        "eval/paper/figures.py", "run", "fig5", "--out", tmp_path / "out", "--limit", "3", "--quiet",
+        "eval/paper/figures.py",
+        "run",
+        "fig5",
+        "--out",
+        tmp_path / "out",
+        "--limit",
+        "3",
+        "--quiet",
         f"compressors=[{{label: lm, model: {model}, max_tokens: 8}}, {{label: lead 1, kind: lead, sentences: 1, model: {model}}},"
         f" {{label: full document, kind: full-document, model: {model}}}]",
-        "variants.0.max_tokens=8", "variants.1.max_tokens=8", "variants.2.max_tokens=8", "resamples=50",
+        "variants.0.max_tokens=8",
+        "variants.1.max_tokens=8",
+        "variants.2.max_tokens=8",
+        "resamples=50",
         f"predictors=[{{name: {tiny_dir}, dtype: float32, label: reads}}]",
-        "data.0.min_words=40", "data.0.max_words=60", "negatives.random=1", "negatives.counterfactual=1",
-    )  # fmt: skip
+        "data.0.min_words=40",
+        "data.0.max_words=60",
+        "negatives.random=1",
+        "negatives.counterfactual=1",
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "out" / "fig5.json").read_text())
     assert [(p["label"], p.get("sentences")) for p in found["points"]] == [
-        ("lm, 1 sentence", 1), ("lm, 2 sentences", 2), ("lm, 3 sentences", 3), ("lead 1", 1), ("full document", None),
-    ]  # fmt: skip
+        ("lm, 1 sentence", 1),
+        ("lm, 2 sentences", 2),
+        ("lm, 3 sentences", 3),
+        ("lead 1", 1),
+        ("full document", None),
+    ]
     lengths = [r["rate_tokens"] for r in records_of(tmp_path / "out") if r["compressor"]["label"] == "lead 1"]
     assert found["points"][3]["measures"]["tokens"]["value"] == pytest.approx(sum(lengths) / 3)
     assert {"commit", "versions", "recipe", "data_revisions", "claims"} <= set(found)
@@ -131,9 +144,11 @@ def test_a_proxy_that_is_the_scorer_finds_what_the_scorer_found(tiny_dir, tmp_pa
                 {"label": "lead", "kind": "lead", "sentences": 1, "model": model},
                 {"label": "tail", "kind": "tail", "sentences": 2, "model": model},
             ],
-            "predictors": [], "negatives": {"random": 1, "counterfactual": 1}, "resamples": 50,
+            "predictors": [],
+            "negatives": {"random": 1, "counterfactual": 1},
+            "resamples": 50,
         }
-    )  # fmt: skip
+    )
     cells = plan_cells(recipe)
     records, summaries = run_evaluation(recipe, cells, quiet=True)
     scorers = [parse_scorer(f"{tiny_dir}:{dtype}") for dtype in ("float32", "bfloat16")]

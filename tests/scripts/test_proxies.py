@@ -65,8 +65,9 @@ def test_the_study(study):
     _, out, printed = study
     found = json.loads((out / "proxies.json").read_text())
     assert [(p["data"], p["among"], p["compressions"], p["documents"]) for p in found["parts"]] == [
-        ("records", "hard", 45, 9), ("records", "all", 45, 9),
-    ]  # fmt: skip
+        ("records", "hard", 45, 9),
+        ("records", "all", 45, 9),
+    ]
     rows = {r["scorer"]: r for r in found["parts"][0]["scorers"]}
     assert list(rows) == ["self", "again", "one layer", "two bits", "unigram", "zlib", "trained adapter"]
     # the sampled bytes of a random model need not be its tokens again; picked texts score alike to rounding
@@ -116,10 +117,7 @@ def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
     [
         (["scorers.1.layers=3"], ["scorer one layer: layers = 3: ", "has 2"]),
         (["scorers.0.model.name=/nowhere/model"], ["scorer again: model '/nowhere/model'", "no such directory"]),
-        (
-            ["checkpoint=/nowhere/adapter"],
-            ["scorer trained adapter: adapter '/nowhere/adapter'", "no such directory"],
-        ),
+        (["checkpoint=/nowhere/adapter"], ["scorer trained adapter: adapter '/nowhere/adapter'", "no such directory"]),
         (["scorers.0.url=http://127.0.0.1:9"], ["scorer again: scorer.url = 'http://127.0.0.1:9'", "infoagent serve"]),
         (["scorers.3.layers=2"], ["layers belongs to kind lm, not to unigram"]),
         (
@@ -159,16 +157,24 @@ def test_a_scorer_whose_costs_are_not_known_is_one_line_before_the_grid(study, t
 def test_splits_that_share_documents_calibrate_nothing(tiny_dir, tmp_path, capsys):
     """HumanEval's splits are the same rows: a scale would be chosen on what is reported."""
     rows = [
-        {"task_id": f"t/{i}", "prompt": f"def f{i}(x):\n    \"\"\"Add {i}.\"\"\"\n", "canonical_solution": f"    return x + {i}\n",
-         "test": "def check(f):\n    pass\n", "entry_point": f"f{i}"}
+        {
+            "task_id": f"t/{i}",
+            "prompt": f'def f{i}(x):\n    """Add {i}."""\n',
+            "canonical_solution": f"    return x + {i}\n",
+            "test": "def check(f):\n    pass\n",
+            "entry_point": f"f{i}",
+        }
         for i in range(12)
-    ]  # fmt: skip
+    ]
     (tmp_path / "h.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = {
-        "output_dir": str(tmp_path / "out"), "data": [{"name": "humaneval", "path": str(tmp_path / "h.jsonl")}],
-        "compressors": [{"label": "lead", "kind": "lead", "sentences": 1, "model": {"name": str(tiny_dir)}}], "predictors": [],
-        "negatives": {"random": 1, "counterfactual": 0}, "scorers": [{"label": "zlib", "kind": "zlib"}],
-    }  # fmt: skip
+        "output_dir": str(tmp_path / "out"),
+        "data": [{"name": "humaneval", "path": str(tmp_path / "h.jsonl")}],
+        "compressors": [{"label": "lead", "kind": "lead", "sentences": 1, "model": {"name": str(tiny_dir)}}],
+        "predictors": [],
+        "negatives": {"random": 1, "counterfactual": 0},
+        "scorers": [{"label": "zlib", "kind": "zlib"}],
+    }
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(recipe))
     code, _, errors = call(capsys, tmp_path / "r.yaml")
     assert (code, "are evaluated too" in errors) == (2, True), errors

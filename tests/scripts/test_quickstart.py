@@ -15,14 +15,7 @@ from infoagent.files import read_jsonl
 def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
     out = tmp_path / "quick"
     evaluation = " ".join(
-        [
-            "data.0.limit=8",
-            "data.0.min_words=30",
-            "data.0.max_words=40",
-            "compressors.0.max_tokens=10",
-            "batch_size=3",
-            "--quiet",
-        ]
+        ["data.0.limit=8", "data.0.min_words=30", "data.0.max_words=40", "compressors.0.max_tokens=10", "batch_size=3", "--quiet"]
         + [f"compressors.{i}.model.name={tiny_dir}" for i in range(3)]
         + [f"predictors.0.name={tiny_dir}"]
     )
@@ -41,10 +34,22 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
     )
     environment = Path(sys.executable).parent.parent
     result = subprocess.run(
-        ["make", "-o", f"{environment}/.ready", "quickstart", f"VENV={environment}", f"QUICKSTART_DIR={out}",
-         f"EVAL_ARGS={evaluation}", f"TRAIN_ARGS={training}"],
-        cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        [
+            "make",
+            "-o",
+            f"{environment}/.ready",
+            "quickstart",
+            f"VENV={environment}",
+            f"QUICKSTART_DIR={out}",
+            f"EVAL_ARGS={evaluation}",
+            f"TRAIN_ARGS={training}",
+        ],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert result.returncode == 0, result.stderr
     assert "show the machinery, not a result" in result.stdout
     assert "paired, 95 % intervals" in result.stdout
@@ -66,15 +71,10 @@ def test_quickstart_makes_the_whole_way(tiny_dir, tmp_path):
 
     # a checkpoint of one base is refused on another, before a model loads
     wrong = run_script(
-        "eval/checkpoint.py",
-        "configs/eval/quickstart.yaml",
-        f"output_dir={tmp_path}/x",
-        f"checkpoint={out}/grpo/checkpoint-2",
+        "eval/checkpoint.py", "configs/eval/quickstart.yaml", f"output_dir={tmp_path}/x", f"checkpoint={out}/grpo/checkpoint-2"
     )
     assert wrong.returncode == 2
     assert "not on 'smollm2-135m'" in wrong.stderr
-    missing = run_script(
-        "eval/checkpoint.py", "configs/eval/quickstart.yaml", f"output_dir={tmp_path}/x", f"checkpoint={out}/grpo"
-    )
+    missing = run_script("eval/checkpoint.py", "configs/eval/quickstart.yaml", f"output_dir={tmp_path}/x", f"checkpoint={out}/grpo")
     assert missing.returncode == 2
     assert "did you mean" in missing.stderr

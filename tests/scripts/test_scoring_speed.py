@@ -7,9 +7,21 @@ from conftest import ROOT, run_script
 def test_the_benchmark_counts_tokens_and_finds_equal_values(tiny_dir, tmp_path):
     out = tmp_path / "speed.json"
     result = run_script(
-        "eval/bench/scoring_speed.py", "--model", str(tiny_dir), "--prefixes", "3", "--prefix-tokens", "50",
-        "--continuations", "4", "--continuation-tokens", "6", "--no-count", "--out", str(out),
-    )  # fmt: skip
+        "eval/bench/scoring_speed.py",
+        "--model",
+        str(tiny_dir),
+        "--prefixes",
+        "3",
+        "--prefix-tokens",
+        "50",
+        "--continuations",
+        "4",
+        "--continuation-tokens",
+        "6",
+        "--no-count",
+        "--out",
+        str(out),
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())
     assert found["largest_difference_nats"] < 1e-3

@@ -94,9 +94,7 @@ def test_a_run_is_refused_before_its_model_loads_unless_its_scorer_is_served(tin
     with Served(other, "--port", 0, "--dtype", "bfloat16") as served:
         with pytest.raises(InputError) as caught:
             prepared(served.url)  # the base is wanted, in float32
-        assert [
-            ("name the served one as scorer.model" in p, "--dtype float32" in p) for p in caught.value.problems
-        ] == [
+        assert [("name the served one as scorer.model" in p, "--dtype float32" in p) for p in caught.value.problems] == [
             (True, False),
             (False, True),
         ]

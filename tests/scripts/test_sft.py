@@ -20,12 +20,31 @@ def run_script(*arguments, **environment):
 
 def overrides(tiny_dir, out, *more):
     return [
-        "configs/train/sft.yaml", f"output_dir={out}", f"model.name={tiny_dir}", "model.dtype=float32", "more_data=[]",
-        "data.limit=9", "data.min_words=30", "data.max_words=40", "negatives.random=2", "negatives.counterfactual=2",
-        "sampling.samples=4", "sampling.max_completion_tokens=8", "sampling.batch_problems=2", "sft.rounds=2",
-        "sft.problems_per_round=6", "sft.batch_size=3", "sft.micro_batch=3", "sft.save_steps=1", "sft.learning_rate=0.01",
-        "selection.min_gain_nats=0.001", "lora.r=4", "lora.dropout=0.1", "validation={limit: 4, metric: rate/tokens}", *more,
-    ]  # fmt: skip
+        "configs/train/sft.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        "model.dtype=float32",
+        "more_data=[]",
+        "data.limit=9",
+        "data.min_words=30",
+        "data.max_words=40",
+        "negatives.random=2",
+        "negatives.counterfactual=2",
+        "sampling.samples=4",
+        "sampling.max_completion_tokens=8",
+        "sampling.batch_problems=2",
+        "sft.rounds=2",
+        "sft.problems_per_round=6",
+        "sft.batch_size=3",
+        "sft.micro_batch=3",
+        "sft.save_steps=1",
+        "sft.learning_rate=0.01",
+        "selection.min_gain_nats=0.001",
+        "lora.r=4",
+        "lora.dropout=0.1",
+        "validation={limit: 4, metric: rate/tokens}",
+        *more,
+    ]
 
 
 def adapter(out, step):

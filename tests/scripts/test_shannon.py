@@ -27,11 +27,7 @@ def finished(tmp_path_factory):
     assert (out / "lm/tiny_lm.json").is_file()
     model = (out / "lm/model.safetensors").stat().st_mtime_ns
     # what it had started goes on alone, and no second one may train beside it
-    [alone] = [
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if f"{out}/price-0.05-seed-0/recipe.yaml" in (p.info["cmdline"] or [])
-    ]
+    [alone] = [p for p in psutil.process_iter(["cmdline"]) if f"{out}/price-0.05-seed-0/recipe.yaml" in (p.info["cmdline"] or [])]
     alone.suspend()
     try:
         refused = run(out)
@@ -77,10 +73,7 @@ def test_a_second_run_trains_nothing_again(finished):
 
 @pytest.mark.parametrize(
     ("more", "message"),
-    [
-        (["lora.r=3"], "was made by another recipe, lora.r differ"),
-        (["lm.steps=61"], "holds a model made with another steps"),
-    ],
+    [(["lora.r=3"], "was made by another recipe, lora.r differ"), (["lm.steps=61"], "holds a model made with another steps")],
 )
 def test_another_recipe_in_the_same_place_is_refused(finished, more, message):
     result = run(finished[0], *more)
@@ -99,11 +92,7 @@ def test_a_price_at_which_nothing_is_worth_saying_is_refused_before_training(fin
 def test_wrong_recipes_are_refused_with_every_mistake(tmp_path):
     result = run(tmp_path / "x", "longest=3", "seeds=[1,1]", "test.name=records")
     assert result.returncode == 2
-    for part in (
-        "must be longest + 1 = 4",
-        "seeds [1, 1]: a value stands twice",
-        "test.name 'records': must be shannon",
-    ):
+    for part in ("must be longest + 1 = 4", "seeds [1, 1]: a value stands twice", "test.name 'records': must be shannon"):
         assert part in result.stderr
     assert not (tmp_path / "x").exists()
 

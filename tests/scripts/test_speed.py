@@ -20,11 +20,21 @@ def script():
 
 def test_shares_are_of_the_sum_of_the_phases():
     rows = [
-        {"time/generation_seconds": 2.0, "time/scoring_seconds": 1.0, "time/reference_seconds": 0.5,
-         "time/update_seconds": 1.5, "rate/tokens": 20.0},
-        {"time/generation_seconds": 4.0, "time/scoring_seconds": 1.0, "time/reference_seconds": 0.5,
-         "time/update_seconds": 1.5, "rate/tokens": 40.0},
-    ]  # fmt: skip
+        {
+            "time/generation_seconds": 2.0,
+            "time/scoring_seconds": 1.0,
+            "time/reference_seconds": 0.5,
+            "time/update_seconds": 1.5,
+            "rate/tokens": 20.0,
+        },
+        {
+            "time/generation_seconds": 4.0,
+            "time/scoring_seconds": 1.0,
+            "time/reference_seconds": 0.5,
+            "time/update_seconds": 1.5,
+            "rate/tokens": 40.0,
+        },
+    ]
     recipe = GRPORecipe.model_validate({"output_dir": "x", "grpo": {"prompts_per_step": 2, "num_generations": 4}})
     found = script().step_figures(rows, recipe)
     assert found["step_seconds"] == 6.0

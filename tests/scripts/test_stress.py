@@ -91,9 +91,18 @@ def test_load_on_a_server_of_ones_own_counts_every_job_once_and_repeats_nothing(
 
 def local_settings(tiny_dir, out, **changed):
     return load_settings(
-        out, **{"server.model": tiny_dir, "server.dtype": "float32", "seeds": "[0]", "compressor.max_tokens": 4,
-                "predictor.max_tokens": 2, "compressor.temperature": 1.0, "predictor.temperature": 1.0, **changed}
-    )  # fmt: skip
+        out,
+        **{
+            "server.model": tiny_dir,
+            "server.dtype": "float32",
+            "seeds": "[0]",
+            "compressor.max_tokens": 4,
+            "predictor.max_tokens": 2,
+            "compressor.temperature": 1.0,
+            "predictor.temperature": 1.0,
+            **changed,
+        },
+    )
 
 
 def cached_tokens(out):
@@ -162,9 +171,7 @@ def test_an_endpoint_that_stalls_ends_the_run_in_one_line(here, tmp_path):
     hanging = lambda body, before: ok(600.0)  # noqa: E731 (it says which models it has, and then nothing more)
     with FakeServer(lambda chat: "A", script=hanging) as server:
         result = here("load", LOAD, *load_settings(tmp_path / "b", server.url, timeout_seconds=0.5))
-        one_line(
-            result, 1, "as it is: 6 of the 6 jobs of the probe were not served (timeout: compress: no complete reply"
-        )
+        one_line(result, 1, "as it is: 6 of the 6 jobs of the probe were not served (timeout: compress: no complete reply")
 
 
 def test_a_server_that_dies_in_mid_run_keeps_what_was_measured(here, tmp_path):
@@ -276,9 +283,7 @@ def test_the_information_is_what_plain_forward_passes_give(hard, tiny_dir):
     out, _ = hard
     lm = load(str(tiny_dir), dtype="float32")
     cases = {row["key"]: row for row in read_jsonl(out / "cases.jsonl")}
-    row = next(
-        r for r in stress_rows(out) if r["case"]["kind"] == "contradictory" and r["compressor"]["kind"] == "bm25"
-    )
+    row = next(r for r in stress_rows(out) if r["case"]["kind"] == "contradictory" and r["compressor"]["kind"] == "bm25")
     case, ids = cases[row["case_key"]], [*text_ids(lm.tokenizer, row["text"]), end_of_turn_id(lm.tokenizer)]
     prefixes = [compressor_ids(lm.tokenizer, d, case["query"]) for d in (case["document"], *case["counterfactuals"])]
     assert row["log_probs"] == pytest.approx(Scorer(lm.model).score_one_by_one(prefixes, [ids])[0], abs=1e-3)

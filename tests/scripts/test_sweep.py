@@ -32,19 +32,39 @@ runpy.run_path({root!r} + "/train/grpo.py", run_name="__main__")
 
 @pytest.fixture
 def sweep_file(tiny_dir, tmp_path):
-    recipe = load_recipe(GRPORecipe, ROOT / "configs/train/records.yaml", [
-        f"model.name={tiny_dir}", "model.dtype=float32", "data.min_words=30", "data.max_words=40",
-        "grpo.steps=4", "grpo.num_generations=4", "grpo.prompts_per_step=2", "grpo.max_completion_tokens=10",
-        "grpo.save_steps=1", "tracking.wandb=disabled", "lora.r=4", "negatives.random=2",
-        "negatives.counterfactual=2",
-    ])  # fmt: skip
+    recipe = load_recipe(
+        GRPORecipe,
+        ROOT / "configs/train/records.yaml",
+        [
+            f"model.name={tiny_dir}",
+            "model.dtype=float32",
+            "data.min_words=30",
+            "data.max_words=40",
+            "grpo.steps=4",
+            "grpo.num_generations=4",
+            "grpo.prompts_per_step=2",
+            "grpo.max_completion_tokens=10",
+            "grpo.save_steps=1",
+            "tracking.wandb=disabled",
+            "lora.r=4",
+            "negatives.random=2",
+            "negatives.counterfactual=2",
+        ],
+    )
     (tmp_path / "recipe.yaml").write_text(recipe_yaml(recipe))
     sweep = {
         "program": str(tmp_path / "train" / "grpo.py"),
         "method": "grid",
         "parameters": {"data.limit": {"values": [12, 11, 1]}},
-        "command": ["${env}", "python", "${program}", str(tmp_path / "recipe.yaml"), "${args_no_hyphens}", "output_dir=x/${WANDB_RUN_ID}"],
-    }  # fmt: skip
+        "command": [
+            "${env}",
+            "python",
+            "${program}",
+            str(tmp_path / "recipe.yaml"),
+            "${args_no_hyphens}",
+            "output_dir=x/${WANDB_RUN_ID}",
+        ],
+    }
     (tmp_path / "train").mkdir()
     told = {"tests": str(ROOT / "tests"), "once": str(tmp_path / "stopped"), "root": str(ROOT)}
     (tmp_path / "train" / "grpo.py").write_text(STOPPED_ONCE.format(**told))
@@ -70,11 +90,7 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     process.kill()
     process.wait()
     try:
-        assert {n: r["status"] for n, r in rows_of(out).items()} == {
-            first: "finished",
-            second: "running",
-            third: "waiting",
-        }
+        assert {n: r["status"] for n, r in rows_of(out).items()} == {first: "finished", second: "running", third: "waiting"}
         beside = run_script(*arguments)  # what the killed sweep left behind still trains there
         assert beside.returncode == 2
         assert f"is being written by process {group} on " in beside.stderr
@@ -86,11 +102,7 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
     result = run_script(*arguments)
     assert result.returncode == 1, result.stderr
     lines = [line for line in result.stderr.splitlines() if line[:3] in ("1/3", "2/3", "3/3")]
-    assert [line.split(": ")[1].split(",")[0].split(" in ")[0] for line in lines] == [
-        "was finished before",
-        "finished",
-        "failed",
-    ]
+    assert [line.split(": ")[1].split(",")[0].split(" in ")[0] for line in lines] == ["was finished before", "finished", "failed"]
     assert "failed: 1 of 3 runs" in result.stderr
     assert result.stdout.strip() == str(out / "sweep.json")
 
@@ -147,15 +159,17 @@ def fakes(tmp_path, monkeypatch):
 
 def sweep_of(tmp_path, *names):
     file = SweepFile.model_validate(
-        {"program": "p", "method": "grid", "parameters": {"seed": {"values": list(range(len(names)))}},
-         "command": ["python", "${program}", "r.yaml", "${args_no_hyphens}"]}
-    )  # fmt: skip
+        {
+            "program": "p",
+            "method": "grid",
+            "parameters": {"seed": {"values": list(range(len(names)))}},
+            "command": ["python", "${program}", "r.yaml", "${args_no_hyphens}"],
+        }
+    )
     runs = []
     for seed, name in enumerate(names):
         recipe = GRPORecipe(output_dir=str(tmp_path / "out" / name), seed=seed)
-        runs.append(
-            SweepRun(name, {"seed": seed}, recipe, [sys.executable, str(tmp_path / "train.py"), recipe.output_dir])
-        )
+        runs.append(SweepRun(name, {"seed": seed}, recipe, [sys.executable, str(tmp_path / "train.py"), recipe.output_dir]))
     return sweeping.Sweep("sweep.yaml", file, runs, str(tmp_path / "out"))
 
 

@@ -63,13 +63,20 @@ def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, 
     grading = {"method": "code", "execute": True, "trial_seconds": 2.0}
     with FakeServer(writer) as server:
         predictor = {
-            "name": "fake", "kind": "endpoint", "label": "writes", "max_tokens": 90,
+            "name": "fake",
+            "kind": "endpoint",
+            "label": "writes",
+            "max_tokens": 90,
             "endpoint": {"base_url": server.url, "api_key_env": None},
-        }  # fmt: skip
+        }
         recipe = content(
-            tiny_dir, tmp_path / "out", "python-functions", [predictor], grading=grading,
+            tiny_dir,
+            tmp_path / "out",
+            "python-functions",
+            [predictor],
+            grading=grading,
             cost={"prices": {"fake": {"input": 0.0, "output": 0.0}}},
-        )  # fmt: skip
+        )
         run(recipe)
         asked = len(server.requests)
         assert all("Reply with the Python code" in r.body["messages"][-1]["content"] for r in server.requests)
@@ -81,9 +88,7 @@ def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, 
             assert answer["correct"] == kept, answer
             assert answer["grade"]["method"] == "code"
             reason = answer["grade"]["detail"].partition(":")[0]
-            assert (
-                answer["grade"]["unparseable"] == ("I do not know" in answer["reply"]) == (reason.startswith("no code"))
-            )
+            assert answer["grade"]["unparseable"] == ("I do not know" in answer["reply"]) == (reason.startswith("no code"))
             assert ("while True" in answer["reply"]) == (reason == "timeout")
         assert {a["correct"] for a in answers} == {True, False}
         # with another limit the same replies are run again, and nobody is asked
@@ -152,12 +157,17 @@ def test_bad_input_is_one_line(tiny_dir, tmp_path, more, line):
 def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_path):
     reads = {"name": str(tiny_dir), "dtype": "float32", "template": "free-v1"}
     recipe = content(
-        tiny_dir, tmp_path / "out", "continuations", [reads], data=[{"name": "continuations", "limit": DOCUMENTS, "max_words": 120}],
+        tiny_dir,
+        tmp_path / "out",
+        "continuations",
+        [reads],
+        data=[{"name": "continuations", "limit": DOCUMENTS, "max_words": 120}],
         compressors=[
             {"label": f"{kind} {n}", "kind": kind, "sentences": n, "model": {"name": str(tiny_dir), "dtype": "float32"}}
-            for kind in ("lead", "tail") for n in (1, 2)
+            for kind in ("lead", "tail")
+            for n in (1, 2)
         ],
-    )  # fmt: skip
+    )
     records, summaries = run(recipe)
     answers = [r for r in as_json(records) if r["kind"] == "prediction"]
     assert not any("correct" in r or "fact_kept" in r for r in records)

@@ -45,11 +45,7 @@ def test_one_z_whatever_the_order_the_spelling_and_the_words_around(form, reply)
         ('{"about": "x", "about": "y", "value": "z"}', "broken JSON", "stands twice"),
         ('{"about": "x", "value": "y"} or {"about": "z", "value": "y"}', "two objects", "more than one"),
         ('{"about": "x"}', "off the schema", "'value' is a required property"),
-        (
-            '{"about": "x", "value": 3, "year": "2025", "more": 1}',
-            "off the schema",
-            "year: '2025' is not of type 'integer'",
-        ),
+        ('{"about": "x", "value": 3, "year": "2025", "more": 1}', "off the schema", "year: '2025' is not of type 'integer'"),
         ("{}", "off the schema", "required"),
         ('[{"about": "x", "value": "y"}]', "no object", "a list"),
         ('As in [1], all of it:\n```json\n[[2], {"about": "x", "value": "y"}]\n```', "no object", "a list"),
@@ -111,17 +107,11 @@ CIRCLE = {"b": {"$ref": "#/$defs/c"}, "c": {"anyOf": [{"type": "null"}, {"$ref":
         (of_a(**{"$ref": "#/type/0"}), ["leads to 'o', which is no schema"]),
         (of_a(**{"$ref": "#/type/x"}), ["leads nowhere"]),
         (of_a(minimum=3, items={"$ref": "#/properties/a/minimum/b"}), ["leads nowhere"]),
-        (
-            {**of_a(**{"$ref": "#/mine/b"}), "mine": {"b": {"type": "strng"}}},
-            ["'#/mine/b': no JSON schema: type: 'strng'"],
-        ),
+        ({**of_a(**{"$ref": "#/mine/b"}), "mine": {"b": {"type": "strng"}}}, ["'#/mine/b': no JSON schema: type: 'strng'"]),
         (of_a(**{"$dynamicRef": "#nope"}), ["$dynamicRef '#nope': leads nowhere"]),
         (of_a(enum=[date(2020, 1, 1)]), ["properties.a.enum.0: datetime.date(2020, 1, 1): date is no JSON"]),
         (of_a(maximum=float("inf")), ["properties.a.maximum: inf: a number out of range"]),
-        (
-            {**FACT, "properties": {False: {}, "b": {True: 1}}},
-            ["properties: the key False", "properties.b: the key True"],
-        ),
+        ({**FACT, "properties": {False: {}, "b": {True: 1}}}, ["properties: the key False", "properties.b: the key True"]),
         ({**of_a(), "$schema": "http://json-schema.org/draft-03/schema#", "required": True}, ["draft-03", "draft-07"]),
         ({**of_a(), "$schema": 5}, ["$schema = 5: no draft"]),
         (of_a(**{"$schema": "http://["}), ["another draft"]),
@@ -152,12 +142,13 @@ def test_a_schema_nested_without_end_is_refused():
 )
 def test_a_tree_of_nodes_is_no_circle(node):
     tree = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.org/tree",
-        "$dynamicAnchor": "tree", "type": "object", "required": ["size"],
-        "properties": {
-            "size": {"type": "number", "multipleOf": 0.01}, "inner": node, "$ref": {"const": {"$ref": "#/nowhere"}},
-        },
-    }  # fmt: skip
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "https://example.org/tree",
+        "$dynamicAnchor": "tree",
+        "type": "object",
+        "required": ["size"],
+        "properties": {"size": {"type": "number", "multipleOf": 0.01}, "inner": node, "$ref": {"const": {"$ref": "#/nowhere"}}},
+    }
     form = schema_form(tree, "tree")
     assert form.read('{"size": 1, "inner": {"inner": {"size": 2}, "size": 19.99}}').startswith('{"inner":{"inner"')
     with pytest.raises(Unfit, match=r"^inner.*size"):
@@ -199,9 +190,7 @@ def test_a_reply_nested_too_deep_is_one_that_does_not_fit(levels):
 def test_schema_files(tmp_path):
     good, bad = tmp_path / "fact.json", tmp_path / "bad.json"
     good.write_text(
-        json.dumps(
-            {**FACT, "$defs": {"b": {"type": "null"}}, "properties": {**FACT["properties"], "c": {"$ref": "#/$defs/b"}}}
-        )
+        json.dumps({**FACT, "$defs": {"b": {"type": "null"}}, "properties": {**FACT["properties"], "c": {"$ref": "#/$defs/b"}}})
     )
     form = load_form(str(good))
     assert form.name == "fact"
@@ -252,6 +241,4 @@ def test_a_signature_that_is_none_is_refused_and_never_run(text, words):
 def test_strict_where_every_key_is_listed_and_needed(form):
     assert not form.is_closed  # year may be left out
     assert schema_form({**FACT, "required": ["value", "about", "year"]}, "x").is_closed
-    assert not schema_form(
-        {**FACT, "additionalProperties": True, "required": ["value", "about", "year"]}, "x"
-    ).is_closed
+    assert not schema_form({**FACT, "additionalProperties": True, "required": ["value", "about", "year"]}, "x").is_closed

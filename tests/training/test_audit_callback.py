@@ -42,9 +42,13 @@ def call(reward, texts, problems, step):
     metrics = {}
     rows = [[*text_ids(reward.tokenizer, t), reward.tokenizer.eos_token_id] for t in texts]
     rewards = reward(
-        [None] * len(rows), [None] * len(rows), rows, problem_index=problems, log_metric=metrics.__setitem__,
+        [None] * len(rows),
+        [None] * len(rows),
+        rows,
+        problem_index=problems,
+        log_metric=metrics.__setitem__,
         trainer_state=SimpleNamespace(global_step=step - 1),
-    )  # fmt: skip
+    )
     return rewards, metrics
 
 
@@ -53,8 +57,7 @@ def picks_the_answer(reward, problem, note):
     end = end_of_turn_id(reward.tokenizer)
     prefix = chat_ids(reward.tokenizer, predictor_messages(note, problem.query, TEMPLATE))
     worth = [
-        reward.scorer.score_one_by_one([prefix], [[*text_ids(reward.tokenizer, choice), end]])[0, 0]
-        for choice in problem.choices
+        reward.scorer.score_one_by_one([prefix], [[*text_ids(reward.tokenizer, choice), end]])[0, 0] for choice in problem.choices
     ]
     return problem.choices[int(np.argmax(worth))] == problem.answer
 
@@ -114,11 +117,15 @@ def logs_of_a_hacking_run(steps):
     rng = np.random.default_rng(0)
     return [
         {
-            "reward": 1.0, "loss": 0.1, "rate/tokens": 20.0, "mi/nats": 1.0 + i / steps + 0.05 * rng.normal(),
-            "distortion/fact_missing": 0.2 + 0.6 * (i > steps / 2) + 0.05 * rng.normal(), "step_time": 3.0,
+            "reward": 1.0,
+            "loss": 0.1,
+            "rate/tokens": 20.0,
+            "mi/nats": 1.0 + i / steps + 0.05 * rng.normal(),
+            "distortion/fact_missing": 0.2 + 0.6 * (i > steps / 2) + 0.05 * rng.normal(),
+            "step_time": 3.0,
         }
         for i in range(steps)
-    ]  # fmt: skip
+    ]
 
 
 def run(callback, tracker, logs, first=1):
@@ -181,11 +188,24 @@ def test_a_run_takes_the_same_steps_with_and_without_the_audit(tiny_dir, tmp_pat
     rows = {}
     for name, setting in (("on", "audit.every=2"), ("off", "audit.enabled=false")):
         result = run_script(
-            "train/grpo.py", "configs/train/records.yaml", f"output_dir={tmp_path / name}", f"model.name={tiny_dir}",
-            "model.dtype=float32", "data.limit=8", "data.min_words=30", "data.max_words=40", "grpo.steps=3",
-            "grpo.num_generations=4", "grpo.prompts_per_step=2", "grpo.max_completion_tokens=10", "grpo.save_steps=3",
-            "grpo.learning_rate=0.01", "tracking.wandb=disabled", "lora.r=4", setting,
-        )  # fmt: skip
+            "train/grpo.py",
+            "configs/train/records.yaml",
+            f"output_dir={tmp_path / name}",
+            f"model.name={tiny_dir}",
+            "model.dtype=float32",
+            "data.limit=8",
+            "data.min_words=30",
+            "data.max_words=40",
+            "grpo.steps=3",
+            "grpo.num_generations=4",
+            "grpo.prompts_per_step=2",
+            "grpo.max_completion_tokens=10",
+            "grpo.save_steps=3",
+            "grpo.learning_rate=0.01",
+            "tracking.wandb=disabled",
+            "lora.r=4",
+            setting,
+        )
         assert result.returncode == 0, result.stderr
         rows[name] = read_jsonl(tmp_path / name / "metrics.jsonl")
     probed = [{n for n in row if n in ("audit/accuracy", "audit/closed_book")} for row in rows["on"]]

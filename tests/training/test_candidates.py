@@ -174,9 +174,7 @@ def test_failed_samples_keep_their_cause_and_have_no_reward(tmp_path, tiny_dir, 
 
 
 def test_too_many_failures_end_the_run_and_a_new_start_tries_again(tmp_path, made, prepared, lm, whole):
-    with pytest.raises(
-        RunFailed, match=r"round 1: the scorer failed on \d+ samples.*max_failed_share = 0.1.*not finite"
-    ):
+    with pytest.raises(RunFailed, match=r"round 1: the scorer failed on \d+ samples.*max_failed_share = 0.1.*not finite"):
         draw(tmp_path, made, prepared, lm, FailsOn(Scorer(lm.model), {0, 1, 2}))
     assert len(read_jsonl(tmp_path / "candidates.jsonl")) < PROBLEMS * SAMPLES  # it stopped early
     again = draw(tmp_path, made, prepared, lm)
@@ -201,10 +199,7 @@ def test_a_row_of_a_gated_sample_survives(prepared, made, lm):
         ({"seed": 1}, "seed"),
         ({"negatives": {"random": 2, "counterfactual": 1}}, "negatives.random"),
         ({"prompt": {"budget_words": 9}}, "prompt.budget_words"),
-        (
-            {"sampling": {"samples": SAMPLES, "max_completion_tokens": 7, "batch_problems": 2}},
-            "sampling.max_completion",
-        ),
+        ({"sampling": {"samples": SAMPLES, "max_completion_tokens": 7, "batch_problems": 2}}, "sampling.max_completion"),
         ({"reward": {"objective": "tv"}}, "reward.objective"),
     ],
 )

@@ -62,9 +62,7 @@ def trainer_of(kind, processes=2, rank=0, wrapped=None, **plugins):
     state = SimpleNamespace(distributed_type=SimpleNamespace(value=kind), **plugins)
     accelerator = SimpleNamespace(state=state, num_processes=processes, process_index=rank)
     callbacks = []
-    return SimpleNamespace(
-        accelerator=accelerator, model_wrapped=wrapped, callbacks=callbacks, add_callback=callbacks.append
-    )
+    return SimpleNamespace(accelerator=accelerator, model_wrapped=wrapped, callbacks=callbacks, add_callback=callbacks.append)
 
 
 def zero(stage):

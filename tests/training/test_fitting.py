@@ -36,9 +36,7 @@ def prepared(tiny_dir):
 
 
 def scored(problem, z, rate):
-    return ScoredCompression(
-        problem=problem, compression=z, rate=rate, mi_nats=1.0, easy_nats=1.0, hard_nats=1.0, reward=1.0
-    )
+    return ScoredCompression(problem=problem, compression=z, rate=rate, mi_nats=1.0, easy_nats=1.0, hard_nats=1.0, reward=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +61,7 @@ def policy(prepared):
     """A tiny base with an adapter that is not zero, as after some training."""
     from peft import get_peft_model
 
-    model = get_peft_model(
-        tiny_model(len(prepared.tokenizer)), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
-    )
+    model = get_peft_model(tiny_model(len(prepared.tokenizer)), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
     generator = torch.Generator().manual_seed(1)
     for name, weight in model.named_parameters():
         if "lora_" in name:
@@ -101,9 +97,11 @@ def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, 
     rows = imitation_rows(prepared, made.prompt, candidates)
     model = policy(prepared)
     trainer = SFTTrainer(
-        model=model, args=sft_arguments(made, str(tmp_path), 1, True), processing_class=prepared.tokenizer,
+        model=model,
+        args=sft_arguments(made, str(tmp_path), 1, True),
+        processing_class=prepared.tokenizer,
         train_dataset=data_set(rows, made.sft, seed=0),
-    )  # fmt: skip
+    )
     [batch] = trainer.get_train_dataloader()
     assert int((batch["labels"] != -100).sum()) == sum(len(text) + (finish == "stop") for finish, text in TEXTS)
     loss = trainer.compute_loss(trainer.model, dict(batch)).item()
@@ -126,10 +124,12 @@ def test_the_preference_loss_is_that_of_the_paper_against_the_base(prepared, can
     assert rows[0]["chosen_ids"] == [*z[0].token_ids, prepared.tokenizer.eos_token_id]
     assert rows[0]["rejected_ids"] == list(z[1].token_ids)  # cut off: no end of turn was sampled
     trainer = PairTrainer(
-        model=tiny_model(len(prepared.tokenizer)), args=dpo_arguments(made, 1, True),
-        processing_class=prepared.tokenizer, train_dataset=data_set(rows, made.dpo, seed=0),
+        model=tiny_model(len(prepared.tokenizer)),
+        args=dpo_arguments(made, 1, True),
+        processing_class=prepared.tokenizer,
+        train_dataset=data_set(rows, made.dpo, seed=0),
         peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
-    )  # fmt: skip
+    )
     generator = torch.Generator().manual_seed(1)
     for name, weight in trainer.model.named_parameters():
         if "lora_" in name:

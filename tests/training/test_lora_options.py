@@ -83,9 +83,7 @@ def test_targets_that_match_nothing_are_refused_without_the_weights(tiny_dir, tm
         assert message in line
 
 
-@pytest.mark.parametrize(
-    "targets", ["all-linear", ["q_proj", "down_proj"], ["layers.0.self_attn.q_proj"], r".*\.v_proj"]
-)
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"], ["layers.0.self_attn.q_proj"], r".*\.v_proj"])
 def test_targets_that_peft_takes_are_taken(tiny_dir, targets):
     section = LoraSection(r=2, targets=targets)
     check_lora(section, resolve(str(tiny_dir)))
@@ -119,9 +117,7 @@ def test_on_a_gpu_the_quantised_base_is_the_scorer_of_its_policy(tiny_dir):
     from infoagent.recipes import GRPORecipe
     from infoagent.training.policy import load_policy
 
-    made = GRPORecipe.model_validate(
-        {"output_dir": "x", "model": {"name": str(tiny_dir)}, "lora": {"quantize": "4bit", "r": 4}}
-    )
+    made = GRPORecipe.model_validate({"output_dir": "x", "model": {"name": str(tiny_dir)}, "lora": {"quantize": "4bit", "r": 4}})
     model, config = load_policy(made, resolve(str(tiny_dir)))
     plain = Scorer(model).score(PREFIXES, CONTINUATIONS)
     policy = get_peft_model(model, config)
@@ -134,9 +130,13 @@ def test_on_a_gpu_the_quantised_base_is_the_scorer_of_its_policy(tiny_dir):
 
 def test_a_run_refuses_them_with_a_line_each(tiny_dir, tmp_path):
     result = run_script(
-        "train/grpo.py", "configs/train/records.yaml", f"output_dir={tmp_path / 'run'}", f"model.name={tiny_dir}",
-        "data.limit=4", "lora.targets=[nope, q_proj, neither]",
-    )  # fmt: skip
+        "train/grpo.py",
+        "configs/train/records.yaml",
+        f"output_dir={tmp_path / 'run'}",
+        f"model.name={tiny_dir}",
+        "data.limit=4",
+        "lora.targets=[nope, q_proj, neither]",
+    )
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 2

@@ -41,21 +41,18 @@ def checkpoint(tmp_path):
         "lora": {"quantize": "none"},
     }
     provenance = {
-        "commit": "abc123", "versions": {"peft": "0.21.2", "trl": "not installed"}, "started": "2026-01-02T03:04:05Z",
-        "machine": "Linux, 2 cores", "command": f"train/grpo.py {tmp_path}",
-    }  # fmt: skip
+        "commit": "abc123",
+        "versions": {"peft": "0.21.2", "trl": "not installed"},
+        "started": "2026-01-02T03:04:05Z",
+        "machine": "Linux, 2 cores",
+        "command": f"train/grpo.py {tmp_path}",
+    }
     (run / "run.json").write_text(json.dumps({"recipe": recipe, **provenance}))
     return directory
 
 
 def comparison(checkpoint, name="checkpoint-30"):
-    values = {
-        "rate/tokens": {
-            "trained": 11.39,
-            "frozen": 27.08,
-            "difference": {"value": -15.69, "low": -17.4, "high": -13.98},
-        }
-    }
+    values = {"rate/tokens": {"trained": 11.39, "frozen": 27.08, "difference": {"value": -15.69, "low": -17.4, "high": -13.98}}}
     return [{"data": "records", "price": 0.02, "checkpoint": str(checkpoint.parent / name), "values": values}]
 
 
@@ -66,12 +63,21 @@ def test_it_says_what_the_records_say(checkpoint):
     assert (card.data.library_name, card.data.pipeline_tag) == ("peft", "text-generation")
     assert "lora" in card.data.tags
     for part in (
-        "| seed | 7 |", "| step | 30 |", "| commit | abc123 |", "template query-v1, budget_words 12", "revision sha256:4129",
-        "price 0.05 nats per unit of tokens", "3 random, 4 counterfactual", "peft 0.21.2", "jsonl mine.jsonl (split train)",
+        "| seed | 7 |",
+        "| step | 30 |",
+        "| commit | abc123 |",
+        "template query-v1, budget_words 12",
+        "revision sha256:4129",
+        "price 0.05 nats per unit of tokens",
+        "3 random, 4 counterfactual",
+        "peft 0.21.2",
+        "jsonl mine.jsonl (split train)",
         # steps 1 to 10 and 21 to 30 by hand; 31 to 40 came after this checkpoint
-        "| reward/total | 5.5 | 25.5 |", "| rate/tokens | 34.5 | 14.5 |", "30 steps",
+        "| reward/total | 5.5 | 25.5 |",
+        "| rate/tokens | 34.5 | 14.5 |",
+        "30 steps",
         "vllm serve $(infoagent models path smollm2-135m) --enable-lora --max-lora-rank 16 ",
-    ):  # fmt: skip
+    ):
         assert part in text, part
     assert "trl" not in text.split("versions")[1].split("\n")[0]
 

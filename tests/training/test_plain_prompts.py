@@ -25,9 +25,7 @@ def test_prompts_are_those_of_the_scorer(cls, name):
     made = family(name)
     prompts = [compressor_messages(document, "q") for document in DOCUMENTS for _ in range(2)]
     ids, pictures, other = trainer_of(cls, made)._tokenize_prompts(prompts)
-    assert ids == [
-        compressor_ids(made, document, "q", Prompt(thinking=False)) for document in DOCUMENTS for _ in range(2)
-    ]
+    assert ids == [compressor_ids(made, document, "q", Prompt(thinking=False)) for document in DOCUMENTS for _ in range(2)]
     assert (pictures, other) == (None, {})
     assert ids[0] is not ids[1]  # TRL may add to one of them
 

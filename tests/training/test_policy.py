@@ -49,9 +49,7 @@ def trainer_of(model, zero_stage=None, fsdp=False):
         pytest.importorskip("deepspeed")
         plugin = DeepSpeedPlugin(zero_stage=zero_stage)
         plugin.set_deepspeed_weakref()  # under ZeRO-3 transformers now shards whatever it loads
-    accelerator = SimpleNamespace(
-        unwrap_model=lambda m: m, device="cpu", state=SimpleNamespace(deepspeed_plugin=plugin)
-    )
+    accelerator = SimpleNamespace(unwrap_model=lambda m: m, device="cpu", state=SimpleNamespace(deepspeed_plugin=plugin))
     return SimpleNamespace(accelerator=accelerator, model=model, is_fsdp_enabled=fsdp)
 
 

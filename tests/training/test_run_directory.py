@@ -71,13 +71,7 @@ def test_without_resume_nothing_is_overwritten(tmp_path):
 
 @pytest.mark.parametrize(
     ("prompts", "generations", "micro", "processes", "expected"),
-    [
-        (2, 8, None, 1, (8, 2)),
-        (2, 8, None, 2, (8, 1)),
-        (2, 8, 4, 2, (4, 2)),
-        (1, 8, None, 2, (4, 1)),
-        (4, 8, 16, 1, (16, 2)),
-    ],
+    [(2, 8, None, 1, (8, 2)), (2, 8, None, 2, (8, 1)), (2, 8, 4, 2, (4, 2)), (1, 8, None, 2, (4, 1)), (4, 8, 16, 1, (16, 2))],
 )
 def test_a_step_is_the_same_on_any_number_of_processes(prompts, generations, micro, processes, expected):
     made = recipe(prompts_per_step=prompts, num_generations=generations, micro_batch=micro)

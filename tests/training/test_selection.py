@@ -17,9 +17,7 @@ def samples(draw):
     """Rewards in quarters, so that ties are common; failed ones NaN; few different texts."""
     number = draw(st.integers(0, 14))
     rewards = draw(
-        st.lists(
-            st.one_of(st.integers(-6, 6).map(lambda i: i / 4), st.just(math.nan)), min_size=number, max_size=number
-        )
+        st.lists(st.one_of(st.integers(-6, 6).map(lambda i: i / 4), st.just(math.nan)), min_size=number, max_size=number)
     )
     groups = draw(st.lists(st.integers(0, 2), min_size=number, max_size=number))
     lengths = draw(st.lists(st.integers(0, 3), min_size=number, max_size=number))

@@ -105,9 +105,13 @@ def test_a_packed_row_holds_a_prompt_once():
 
 def test_models_that_cannot_be_packed_go_the_trainers_own_way(monkeypatch):
     config = LlamaConfig(
-        vocab_size=300, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4,
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=4,
         rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4},
-    )  # fmt: skip
+    )
     model = LlamaForCausalLM(config)
     trainer = trainer_of(GRPOTrainer, model)
     monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", lambda *a, **k: "the trainer's own")

@@ -30,11 +30,26 @@ TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
 
 def overrides(tiny_dir, out, *more):
     return [
-        "configs/train/records.yaml", f"output_dir={out}", f"model.name={tiny_dir}", "model.dtype=float32", "data.limit=12",
-        "data.min_words=30", "data.max_words=40", "grpo.steps=4", "grpo.num_generations=4", "grpo.prompts_per_step=2",
-        "grpo.max_completion_tokens=8", "grpo.save_steps=2", "grpo.learning_rate=0.01", "tracking.wandb=disabled",
-        "lora.r=4", "negatives.random=2", "negatives.counterfactual=2", "--quiet", *more,
-    ]  # fmt: skip
+        "configs/train/records.yaml",
+        f"output_dir={out}",
+        f"model.name={tiny_dir}",
+        "model.dtype=float32",
+        "data.limit=12",
+        "data.min_words=30",
+        "data.max_words=40",
+        "grpo.steps=4",
+        "grpo.num_generations=4",
+        "grpo.prompts_per_step=2",
+        "grpo.max_completion_tokens=8",
+        "grpo.save_steps=2",
+        "grpo.learning_rate=0.01",
+        "tracking.wandb=disabled",
+        "lora.r=4",
+        "negatives.random=2",
+        "negatives.counterfactual=2",
+        "--quiet",
+        *more,
+    ]
 
 
 def trajectory(out):
@@ -216,11 +231,7 @@ def test_the_best_checkpoint_outlives_the_limit(tmp_path):
     [
         ({"validation": {"every": 3}}, {}, "must be a multiple of save_steps = 2"),
         ({"validation": {}, "data": {"split": "all"}}, {}, "trains on the validation problems too"),
-        (
-            {"validation": {"metric": "mi/hard_nats"}, "negatives": {"counterfactual": 0}},
-            {},
-            "negatives.counterfactual",
-        ),
+        ({"validation": {"metric": "mi/hard_nats"}, "negatives": {"counterfactual": 0}}, {}, "negatives.counterfactual"),
         ({"validation": {}}, {"ACCELERATE_USE_FSDP": "true"}, "sharded"),
         ({"validation": {}}, {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "sharded"),
     ],

@@ -92,11 +92,7 @@ def test_a_server_that_is_down_is_said_at_once(gpu):
         (200, (200, GOOD % "processed_logprobs"), None),
         (503, (200, GOOD % "processed_logprobs"), "/health says 503"),
         (200, (404, ""), "takes no weights (/server_info says 404)"),
-        (
-            200,
-            (200, GOOD.replace('{"backend": "nccl"}', "null") % "processed_logprobs"),
-            "no engine that takes weights",
-        ),
+        (200, (200, GOOD.replace('{"backend": "nccl"}', "null") % "processed_logprobs"), "no engine that takes weights"),
         (200, (200, GOOD % "raw_logprobs"), "its log-probabilities (raw_logprobs) are not those it samples from"),
     ],
 )
@@ -157,9 +153,7 @@ def test_draws_are_weighted_and_from_the_plain_distribution(monkeypatch):
 
 
 def adapted(dtype):
-    model = get_peft_model(
-        tiny_model(64).to(dtype), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    )
+    model = get_peft_model(tiny_model(64).to(dtype), LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
     return model, {name: value.clone() for name, value in model.state_dict().items()}
 
 
@@ -195,9 +189,7 @@ def test_the_frozen_base_stays_what_it_was():
     assert all(".base_layer." in name for name in changed)
 
 
-@pytest.mark.parametrize(
-    ("use_vllm", "fsdp", "replaced"), [(True, False, True), (True, True, False), (False, False, False)]
-)
+@pytest.mark.parametrize(("use_vllm", "fsdp", "replaced"), [(True, False, True), (True, True, False), (False, False, False)])
 def test_a_trainer_syncs_exactly_unless_it_is_sharded(use_vllm, fsdp, replaced):
     class Trainer:
         def __init__(self):

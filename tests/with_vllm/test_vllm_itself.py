@@ -69,9 +69,7 @@ def test_texts_and_scores_of_base_and_adapters_are_those_of_transformers(engine,
         assert found == [z.token_ids for z in generate(lm, prompts, "ab", 24, 0.0, 0)]
         seen.append(tuple(found))
         z = [[9, 40, 7], [11], *map(list, found)]
-        assert VllmScorer(engine, adapter).score(prompts, z) == pytest.approx(
-            Scorer(lm.model).score(prompts, z), abs=5e-3
-        )
+        assert VllmScorer(engine, adapter).score(prompts, z) == pytest.approx(Scorer(lm.model).score(prompts, z), abs=5e-3)
     assert len(set(seen)) == 3
 
 
@@ -92,9 +90,7 @@ def test_a_form_holds_the_draws_and_a_cut_is_a_cut(engine, tokenizer, prompts):
 
 def test_an_adapter_that_changes_in_place_is_served_anew(engine, base, adapters, tokenizer, prompts, tmp_path_factory):
     before = greedy(engine, tokenizer, adapters[0], prompts)
-    save_adapter(
-        base, tmp_path_factory.getbasetemp() / os.path.relpath(adapters[0], tmp_path_factory.getbasetemp()), seed=7
-    )
+    save_adapter(base, tmp_path_factory.getbasetemp() / os.path.relpath(adapters[0], tmp_path_factory.getbasetemp()), seed=7)
     lm = load(str(base), dtype="float32", adapter=adapters[0], device="cpu")
     after = greedy(engine, tokenizer, adapters[0], prompts)
     assert after == [z.token_ids for z in generate(lm, prompts, "ab", 24, 0.0, 0)]

@@ -72,9 +72,7 @@ def anchor_lines(axis: Any, points: Sequence[Point], measure: str, along_y: bool
 
 
 def ceiling_lines(axis: Any, points: Sequence[Point], measure: str, along_y: bool) -> None:
-    for ceiling in {
-        round(v["ceiling"], 6) for p in points if (v := value_of(p, measure)) is not None and "ceiling" in v
-    }:
+    for ceiling in {round(v["ceiling"], 6) for p in points if (v := value_of(p, measure)) is not None and "ceiling" in v}:
         (axis.axhline if along_y else axis.axvline)(ceiling, color=INK, linestyle=":", linewidth=0.9)
 
 
@@ -113,9 +111,7 @@ def legend_below(figure: Any, axes: Sequence[Any]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if handles:
-        figure.legend(
-            handles.values(), handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False
-        )
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
 
 
 def legend(axis: Any) -> None:

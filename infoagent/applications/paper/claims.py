@@ -72,10 +72,16 @@ def check_claims(
             answer = ask(claim, [p for p in points if data in (ALL, p["data"])], regression)
             found.append(
                 {
-                    "quantity": claim.quantity, "data": data, "says": claim.says, "paper": claim.value, "ours": answer.ours,
-                    "verdict": answer.verdict, "why": answer.why, "sentence": _sentence(claim, data, answer),
+                    "quantity": claim.quantity,
+                    "data": data,
+                    "says": claim.says,
+                    "paper": claim.value,
+                    "ours": answer.ours,
+                    "verdict": answer.verdict,
+                    "why": answer.why,
+                    "sentence": _sentence(claim, data, answer),
                 }
-            )  # fmt: skip
+            )
     return found
 
 

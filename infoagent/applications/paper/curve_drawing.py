@@ -35,18 +35,22 @@ def rate_distortion(numbers: Mapping[str, Any], points: Sequence[Point], data: s
             value, tokens = value_of(point, "accuracy", title), point["measures"]["tokens"]
             if value is not None:
                 axis.errorbar(
-                    tokens["value"], value["value"], xerr=bar_of(tokens), yerr=bar_of(value), fmt=markers[point["curve"]],
-                    color=colours[point["curve"]], ms=5, capsize=0, elinewidth=0.8, alpha=0.85,
-                )  # fmt: skip
-        fitted = [
-            f for f in numbers.get("fits", []) if (f["data"], f["predictor"]) == (data, title) and "refused" not in f
-        ]
+                    tokens["value"],
+                    value["value"],
+                    xerr=bar_of(tokens),
+                    yerr=bar_of(value),
+                    fmt=markers[point["curve"]],
+                    color=colours[point["curve"]],
+                    ms=5,
+                    capsize=0,
+                    elinewidth=0.8,
+                    alpha=0.85,
+                )
+        fitted = [f for f in numbers.get("fits", []) if (f["data"], f["predictor"]) == (data, title) and "refused" not in f]
         for fit in (f for f in fitted if f["curve"] in colours):
             low, high = fit["tokens"]
             xs = [low + (high - low) * i / 100 for i in range(101)]
-            accuracy = [
-                100 * (1 - fit["D0"]["value"] - fit["C"]["value"] * math.exp(-fit["b"]["value"] * x)) for x in xs
-            ]
+            accuracy = [100 * (1 - fit["D0"]["value"] - fit["C"]["value"] * math.exp(-fit["b"]["value"] * x)) for x in xs]
             axis.plot(xs, accuracy, color=colours[fit["curve"]], lw=1.6)
         for curve, colour in colours.items():
             axis.plot([], [], markers[curve], color=colour, ms=5, label=curve)
@@ -58,9 +62,7 @@ def rate_distortion(numbers: Mapping[str, Any], points: Sequence[Point], data: s
         axis.set_ylim(-2, 102)
         axis.set_xlabel(AXES["tokens"])
         axis.set_ylabel(AXES["accuracy"])
-        axis.set_title(
-            f"{title}; lines: fitted law" if fitted else f"{title}; no curve could be fitted", fontsize=9, color=INK
-        )
+        axis.set_title(f"{title}; lines: fitted law" if fitted else f"{title}; no curve could be fitted", fontsize=9, color=INK)
     legend_below(figure, axes)
     if extra:
         _mi_perplexity(axes[-1], drawn, colours, markers, numbers["correlation"].get(data, {}))
@@ -72,20 +74,23 @@ def rate_distortion(numbers: Mapping[str, Any], points: Sequence[Point], data: s
 def _mi_perplexity(
     axis: Any, points: Sequence[Point], colours: Mapping[str, str], markers: Mapping[str, str], r: Mapping[str, Any]
 ) -> None:
-    found = [
-        (p, x, y) for p in points if (x := value_of(p, "mi_nats")) is not None and (y := value_of(p, "nll_nats")) is not None
-    ]  # fmt: skip
+    found = [(p, x, y) for p in points if (x := value_of(p, "mi_nats")) is not None and (y := value_of(p, "nll_nats")) is not None]
     for point, x, y in found:
         axis.errorbar(
-            x["value"], y["value"], xerr=bar_of(x), yerr=bar_of(y), fmt=markers[point["curve"]], color=colours[point["curve"]], ms=5,
-            elinewidth=0.8, alpha=0.85,
-        )  # fmt: skip
+            x["value"],
+            y["value"],
+            xerr=bar_of(x),
+            yerr=bar_of(y),
+            fmt=markers[point["curve"]],
+            color=colours[point["curve"]],
+            ms=5,
+            elinewidth=0.8,
+            alpha=0.85,
+        )
     axis.set_xlabel(AXES["mi_nats"])
     axis.set_ylabel(AXES["nll_nats"])
     if "value" in r:
-        axis.set_title(
-            f"r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}] over {r['n']} compressors", fontsize=9, color=INK
-        )
+        axis.set_title(f"r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}] over {r['n']} compressors", fontsize=9, color=INK)
     elif not found:
         say_missing(axis)
 
@@ -143,9 +148,16 @@ def coefficients(numbers: Mapping[str, Any], points: Sequence[Point], data: str)
             if c["name"] == "intercept":
                 continue
             axis.errorbar(
-                c["value"], names.index(c["name"]) + (0.12 if hollow else -0.12), xerr=bar_of(c), fmt="o", color=PALETTE[int(hollow)],
-                mfc="white" if hollow else PALETTE[0], ms=6, capsize=2.5, label=None if shown else title,
-            )  # fmt: skip
+                c["value"],
+                names.index(c["name"]) + (0.12 if hollow else -0.12),
+                xerr=bar_of(c),
+                fmt="o",
+                color=PALETTE[int(hollow)],
+                mfc="white" if hollow else PALETTE[0],
+                ms=6,
+                capsize=2.5,
+                label=None if shown else title,
+            )
             shown = True
     axis.axvline(0, color=INK, lw=0.9)
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
@@ -155,13 +167,9 @@ def coefficients(numbers: Mapping[str, Any], points: Sequence[Point], data: str)
     if names:
         axis.legend(fontsize=8, frameon=True, framealpha=0.9, edgecolor="none")
         axis.set_title(
-            "against " + ", ".join(f"{k} {v}" for k, v in references.items()) if references else "",
-            fontsize=8,
-            color=INK,
+            "against " + ", ".join(f"{k} {v}" for k, v in references.items()) if references else "", fontsize=8, color=INK
         )
     else:
         why = next((side["refused"] for side, _, _ in sides[::-1] if "refused" in side), MISSING)
-        axis.text(
-            0.5, 0.5, f"no regression: {why}", transform=axis.transAxes, ha="center", va="center", fontsize=8, wrap=True
-        )
+        axis.text(0.5, 0.5, f"no regression: {why}", transform=axis.transAxes, ha="center", va="center", fontsize=8, wrap=True)
     return figure

@@ -61,9 +61,7 @@ def _by_compressor(numbers: Mapping[str, Any], points: Sequence[Point], data: st
     panels = panels_of(numbers, points)
     sized = _has_sizes(points)
     rows = len(drawn_of(points))
-    figure, axes = new_figure(
-        4.2 * len(panels) + (0 if sized else 1), 3.8 if sized else 1.4 + 0.26 * max(rows, 8), len(panels)
-    )
+    figure, axes = new_figure(4.2 * len(panels) + (0 if sized else 1), 3.8 if sized else 1.4 + 0.26 * max(rows, 8), len(panels))
     for axis, measure in zip(axes, panels, strict=True):
         (_by_size if sized else _by_row)(axis, points, measure)
         (axis.set_ylabel if sized else axis.set_xlabel)(AXES[measure])
@@ -79,24 +77,26 @@ def _by_size(axis: Any, points: Sequence[Point], measure: str) -> None:
     drawn = False
     for number, (curve, colour) in enumerate(colours.items()):
         of_curve = sorted(
-            (p for p in drawn_of(points) if p["curve"] == curve and "active_parameters" in p),
-            key=lambda p: p["active_parameters"],
+            (p for p in drawn_of(points) if p["curve"] == curve and "active_parameters" in p), key=lambda p: p["active_parameters"]
         )
         for hollow in (False, True):
-            found = [
-                (p["active_parameters"] / 1e9, v) for p in of_curve for v, h in series_of(p, measure) if h == hollow
-            ]
+            found = [(p["active_parameters"] / 1e9, v) for p in of_curve for v, h in series_of(p, measure) if h == hollow]
             if not found:
                 continue
             drawn = True
-            axis.plot(
-                [x for x, _ in found], [v["value"] for _, v in found], color=colour, lw=1, alpha=0.5 if hollow else 0.9
-            )
+            axis.plot([x for x, _ in found], [v["value"] for _, v in found], color=colour, lw=1, alpha=0.5 if hollow else 0.9)
             for x, value in found:
                 axis.errorbar(
-                    x, value["value"], yerr=bar_of(value), fmt=MARKERS[number % len(MARKERS)], color=colour, ms=5.5, capsize=2,
-                    mfc="white" if hollow else colour, label=curve if x == found[0][0] and not hollow else None,
-                )  # fmt: skip
+                    x,
+                    value["value"],
+                    yerr=bar_of(value),
+                    fmt=MARKERS[number % len(MARKERS)],
+                    color=colour,
+                    ms=5.5,
+                    capsize=2,
+                    mfc="white" if hollow else colour,
+                    label=curve if x == found[0][0] and not hollow else None,
+                )
     anchor_lines(axis, points, measure, along_y=True)
     ceiling_lines(axis, points, measure, along_y=True)
     axis.set_xscale("log")
@@ -121,14 +121,7 @@ def _by_row(axis: Any, points: Sequence[Point], measure: str) -> None:
             drawn = True
             colour = colours[point["curve"]]
             axis.errorbar(
-                value["value"],
-                y,
-                xerr=bar_of(value),
-                fmt="o",
-                color=colour,
-                ms=6,
-                capsize=2.5,
-                mfc="white" if hollow else colour,
+                value["value"], y, xerr=bar_of(value), fmt="o", color=colour, ms=6, capsize=2.5, mfc="white" if hollow else colour
             )
     axis.set_yticks(range(len(rows)), [p["label"] for p in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -152,9 +145,15 @@ def _pairing(numbers: Mapping[str, Any], points: Sequence[Point], data: str) -> 
             if value is not None:
                 shift = (n - (len(titles) - 1) / 2) * 0.5 / max(len(titles), 1)
                 left.errorbar(
-                    value["value"], y + shift, xerr=bar_of(value), fmt=MARKERS[n % len(MARKERS)], color=colours[title], ms=5,
-                    capsize=2, label=title if y == 0 else None,
-                )  # fmt: skip
+                    value["value"],
+                    y + shift,
+                    xerr=bar_of(value),
+                    fmt=MARKERS[n % len(MARKERS)],
+                    color=colours[title],
+                    ms=5,
+                    capsize=2,
+                    label=title if y == 0 else None,
+                )
     left.set_yticks(range(len(drawn)), [p["label"] for p in drawn])
     left.set_ylim(len(drawn) - 0.5, -0.5)
     of_curve = colours_of([p["curve"] for p in drawn])
@@ -193,9 +192,16 @@ def _conciseness(numbers: Mapping[str, Any], points: Sequence[Point], data: str)
             axis.plot([x for x, _ in found], [v["value"] for _, v in found], color=colour, lw=1.3, alpha=0.8)
             for x, value in found:
                 axis.errorbar(
-                    x, value["value"], yerr=bar_of(value), fmt=MARKERS[n % len(MARKERS)], color=colour, ms=5.5, capsize=0,
-                    elinewidth=1, label=curve if x == found[0][0] else None,
-                )  # fmt: skip
+                    x,
+                    value["value"],
+                    yerr=bar_of(value),
+                    fmt=MARKERS[n % len(MARKERS)],
+                    color=colour,
+                    ms=5.5,
+                    capsize=0,
+                    elinewidth=1,
+                    label=curve if x == found[0][0] else None,
+                )
         anchor_lines(axis, points, measure, along_y=True)
         ceiling_lines(axis, asked, measure, along_y=True)
         axis.set_xticks(counts, [str(c) for c in counts])

@@ -45,16 +45,23 @@ def fact_deletion(
             text = f"{record.kind.title} {record.code}, {record.name}." + (f" {listed}." if listed else "")
             continuations.append([*text_ids(lm.tokenizer, text), end])
     matrix = score_pool(
-        lm, None, Pool(problems, rows, changed), continuations, [f"{p.id}#{n}" for p, n in zip(rows, left, strict=True)],
-        Prompt(TEMPLATE), Path(out) / "scores", memory_mib, False, Processes(), quiet,
-    )  # fmt: skip
+        lm,
+        None,
+        Pool(problems, rows, changed),
+        continuations,
+        [f"{p.id}#{n}" for p, n in zip(rows, left, strict=True)],
+        Prompt(TEMPLATE),
+        Path(out) / "scores",
+        memory_mib,
+        False,
+        Processes(),
+        quiet,
+    )
     assert matrix.counterfactual_CN is not None
     own_C = matrix.log_probs_CK[np.arange(len(rows)), matrix.source_C]
     versions_CFV = matrix.counterfactual_CN.reshape(len(rows), facts, versions)
     source = np.zeros(len(rows), dtype=np.intp)
-    fact_C = np.mean(
-        [infonce_terms(np.column_stack([own_C, versions_CFV[:, f]]), source) for f in range(facts)], axis=0
-    )
+    fact_C = np.mean([infonce_terms(np.column_stack([own_C, versions_CFV[:, f]]), source) for f in range(facts)], axis=0)
     points = []
     for kept in range(facts, -1, -1):
         chosen_C = np.array(left) == kept
@@ -77,8 +84,11 @@ def fact_deletion(
         "points": points,
         "scorer": matrix.about["scorer"],
         "data": {"name": "records", "split": "test", "revision": revision()},
-        "documents": documents, "facts": facts, "versions": versions, "seed": seed,
-    }  # fmt: skip
+        "documents": documents,
+        "facts": facts,
+        "versions": versions,
+        "seed": seed,
+    }
 
 
 def _records(documents: int, facts: int, seed: int) -> list[tuple[Problem, Record, list[tuple[Fact, str]]]]:
@@ -94,9 +104,7 @@ def _records(documents: int, facts: int, seed: int) -> list[tuple[Problem, Recor
     raise InputError(f"--facts {facts}: only {len(found)} of {20 * documents} records state so many; lower it")
 
 
-def _versions(
-    record: Record, chosen: Sequence[tuple[Fact, str]], versions: int, rng: np.random.Generator
-) -> list[Negative]:
+def _versions(record: Record, chosen: Sequence[tuple[Fact, str]], versions: int, rng: np.random.Generator) -> list[Negative]:
     """`versions` documents for each fact, in the order of the facts."""
     found = []
     for fact, value in chosen:
@@ -104,7 +112,6 @@ def _versions(
         if len(others) < versions:
             raise InputError(f"--versions {versions}: {fact.label!r} has only {len(others)} other values; lower it")
         found += [
-            Negative("counterfactual", record.text({fact.key: other}), (Change("fact", value, other, 1),))
-            for other in others
+            Negative("counterfactual", record.text({fact.key: other}), (Change("fact", value, other, 1),)) for other in others
         ]
     return found

@@ -59,14 +59,10 @@ EXPERIMENTS = {
         Experiment("fig3", "scaling the compressor against scaling the predictor", "pairing", ("accuracy",)),
         Experiment("fig4", "information and information per token", "mi", INFORMATION),
         Experiment("fig5", "conciseness: an exact number of sentences", "conciseness", CONCISENESS),
-        Experiment(
-            "fig6", "rate-distortion curves; information and perplexity", "rate-distortion", ("accuracy", "mi_perplexity")
-        ),
+        Experiment("fig6", "rate-distortion curves; information and perplexity", "rate-distortion", ("accuracy", "mi_perplexity")),
         Experiment("fig7", "deep research: score and cost", elsewhere=DEEP_RESEARCH),
         Experiment("fig9", "reasoning compressors: accuracy, length, GFLOP per generation", "scaling", ACCURACY),
-        Experiment(
-            "fig12", "compressed without the question: perplexity", "scaling", ("nll_nats", "tokens", "gflops")
-        ),
+        Experiment("fig12", "compressed without the question: perplexity", "scaling", ("nll_nats", "tokens", "gflops")),
         Experiment("fig13", "proxies: the same compressions under several scorers", "proxies", ("mi_nats",), scorers=PROXIES),
         Experiment("fig14", "a mixture of experts among dense compressors", "scaling", ACCURACY),
         Experiment("fig15", "information and information per token, on a second set", "mi", INFORMATION),
@@ -76,7 +72,7 @@ EXPERIMENTS = {
         Experiment("fig19", "rate-distortion across pairings", "rate-distortion", ("accuracy",)),
         Experiment("fig20", "rate-distortion across pairings, on a second set", "rate-distortion", ("accuracy",)),
     )
-}  # fmt: skip
+}
 
 
 def experiment_of(name: str) -> Experiment:
@@ -164,8 +160,13 @@ def _measures(summary: Summary) -> dict[str, Any]:
         if kinds in summary["estimates"]:
             e = summary["estimates"][kinds]
             low, high = e["ci_nats"]
-            found[name] = {"value": e["infonce_nats"], "low": low, "high": high, "ceiling": e["ceiling_nats"],
-                           "saturation": e["saturation"]}  # fmt: skip
+            found[name] = {
+                "value": e["infonce_nats"],
+                "low": low,
+                "high": high,
+                "ceiling": e["ceiling_nats"],
+                "saturation": e["saturation"],
+            }
     if "mi_nats" in found and found.get("tokens", {}).get("value", 0) > 0:
         found["bits_per_token"] = _per_token_bits(found["mi_nats"], found["tokens"])
     for part in ("paper", "total", "decode"):
@@ -204,12 +205,7 @@ def fits_of(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for part in analysis.get("sets", []):
         for curve in part["curves"]:
-            row = {
-                "data": part["data"],
-                "predictor": part["predictor"],
-                "measure": part["measure"],
-                "curve": curve["curve"],
-            }
+            row = {"data": part["data"], "predictor": part["predictor"], "measure": part["measure"], "curve": curve["curve"]}
             fit = curve.get("fit", curve)
             whole = "refused" not in fit and all("value" in fit[name] for name in ("C", "b", "D0"))
             if whole:
@@ -223,14 +219,17 @@ def fits_of(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def numbers_of(
-    experiment: Experiment, size: str, points: Sequence[Point], analysis: Mapping[str, Any]
-) -> dict[str, Any]:
+def numbers_of(experiment: Experiment, size: str, points: Sequence[Point], analysis: Mapping[str, Any]) -> dict[str, Any]:
     """What the figure shows, with the paper's claims beside it; ready for JSON but for NaN."""
     found: dict[str, Any] = {
-        "schema_version": 1, "figure": experiment.name, "title": experiment.title, "size": size,
-        "drawing": experiment.drawing, "panels": list(experiment.panels), "points": list(points),
-    }  # fmt: skip
+        "schema_version": 1,
+        "figure": experiment.name,
+        "title": experiment.title,
+        "size": size,
+        "drawing": experiment.drawing,
+        "panels": list(experiment.panels),
+        "points": list(points),
+    }
     if experiment.drawing == "rate-distortion":
         found["fits"] = fits_of(analysis)
     if experiment.drawing == "coefficients":

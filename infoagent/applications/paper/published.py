@@ -105,9 +105,7 @@ FAMILIES = (*QWEN, _pair("Llama-3 8B", "Llama-3 1B"))
 LARGE = ("Qwen2.5 7B", "Llama-3 8B")
 WHOLE = "full document"
 TO_405B = (_pair("Qwen2.5 7B", "Qwen2.5 7B", ("Llama 405B", "Llama 70B")),)
-MULTI_ROUND = (
-    "rounds in which the predictor rewrites the question: eval/applications/rounds.py, with configs/eval/rounds.yaml"
-)
+MULTI_ROUND = "rounds in which the predictor rewrites the question: eval/applications/rounds.py, with configs/eval/rounds.yaml"
 DEEP_RESEARCH = (
     "a loop of search, reading and writing: eval/applications/deep_research.py, with configs/eval/deep_research.yaml and, for the "
     "paper's models and questions, deep_research_full.yaml"

@@ -93,7 +93,7 @@ class LmCritic:
                 Compression(r.problem_id, known(r.text), tuple(text_ids(tokenizer, known(r.text))), known(r.finish)), end
             )
             for r in rows
-        ]  # fmt: skip
+        ]
         before = self.scorer.prefix_tokens + self.scorer.continuation_tokens
         columns = pair_log_probs(self.scorer, [(prefix, text) for text in texts for prefix in prefixes])
         if self.gflop is not None:
@@ -118,9 +118,7 @@ class UnigramCritic:
 
     def _of(self, text: Sequence[str], counts: Counter[str]) -> float:
         length = counts.total() + SMOOTHING_WORDS
-        return sum(
-            math.log((counts[w] + SMOOTHING_WORDS * (self.collection[w] + 1) / self.total) / length) for w in text
-        )
+        return sum(math.log((counts[w] + SMOOTHING_WORDS * (self.collection[w] + 1) / self.total) / length) for w in text)
 
 
 class ZlibCritic:

@@ -26,9 +26,7 @@ def rows(part: Part) -> list[list[str]]:
     lines = []
     for row in part["scorers"]:
         if "refused" in row:
-            lines.append(
-                [row["scorer"], str(row["left_out"]), *["–"] * (len(COLUMNS) - 3), f"refused: {row['refused']}"]
-            )
+            lines.append([row["scorer"], str(row["left_out"]), *["–"] * (len(COLUMNS) - 3), f"refused: {row['refused']}"])
             continue
         own, scale = row["plain"], row.get("calibration")
         calibrated = row.get("calibrated")
@@ -36,15 +34,21 @@ def rows(part: Part) -> list[list[str]]:
         accuracy: Mapping[str, Any] = next(iter(own["accuracy"].values()), {})
         lines.append(
             [
-                row["scorer"], str(row["left_out"]),
-                _number(row.get("weight_mib"), 0), _number(row.get("gflop"), 1), _number(row["seconds"], 2),
-                _number(scale and scale["beta"], 2), _interval(own["mi_nats"]),
+                row["scorer"],
+                str(row["left_out"]),
+                _number(row.get("weight_mib"), 0),
+                _number(row.get("gflop"), 1),
+                _number(row["seconds"], 2),
+                _number(scale and scale["beta"], 2),
+                _interval(own["mi_nats"]),
                 "–" if calibrated is None else _interval(calibrated["mi_nats"]),
-                _interval(ranks.get("spearman", ranks)), _interval(ranks.get("points_spearman", {})),
+                _interval(ranks.get("spearman", ranks)),
+                _interval(ranks.get("points_spearman", {})),
                 "–" if verdicts is None else f"{verdicts['lost']}, {len(verdicts['turned'])}",
-                _interval(accuracy.get("spearman", accuracy)), _trusted(row),
+                _interval(accuracy.get("spearman", accuracy)),
+                _trusted(row),
             ]
-        )  # fmt: skip
+        )
     return lines
 
 
@@ -94,12 +98,7 @@ def save_study(study: Mapping[str, Any], directory: str | Path) -> list[Path]:
     for axes, part in zip(grid, parts, strict=True):
         own, accuracy, mi = axes
         where = f"{part['data']}, {AMONG[part['among']]}"
-        _forest(
-            own,
-            part,
-            lambda side: side.get("self", {}).get("spearman"),
-            f"rank correlation with the self-score\n{where}",
-        )
+        _forest(own, part, lambda side: side.get("self", {}).get("spearman"), f"rank correlation with the self-score\n{where}")
         own.axvline(study["trusted_correlation"], color=INK, linestyle=":", linewidth=1)
         _forest(accuracy, part, _first_accuracy, "rank correlation with right answers\n")
         accuracy.axvline(0, color=INK, linestyle=":", linewidth=1)
@@ -121,10 +120,7 @@ def _first_accuracy(side: Mapping[str, Any]) -> Any:
 
 def _forest(axis: Any, part: Part, value: Any, name: str) -> None:
     """One line a scorer, the first on top, plain and calibrated side by side."""
-    sides = (
-        ("plain", "scores as they are", PALETTE[0], "o", -0.13),
-        ("calibrated", "calibrated", PALETTE[1], "s", 0.13),
-    )
+    sides = (("plain", "scores as they are", PALETTE[0], "o", -0.13), ("calibrated", "calibrated", PALETTE[1], "s", 0.13))
     for side, label, colour, marker, offset in sides:
         drawn = False
         for place, row in enumerate(part["scorers"]):
@@ -132,9 +128,7 @@ def _forest(axis: Any, part: Part, value: Any, name: str) -> None:
             if not found or "low" not in found:
                 continue
             axis.plot([found["low"], found["high"]], [place + offset] * 2, color=colour, linewidth=1.3)
-            axis.plot(
-                found["value"], place + offset, marker, color=colour, markersize=4.5, label=None if drawn else label
-            )
+            axis.plot(found["value"], place + offset, marker, color=colour, markersize=4.5, label=None if drawn else label)
             drawn = True
     axis.set_yticks(range(len(part["scorers"])), [shown(row["scorer"]) for row in part["scorers"]])
     axis.set_ylim(len(part["scorers"]) - 0.5, -0.5)

@@ -22,9 +22,7 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             document = mean_tokens(p.document for p in data.problems)
             written = [c for c in grid.grid if c.kind not in ANCHORS]
             candidates = 1 + grid.negatives.total
-            prompts += (
-                len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)
-            )
+            prompts += len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)
             columns += draws * candidates * sum(longest_tokens(c, document) for c in written)
             texts += draws * len(written)
     lines = [f"scorers: {len(recipe.studied)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]
@@ -33,13 +31,9 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
         work = PlannedWork(recipe.cost)
         past = prompts / max(1.0, texts)
         if scorer.kind != "lm" or not work.forward(scorer.model, past, prompts + columns, layers=scorer.layers):
-            lines.append(
-                f"  {scorer.label}: {'no model' if scorer.kind != 'lm' else 'its configuration is not on this machine'}"
-            )
+            lines.append(f"  {scorer.label}: {'no model' if scorer.kind != 'lm' else 'its configuration is not on this machine'}")
             continue
         everything.compute.reading += work.compute.reading
         lines.append(f"  {scorer.label}: {work.compute.gflop:,.0f} GFLOP, {duration(work.seconds)}")
-    lines.append(
-        f"all scorers: {everything.compute.gflop:,.0f} GFLOP, {everything.rates.line} {duration(everything.seconds)}"
-    )
+    lines.append(f"all scorers: {everything.compute.gflop:,.0f} GFLOP, {everything.rates.line} {duration(everything.seconds)}")
     return "\n".join(lines)

@@ -51,9 +51,7 @@ class ProxySection(Section):
                 + ("" if self.url else " (`infoagent merge` makes one model of both)")
             )
         if self.url and self.model.adapter:
-            raise ValueError(
-                f"{self.label!r}: a served scorer takes no adapter; merge it (`infoagent merge`) and serve that"
-            )
+            raise ValueError(f"{self.label!r}: a served scorer takes no adapter; merge it (`infoagent merge`) and serve that")
         return self
 
 

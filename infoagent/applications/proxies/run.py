@@ -59,9 +59,7 @@ def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> Non
         try:
             _check(section, cells)
         except InputError as error:
-            mistakes += [
-                line for line in (f"scorer {section.label}: {p}" for p in error.problems) if line not in mistakes
-            ]
+            mistakes += [line for line in (f"scorer {section.label}: {p}" for p in error.problems) if line not in mistakes]
     if mistakes:
         raise InputError(mistakes)
 
@@ -75,23 +73,14 @@ def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
     if section.url is not None:
         check_served(section.url, found.reference, model.dtype, found.tokenizer)
     for cell in cells:
-        fit_to_context(
-            cell.problems, found.tokenizer, found.context_tokens, cell.compressor.max_tokens, "error", cell.scored_as
-        )
+        fit_to_context(cell.problems, found.tokenizer, found.context_tokens, cell.compressor.max_tokens, "error", cell.scored_as)
 
 
 def proxy_summaries(
-    recipe: EvaluationRecipe,
-    cells: Sequence[Cell],
-    records: Sequence[GridRecord],
-    scorers: Sequence[ProxySection],
-    quiet: bool,
+    recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord], scorers: Sequence[ProxySection], quiet: bool
 ) -> dict[str, list[dict[str, Any]]]:
     """Summaries of the grid's compressions as each scorer sees them, by the scorer's label."""
-    return {
-        section.label: summarise(proxy_rows(recipe, cells, records, section, quiet), recipe.price)
-        for section in scorers
-    }
+    return {section.label: summarise(proxy_rows(recipe, cells, records, section, quiet), recipe.price) for section in scorers}
 
 
 def proxy_rows(
@@ -119,9 +108,7 @@ def proxy_rows(
                     critic = critic or load_critic(section, recipe.memory_mib, documents)
                     scored = _score(critic, pack[0], index, [written[k] for k in missing])
                     results = zip(missing, scored, strict=True)
-                    kept.append(
-                        *({"key": names[k], "kind": "proxy", "compression_key": k, **part} for k, part in results)
-                    )
+                    kept.append(*({"key": names[k], "kind": "proxy", "compression_key": k, **part} for k, part in results))
                 rows += [_merged(written[k], kept.rows[names[k]]) for k in keys]
                 bar.update(len(keys))
     return rows

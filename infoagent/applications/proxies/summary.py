@@ -54,16 +54,18 @@ def fit_scales(scored: Scored, data: str) -> dict[str, Calibration]:
             log_probs = np.array([r.log_probs_among(EASY + HARD) for r in own])
             source = np.zeros(len(own), dtype=np.intp)
             ids = sorted({r.document_id for r in own})
-            found[scorer] = fit_beta(
-                log_probs, source, document=[r.document_id for r in own], scorer=scorer, document_ids=ids
-            )
+            found[scorer] = fit_beta(log_probs, source, document=[r.document_id for r in own], scorer=scorer, document_ids=ids)
     return found
 
 
 def study(
-    scored: Scored, predictions: Sequence[PredictionRecord], scales: Mapping[str, Mapping[str, Calibration]],
-    trusted_correlation: float, seed: int, resamples: int,
-) -> Json:  # fmt: skip
+    scored: Scored,
+    predictions: Sequence[PredictionRecord],
+    scales: Mapping[str, Mapping[str, Calibration]],
+    trusted_correlation: float,
+    seed: int,
+    resamples: int,
+) -> Json:
     """For each data set and kind of negatives a part with its `scorers`; ready for JSON but for NaN.
 
     scales: by data set and scorer; a data set without any is given uncalibrated alone.
@@ -73,13 +75,9 @@ def study(
         for among, kinds in KINDS.items():
             tables = {s: _Table.of(scored[SELF], rows, s, data, kinds) for s, rows in scored.items()}
             if len(tables[SELF]) and tables[SELF].rows[SELF][0].has_negatives(kinds):
-                parts.append(
-                    _part(tables, data, among, predictions, scales.get(data, {}), trusted_correlation, seed, resamples)
-                )
+                parts.append(_part(tables, data, among, predictions, scales.get(data, {}), trusted_correlation, seed, resamples))
     if not parts:
-        raise RunFailed(
-            "no compression has a self-score to hold the scorers against; the records of the grid say what failed"
-        )
+        raise RunFailed("no compression has a self-score to hold the scorers against; the records of the grid say what failed")
     return {"trusted_correlation": trusted_correlation, "seed": seed, "resamples": resamples, "parts": parts}
 
 
@@ -97,16 +95,9 @@ class _Table:
 
     @classmethod
     def of(
-        cls,
-        own: Sequence[CompressionRecord],
-        other: Sequence[CompressionRecord],
-        scorer: str,
-        data: str,
-        kinds: Sequence[str],
+        cls, own: Sequence[CompressionRecord], other: Sequence[CompressionRecord], scorer: str, data: str, kinds: Sequence[str]
     ) -> _Table:
-        ours, theirs = (
-            {r.key: r for r in rows if r.data.name == data and r.is_ok and r.is_scored} for rows in (own, other)
-        )
+        ours, theirs = ({r.key: r for r in rows if r.data.name == data and r.is_ok and r.is_scored} for rows in (own, other))
         even = {r.key for r in evenly(list(ours.values()), kinds)}
         keys = [k for k in ours if k in theirs and k in even]
         asked = sum(r.data.name == data for r in own) if scorer == SELF else len(ours)
@@ -123,9 +114,15 @@ class _Table:
 
 
 def _part(
-    tables: Mapping[str, _Table], data: str, among: str, predictions: Sequence[PredictionRecord], scales: Mapping[str, Calibration],
-    trusted_correlation: float, seed: int, resamples: int,
-) -> Json:  # fmt: skip
+    tables: Mapping[str, _Table],
+    data: str,
+    among: str,
+    predictions: Sequence[PredictionRecord],
+    scales: Mapping[str, Calibration],
+    trusted_correlation: float,
+    seed: int,
+    resamples: int,
+) -> Json:
     own = tables[SELF]
     level = 1 - 0.05 / max(1, len(tables) - 1)
     answers: dict[str, dict[str, float]] = {}  # predictor → compression → right or wrong
@@ -145,27 +142,33 @@ def _part(
         betas = {"plain": (1.0, 1.0)}  # the scorer's and the self-score's
         if scorer in scales and SELF in scales:
             betas["calibrated"] = scales[scorer].beta, scales[SELF].beta
-            row["calibration"] = {"beta": scales[scorer].beta, "documents": scales[scorer].n_documents,
-                                  "warnings": list(scales[scorer].warnings)}  # fmt: skip
+            row["calibration"] = {
+                "beta": scales[scorer].beta,
+                "documents": scales[scorer].n_documents,
+                "warnings": list(scales[scorer].warnings),
+            }
         for name, (beta, own_beta) in betas.items():
             terms, reference = table.terms(scorer, beta), table.terms(SELF, own_beta)
             row[name] = {"mi_nats": plain(mean_interval(terms, table.documents))}
             if scorer != SELF:
                 row[name] |= _against_self(table, terms, reference, trusted_correlation, level, seed, resamples)
             row[name]["accuracy"] = {
-                title: _against_answers(table, terms, reference, right, scorer, seed, resamples)
-                for title, right in answers.items()
+                title: _against_answers(table, terms, reference, right, scorer, seed, resamples) for title, right in answers.items()
             }
     told_apart = _differences(own, own.terms(SELF, 1.0))
     return {
-        "data": data, "among": among, "ceiling_nats": math.log(own.log_probs[SELF].shape[1]),
-        "compressions": len(own), "documents": len(set(own.documents)), "left_out": own.left_out,
-        "compressors": len(set(own.labels)), "verdicts": sum(d["shown"] for d in told_apart.values()), "level": level,
+        "data": data,
+        "among": among,
+        "ceiling_nats": math.log(own.log_probs[SELF].shape[1]),
+        "compressions": len(own),
+        "documents": len(set(own.documents)),
+        "left_out": own.left_out,
+        "compressors": len(set(own.labels)),
+        "verdicts": sum(d["shown"] for d in told_apart.values()),
+        "level": level,
         "scorers": found,
-        "smallest_trusted": {
-            name: _smallest(found, name) for name in ("plain", "calibrated") if any(name in row for row in found)
-        },
-    }  # fmt: skip
+        "smallest_trusted": {name: _smallest(found, name) for name in ("plain", "calibrated") if any(name in row for row in found)},
+    }
 
 
 def _cost(rows: Sequence[CompressionRecord]) -> Json:
@@ -174,30 +177,32 @@ def _cost(rows: Sequence[CompressionRecord]) -> Json:
     by_proxy = [r for r in rows if isinstance(r, ProxyRecord)]
     if by_proxy:
         spent = [r.gflop for r in by_proxy if r.gflop is not None]
-        found |= {
-            "gflop": float(np.mean(spent)) if len(spent) == len(by_proxy) else None,
-            "weight_mib": by_proxy[0].weight_mib,
-        }
+        found |= {"gflop": float(np.mean(spent)) if len(spent) == len(by_proxy) else None, "weight_mib": by_proxy[0].weight_mib}
     return found
 
 
 def _against_self(
-    table: _Table, terms: np.ndarray, reference: np.ndarray, trusted_correlation: float, level: float, seed: int,
-    resamples: int,
-) -> Json:  # fmt: skip
+    table: _Table, terms: np.ndarray, reference: np.ndarray, trusted_correlation: float, level: float, seed: int, resamples: int
+) -> Json:
     ranks = rank_agreement(terms, reference, table.documents, table.labels, np.random.default_rng(seed), resamples)
     low = spearman_low(terms, reference, table.documents, np.random.default_rng(seed), level, resamples)
     known, own = _differences(table, reference), _differences(table, terms)
     shown = [pair for pair, d in known.items() if d["shown"]]
     turned = [list(p) for p in shown if known[p]["difference"] * own[p]["difference"] <= 0]
     lost = sum(not own[p]["shown"] for p in shown)
-    verdicts = {"kept": len(shown) - lost, "lost": lost, "turned": turned,
-                "new": sum(d["shown"] and not known[p]["shown"] for p, d in own.items())}  # fmt: skip
+    verdicts = {
+        "kept": len(shown) - lost,
+        "lost": lost,
+        "turned": turned,
+        "new": sum(d["shown"] and not known[p]["shown"] for p, d in own.items()),
+    }
     return {
-        "shift_nats": plain(mean_interval(terms - reference, table.documents)), "self": ranks.to_dict(),
-        "criterion": low.to_dict() if isinstance(low, Refused) else {"level": level, "low": low}, "verdicts": verdicts,
+        "shift_nats": plain(mean_interval(terms - reference, table.documents)),
+        "self": ranks.to_dict(),
+        "criterion": low.to_dict() if isinstance(low, Refused) else {"level": level, "low": low},
+        "verdicts": verdicts,
         "trusted": not isinstance(low, Refused) and low >= trusted_correlation and not turned,
-    }  # fmt: skip
+    }
 
 
 def _differences(table: _Table, terms: np.ndarray) -> dict[tuple[str, str], Json]:
@@ -210,17 +215,14 @@ def _differences(table: _Table, terms: np.ndarray) -> dict[tuple[str, str], Json
         shared = [draw for draw in values[one] if draw in values[other]]
         if len({values[one][draw][0] for draw in shared}) < 2:
             continue
-        gain = mean_interval(
-            [values[one][d][1] - values[other][d][1] for d in shared], [values[one][d][0] for d in shared]
-        )
+        gain = mean_interval([values[one][d][1] - values[other][d][1] for d in shared], [values[one][d][0] for d in shared])
         found[one, other] = {"difference": gain.value, "shown": gain.low > 0 or gain.high < 0}
     return found
 
 
 def _against_answers(
-    table: _Table, terms: np.ndarray, reference: np.ndarray, right: Mapping[str, float], scorer: str, seed: int,
-    resamples: int,
-) -> Json:  # fmt: skip
+    table: _Table, terms: np.ndarray, reference: np.ndarray, right: Mapping[str, float], scorer: str, seed: int, resamples: int
+) -> Json:
     """Rank correlation with right and wrong answers, and how much better it is than the self-score's."""
     where = [n for n, r in enumerate(table.rows[SELF]) if r.key in right]
     score = [right[table.rows[SELF][n].key] for n in where]
@@ -228,9 +230,7 @@ def _against_answers(
     ranks = rank_agreement(terms[where], score, documents, labels, np.random.default_rng(seed), resamples)
     result = ranks.to_dict()
     if scorer != SELF and not isinstance(ranks, Refused):
-        gain = difference_in_agreement(
-            terms[where], reference[where], score, documents, np.random.default_rng(seed), resamples
-        )
+        gain = difference_in_agreement(terms[where], reference[where], score, documents, np.random.default_rng(seed), resamples)
         result["over_self"] = gain.to_dict()
     return result
 
@@ -244,9 +244,4 @@ def _smallest(rows: Sequence[Json], name: str) -> Json:
     if not known:
         return {"refused": f"what {', '.join(unknown)} costs is not known"}
     best = min(known, key=lambda r: (r["weight_mib"], r["gflop"]))
-    return {
-        "scorer": best["scorer"],
-        "weight_mib": best["weight_mib"],
-        "gflop": best["gflop"],
-        "costs_unknown": unknown,
-    }
+    return {"scorer": best["scorer"], "weight_mib": best["weight_mib"], "gflop": best["gflop"], "costs_unknown": unknown}

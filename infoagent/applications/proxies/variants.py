@@ -19,9 +19,7 @@ def decoder_layers(model: Any) -> nn.ModuleList:
     decoder = model.get_decoder() if hasattr(model, "get_decoder") else None
     layers = getattr(decoder, "layers", None)
     if not isinstance(layers, nn.ModuleList):
-        raise InputError(
-            f"model of type {model.config.model_type!r}: its layers are not found; drop layers and weight_bits"
-        )
+        raise InputError(f"model of type {model.config.model_type!r}: its layers are not found; drop layers and weight_bits")
     return layers
 
 
@@ -60,7 +58,6 @@ def weight_mib(model: Any, bits: int | None) -> float:
     if bits is not None:
         small = {id(m.weight) for m in decoder_layers(model).modules() if isinstance(m, nn.Linear)}
     used = sum(
-        p.numel() * ((bits or 0) + SCALE_BITS / GROUP) / 8 if i in small else p.numel() * p.element_size()
-        for i, p in own.items()
+        p.numel() * ((bits or 0) + SCALE_BITS / GROUP) / 8 if i in small else p.numel() * p.element_size() for i, p in own.items()
     )
     return used / 2**20

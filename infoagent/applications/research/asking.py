@@ -86,17 +86,20 @@ class Asking:
                 length = len(prefixes[key])
                 self.records.append(
                     {
-                        "key": key, "kind": "score", "status": "ok", "judge": identity, "options": list(options),
-                        "log_probs": log_probs[place], "seconds": seconds,
+                        "key": key,
+                        "kind": "score",
+                        "status": "ok",
+                        "judge": identity,
+                        "options": list(options),
+                        "log_probs": log_probs[place],
+                        "seconds": seconds,
                         "usage": asdict(Usage(length, 0, written, calls=1, retries=0)),
                         **flops_fields(architecture, length, written),
                     }
-                )  # fmt: skip
+                )
         return [failures[k] if k in failures else self.records.rows[k] for k in keys]
 
-    def _score(
-        self, section: PredictorSection, prefixes: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]
-    ) -> Any:
+    def _score(self, section: PredictorSection, prefixes: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> Any:
         if not prefixes:
             return []
         judge = self.pool.judge(section.model, section.engine)
@@ -109,9 +112,7 @@ class Asking:
         holds = self._contexts[name]
         if prompt_tokens + reply_tokens <= holds:
             return None
-        error = (
-            f"{section.name} holds {holds} tokens; the prompt takes {prompt_tokens} and its reply up to {reply_tokens}"
-        )
+        error = f"{section.name} holds {holds} tokens; the prompt takes {prompt_tokens} and its reply up to {reply_tokens}"
         return {"status": "failed", "cause": "context", "error": error}
 
 

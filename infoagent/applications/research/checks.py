@@ -91,9 +91,14 @@ def open_search(section: SearchSection, output_dir: str) -> Provider:
     web = section.web
     assert web is not None
     settings = WebSettings(
-        web.search_url, web.reader_url, web.search_key_env, web.reader_key_env, web.usd_per_search, web.usd_per_fetch,
+        web.search_url,
+        web.reader_url,
+        web.search_key_env,
+        web.reader_key_env,
+        web.usd_per_search,
+        web.usd_per_fetch,
         replayed=web.replay,
-    )  # fmt: skip
+    )
     record = web.responses or str(Path(output_dir) / RESPONSES_FILE)
     if web.replay:
         return Web(settings, ReplayWire(record))

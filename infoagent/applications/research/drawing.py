@@ -32,17 +32,8 @@ def system_rows(found: Found) -> list[list[str]]:
     rows = []
     for system in found["systems"]:
         values = system["values"]
-        reports = str(system["reports"] - system["failed"]) + (
-            f" ({system['failed']} failed)" if system["failed"] else ""
-        )
-        shares = (
-            "facts/sources",
-            "facts/notes",
-            "facts/report",
-            "citations/cited",
-            "citations/supported",
-            "citations/invalid",
-        )
+        reports = str(system["reports"] - system["failed"]) + (f" ({system['failed']} failed)" if system["failed"] else "")
+        shares = ("facts/sources", "facts/notes", "facts/report", "citations/cited", "citations/supported", "citations/invalid")
         rows.append(
             [
                 system["label"],
@@ -51,7 +42,7 @@ def system_rows(found: Found) -> list[list[str]]:
                 *(_cell(values, name, 100.0, 0) for name in shares),
                 _cell(values, "notes/characters", 1.0, 0),
             ]
-        )  # fmt: skip
+        )
     return rows
 
 
@@ -60,9 +51,7 @@ def stage_rows(found: Found) -> list[list[str]]:
     rows = []
     for system in found["systems"]:
         for stage, cost in system["cost"].items():
-            numbers = [
-                f"{cost[key]:,.0f}" if key in cost else "unknown" for key in ("calls", "tokens_in", "tokens_out")
-            ]
+            numbers = [f"{cost[key]:,.0f}" if key in cost else "unknown" for key in ("calls", "tokens_in", "tokens_out")]
             gflop = f"{cost['gflops']:,.0f}" if "gflops" in cost else "unknown"
             title = "all but judge" if stage == "total" else stage
             rows.append([system["label"], title, *numbers, f"{cost['usd']:.4f}", gflop, f"{cost['seconds']:.1f}"])
@@ -75,11 +64,7 @@ def comparison_rows(found: Found) -> list[list[str]]:
     for pair in found["comparisons"]:
         cells = [
             _difference(pair["values"], name, factor, digits)
-            for name, factor, digits in (
-                ("rubric/final", 1.0, 3),
-                ("facts/notes", 100.0, 0),
-                ("facts/report", 100.0, 0),
-            )
+            for name, factor, digits in (("rubric/final", 1.0, 3), ("facts/notes", 100.0, 0), ("facts/report", 100.0, 0))
         ]
         shares = [_percent(pair["cost_share"], key) for key in ("gflops", "usd", "tokens_in")]
         rows.append([f"{pair['system']} − {pair['against']}", *cells, *shares])
@@ -128,9 +113,16 @@ def _panel(axis: Any, systems: Sequence[Mapping[str, Any]], quality: str, unit: 
         value, low, high = (factor * system["values"][quality][key] for key in ("value", "low", "high"))
         error = None if math.isnan(low) else [[value - low], [high - value]]
         axis.errorbar(
-            cost, value, yerr=error, fmt=MARKERS[place % len(MARKERS)], color=PALETTE[place % len(PALETTE)], markersize=6,
-            elinewidth=0.8, capsize=3, label=shown(system["label"]),
-        )  # fmt: skip
+            cost,
+            value,
+            yerr=error,
+            fmt=MARKERS[place % len(MARKERS)],
+            color=PALETTE[place % len(PALETTE)],
+            markersize=6,
+            elinewidth=0.8,
+            capsize=3,
+            label=shown(system["label"]),
+        )
         spent.append(cost)
     if spent and max(spent) > 0:
         scale_tokens(axis, spent)

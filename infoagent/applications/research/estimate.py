@@ -68,9 +68,7 @@ def describe_research(recipe: ResearchRecipe, systems: Sequence[SystemSection]) 
         f"{ENDPOINT_SECONDS:g} s and write {ENDPOINT_TOKENS_PER_SECOND:g} tokens/s; {CHARACTERS_PER_TOKEN} characters a token"
     )
     if usd > recipe.spending_limit_usd:
-        lines.append(
-            f"the limit is below the estimate: the run will stop at {recipe.spending_limit_usd:.2f} $ and keep all"
-        )
+        lines.append(f"the limit is below the estimate: the run will stop at {recipe.spending_limit_usd:.2f} $ and keep all")
     return "\n".join(lines)
 
 
@@ -91,19 +89,17 @@ def _stages(recipe: ResearchRecipe, systems: Sequence[SystemSection]) -> list[St
     where = "corpus" if web is None else "replayed" if web.replay else "web"
     stages = [
         _written(recipe, "plan", recipe.planner, recipe.predictor.title, times, task, recipe.plan_tokens),
-        Stage("search", where, times * searches, usd=times * searches * prices[0], seconds=times * searches * takes[0] / side_by_side),
+        Stage(
+            "search", where, times * searches, usd=times * searches * prices[0], seconds=times * searches * takes[0] / side_by_side
+        ),
         Stage("read", where, times * found, usd=times * found * prices[1], seconds=times * found * takes[1] / side_by_side),
-    ]  # fmt: skip
+    ]
     for system in systems:
         if system.kind == "lm":
-            stages.append(
-                _written(recipe, "compress", system.writer, system.label, times * pairs, source, system.max_tokens)
-            )
+            stages.append(_written(recipe, "compress", system.writer, system.label, times * pairs, source, system.max_tokens))
     for system in systems:
         notes = task + _notes(system, found, pairs, source)
-        stages.append(
-            _written(recipe, "report", recipe.reporter, system.label, times, notes, recipe.predictor.max_tokens)
-        )
+        stages.append(_written(recipe, "report", recipe.reporter, system.label, times, notes, recipe.predictor.max_tokens))
     return stages + _judging(recipe, times * len(systems), task, source)
 
 

@@ -11,15 +11,7 @@ from infoagent.applications.research.asking import Asking
 from infoagent.applications.research.citations import CitedSentence, cited_sentences, cited_text, supported
 from infoagent.applications.research.prompts import SCORES, YES_OR_NO, race_messages, score_messages, support_messages
 from infoagent.applications.research.recipe import JudgeSection
-from infoagent.applications.research.rubric import (
-    NoScore,
-    Scores,
-    expected_score,
-    parse_race,
-    parse_yes,
-    race,
-    weighted,
-)
+from infoagent.applications.research.rubric import NoScore, Scores, expected_score, parse_race, parse_yes, race, weighted
 from infoagent.data.sets.research_tasks import ResearchTask
 from infoagent.evaluation.records import Row
 from infoagent.grading import states_fact

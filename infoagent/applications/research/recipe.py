@@ -8,9 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.baselines import PICKERS
 from infoagent.config import Section
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import CompressorSection, EndpointSection, PredictorSection, ServedSection
 from infoagent.recipes.sections import (
-    CostSection,
     DataSection,
     Name,
     NonNegativeFloat,
@@ -125,9 +125,7 @@ class SystemSection(CompressorSection):
         if self.kind in PICKERS and PICKERS[self.kind].told:
             raise ValueError(f"{self.label!r}: kind {self.kind} needs questions with known evidence; take another kind")
         if self.endpoint is not None and (self.kind != "lm" or self.model.adapter is not None):
-            raise ValueError(
-                f"{self.label!r}: endpoint belongs to kind lm, without an adapter: name the served one as the model"
-            )
+            raise ValueError(f"{self.label!r}: endpoint belongs to kind lm, without an adapter: name the served one as the model")
         return self
 
     @property
@@ -135,9 +133,14 @@ class SystemSection(CompressorSection):
         """Of an `lm`: who writes the compressions."""
         kind: Literal["lm", "vllm", "endpoint"] = "vllm" if self.engine == "vllm" else "lm"
         return PredictorSection(
-            **self.model.model_dump(), kind="endpoint" if self.endpoint is not None else kind, mode="generation",
-            max_tokens=self.max_tokens, temperature=self.temperature, endpoint=self.endpoint, provider=self.provider,
-        )  # fmt: skip
+            **self.model.model_dump(),
+            kind="endpoint" if self.endpoint is not None else kind,
+            mode="generation",
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            endpoint=self.endpoint,
+            provider=self.provider,
+        )
 
 
 class JudgeSection(Section):
@@ -210,8 +213,7 @@ class ResearchRecipe(Section):
         data = None if self.search.corpus is None else self.search.corpus.data
         if self.tasks.path is None and (data is None or data.name != "records" or data.split == "all"):
             raise ValueError(
-                "tasks.path: must be given, since tasks are built from records alone (search.corpus.data.name records, "
-                "one split)"
+                "tasks.path: must be given, since tasks are built from records alone (search.corpus.data.name records, one split)"
             )
         if self.tasks.path is None and data is not None and data.limit is None:
             raise ValueError("search.corpus.data.limit: must be given for built tasks: the number of records searched")

@@ -42,10 +42,7 @@ def _share(part: str, whole: str, without: str | None = None) -> Value:
 QUANTITIES: Mapping[str, Value] = {
     "rubric/final": _rubric("final"),
     "rubric/report": _rubric("report"),
-    **{
-        f"rubric/{name}": _rubric(name)
-        for name in ("comprehensiveness", "depth", "instruction following", "readability")
-    },
+    **{f"rubric/{name}": _rubric(name) for name in ("comprehensiveness", "depth", "instruction following", "readability")},
     "facts/report": _facts("in_report"),
     "facts/notes": _facts("in_notes"),
     "facts/sources": _facts("in_sources"),
@@ -132,15 +129,8 @@ def _comparison(one: str, other: str, by_system: Mapping[str, Sequence[Row]]) ->
 
 def metrics(system: Mapping[str, Any]) -> dict[str, float]:
     """One system's summary under the house's names, for tracking."""
-    names = {
-        "rubric/final": "rubric",
-        "facts/report": "facts",
-        "facts/notes": "facts_in_notes",
-        "citations/supported": "supported",
-    }
-    line = {
-        f"research/{name}": system["values"][key]["value"] for key, name in names.items() if key in system["values"]
-    }
+    names = {"rubric/final": "rubric", "facts/report": "facts", "facts/notes": "facts_in_notes", "citations/supported": "supported"}
+    line = {f"research/{name}": system["values"][key]["value"] for key, name in names.items() if key in system["values"]}
     total = system["cost"].get("total", {})
     return line | {f"research/{key}": total[key] for key in ("usd", "gflops") if key in total}
 

@@ -62,9 +62,7 @@ class Notes:
 class Research:
     """All stages, for one recipe."""
 
-    def __init__(
-        self, recipe: ResearchRecipe, systems: Sequence[SystemSection], asking: Asking, reading: Reading
-    ) -> None:
+    def __init__(self, recipe: ResearchRecipe, systems: Sequence[SystemSection], asking: Asking, reading: Reading) -> None:
         self.recipe = recipe
         self.systems = systems
         self.asking = asking
@@ -101,8 +99,12 @@ class Research:
     def _head(self, task: ResearchTask, number: int, system: SystemSection) -> Row:
         return {
             "key": content_key(kind="report", task=task.id, run=number, system=system.label),
-            "kind": "report", "status": "ok", "task_id": task.id, "run": number, "system": system.label,
-        }  # fmt: skip
+            "kind": "report",
+            "status": "ok",
+            "task_id": task.id,
+            "run": number,
+            "system": system.label,
+        }
 
     def _plan(self, task: ResearchTask, draw: tuple[int, ...], shared: dict[str, Sequence[Row]]) -> list[str]:
         rows = self.asking.ask(self.recipe.planner, [plan_messages(task.task, self.recipe.queries)], draw)
@@ -160,9 +162,13 @@ class Research:
     def _pick(self, system: SystemSection, text: str, query: str) -> str:
         tokenizer = self.asking.pool.tokenizer(system.model)
         return compress_extractive(
-            system.kind, Problem("source", text, query, "source"), sentences=system.sentences, tokens=system.tokens,
-            count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=self.recipe.seed,
-        )  # fmt: skip
+            system.kind,
+            Problem("source", text, query, "source"),
+            sentences=system.sentences,
+            tokens=system.tokens,
+            count_tokens=lambda t: len(text_ids(tokenizer, t)),
+            seed=self.recipe.seed,
+        )
 
     def _report(self, task: ResearchTask, notes: Sequence[Notes], draw: tuple[int, ...]) -> list[Row]:
         """A record of the report of each system; one whose compressions all failed has none."""
@@ -174,17 +180,21 @@ class Research:
         return [written.get(i) or {**lost, **_cause_of(noted)} for i, noted in enumerate(notes)]
 
     def _row(
-        self, task: ResearchTask, number: int, queries: Sequence[str], sources: Sources, shared: Mapping[str, Sequence[Row]],
-        notes: Notes, report: Row,
-    ) -> Row:  # fmt: skip
+        self,
+        task: ResearchTask,
+        number: int,
+        queries: Sequence[str],
+        sources: Sources,
+        shared: Mapping[str, Sequence[Row]],
+        notes: Notes,
+        report: Row,
+    ) -> Row:
         texts = {n: self._text(page) for n, page in sources.by_number.items()}
         row: Row = {
             "queries": list(queries),
             "failed_searches": _failures(sources.searches),
             "failed_pages": _failures(sources.pages),
-            "sources": [
-                {"number": n, **{k: p[k] for k in ("id", "title", "address")}} for n, p in sources.by_number.items()
-            ],
+            "sources": [{"number": n, **{k: p[k] for k in ("id", "title", "address")}} for n, p in sources.by_number.items()],
             "failed_compressions": _failures(notes.rows),
             "notes_characters": sum(map(len, notes.texts.values())),
         }
@@ -232,9 +242,7 @@ def _joined(pairs: Sequence[tuple[int, str]], written: Sequence[str]) -> dict[in
 
 
 def _failures(rows: Sequence[Row]) -> list[Row]:
-    return [
-        {k: row[k] for k in ("query", "address", "cause", "error") if k in row} for row in rows if row["status"] != "ok"
-    ]
+    return [{k: row[k] for k in ("query", "address", "cause", "error") if k in row} for row in rows if row["status"] != "ok"]
 
 
 def _cause_of(notes: Notes) -> Row:

@@ -133,9 +133,10 @@ def run_compaction(plan: CompactionPlan, place: Workplace, quiet: bool) -> dict[
     asked = [
         (course.problem, context_of(recipe, section, course, r))
         for section in recipe.compactors
-        for course in found[section.label] if course.failed is None
+        for course in found[section.label]
+        if course.failed is None
         for r in range(recipe.compactions + 1)
-    ]  # fmt: skip
+    ]
     with Progress(len(asked), f"{recipe.predictor.title} answers", "text", quiet) as bar:
         answer(place, asked, bar)
     return found
@@ -185,9 +186,7 @@ def _input(recipe: CompactionRecipe, turns: Sequence[str], summary: str, compact
     return "\n\n".join([*([summary] if summary else []), *new]) if plain else context_text(summary, new)
 
 
-def _compact(
-    place: Workplace, recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], bar: Any
-) -> None:
+def _compact(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], bar: Any) -> None:
     if section.kind in PICKERS:
         for course in courses:
             _pick(place, recipe, section, course)
@@ -216,9 +215,7 @@ def _chain(section: CompactorSection, course: Course) -> str:
     return course.id if section.asks else course.history.id
 
 
-def _write(
-    place: Workplace, recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int
-) -> None:
+def _write(place: Workplace, recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int) -> None:
     tokenizer, identity = place.pool.tokenizer(section.model), writer_identity(section)
     prompts, heads = [], list[Row]()
     for course in courses:
@@ -258,11 +255,19 @@ def _pick(place: Workplace, recipe: CompactionRecipe, section: CompactorSection,
             row = {k: v for k, v in vars(z).items() if k in ("text", "finish", "stop_id")}
             place.records.append(
                 {
-                    "key": key, "kind": "summary", "status": "ok", "compaction": r, "history_id": course.history.id,
-                    "picker": section.kind, **row, "token_ids": list(ids), "rate_tokens": z.rate_tokens,
-                    "rate_bytes": z.rate_bytes, "prompt_tokens": 0,
+                    "key": key,
+                    "kind": "summary",
+                    "status": "ok",
+                    "compaction": r,
+                    "history_id": course.history.id,
+                    "picker": section.kind,
+                    **row,
+                    "token_ids": list(ids),
+                    "rate_tokens": z.rate_tokens,
+                    "rate_bytes": z.rate_bytes,
+                    "prompt_tokens": 0,
                 }
-            )  # fmt: skip
+            )
         course.summaries.append(place.records.rows[key])
         course.alike.append(texts.count(texts[0]))
 
@@ -271,9 +276,13 @@ def _picked(place: Workplace, section: CompactorSection, course: Course, text: s
     tokenizer = place.pool.tokenizer(section.model)
     problem = Problem(course.history.id, text, course.probe.query, course.history.id)
     return compress_extractive(
-        section.kind, problem, sentences=None, tokens=section.max_tokens,
-        count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=seed,
-    )  # fmt: skip
+        section.kind,
+        problem,
+        sentences=None,
+        tokens=section.max_tokens,
+        count_tokens=lambda t: len(text_ids(tokenizer, t)),
+        seed=seed,
+    )
 
 
 # ---- scoring ---------------------------------------------------------------------------------------------------
@@ -290,8 +299,13 @@ def _score(place: Workplace, recipe: CompactionRecipe, courses: Sequence[tuple[C
         for r in range(1, recipe.compactions + 1):
             key = _score_key(place, recipe, section, course, r)
             keys[-1][1].append(key)
-            head = {"kind": "survival", "history_id": course.history.id, "probe": course.number, "compaction": r,
-                    "summary": course.summaries[r - 1]["key"]}  # fmt: skip
+            head = {
+                "kind": "survival",
+                "history_id": course.history.id,
+                "probe": course.number,
+                "compaction": r,
+                "summary": course.summaries[r - 1]["key"],
+            }
             wanted.append(Scoring(key, frozen(section.model), partial(_pairs, recipe, section, course, r), head))
     score_missing(place, wanted)
     for course, row in keys:
@@ -302,10 +316,15 @@ def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSec
     versions = [_summarised(recipe, course.history.version(course.probe, v), r) for v in range(recipe.versions + 1)]
     summary = course.summaries[r - 1]
     return content_key(
-        kind="survival", base=frozen(section.model).model_dump(), prompt=section.prompt.model_dump(), query=course.probe.query,
-        versions=versions, text=summary["token_ids"], end=[summary["finish"], summary["stop_id"]],
+        kind="survival",
+        base=frozen(section.model).model_dump(),
+        prompt=section.prompt.model_dump(),
+        query=course.probe.query,
+        versions=versions,
+        text=summary["token_ids"],
+        end=[summary["finish"], summary["stop_id"]],
         **scored_mode(place, section),
-    )  # fmt: skip
+    )
 
 
 def _pairs(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int, tokenizer: Any) -> list[Pair]:

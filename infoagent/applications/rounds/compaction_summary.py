@@ -15,16 +15,12 @@ from infoagent.information import deterministic_nats, estimate_survival, mean_in
 from infoagent.lm.prompts import text_ids
 
 
-def summarise_compaction(
-    recipe: CompactionRecipe, place: Workplace, found: Mapping[str, Sequence[Course]]
-) -> list[dict[str, Any]]:
+def summarise_compaction(recipe: CompactionRecipe, place: Workplace, found: Mapping[str, Sequence[Course]]) -> list[dict[str, Any]]:
     """For each compactor the numbers after 0, 1, 2, … compactions, and what was lost between the first and the last."""
     return [_compactor(recipe, place, section, found[section.label]) for section in recipe.compactors]
 
 
-def _compactor(
-    recipe: CompactionRecipe, place: Workplace, section: CompactorSection, begun: Sequence[Course]
-) -> dict[str, Any]:
+def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSection, begun: Sequence[Course]) -> dict[str, Any]:
     courses = [course for course in begun if course.failed is None]
     asked = [
         place.records.rows.get(answer_key(recipe, c.problem, context_of(recipe, section, c, r)))
@@ -49,9 +45,7 @@ def _compactor(
             log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
             histories = [c.history.id for c in scored]
             sharpest = max(1.0, 1.0 / section.temperature) if section.kind == "lm" else 1.0
-            survival = estimate_survival(
-                log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest
-            )
+            survival = estimate_survival(log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest)
             survivals[r] = dict(zip(sorted(set(histories)), survival.per_document_nats.tolist(), strict=True))
             details = survival.to_dict()
             del details["per_document_nats"]

@@ -31,12 +31,20 @@ def round_rows(found: Found) -> list[list[str]]:
             hard, easy = (information[k][t] if k in information else None for k in ("hard", "easy"))
             rows.append(
                 [
-                    system["label"], str(after["round"]), _mean(after, "rate/tokens", 1), _total(hard), _gain(hard),
-                    NONE if hard is None else f"{hard['room_nats']:.2f}", _total(easy), _gain(easy),
-                    _mean(after, "fact/stated"), _mean(after, "accuracy"), _value(after, "cost/gflops"),
+                    system["label"],
+                    str(after["round"]),
+                    _mean(after, "rate/tokens", 1),
+                    _total(hard),
+                    _gain(hard),
+                    NONE if hard is None else f"{hard['room_nats']:.2f}",
+                    _total(easy),
+                    _gain(easy),
+                    _mean(after, "fact/stated"),
+                    _mean(after, "accuracy"),
+                    _value(after, "cost/gflops"),
                     _value(after, "cost/seconds", 2),
                 ]
-            )  # fmt: skip
+            )
         if not system["after"]:
             rows.append([system["label"], *[NONE] * (len(ROUND_COLUMNS) - 1)])
     return rows
@@ -73,8 +81,7 @@ def round_notes(found: Found) -> list[str]:
         later = [a for a in system["after"] if "question/ends_as_one" in a]
         if later and system["questions"] == "rewritten":
             ends, same = (
-                sum(a[name]["value"] for a in later) / len(later)
-                for name in ("question/ends_as_one", "question/repeated")
+                sum(a[name]["value"] for a in later) / len(later) for name in ("question/ends_as_one", "question/repeated")
             )
             lines.append(
                 f"{system['label']}: {ends:.0%} of the predictor's questions end in a question mark, {same:.0%} are the "
@@ -92,12 +99,17 @@ def compaction_rows(found: Found) -> list[list[str]]:
             mi, exact = after.get("mi"), after.get("exact_nats")
             rows.append(
                 [
-                    compactor["label"], str(after["compactions"]), _mean(after, "rate/context_tokens", 0),
-                    NONE if mi is None else _three(mi["value"]), NONE if exact is None else _three(exact),
-                    NONE if mi is None else _spread(mi["betas"]), _mean(after, "fact/stated"),
-                    _mean(after, "accuracy"), _value(after, "cost/gflops"),
+                    compactor["label"],
+                    str(after["compactions"]),
+                    _mean(after, "rate/context_tokens", 0),
+                    NONE if mi is None else _three(mi["value"]),
+                    NONE if exact is None else _three(exact),
+                    NONE if mi is None else _spread(mi["betas"]),
+                    _mean(after, "fact/stated"),
+                    _mean(after, "accuracy"),
+                    _value(after, "cost/gflops"),
                 ]
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -109,9 +121,7 @@ def compaction_notes(found: Found) -> list[str]:
         if compactor["changes"]:
             first = min(c["from"] for c in compactor["changes"])
             whole = max((c for c in compactor["changes"] if c["from"] == first), key=lambda c: c["to"])
-            lines.append(
-                f"{label}: from compaction {whole['from']} to {whole['to']} the fact MI changes by {_signed(whole)} nats"
-            )
+            lines.append(f"{label}: from compaction {whole['from']} to {whole['to']} the fact MI changes by {_signed(whole)} nats")
         for change in compactor["changes"]:
             if change["low"] > 0:
                 lines.append(
@@ -169,22 +179,14 @@ def save_compaction(found: Found, path: str | Path) -> None:
         after, label = compactor["after"], compactor["label"]
         measured = [a for a in after if "mi" in a]
         shift = 0.03 * (number - len(found["compactors"]) / 2)  # bars side by side
-        _curve(
-            axes[0], [a["compactions"] + shift for a in measured], [a["mi"]["value"] for a in measured], number, label
-        )
+        _curve(axes[0], [a["compactions"] + shift for a in measured], [a["mi"]["value"] for a in measured], number, label)
         exact = [(a["compactions"] + shift, a["exact_nats"]["value"]) for a in after if "exact_nats" in a]
-        axes[0].plot(
-            [x for x, _ in exact], [y for _, y in exact], "x", color=PALETTE[number % len(PALETTE)], markersize=7
-        )
+        axes[0].plot([x for x, _ in exact], [y for _, y in exact], "x", color=PALETTE[number % len(PALETTE)], markersize=7)
         for axis, name in ((axes[1], "fact/stated"), (axes[2], "accuracy")):
             _curve(axis, [a["compactions"] + shift for a in after], [a.get(name) for a in after], number, label)
     for ceiling in ceilings[:1]:
         axes[0].axhline(ceiling, color=INK, linestyle=":", linewidth=0.9, label="ceiling log V")
-    titles = (
-        "MI with the asked fact (nats; × exact)",
-        "share of contexts that state the fact",
-        "accuracy of the predictor",
-    )
+    titles = ("MI with the asked fact (nats; × exact)", "share of contexts that state the fact", "accuracy of the predictor")
     for axis, title in zip(axes, titles, strict=True):
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("compactions")
@@ -197,25 +199,34 @@ def _tokens(system: Found) -> list[float]:
     return [after["rate/tokens"]["value"] for after in system["after"]]
 
 
-def _curve(
-    axis: Any, x: Sequence[float], points: Sequence[Found | None], number: int, label: str, numbered: bool = False
-) -> None:
+def _curve(axis: Any, x: Sequence[float], points: Sequence[Found | None], number: int, label: str, numbered: bool = False) -> None:
     """Points with their intervals in the style of the curve's number; `numbered` writes 1, 2, … beside them."""
     held = [(at, p) for at, p in zip(x, points, strict=True) if p is not None]
     if not held:
         return
     sides = [(0.0, 0.0) if math.isnan(p["low"]) else (p["value"] - p["low"], p["high"] - p["value"]) for _, p in held]
     axis.errorbar(
-        [at for at, _ in held], [p["value"] for _, p in held], yerr=[[low for low, _ in sides], [high for _, high in sides]],
-        color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % len(MARKERS)], markersize=5, linewidth=1.3,
-        elinewidth=0.8, capsize=2, label=shown(label),
-    )  # fmt: skip
+        [at for at, _ in held],
+        [p["value"] for _, p in held],
+        yerr=[[low for low, _ in sides], [high for _, high in sides]],
+        color=PALETTE[number % len(PALETTE)],
+        marker=MARKERS[number % len(MARKERS)],
+        markersize=5,
+        linewidth=1.3,
+        elinewidth=0.8,
+        capsize=2,
+        label=shown(label),
+    )
     if numbered and len(held) > 1:
         for place, (at, p) in enumerate(held, start=1):
             axis.annotate(
-                str(place), (at, p["value"]), textcoords="offset points", xytext=(5, 5), fontsize=7,
+                str(place),
+                (at, p["value"]),
+                textcoords="offset points",
+                xytext=(5, 5),
+                fontsize=7,
                 color=PALETTE[number % len(PALETTE)],
-            )  # fmt: skip
+            )
 
 
 # ---- cells -----------------------------------------------------------------------------------------------------

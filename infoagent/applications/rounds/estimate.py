@@ -35,8 +35,10 @@ def describe_rounds(recipe: RoundsRecipe) -> str:
             work.ask(recipe.predictor, number, (t + 1) * s.max_tokens, recipe.predictor.max_tokens)
         work.forward(s.model, document, number * scored)
         questions = "rewritten questions" if s.questions == "rewritten" else "the same question"
-        lines.append(f"  {s.label}: {number * s.rounds} texts in {s.rounds} rounds with {questions}, "
-                     f"{number * s.rounds * columns:,} cells to score")  # fmt: skip
+        lines.append(
+            f"  {s.label}: {number * s.rounds} texts in {s.rounds} rounds with {questions}, "
+            f"{number * s.rounds * columns:,} cells to score"
+        )
     return "\n".join([*lines, work.line(recipe.spending_limit_usd)])
 
 

@@ -17,7 +17,7 @@ ASK_TEMPLATES = {
         "Question: {query}\n\nNotes so far: {notes}\n\n"
         "The notes were written by somebody who has the source; you have not. Write one new question to them, for what the "
         "notes lack to answer the question above. Reply with that question and nothing else."
-    ),
+    )
 }
 AGAIN = "{task}\nAdd what is new and do not repeat what you said."
 """A later round's part of the compressor's prompt; `task` is its template without the document."""
@@ -39,9 +39,7 @@ def next_question(reply: str) -> str | None:
     return next((line for line in lines if line), "")
 
 
-def round_messages(
-    document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt
-) -> list[dict[str, str]]:
+def round_messages(document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt) -> list[dict[str, str]]:
     """The compressor's chat in round len(questions): document and first question, then each text it wrote and the next
     question. `texts` are those of the rounds before; without them it is the chat of a first round on the last question.
 
@@ -59,9 +57,7 @@ def round_messages(
     return chat
 
 
-def round_ids(
-    tokenizer: Any, document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt
-) -> list[int]:
+def round_ids(tokenizer: Any, document: str, questions: Sequence[str], texts: Sequence[str], prompt: Prompt) -> list[int]:
     """`round_messages` as the compressor's token ids, and with another document in its place the scorer's prefix. A model
     that can think is told not to: its thought would be z."""
     return chat_ids(tokenizer, round_messages(document, questions, texts, prompt), thinking=False)

@@ -10,9 +10,9 @@ from infoagent.baselines import PICKERS, picker_of
 from infoagent.config import Section
 from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import one_of
+from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe, GradingSection, PredictorSection
 from infoagent.recipes.sections import (
-    CostSection,
     DataSection,
     ModelSection,
     Name,
@@ -37,13 +37,9 @@ def _kinds() -> list[str]:
 def _refuse_template(label: str, template: str) -> None:
     """Thoughts and forms are no z of these recipes."""
     if template.startswith("think-"):
-        raise ValueError(
-            f"{label!r}: prompt.template {template!r} asks for a thought, which is not offered here; take query-v1"
-        )
+        raise ValueError(f"{label!r}: prompt.template {template!r} asks for a thought, which is not offered here; take query-v1")
     if "form-" in template:
-        raise ValueError(
-            f"{label!r}: prompt.template {template!r} names a form, which is not offered here; take query-v1"
-        )
+        raise ValueError(f"{label!r}: prompt.template {template!r} names a form, which is not offered here; take query-v1")
 
 
 class StepsRecipe(Section):
@@ -78,10 +74,14 @@ class StepsRecipe(Section):
     def answering(self) -> EvaluationRecipe:
         """The settings of the evaluator that asks, pays and grades."""
         return EvaluationRecipe(
-            output_dir=self.output_dir, compressors=[CompressorSection(label="any")], predictors=[self.predictor],
-            grading=self.grading, spending_limit_usd=self.spending_limit_usd, cost=self.cost,
+            output_dir=self.output_dir,
+            compressors=[CompressorSection(label="any")],
+            predictors=[self.predictor],
+            grading=self.grading,
+            spending_limit_usd=self.spending_limit_usd,
+            cost=self.cost,
             memory_mib=self.memory_mib,
-        )  # fmt: skip
+        )
 
 
 class SystemSection(Section):

@@ -44,11 +44,11 @@ def measure_compaction(plan: CompactionPlan, quiet: bool) -> dict[str, Any]:
     """Run what is missing, write compaction.json, and return its content."""
     with _opened(plan.recipe, "compaction") as place:
         courses = run_compaction(plan, place, quiet)
-        about = {"data": {"name": plan.data.name, "revision": plan.data.revision, "left_out": dict(plan.data.left_out)},
-                 "histories": len(plan.data.histories)}  # fmt: skip
-        return _write(
-            plan.recipe, COMPACTION_FILE, {**about, "compactors": summarise_compaction(plan.recipe, place, courses)}
-        )
+        about = {
+            "data": {"name": plan.data.name, "revision": plan.data.revision, "left_out": dict(plan.data.left_out)},
+            "histories": len(plan.data.histories),
+        }
+        return _write(plan.recipe, COMPACTION_FILE, {**about, "compactors": summarise_compaction(plan.recipe, place, courses)})
 
 
 @contextmanager
@@ -62,9 +62,11 @@ def _opened(recipe: StepsRecipe, kind: str) -> Iterator[Workplace]:
 
 def _provenance(recipe: StepsRecipe) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION, "recipe": recipe.model_dump(mode="json"), "price_snapshot": price_snapshot(),
+        "schema_version": SCHEMA_VERSION,
+        "recipe": recipe.model_dump(mode="json"),
+        "price_snapshot": price_snapshot(),
         **provenance(),
-    }  # fmt: skip
+    }
 
 
 def _write(recipe: StepsRecipe, name: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -19,14 +19,7 @@ from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import FoundModel, find_model
-from infoagent.lm.prompts import (
-    can_think,
-    chat_ids,
-    check_predictor_template,
-    check_template,
-    end_of_turn_id,
-    predictor_messages,
-)
+from infoagent.lm.prompts import can_think, chat_ids, check_predictor_template, check_template, end_of_turn_id, predictor_messages
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.lm.scoring.pairs import Ids, Pair, each_alone, pair_log_probs, total
 from infoagent.lm.thinking import behind_any_thought
@@ -70,9 +63,12 @@ class Workplace:
 def writer_identity(section: Writer) -> dict[str, Any]:
     """What decides a text beside what is read: model, weights, prompt, length, temperature."""
     return {
-        "model": section.model.model_dump(), "prompt": section.prompt.model_dump(), "max_tokens": section.max_tokens,
-        "temperature": section.temperature, **find_model(section.model).identity,
-    }  # fmt: skip
+        "model": section.model.model_dump(),
+        "prompt": section.prompt.model_dump(),
+        "max_tokens": section.max_tokens,
+        "temperature": section.temperature,
+        **find_model(section.model).identity,
+    }
 
 
 def check_writer(section: Writer) -> FoundModel:
@@ -99,15 +95,12 @@ def check_predictor(section: PredictorSection, longest: tuple[str, str]) -> None
 
 
 def write_missing(
-    place: Workplace, section: Writer, heads: Sequence[Row], prompts: Sequence[Sequence[int]], ids: Sequence[str],
-    stamp: str,
-) -> list[Row]:  # fmt: skip
+    place: Workplace, section: Writer, heads: Sequence[Row], prompts: Sequence[Sequence[int]], ids: Sequence[str], stamp: str
+) -> list[Row]:
     """The records of a batch of texts, one for each prompt; `heads` are their beginnings. Where one is missing the
     whole batch is drawn again, since the draw depends on it and on `stamp`."""
     if not all(place.records.settled(head["key"]) for head in heads):
-        texts = place.pool.writer(section.model)(
-            prompts, ids, section.max_tokens, section.temperature, seed=batch_seed(stamp)
-        )
+        texts = place.pool.writer(section.model)(prompts, ids, section.max_tokens, section.temperature, seed=batch_seed(stamp))
         about = {"writer": writer_identity(section), "seed": place.recipe.seed}
         place.records.append(
             *(
@@ -125,18 +118,25 @@ def text_fields(place: Workplace, section: Writer, prompt_tokens: int, text: Com
     A thought is no text, and what stands behind one is not what would be scored: both are failures.
     """
     cost = {
-        "prompt_tokens": prompt_tokens, "seconds": text.seconds,
+        "prompt_tokens": prompt_tokens,
+        "seconds": text.seconds,
         **flops_fields(place.pool.architecture(section.model), prompt_tokens, text.rate_tokens),
-    }  # fmt: skip
+    }
     # with special tokens, which may be the marks
     said = decode_whole(place.pool.tokenizer(section.model), text.token_ids)
     if behind_any_thought(said) != said:
         error = f"a thought, though it was told to write none: {said[:60]!r}"
         return {"status": "failed", "cause": "thinking", "error": error, "final": True, "reply": said, **cost}
     return {
-        "status": "ok", "text": text.text, "token_ids": list(text.token_ids), "finish": text.finish,
-        "stop_id": text.stop_id, "rate_tokens": text.rate_tokens, "rate_bytes": text.rate_bytes, **cost,
-    }  # fmt: skip
+        "status": "ok",
+        "text": text.text,
+        "token_ids": list(text.token_ids),
+        "finish": text.finish,
+        "stop_id": text.stop_id,
+        "rate_tokens": text.rate_tokens,
+        "rate_bytes": text.rate_bytes,
+        **cost,
+    }
 
 
 def scored_ids(row: Mapping[str, Any], tokenizer: Any) -> Ids:
@@ -193,11 +193,14 @@ def score_missing(place: Workplace, scorings: Sequence[Scoring]) -> None:
 def answer_key(recipe: StepsRecipe, problem: Problem, notes: str) -> str:
     judge = recipe.grading.judge
     return content_key(
-        kind="answer", predictor=predictor_identity(recipe.predictor), notes=notes, seed=recipe.seed,
+        kind="answer",
+        predictor=predictor_identity(recipe.predictor),
+        notes=notes,
+        seed=recipe.seed,
         problem=[problem.query, problem.answer, problem.choices, problem.references],
         grading=recipe.grading.model_dump(exclude={"judge"}) if recipe.predictor.how == "generation" else None,
         judge=predictor_identity(judge) if judge is not None else None,
-    )  # fmt: skip
+    )
 
 
 def answer(place: Workplace, asked: Sequence[tuple[Problem, str]], bar: Any) -> None:
@@ -212,19 +215,17 @@ def answer(place: Workplace, asked: Sequence[tuple[Problem, str]], bar: Any) -> 
             continue
         pairs = [keys[key] for key in names]
         answers = answer_texts(
-            recipe.answering, recipe.predictor, [notes for _, notes in pairs], [p for p, _ in pairs], place.replies,
-            place.pool, (recipe.seed, 0),
-        )  # fmt: skip
+            recipe.answering,
+            recipe.predictor,
+            [notes for _, notes in pairs],
+            [p for p, _ in pairs],
+            place.replies,
+            place.pool,
+            (recipe.seed, 0),
+        )
         place.records.append(
             *(
-                {
-                    "key": key,
-                    "kind": "answer",
-                    "status": "ok",
-                    "problem_id": problem.id,
-                    "notes": notes,
-                    **object_of(part),
-                }
+                {"key": key, "kind": "answer", "status": "ok", "problem_id": problem.id, "notes": notes, **object_of(part)}
                 for key, (problem, notes), part in zip(names, pairs, answers, strict=True)
                 if not place.records.done(key)
             )

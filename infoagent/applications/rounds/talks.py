@@ -94,9 +94,13 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
             model = check_writer(system)
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
-                problems, model.tokenizer, model.context_tokens, system.rounds * turn + system.max_tokens, recipe.data.truncate,
+                problems,
+                model.tokenizer,
+                model.context_tokens,
+                system.rounds * turn + system.max_tokens,
+                recipe.data.truncate,
                 Prompt.of(system.prompt, thinking=False),
-            )  # fmt: skip
+            )
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
@@ -127,9 +131,11 @@ def run_rounds(plan: RoundsPlan, place: Workplace, quiet: bool) -> dict[str, lis
             bar.update()
     asked = [
         (talk.problem, talk.notes(t))
-        for talks in found.values() for talk in talks if talk.problem.answer is not None
+        for talks in found.values()
+        for talk in talks
+        if talk.problem.answer is not None
         for t in range(1, len(talk.rounds) + 1)
-    ]  # fmt: skip
+    ]
     with Progress(len(asked), f"{recipe.predictor.title} answers", "text", quiet) as bar:
         answer(place, asked, bar)
     return found
@@ -178,9 +184,7 @@ def asker(recipe: RoundsRecipe) -> PredictorSection:
 COSTS = ("usage", "usd", "seconds", "gflops_prefill", "gflops_decode")
 
 
-def _questions(
-    place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: Sequence[Talk], number: int
-) -> dict[str, Row]:
+def _questions(place: Workplace, recipe: RoundsRecipe, system: SystemSection, talks: Sequence[Talk], number: int) -> dict[str, Row]:
     """By problem: the question of this round, and what it took to write it. A talk without one ends as failed."""
     if number == 1 or not system.asks_on or not talks:
         return {talk.problem.id: {"question": talk.problem.query} for talk in talks}
@@ -224,11 +228,16 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
 
 def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
     return content_key(
-        kind="round scores", base=frozen(system.model).model_dump(), prompt=system.prompt.model_dump(),
-        remembers=system.remembers, questions=talk.questions, texts=[row["token_ids"] for row in talk.rounds],
-        ends=[row["stop_id"] for row in talk.rounds], documents=_documents(talk),
+        kind="round scores",
+        base=frozen(system.model).model_dump(),
+        prompt=system.prompt.model_dump(),
+        remembers=system.remembers,
+        questions=talk.questions,
+        texts=[row["token_ids"] for row in talk.rounds],
+        ends=[row["stop_id"] for row in talk.rounds],
+        documents=_documents(talk),
         **scored_mode(place, system),
-    )  # fmt: skip
+    )
 
 
 def _documents(talk: Talk) -> list[str]:
@@ -251,7 +260,11 @@ def _scores_head(talk: Talk) -> tuple[Row, int]:
     """(the beginning of the record, candidates of each round)."""
     candidates = ["source", *(n.kind for n in talk.negatives)]
     return {
-        "kind": "round scores", "problem_id": talk.problem.id, "document_id": talk.problem.document_id,
-        "document_key": text_id(talk.problem.document), "rounds": [row["key"] for row in talk.rounds],
-        "questions": talk.questions, "candidates": candidates,
-    }, len(candidates)  # fmt: skip
+        "kind": "round scores",
+        "problem_id": talk.problem.id,
+        "document_id": talk.problem.document_id,
+        "document_key": text_id(talk.problem.document),
+        "rounds": [row["key"] for row in talk.rounds],
+        "questions": talk.questions,
+        "candidates": candidates,
+    }, len(candidates)

@@ -25,12 +25,16 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
     ):
         # all is told where a line meets H(X)
         until = 1 + next(i for i, p in enumerate(line) if p["nats"] >= limits["entropy_nats"] - 1e-9)
-        left.plot(
-            [p["tokens"] for p in line[:until]], [p["nats"] for p in line[:until]], style, color=colour, label=label
-        )
+        left.plot([p["tokens"] for p in line[:until]], [p["nats"] for p in line[:until]], style, color=colour, label=label)
     line = limits["optimum_line"]
-    left.plot([p["tokens"] for p in line], [p["source_nats"] for p in line], "-", color=INK, linewidth=1.2,
-              label="enumerated optimum under the frozen scorer, over prices")  # fmt: skip
+    left.plot(
+        [p["tokens"] for p in line],
+        [p["source_nats"] for p in line],
+        "-",
+        color=INK,
+        linewidth=1.2,
+        label="enumerated optimum under the frozen scorer, over prices",
+    )
     left.axhline(limits["entropy_nats"], color=INK, linestyle=":", linewidth=0.9)
     left.annotate("H(X)", (0.02, limits["entropy_nats"]), (0, 3), textcoords="offset points", fontsize=8, color=INK)
     prices = sorted({row["price"] for row in rows})
@@ -40,10 +44,16 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
         for number, row in enumerate(r for r in rows if r["price"] == price):
             tokens, nats = row["tokens"], row["source_nats"]
             left.errorbar(
-                tokens["value"], nats["value"], xerr=_error(tokens["value"], tokens["low"], tokens["high"]),
-                yerr=_error(nats["value"], nats["low"], nats["high"]), fmt=marker, color=colour, markersize=5, capsize=2,
+                tokens["value"],
+                nats["value"],
+                xerr=_error(tokens["value"], tokens["low"], tokens["high"]),
+                yerr=_error(nats["value"], nats["low"], nats["high"]),
+                fmt=marker,
+                color=colour,
+                markersize=5,
+                capsize=2,
                 label=f"trained, {price:g} nats a token" if not number else None,
-            )  # fmt: skip
+            )
     left.plot([], [], "o", color=INK, fillstyle="none", markersize=10, label="the optimum at that price")
     left.set_xlabel("tokens")
     left.set_ylabel("nats told about the source")
@@ -57,10 +67,16 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
         for number, row in enumerate(r for r in rows if r["price"] == price):
             nats, wrong = row["source_nats"], row["facts_wrong"]
             right.errorbar(
-                nats["value"], wrong["value"], xerr=_error(nats["value"], nats["low"], nats["high"]),
-                yerr=_error(wrong["value"], wrong["low"], wrong["high"]), fmt=marker, color=colour, markersize=5,
-                capsize=2, label=f"trained, {price:g} nats a token" if not number else None,
-            )  # fmt: skip
+                nats["value"],
+                wrong["value"],
+                xerr=_error(nats["value"], nats["low"], nats["high"]),
+                yerr=_error(wrong["value"], wrong["low"], wrong["high"]),
+                fmt=marker,
+                color=colour,
+                markersize=5,
+                capsize=2,
+                label=f"trained, {price:g} nats a token" if not number else None,
+            )
     right.set_xlabel("nats told about the source")
     right.set_ylabel("facts that a reader guesses wrong, of 4")
     right.legend(fontsize=7.5, frameon=False)
@@ -70,17 +86,7 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
 def table(found: Mapping[str, Any]) -> str:
     """A line for each run, and the verdict."""
     defaults = sorted({name for row in found["rows"] for name in row["default_said"]})
-    heads = [
-        "price",
-        "seed",
-        "reward",
-        "optimum",
-        "ratio",
-        "interval",
-        "greedy",
-        "tokens",
-        *(f"{n} said" for n in defaults),
-    ]
+    heads = ["price", "seed", "reward", "optimum", "ratio", "interval", "greedy", "tokens", *(f"{n} said" for n in defaults)]
     lines = ["  ".join(f"{head:>12}" for head in heads)]
     for row in found["rows"]:
         cells = [

@@ -63,9 +63,15 @@ def string_log_probs(
 
 
 def _walk(
-    model: Any, cache: Any, next_RV: torch.Tensor, so_far_R: torch.Tensor, tokens: torch.Tensor, stop: int,
-    depth: int, levels: list[list[NDArray[np.float64]]],
-) -> None:  # fmt: skip
+    model: Any,
+    cache: Any,
+    next_RV: torch.Tensor,
+    so_far_R: torch.Tensor,
+    tokens: torch.Tensor,
+    stop: int,
+    depth: int,
+    levels: list[list[NDArray[np.float64]]],
+) -> None:
     """Note the strings of this level that end here, then go on to their children, some rows at a time."""
     levels[depth].append((so_far_R + next_RV[:, stop]).cpu().numpy())
     if depth == len(levels) - 1:

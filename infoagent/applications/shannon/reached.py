@@ -78,15 +78,17 @@ def sample_policy(
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         found += generate(
-            lm, [prompts[candidates.own_N[problem]] for problem, _ in part], [str(problem) for problem, _ in part],
-            max_tokens, temperature, seed + start,
-        )  # fmt: skip
+            lm,
+            [prompts[candidates.own_N[problem]] for problem, _ in part],
+            [str(problem) for problem, _ in part],
+            max_tokens,
+            temperature,
+            seed + start,
+        )
     return found
 
 
-def reached_by(
-    lm: LoadedModel, recipe: GRPORecipe, candidates: Candidates, compressions: Sequence[Compression]
-) -> Reached:
+def reached_by(lm: LoadedModel, recipe: GRPORecipe, candidates: Candidates, compressions: Sequence[Compression]) -> Reached:
     """Price compressions of a policy by its frozen base. `compressions` hold the same number for each problem."""
     samples = len(compressions) // len(candidates.own_N)
     problem_C = np.repeat(np.arange(len(candidates.own_N)), samples)
@@ -132,9 +134,7 @@ def _facts_wrong(log_probs_CD: NDArray[np.float64], state_C: NDArray[np.intp]) -
     return wrong_C
 
 
-def _default_said(
-    words_C: Sequence[Sequence[str]], problem_C: NDArray[np.intp], candidates: Candidates
-) -> dict[str, Finding]:
+def _default_said(words_C: Sequence[Sequence[str]], problem_C: NDArray[np.intp], candidates: Candidates) -> dict[str, Finding]:
     states, found = all_states(), {}
     for index, fact in enumerate(FACTS):
         rows = [c for c, n in enumerate(problem_C) if states[candidates.own_N[n]][index] == fact.default]

@@ -12,13 +12,7 @@ from numpy.typing import NDArray
 
 from infoagent.applications.shannon.enumeration import string_at, string_lengths, string_log_probs
 from infoagent.applications.shannon.optimum import Candidates, Optimum, best_strings, mean_terms, source_information
-from infoagent.applications.shannon.reached import (
-    blank_tokens,
-    load_policy_model,
-    reached_by,
-    sample_policy,
-    state_prompts,
-)
+from infoagent.applications.shannon.reached import blank_tokens, load_policy_model, reached_by, sample_policy, state_prompts
 from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.data.sets.shannon import FACTS, all_states, state_probabilities
 from infoagent.files import replacing
@@ -67,15 +61,18 @@ class Limits:
         gated_Z = np.array([all(blank_V[t] for t in string_at(z, alphabet)) for z in range(len(log_probs_ZD))])
         probabilities_D = state_probabilities()
         source = [
-            source_information(log_probs_ZD, np.full(len(log_probs_ZD), d), probabilities_D)
-            for d in range(len(probabilities_D))
+            source_information(log_probs_ZD, np.full(len(log_probs_ZD), d), probabilities_D) for d in range(len(probabilities_D))
         ]
         return cls(
-            candidates, alphabet, string_lengths(len(alphabet), recipe.longest), gated_Z,
-            mean_terms(log_probs_ZD, candidates), np.stack(source, axis=1),
+            candidates,
+            alphabet,
+            string_lengths(len(alphabet), recipe.longest),
+            gated_Z,
+            mean_terms(log_probs_ZD, candidates),
+            np.stack(source, axis=1),
             {i: lm.tokenizer.convert_ids_to_tokens(i) for i in alphabet},
             recipe.run(recipe.prices[0], recipe.seeds[0]).reward.gate_nats,
-        )  # fmt: skip
+        )
 
     def optimum(self, price: float) -> Optimum:
         return best_strings(self.mean_terms_ZD, self.lengths_Z, self.gated_Z, price, self.gate_nats)
@@ -85,8 +82,9 @@ class Limits:
         values = {price: self.optimum(price).value_nats(self.candidates) for price in recipe.prices}
         wrong = [
             f"prices: at {price:g} nats a token even the best strings earn {value:.3f} nats in the mean; name a lower price"
-            for price, value in values.items() if value <= 0
-        ]  # fmt: skip
+            for price, value in values.items()
+            if value <= 0
+        ]
         if wrong:
             raise InputError(wrong)
 
@@ -137,8 +135,11 @@ class Limits:
             "optimum_line": [self.optimum_point(price) for price in PRICES],
             "naming": [{"tokens": p.tokens, "nats": p.nats} for p in naming_frontier(facts)],
             "naming_at_price": {
-                f"{price:g}": {"tokens": p.tokens, "nats": p.nats,
-                               "said": {f.name: [f.values[v] for v in said] for f, said in zip(FACTS, p.said, strict=True)}}
+                f"{price:g}": {
+                    "tokens": p.tokens,
+                    "nats": p.nats,
+                    "said": {f.name: [f.values[v] for v in said] for f, said in zip(FACTS, p.said, strict=True)},
+                }
                 for price, p in ((price, best_code(facts, price)) for price in recipe.prices)
             },
             "rate_distortion": [
@@ -149,15 +150,13 @@ class Limits:
                 {"tokens": float(t), "nats": float(min(entropy, string_capacity_nats(t, len(self.alphabet))))}
                 for t in np.linspace(0, 4.5, 91)
             ],
-        }  # fmt: skip
+        }
 
 
 def compare_run(run: GRPORecipe, checkpoint: Path, limits: Limits, recipe: ShannonRecipe) -> dict[str, Any]:
     """One row: what a trained policy earns against the optimum of its price, on the same problems."""
     lm = load_policy_model(run.model.name, checkpoint)
-    sampled = sample_policy(
-        lm, TEMPLATE, limits.candidates, recipe.samples, run.grpo.max_completion_tokens, 1.0, run.seed
-    )
+    sampled = sample_policy(lm, TEMPLATE, limits.candidates, recipe.samples, run.grpo.max_completion_tokens, 1.0, run.seed)
     greedy = sample_policy(lm, TEMPLATE, limits.candidates, 1, run.grpo.max_completion_tokens, 0.0, run.seed)
     reached, at_best = (reached_by(lm, run, limits.candidates, drawn) for drawn in (sampled, greedy))
     price = run.reward.first_price

@@ -67,12 +67,7 @@ def _start(recipe: GRPORecipe) -> subprocess.Popen[bytes]:
     with only_writer(directory) as lock, open(directory / LOG_FILE, "ab") as log:
         write_text(directory / RECIPE_FILE, recipe_yaml(recipe))
         # one thread each: several processes with a thread for every core stand in each other's way
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            HELD_VARIABLE: str(lock),
-        }
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", HELD_VARIABLE: str(lock)}
         command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, pass_fds=(lock,))
         say_holder(lock, process.pid)

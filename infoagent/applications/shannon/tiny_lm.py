@@ -83,9 +83,7 @@ def tiny_tokenizer() -> Any:
 def draw_description(state: State, settings: TinySettings, rng: np.random.Generator) -> list[str]:
     """The values that a description names, in the order of the facts; at least one."""
     while True:
-        named = [
-            value for value, said in zip(state, rng.random(len(state)) < settings.naming_share, strict=True) if said
-        ]
+        named = [value for value, said in zip(state, rng.random(len(state)) < settings.naming_share, strict=True) if said]
         if named:
             return named
 
@@ -120,11 +118,19 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     end = int(tokenizer.eos_token_id)
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=settings.hidden, intermediate_size=2 * settings.hidden,
-            num_hidden_layers=settings.layers, num_attention_heads=settings.heads, num_key_value_heads=settings.heads,
-            max_position_embeddings=64, tie_word_embeddings=False, bos_token_id=None, eos_token_id=end, pad_token_id=end,
+            vocab_size=len(tokenizer),
+            hidden_size=settings.hidden,
+            intermediate_size=2 * settings.hidden,
+            num_hidden_layers=settings.layers,
+            num_attention_heads=settings.heads,
+            num_key_value_heads=settings.heads,
+            max_position_embeddings=64,
+            tie_word_embeddings=False,
+            bos_token_id=None,
+            eos_token_id=end,
+            pad_token_id=end,
         )
-    )  # fmt: skip
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rng = np.random.default_rng(settings.seed)
@@ -152,8 +158,15 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     model.eval().save_pretrained(work)
     tokenizer.save_pretrained(work)
     seconds = time.perf_counter() - start
-    write_json(work / SETTINGS_FILE, {"settings": asdict(settings), "loss_nats": loss.item(), "seconds": round(seconds, 1),
-                                      "parameters": sum(p.numel() for p in model.parameters())})  # fmt: skip
+    write_json(
+        work / SETTINGS_FILE,
+        {
+            "settings": asdict(settings),
+            "loss_nats": loss.item(),
+            "seconds": round(seconds, 1),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+    )
     if target.exists():
         target.rmdir()  # empty, as checked above
     work.rename(target)

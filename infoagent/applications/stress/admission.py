@@ -28,9 +28,8 @@ class Admitted:
 
 
 def admit(
-    document: str, query: str, tokenizer: Any, prompt: Prompt, reply_tokens: int, context_tokens: int,
-    parts: bool,
-) -> Refusal | Admitted:  # fmt: skip
+    document: str, query: str, tokenizer: Any, prompt: Prompt, reply_tokens: int, context_tokens: int, parts: bool
+) -> Refusal | Admitted:
     """Whether a document can be compressed for a question; `parts`: one beyond the context goes part by part."""
     place = next((i for i, c in enumerate(document) if "\ud800" <= c <= "\udfff"), None)
     if place is not None:

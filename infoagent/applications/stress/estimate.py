@@ -45,14 +45,14 @@ def describe_inputs(plan: InputsPlan) -> str:
     """Cases, compressions, tokens, seconds, and money at most."""
     recipe = plan.recipe
     asked = [case for case in plan.cases if case.refusal is None]
-    lines = [
-        f"plan: {len(plan.cases)} cases × {len(plan.compressors)} compressors = {len(plan.cases) * len(plan.compressors)}"
-    ]
+    lines = [f"plan: {len(plan.cases)} cases × {len(plan.compressors)} compressors = {len(plan.cases) * len(plan.compressors)}"]
     read = sum(text_tokens(case.document) + ASIDE_TOKENS for case in asked)
     scored = sum(
-        text_tokens(document) + ASIDE_TOKENS for case in asked for document in (case.document, *case.counterfactuals)
+        text_tokens(document) + ASIDE_TOKENS
+        for case in asked
+        for document in (case.document, *case.counterfactuals)
         if case.counterfactuals
-    )  # fmt: skip
+    )
     work = PlannedWork(recipe.cost)
     for section in plan.compressors:
         past, each = scored / max(1, len(asked)), scored / len(plan.compressors) if recipe.counterfactuals else 0
@@ -61,9 +61,7 @@ def describe_inputs(plan: InputsPlan) -> str:
             continue
         if section.kind == "lm":
             work.generate(section.model, len(asked), read // max(1, len(asked)), section.max_tokens)
-        lines.append(
-            f"  {section.label}: at most {read:,} tokens to read, {len(asked) * section.max_tokens:,} to write"
-        )
+        lines.append(f"  {section.label}: at most {read:,} tokens to read, {len(asked) * section.max_tokens:,} to write")
     if recipe.predictor is not None:
         notes = max(section.max_tokens for section in plan.compressors) + ASIDE_TOKENS
         answers = len(asked) * len(plan.compressors)

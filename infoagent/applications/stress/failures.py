@@ -48,9 +48,7 @@ MONTHS = {
     12: "de[cz](?:ember)?|d[ée]c(?:embre)?|dic(?:iembre)?|декабр[ья]",
 }  # fmt: skip
 """Those of the drawn dates, in the languages of the cases."""
-_LAYOUT = re.compile(
-    r"^[ \t]*(?:#.*|(?:(?:[-*•]|\d+[.)])[ \t]*)?\**[^\W\d_]+\**[ \t]*:|[-*•]|\d+[.)](?=\s))", re.MULTILINE
-)
+_LAYOUT = re.compile(r"^[ \t]*(?:#.*|(?:(?:[-*•]|\d+[.)])[ \t]*)?\**[^\W\d_]+\**[ \t]*:|[-*•]|\d+[.)](?=\s))", re.MULTILINE)
 """Headings, marks and numbers of a list, labels of one word before a colon."""
 _NOTHING = re.compile(
     r"^\W*(?:none|not applicable)\W*$|\bno (?:\w+ ){1,4}(?:is|was|are|were) (?:given|stated|mentioned|provided|specified|listed)\b"
@@ -128,9 +126,12 @@ def _states_date(text: str, day: int, month: int, year: int) -> bool:
     """The day before the month, as the documents have it, or the month by its name."""
     d, m, name = f"0?{day}", f"0?{month}", MONTHS.get(month, "(?!)")
     forms = (
-        rf"{d}[./-] ?{m}[./-] ?{year}", rf"{year}[./-]{m}[./-]{d}", rf"{year}\s*年\s*{m}\s*月\s*{d}",
-        rf"{d}(?:st|nd|rd|th|er|\.)? (?:de |of )?(?:{name})\.?,? (?:de )?{year}", rf"(?:{name})\.? {d}(?:st|nd|rd|th)?,? {year}",
-    )  # fmt: skip
+        rf"{d}[./-] ?{m}[./-] ?{year}",
+        rf"{year}[./-]{m}[./-]{d}",
+        rf"{year}\s*年\s*{m}\s*月\s*{d}",
+        rf"{d}(?:st|nd|rd|th|er|\.)? (?:de |of )?(?:{name})\.?,? (?:de )?{year}",
+        rf"(?:{name})\.? {d}(?:st|nd|rd|th)?,? {year}",
+    )
     return re.search(rf"(?<!\d)(?:{'|'.join(forms)})(?!\d)", text, re.IGNORECASE) is not None
 
 

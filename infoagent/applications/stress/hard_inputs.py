@@ -54,10 +54,7 @@ def run_inputs(plan: InputsPlan, quiet: bool) -> tuple[list[Row], dict[str, Row]
                     _compress(plan, [cases[i] for i in batch], records, pool, bar)
         rows = [records.rows[row_key(plan, s, case)] for s in plan.compressors for case in plan.cases]
         labels = [s.label for s in plan.compressors for _ in plan.cases]  # a label is a name for this plan only
-        rows = [
-            {**row, "compressor": {**row["compressor"], "label": label}}
-            for row, label in zip(rows, labels, strict=True)
-        ]
+        rows = [{**row, "compressor": {**row["compressor"], "label": label}} for row, label in zip(rows, labels, strict=True)]
         return rows, _read(plan, rows, records, pool, quiet)
 
 
@@ -81,9 +78,8 @@ def _compress(plan: InputsPlan, cases: Sequence[HardCase], records: RecordFile, 
         # the whole batch is drawn again even if a part is there: the draw depends on the batch
         rows = _written(plan, section, cases, pool)
         new[section.label] = {
-            case.key: {"key": key, **row}
-            for case, key, row in zip(cases, keys, rows, strict=True) if not _settled(records, key)
-        }  # fmt: skip
+            case.key: {"key": key, **row} for case, key, row in zip(cases, keys, rows, strict=True) if not _settled(records, key)
+        }
     for case in cases:
         found = [(s, new[s.label][case.key]) for s in plan.compressors if case.key in new.get(s.label, {})]
         if plan.recipe.counterfactuals and case.counterfactuals:
@@ -114,10 +110,7 @@ def _written(plan: InputsPlan, section: CompressorSection, cases: Sequence[HardC
     whole = [i for i, row in enumerate(rows) if row.get("prompt") is not None]
     long = [i for i, row in enumerate(rows) if row["outcome"] == "admitted" and row.get("prompt") is None]
     texts = each_alone(
-        lambda places: _texts(plan, section, [(cases[i], rows[i]["prompt"]) for i in places], pool),
-        whole,
-        _why_not,
-        CRASHES,
+        lambda places: _texts(plan, section, [(cases[i], rows[i]["prompt"]) for i in places], pool), whole, _why_not, CRASHES
     )
     for i, part in zip(whole, texts, strict=True):
         rows[i] |= part
@@ -132,9 +125,14 @@ def _entrance(plan: InputsPlan, section: CompressorSection, case: HardCase, pool
     def look() -> Row:
         picks = section.kind in PICKERS  # of a text of any length
         found = admit(
-            case.document, case.query, pool.tokenizer(section.model), Prompt.of(section.prompt), section.max_tokens,
-            plan.contexts[section.label], picks or (section.kind == "lm" and plan.recipe.long == "parts"),
-        )  # fmt: skip
+            case.document,
+            case.query,
+            pool.tokenizer(section.model),
+            Prompt.of(section.prompt),
+            section.max_tokens,
+            plan.contexts[section.label],
+            picks or (section.kind == "lm" and plan.recipe.long == "parts"),
+        )
         if isinstance(found, Refusal):
             return {"status": "refused", "outcome": "refused", "cause": found.cause, "error": found.error}
         assert isinstance(found, Admitted)
@@ -168,18 +166,25 @@ def _texts(
     tokenizer, cases = pool.tokenizer(section.model), [case for case, _ in admitted]
     if section.kind == "lm":
         written = pool.writer(section.model)(
-            [list(prompt) for _, prompt in admitted], [case.id for case in cases], section.max_tokens,
-            section.temperature, seed=batch_seed(plan.recipe.seed, cases[0].key),
-        )  # fmt: skip
+            [list(prompt) for _, prompt in admitted],
+            [case.id for case in cases],
+            section.max_tokens,
+            section.temperature,
+            seed=batch_seed(plan.recipe.seed, cases[0].key),
+        )
     else:
         written = []
         for case in cases:
             start, text = time.perf_counter(), case.document
             if section.kind in PICKERS:
                 text = compress_extractive(
-                    section.kind, problem_of(case), sentences=section.sentences, tokens=section.tokens,
-                    count_tokens=lambda t: len(text_ids(tokenizer, t)), seed=plan.recipe.seed,
-                )  # fmt: skip
+                    section.kind,
+                    problem_of(case),
+                    sentences=section.sentences,
+                    tokens=section.tokens,
+                    count_tokens=lambda t: len(text_ids(tokenizer, t)),
+                    seed=plan.recipe.seed,
+                )
             ids = tuple(text_ids(tokenizer, text))
             written.append(Compression(case.id, text, ids, "stop", seconds=time.perf_counter() - start))
     return [
@@ -196,9 +201,14 @@ def _in_parts(plan: InputsPlan, section: CompressorSection, case: HardCase, pool
 
 
 def _row(
-    text: str, ids: Sequence[int], finish: str, prompt_tokens: int, parts: int, seconds: float,
+    text: str,
+    ids: Sequence[int],
+    finish: str,
+    prompt_tokens: int,
+    parts: int,
+    seconds: float,
     compression: Compression | None = None,
-) -> Row:  # fmt: skip
+) -> Row:
     row: Row = {
         "status": "ok", "outcome": "written", "text": text, "finish": finish, "rate_tokens": len(ids),
         "prompt_tokens": prompt_tokens, "parts": parts, "looping": is_looping(text), "seconds": round(seconds, 3),
@@ -208,9 +218,8 @@ def _row(
 
 def _task(recipe: HardInputsRecipe, section: CompressorSection, query: str) -> CompressionTask:
     return CompressionTask(
-        query, Prompt.of(section.prompt), section.max_tokens, section.temperature, recipe.seed,
-        batch_size=recipe.batch_size,
-    )  # fmt: skip
+        query, Prompt.of(section.prompt), section.max_tokens, section.temperature, recipe.seed, batch_size=recipe.batch_size
+    )
 
 
 def _score(case: HardCase, pack: Sequence[tuple[CompressorSection, Row]], pool: ModelPool) -> None:

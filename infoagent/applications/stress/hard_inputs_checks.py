@@ -83,9 +83,13 @@ def _with_checkpoint(recipe: HardInputsRecipe) -> tuple[list[CompressorSection],
 
 def row_key(plan: InputsPlan, section: CompressorSection, case: HardCase) -> str:
     return content_key(
-        kind="stress", case=case.key, compressor=identity_of(plan, section), seed=plan.recipe.seed,
-        context_tokens=plan.contexts[section.label], long=plan.recipe.long,
-    )  # fmt: skip
+        kind="stress",
+        case=case.key,
+        compressor=identity_of(plan, section),
+        seed=plan.recipe.seed,
+        context_tokens=plan.contexts[section.label],
+        long=plan.recipe.long,
+    )
 
 
 def identity_of(plan: InputsPlan, section: CompressorSection) -> dict[str, Any]:

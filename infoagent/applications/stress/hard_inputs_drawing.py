@@ -31,11 +31,7 @@ def rate_rows(found: Mapping[str, Any]) -> list[list[str]]:
     for line in found["rates"]:
         if line["failure"] in QUIET and not any(share["count"] for share in line["shares"].values()):
             continue
-        row = [
-            line["kind"],
-            line["failure"],
-            *(share_text(line["shares"].get(label)) for label in found["compressors"]),
-        ]
+        row = [line["kind"], line["failure"], *(share_text(line["shares"].get(label)) for label in found["compressors"])]
         if found["pair"]:
             pair = compared.get((line["kind"], line["failure"]))
             row += ["–"] * 3 if pair is None else [f"{pair['p']:.2g}", f"{pair['p_holm']:.2g}", pair["verdict"]]
@@ -56,9 +52,7 @@ def information_rows(found: Mapping[str, Any]) -> list[list[str]]:
     for line in found["information"]:
         values = [line["mi_nats"].get(label) for label in found["compressors"]]
         difference = line.get("difference_nats")
-        rows.append(
-            [line["kind"], *(_interval(v) for v in values), _interval(difference, "+"), f"{line['ceiling_nats']:.2f}"]
-        )
+        rows.append([line["kind"], *(_interval(v) for v in values), _interval(difference, "+"), f"{line['ceiling_nats']:.2f}"])
     return rows
 
 
@@ -71,9 +65,8 @@ def _interval(value: Mapping[str, Any] | None, sign: str = "") -> str:
 def save_hard_inputs(found: Mapping[str, Any], *paths: str | Path) -> None:
     """A line for each kind × failure, a point with Wilson's interval for each compressor; filled where the pair differs."""
     lines = [
-        line for line in found["rates"]
-        if line["failure"] not in QUIET or any(share["count"] for share in line["shares"].values())
-    ]  # fmt: skip
+        line for line in found["rates"] if line["failure"] not in QUIET or any(share["count"] for share in line["shares"].values())
+    ]
     differ = {(c["kind"], c["failure"]) for c in found["comparisons"] if c["verdict"] != "no difference shown"}
     figure, [axis] = new_figure(7.6, 1.4 + 0.24 * len(lines))
     labels: Sequence[str] = found["compressors"]
@@ -86,11 +79,17 @@ def save_hard_inputs(found: Mapping[str, Any], *paths: str | Path) -> None:
                 points[filled].append((y + shift, line["shares"][label]))
         for filled, own in points.items():
             axis.errorbar(
-                [100 * share["value"] for _, share in own], [y for y, _ in own],
+                [100 * share["value"] for _, share in own],
+                [y for y, _ in own],
                 xerr=[[100 * (s["value"] - s["low"]) for _, s in own], [100 * (s["high"] - s["value"]) for _, s in own]],
-                marker="osD^v"[place % 5], ms=4, lw=1, capsize=1.5, mfc=None if filled else "white",
-                label=None if filled else shown(label), **style,
-            )  # fmt: skip
+                marker="osD^v"[place % 5],
+                ms=4,
+                lw=1,
+                capsize=1.5,
+                mfc=None if filled else "white",
+                label=None if filled else shown(label),
+                **style,
+            )
     for y in range(1, len(lines)):
         if lines[y]["kind"] != lines[y - 1]["kind"]:
             axis.axhline(y - 0.5, color="#9aa5b1", lw=0.6)

@@ -75,6 +75,5 @@ def times_of(done: Timed[Outcome]) -> JobTimes:
     first = None if outcome.first_token_seconds is None else done.started + outcome.first_token_seconds
     used = outcome.usage
     return JobTimes(
-        done.planned, done.started, done.ended, first, outcome.cause,
-        used.prompt_tokens, used.cached_tokens, used.completion_tokens,
-    )  # fmt: skip
+        done.planned, done.started, done.ended, first, outcome.cause, used.prompt_tokens, used.cached_tokens, used.completion_tokens
+    )

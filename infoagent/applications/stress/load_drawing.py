@@ -119,11 +119,19 @@ def save_load(conditions: Sequence[Condition], *paths: str | Path) -> None:
     save_figure(figure, *paths)
 
 
-def _line(
-    axis: Any, points: Sequence[tuple[float, Mapping[str, Any]]], colour: str, line: str, marker: str, label: str
-) -> None:
+def _line(axis: Any, points: Sequence[tuple[float, Mapping[str, Any]]], colour: str, line: str, marker: str, label: str) -> None:
     known = [(x, p) for x, p in points if "value" in p]
     low = [0.0 if p["low"] is None else p["value"] - max(0.0, p["low"]) for _, p in known]
     high = [0.0 if p["high"] is None else p["high"] - p["value"] for _, p in known]
-    axis.errorbar([x for x, _ in known], [p["value"] for _, p in known], yerr=[low, high], color=colour, ls=line,
-                  marker=marker, ms=4, lw=1.3, capsize=2, label=label)  # fmt: skip
+    axis.errorbar(
+        [x for x, _ in known],
+        [p["value"] for _, p in known],
+        yerr=[low, high],
+        color=colour,
+        ls=line,
+        marker=marker,
+        ms=4,
+        lw=1.3,
+        capsize=2,
+        label=label,
+    )

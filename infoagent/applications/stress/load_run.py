@@ -98,11 +98,15 @@ def _requests(recipe: LoadRecipe) -> int:
 
 def settings_of(section: StageSection, url: str, recipe: LoadRecipe) -> EndpointSettings:
     return EndpointSettings(
-        url, section.name or recipe.server.model,
-        api_key_env=TOKEN_VARIABLE if section.base_url is None else section.api_key_env, retries=0,
-        timeout_seconds=recipe.timeout_seconds, max_tokens=section.max_tokens, temperature=section.temperature,
+        url,
+        section.name or recipe.server.model,
+        api_key_env=TOKEN_VARIABLE if section.base_url is None else section.api_key_env,
+        retries=0,
+        timeout_seconds=recipe.timeout_seconds,
+        max_tokens=section.max_tokens,
+        temperature=section.temperature,
         extra=section.extra,
-    )  # fmt: skip
+    )
 
 
 def run_load(plan: LoadPlan, quiet: bool) -> list[Row]:
@@ -120,8 +124,9 @@ def run_load(plan: LoadPlan, quiet: bool) -> list[Row]:
             probe = content_key(kind="probe", **_identity(plan, condition))
             runs = {
                 (load, seed): content_key(kind="load", load=load, seed=seed, **_identity(plan, condition))
-                for load in (recipe.rates_per_second or recipe.loads) for seed in recipe.seeds
-            }  # fmt: skip
+                for load in (recipe.rates_per_second or recipe.loads)
+                for seed in recipe.seeds
+            }
             if not all(records.done(key) for key in (probe, *runs.values())):
                 with _addresses(recipe, condition) as addresses:
                     if not records.done(probe):
@@ -142,14 +147,27 @@ def run_load(plan: LoadPlan, quiet: bool) -> list[Row]:
 def _identity(plan: LoadPlan, condition: ConditionSection) -> dict[str, Any]:
     """What decides a run beside its load and seed. Labels are names and decide nothing."""
     recipe = plan.recipe
-    asked = {"job", "jobs", "documents", "prompt", "data", "stream", "timeout_seconds", "stall_seconds",
-             "probe_jobs", "probe_clients", "compressor", "predictor"}  # fmt: skip
+    asked = {
+        "job",
+        "jobs",
+        "documents",
+        "prompt",
+        "data",
+        "stream",
+        "timeout_seconds",
+        "stall_seconds",
+        "probe_jobs",
+        "probe_clients",
+        "compressor",
+        "predictor",
+    }
     first = None if recipe.rates_per_second else recipe.conditions[0].model_dump(exclude={"label"})
     return {
         "recipe": recipe.model_dump(mode="json", include=asked | ({"server"} if recipe.is_local else set())),
         "condition": condition.model_dump(exclude={"label"}),
-        "rates_from": first, "data_revision": plan.data_revision,
-    }  # fmt: skip
+        "rates_from": first,
+        "data_revision": plan.data_revision,
+    }
 
 
 def _rates(recipe: LoadRecipe, probe: Row) -> list[float]:
@@ -194,20 +212,20 @@ def _probe(plan: LoadPlan, condition: ConditionSection, addresses: Mapping[str, 
         ) from error
     work = mean_interval(rounds)
     return {
-        "kind": "probe", "status": "ok", "condition": condition.model_dump(), "lost": len(lost),
+        "kind": "probe",
+        "status": "ok",
+        "condition": condition.model_dump(),
+        "lost": len(lost),
         "work_seconds": {"value": work.value, "low": max(0.0, work.low), "high": work.high, "n": work.n},
         "work_squared_variation": float(recipe.probe_clients * rounds.var(ddof=1) / rounds.mean() ** 2),
-        "capacity_per_second": {
-            "value": 1 / work.value, "low": 1 / work.high, "high": 1 / work.low if work.low > 0 else None,
-        },
+        "capacity_per_second": {"value": 1 / work.value, "low": 1 / work.high, "high": 1 / work.low if work.low > 0 else None},
         "jobs": columns_of(done),
-    }  # fmt: skip
+    }
 
 
 def _run(
-    plan: LoadPlan, condition: ConditionSection, addresses: Mapping[str, str], load: float, rate: float, seed: int,
-    quiet: bool,
-) -> Row:  # fmt: skip
+    plan: LoadPlan, condition: ConditionSection, addresses: Mapping[str, str], load: float, rate: float, seed: int, quiet: bool
+) -> Row:
     recipe = plan.recipe
     jobs = draw_jobs(plan.problems, recipe.jobs, seed, condition.prefixes)
     arrivals = [float(t) for t in poisson_arrivals(rate, recipe.jobs, seed)]
@@ -215,9 +233,14 @@ def _run(
         done = asyncio.run(_loop(recipe, addresses, jobs, arrivals, bar))
     lost = [d.result for d in done if d.result.cause is not None]
     row: Row = {
-        "kind": "load", "status": "ok" if len(lost) < len(done) else "failed", "condition": condition.model_dump(),
-        "load": load, "rate_per_second": rate, "seed": seed, "jobs": columns_of(done),
-    }  # fmt: skip
+        "kind": "load",
+        "status": "ok" if len(lost) < len(done) else "failed",
+        "condition": condition.model_dump(),
+        "load": load,
+        "rate_per_second": rate,
+        "seed": seed,
+        "jobs": columns_of(done),
+    }
     if lost:
         row["first_error"] = f"{lost[0].cause}: {lost[0].error}"
     return row

@@ -45,13 +45,14 @@ def summarise_inputs(plan: InputsPlan, rows: Sequence[Row], replies: Mapping[str
             label: {
                 kind: dict(Counter(_outcome(r) for r in rows if r["compressor"]["label"] == label and r["case"]["kind"] == kind))
                 for kind in kinds
-            } for label in table
+            }
+            for label in table
         },
         "rates": _rates(table, of_kind),
         "comparisons": [] if plan.pair is None else _compare(table[plan.pair[0]], table[plan.pair[1]], of_kind),
         "information": _information(plan, rows, of_kind),
         "examples": _examples(plan, rows, replies, table),
-    }  # fmt: skip
+    }
 
 
 def _outcome(row: Row) -> str:
@@ -74,9 +75,8 @@ def _rates(table: Table, of_kind: Mapping[str, Sequence[str]]) -> list[dict[str,
 
 
 def _compare(
-    trained: Mapping[str, Mapping[str, bool]], frozen: Mapping[str, Mapping[str, bool]],
-    of_kind: Mapping[str, Sequence[str]],
-) -> list[dict[str, Any]]:  # fmt: skip
+    trained: Mapping[str, Mapping[str, bool]], frozen: Mapping[str, Mapping[str, bool]], of_kind: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
     """For each failure and kind the cases in which only one of the two failed, with McNemar's p and Holm's over kinds."""
     lines: list[dict[str, Any]] = []
     for failure in FAILURES:
@@ -88,12 +88,17 @@ def _compare(
             new, old = (np.array([side[key][failure] for key in both]) for side in (trained, frozen))
             own.append(
                 {
-                    "kind": kind, "failure": failure, "n": len(both), "frozen": float(old.mean()),
-                    "trained": float(new.mean()), "only_frozen": int((old & ~new).sum()),
-                    "only_trained": int((new & ~old).sum()), "p": mcnemar(new, old),
+                    "kind": kind,
+                    "failure": failure,
+                    "n": len(both),
+                    "frozen": float(old.mean()),
+                    "trained": float(new.mean()),
+                    "only_frozen": int((old & ~new).sum()),
+                    "only_trained": int((new & ~old).sum()),
+                    "p": mcnemar(new, old),
                     "detectable": detectable_share(float((new != old).mean()), len(both)),
                 }
-            )  # fmt: skip
+            )
         for line, adjusted in zip(own, holm([line["p"] for line in own]) if own else [], strict=True):
             fewer = line["trained"] < line["frozen"]
             verdict = "no difference shown" if adjusted >= LEVEL else "better" if fewer else "worse"
@@ -114,12 +119,7 @@ def _information(plan: InputsPlan, rows: Sequence[Row], of_kind: Mapping[str, Se
     for kind, keys in of_kind.items():
         for size in sorted({candidates[key] for key in keys if key in candidates}):
             same = [key for key in keys if candidates.get(key) == size]
-            line: dict[str, Any] = {
-                "kind": kind,
-                "candidates": size,
-                "ceiling_nats": float(np.log(size)),
-                "mi_nats": {},
-            }
+            line: dict[str, Any] = {"kind": kind, "candidates": size, "ceiling_nats": float(np.log(size)), "mi_nats": {}}
             for label, found in terms.items():
                 values = [found[key] for key in same if key in found]
                 if values:
@@ -147,9 +147,16 @@ def _examples(plan: InputsPlan, rows: Sequence[Row], replies: Mapping[str, Row],
             continue
         case, reply = cases[key], replies.get(row["key"])
         failed = [name for name, happened in table[label][key].items() if happened]
-        found.append({
-            "kind": case.kind, "case": case.id, "query": case.query, "values": list(case.values), "compressor": label,
-            "text": row["text"][:SHOWN_TEXT] if row["outcome"] == "written" else _outcome(row),
-            "reply": None if reply is None or reply["status"] != "ok" else reply["text"][:SHOWN_TEXT], "failures": failed,
-        })  # fmt: skip
+        found.append(
+            {
+                "kind": case.kind,
+                "case": case.id,
+                "query": case.query,
+                "values": list(case.values),
+                "compressor": label,
+                "text": row["text"][:SHOWN_TEXT] if row["outcome"] == "written" else _outcome(row),
+                "reply": None if reply is None or reply["status"] != "ok" else reply["text"][:SHOWN_TEXT],
+                "failures": failed,
+            }
+        )
     return found

@@ -7,14 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
-from infoagent.recipes.evaluation import (
-    CompressorSection,
-    EvaluationRecipe,
-    PredictorSection,
-    VariantSection,
-)
+from infoagent.recipes.cost_sections import CostSection
+from infoagent.recipes.evaluation import CompressorSection, EvaluationRecipe, PredictorSection, VariantSection
 from infoagent.recipes.sections import (
-    CostSection,
     DataSection,
     Name,
     NonNegativeFloat,
@@ -54,9 +49,7 @@ class StageSection(Section):
     @model_validator(mode="after")
     def _named(self) -> StageSection:
         if (self.base_url is None) != (self.name is None):
-            raise ValueError(
-                "base_url and name (the model to ask for) belong together; leave out both for the local one"
-            )
+            raise ValueError("base_url and name (the model to ask for) belong together; leave out both for the local one")
         return self
 
 
@@ -149,9 +142,7 @@ class LoadRecipe(Section):
             raise ValueError(f"seeds {self.seeds}: one stands twice")
         switched = [c.label for c in self.conditions if c.prefix_cache is not None]
         if switched and not self.is_local:
-            raise ValueError(
-                f"conditions {switched[0]!r}: prefix_cache is the local server's; no stage is served by it, drop it"
-            )
+            raise ValueError(f"conditions {switched[0]!r}: prefix_cache is the local server's; no stage is served by it, drop it")
         return self
 
 
@@ -206,7 +197,12 @@ class HardInputsRecipe(Section):
     def as_evaluation(self) -> EvaluationRecipe:
         """The grid's own recipe: what its compressors and its replies are made by."""
         return EvaluationRecipe(
-            output_dir=self.output_dir, compressors=self.compressors, variants=self.variants,
-            predictors=[] if self.predictor is None else [self.predictor], batch_size=self.batch_size,
-            memory_mib=self.memory_mib, spending_limit_usd=self.spending_limit_usd, cost=self.cost,
-        )  # fmt: skip
+            output_dir=self.output_dir,
+            compressors=self.compressors,
+            variants=self.variants,
+            predictors=[] if self.predictor is None else [self.predictor],
+            batch_size=self.batch_size,
+            memory_mib=self.memory_mib,
+            spending_limit_usd=self.spending_limit_usd,
+            cost=self.cost,
+        )

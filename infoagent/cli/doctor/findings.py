@@ -64,9 +64,7 @@ def _package(package: Package) -> Finding:
     if not _within(package.version, package.wanted):
         return Finding(package.name, worse, f"{package.version} is outside {package.wanted}", install)
     if package.conflicts:
-        return Finding(
-            package.name, worse, f"{package.version} wants {', '.join(package.conflicts)}, which is not here", install
-        )
+        return Finding(package.name, worse, f"{package.version} wants {', '.join(package.conflicts)}, which is not here", install)
     return Finding(package.name, OK, package.version)
 
 
@@ -83,9 +81,11 @@ def _engines(machine: Machine) -> Iterator[Finding]:
         lacking.append("nvcc")
     if "deepspeed" in installed and lacking:
         yield Finding(
-            "deepspeed tools", NOTE, f"without {', '.join(lacking)} no operator can be built, such as CPU Adam for offload",
+            "deepspeed tools",
+            NOTE,
+            f"without {', '.join(lacking)} no operator can be built, such as CPU Adam for offload",
             "install them if a configuration offloads the optimizer",
-        )  # fmt: skip
+        )
     for name, error in (machine.imports or {}).items():
         if error is None:
             yield Finding(f"import {name}", OK, "works")
@@ -100,15 +100,14 @@ def _accelerator(machine: Machine) -> Iterator[Finding]:
         yield Finding("driver", OK, f"{machine.driver or 'version unknown'}, runs CUDA up to {_dotted(driver)}")
     elif machine.driver is not None:
         yield Finding(
-            "driver", WARNING, f"{machine.driver}, but its library libcuda.so.1 is not found",
+            "driver",
+            WARNING,
+            f"{machine.driver}, but its library libcuda.so.1 is not found",
             "in a container: start it with --gpus all (NVIDIA_DRIVER_CAPABILITIES=compute,utility)",
-        )  # fmt: skip
+        )
     if torch.error is not None and torch.cuda is None:
         yield Finding(
-            "import torch",
-            WRONG,
-            f"cannot be imported: {torch.error}",
-            "install it anew: pip install --force-reinstall torch",
+            "import torch", WRONG, f"cannot be imported: {torch.error}", "install it anew: pip install --force-reinstall torch"
         )
         return
     if torch.cuda is None:
@@ -116,32 +115,41 @@ def _accelerator(machine: Machine) -> Iterator[Finding]:
             yield Finding("accelerator", OK, "none: everything runs on the CPU (accelerate_configs/cpu.yaml)")
         else:
             yield Finding(
-                "accelerator", WARNING, "torch is a build for the CPU, the GPU stays unused",
+                "accelerator",
+                WARNING,
+                "torch is a build for the CPU, the GPU stays unused",
                 f"install a build for CUDA {driver[0]} (https://pytorch.org/get-started)",
-            )  # fmt: skip
+            )
         return
     built = tuple(int(part) for part in torch.cuda.split(".")[:2])
     if driver is None and machine.driver is not None:
         return  # said above
     if driver is None:
         yield Finding(
-            "accelerator", NOTE, f"none, though torch is built for CUDA {torch.cuda}: everything runs on the CPU",
+            "accelerator",
+            NOTE,
+            f"none, though torch is built for CUDA {torch.cuda}: everything runs on the CPU",
             "with a GPU in the machine: install its driver",
-        )  # fmt: skip
+        )
         return
     if built[0] > driver[0]:  # within a major version newer builds run on older drivers
         yield Finding(
-            "accelerator", WARNING, f"torch is built for CUDA {torch.cuda}, {driver_name} runs {_dotted(driver)}: no GPU is used",
+            "accelerator",
+            WARNING,
+            f"torch is built for CUDA {torch.cuda}, {driver_name} runs {_dotted(driver)}: no GPU is used",
             f"update the driver, or install a torch for CUDA {driver[0]}",
-        )  # fmt: skip
+        )
         return
     if torch.error is not None or not torch.devices:
         hidden = machine.visible_devices is not None
         yield Finding(
-            "accelerator", WARNING, f"no GPU can be used: {torch.error or 'none is visible'}",
-            f"CUDA_VISIBLE_DEVICES={machine.visible_devices!r}: unset it, or name a device" if hidden else
-            "see `nvidia-smi`; a restart of the machine or container often helps",
-        )  # fmt: skip
+            "accelerator",
+            WARNING,
+            f"no GPU can be used: {torch.error or 'none is visible'}",
+            f"CUDA_VISIBLE_DEVICES={machine.visible_devices!r}: unset it, or name a device"
+            if hidden
+            else "see `nvidia-smi`; a restart of the machine or container often helps",
+        )
         return
     several = "single_gpu" if len(torch.devices) == 1 else "multi_gpu"
     yield Finding("accelerator", OK, f"CUDA {torch.cuda}, {len(torch.devices)} GPU (accelerate_configs/{several}.yaml)")
@@ -173,9 +181,7 @@ def _arithmetic(machine: Machine) -> Iterator[Finding]:
     if found.native or not found.on_processor:
         return
     for place in machine.named_bfloat16:
-        yield Finding(
-            "recipe", WARNING, f"{place} is bfloat16, which is emulated here", "leave it out, or set it to auto"
-        )
+        yield Finding("recipe", WARNING, f"{place} is bfloat16, which is emulated here", "leave it out, or set it to auto")
 
 
 def _dotted(version: tuple[int, int]) -> str:
@@ -224,9 +230,7 @@ def _place(place: Place) -> Finding:
     if place.free_gib < FULL_GIB:
         return Finding(place.what, WRONG, found, f"free some space, or {_elsewhere(place)}")
     if place.free_gib < LOW_GIB:
-        return Finding(
-            place.what, WARNING, found, f"checkpoints and models soon fill that: free some, or {_elsewhere(place)}"
-        )
+        return Finding(place.what, WARNING, found, f"checkpoints and models soon fill that: free some, or {_elsewhere(place)}")
     return Finding(place.what, OK, found)
 
 
@@ -244,9 +248,11 @@ def _code(machine: Machine) -> Finding:
     if machine.unprotected is None:
         return Finding("code", OK, "what a model writes can be run apart from your files, keys and network")
     return Finding(
-        "code", NOTE, f"what a model writes cannot be kept apart here: {machine.unprotected}",
+        "code",
+        NOTE,
+        f"what a model writes cannot be kept apart here: {machine.unprotected}",
         "grading.method=code needs a machine that lets users make namespaces, or grading.unprotected=true in a container made for it",
-    )  # fmt: skip
+    )
 
 
 def _hub(machine: Machine) -> Iterator[Finding]:
@@ -263,9 +269,11 @@ def _accelerate(machine: Machine) -> Finding:
     if machine.accelerate_default is None:
         return Finding("launch default", OK, "no default configuration that could interfere")
     return Finding(
-        "launch default", NOTE, f"{machine.accelerate_default} holds for every launch that names no configuration",
+        "launch default",
+        NOTE,
+        f"{machine.accelerate_default} holds for every launch that names no configuration",
         "launch with --config_file accelerate_configs/NAME.yaml",
-    )  # fmt: skip
+    )
 
 
 def _wandb(machine: Machine) -> Finding:
@@ -274,6 +282,4 @@ def _wandb(machine: Machine) -> Finding:
         return Finding("W&B", WARNING, machine.wandb_mode)
     if machine.wandb_mode == "online" or machine.wandb_login:
         return Finding("W&B", OK, f"{machine.wandb_mode}, {login}")
-    return Finding(
-        "W&B", NOTE, f"{machine.wandb_mode}, {login}: runs are kept here", "wandb login, or WANDB_API_KEY, to send them"
-    )
+    return Finding("W&B", NOTE, f"{machine.wandb_mode}, {login}: runs are kept here", "wandb login, or WANDB_API_KEY, to send them")

@@ -255,9 +255,7 @@ def _arithmetic() -> Arithmetic:
     rates = processor.kept_measurement() or processor.time_products()
     choice = dtype.choose(device, lambda: rates)
     on_processor = device == "cpu"
-    return Arithmetic(
-        found.name, found.has, found.bfloat16, rates.ratio, choice.dtype, choice.why, on_processor, found.forced
-    )
+    return Arithmetic(found.name, found.has, found.bfloat16, rates.ratio, choice.dtype, choice.why, on_processor, found.forced)
 
 
 def _place(what: str, path: Path, measured: bool = False) -> Place:

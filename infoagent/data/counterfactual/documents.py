@@ -38,10 +38,7 @@ GIVE_UP_AFTER = 25
 
 
 def counterfactuals(
-    problem: Problem,
-    lexicon: Lexicon | None = None,
-    rng: np.random.Generator | None = None,
-    limit: int | None = None,
+    problem: Problem, lexicon: Lexicon | None = None, rng: np.random.Generator | None = None, limit: int | None = None
 ) -> Iterator[Negative]:
     """Documents in which the answer of `problem` is another one; never the original, never twice the same, and no edit
     after which the answer or another reference answer still stands, as written or by its value.
@@ -171,12 +168,7 @@ def _spelled_out(acronym: str, document: str) -> Span | None:
 
 
 def _edit_at(
-    problem: Problem,
-    spans: Sequence[Span],
-    lexicon: Lexicon,
-    rng: np.random.Generator,
-    used: set[str],
-    everywhere: bool = False,
+    problem: Problem, spans: Sequence[Span], lexicon: Lexicon, rng: np.random.Generator, used: set[str], everywhere: bool = False
 ) -> _Edit | None:
     """All the spans changed, the last one first; None where one of them has no other value.
 
@@ -263,9 +255,7 @@ def _units(text: str) -> list[tuple[str, int, int]]:
     return [(m.group(), m.start(), m.end()) for m in _UNIT.finditer(text)]
 
 
-def lm_counterfactual(
-    problem: Problem, generator: Callable[[str], str], max_changed_share: float = 0.1
-) -> Negative | Rejection:
+def lm_counterfactual(problem: Problem, generator: Callable[[str], str], max_changed_share: float = 0.1) -> Negative | Rejection:
     """A counterfactual written by any text generator (prompt → text), or the reason why its text is not taken.
 
     Taken only if the answer no longer stands in it, something else stands in its place, and outside of the answer at
@@ -310,7 +300,5 @@ def lm_counterfactual(
         return Rejection("the answer was taken out and nothing put in its place", edited)
     share = outside / max(1, len(words_old) - sum(in_answer(i) for i in range(len(words_old))))
     if share > max_changed_share:
-        return Rejection(
-            f"{share:.0%} of the words outside the answer changed, allowed {max_changed_share:.0%}", edited
-        )
+        return Rejection(f"{share:.0%} of the words outside the answer changed, allowed {max_changed_share:.0%}", edited)
     return Negative("counterfactual", edited, (Change("lm", answer, new_answer, len(mentions)),))

@@ -19,16 +19,7 @@ from numpy.typing import NDArray
 
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, other_code, same_value
-from infoagent.data.counterfactual.fitting import (
-    EMPTY_WORDS,
-    PHRASE,
-    Entry,
-    FitTable,
-    Floats,
-    Place,
-    listed_as,
-    listed_values,
-)
+from infoagent.data.counterfactual.fitting import EMPTY_WORDS, PHRASE, Entry, FitTable, Floats, Place, listed_as, listed_values
 from infoagent.data.counterfactual.spans import NAME_KINDS, NEGATED, Span, span_pattern, starts_sentence, typed_spans
 from infoagent.data.counterfactual.word_classes import Phrases, WordClasses
 from infoagent.grading.notation import is_polar

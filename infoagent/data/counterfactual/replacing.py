@@ -258,8 +258,6 @@ def vowel_sound(text: str) -> bool:
     lower = first.casefold()
     if lower.startswith(("hour", "honest", "honour", "honor", "heir")):
         return True
-    if re.match(r"uni(?!n|m)|u[bcfhjkqrstn][aeiou]|eu|ew|one|once|ut[ie]", lower) and not lower.startswith(
-        ("unin", "unim")
-    ):
+    if re.match(r"uni(?!n|m)|u[bcfhjkqrstn][aeiou]|eu|ew|one|once|ut[ie]", lower) and not lower.startswith(("unin", "unim")):
         return False
     return lower[:1] in tuple("aeiouàáâäåæèéêëìíîïòóôöøùúûü")

@@ -78,8 +78,10 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
 }
 
 _UPPER = "[A-ZÀ-ÖØ-ÞĀŁŚŠŽ]"
-_TOKEN = rf"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov)\.|U\.S\.(?:A\.)?|(?:{_UPPER}\.){{2,}}(?= )|{_UPPER}\.(?= {_UPPER})" \
-         rf"|{_UPPER}\w*(?:['’](?!s\b)\w+|-(?:(?:la|le|de|sur|upon|on|in|al|el)-)?{_UPPER}\w*)*)"  # fmt: skip
+_TOKEN = (
+    rf"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov)\.|U\.S\.(?:A\.)?|(?:{_UPPER}\.){{2,}}(?= )|{_UPPER}\.(?= {_UPPER})"
+    rf"|{_UPPER}\w*(?:['’](?!s\b)\w+|-(?:(?:la|le|de|sur|upon|on|in|al|el)-)?{_UPPER}\w*)*)"
+)
 _JOIN = "(?:" + "|".join(words.LOWER_NAME_PARTS) + ")"
 _NAME = re.compile(rf"(?<![\w'’.°-]){_TOKEN}(?:(?: {_JOIN})? {_TOKEN})*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s)[\"“'(\[]*$")

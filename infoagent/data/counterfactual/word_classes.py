@@ -33,8 +33,7 @@ class WordClasses:
         for tokens in documents:
             counts.update(tokens)
         frames = {
-            word: place
-            for place, (word, _) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:FRAMES])
+            word: place for place, (word, _) in enumerate(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:FRAMES])
         }
         self._frames = frames
         self._left: dict[str, Counter[str]] = defaultdict(Counter)

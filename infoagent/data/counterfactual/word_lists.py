@@ -62,27 +62,29 @@ NOT_FAMILY_NAMES = frozenset(
     "Advocate General Effect Number Code System Model Scale Order Rule Test Cycle America Europe Africa Asia Channel "
     "Radio Records Magazine Conjecture Function Algorithm Principle Machine Engine Cross Bible Group Complex".split()
 )
-ALSO_WORDS = frozenset(
-    "Christian Chance Faith Grace Grant Hope Hunter Joy Mark Mason Melody Rose Summer Will Dean Art".split()
-)
+ALSO_WORDS = frozenset("Christian Chance Faith Grace Grant Hope Hunter Joy Mark Mason Melody Rose Summer Will Dean Art".split())
 """Given names that are not read as one when they stand alone."""
 LOWER_NAME_PARTS = ("of the", "of", "de la", "de", "del", "van der", "van", "von", "der", "du", "la", "le", "al", "bin",
                     "&")  # fmt: skip
 
-NOT_NAMES = frozenset(
-    "A An The This That These Those It Its He She They We You I His Her Their Our Your My Who Whom Whose Which What "
-    "When Where Why How There Here And Or But Nor So Yet If Unless Until While Although Though Because Since As At By "
-    "For From In Into Of Off On Onto Out Over Per To Toward Towards Under Up Upon Via With Within Without About Above "
-    "Across After Against Along Among Around Before Behind Below Beneath Beside Besides Between Beyond Despite Down "
-    "During Except Following Given Including Like Near Once Outside Past Regarding Through Throughout Than Then Thus "
-    "Therefore However Moreover Furthermore Nevertheless Nonetheless Meanwhile Instead Otherwise Hence Also Although "
-    "All Any Another Both Each Either Every Few Many Most Much Neither No None Not Nothing One Other Others Several "
-    "Some Such Two Three Four Five Six Seven Eight Nine Ten First Second Third Finally Later Earlier Early Late Today "
-    "Now Often Sometimes Usually Generally Typically Only Even Just Still Never Always Is Are Was Were Be Been Being "
-    "Do Does Did Has Have Had Can Could Will Would Shall Should May Might Must Let Dear Re Yes Please Note Name Using "
-    "Based According Due Rather Whether Additionally Similarly Consequently Currently Originally Initially Recently "
-    "Because Among Perhaps Indeed Unlike Together Rev Summary Example More Less Nearly Almost Approximately".split()
-) | set(MONTHS) | set(WEEKDAYS)  # fmt: skip
+NOT_NAMES = (
+    frozenset(
+        "A An The This That These Those It Its He She They We You I His Her Their Our Your My Who Whom Whose Which What "
+        "When Where Why How There Here And Or But Nor So Yet If Unless Until While Although Though Because Since As At By "
+        "For From In Into Of Off On Onto Out Over Per To Toward Towards Under Up Upon Via With Within Without About Above "
+        "Across After Against Along Among Around Before Behind Below Beneath Beside Besides Between Beyond Despite Down "
+        "During Except Following Given Including Like Near Once Outside Past Regarding Through Throughout Than Then Thus "
+        "Therefore However Moreover Furthermore Nevertheless Nonetheless Meanwhile Instead Otherwise Hence Also Although "
+        "All Any Another Both Each Either Every Few Many Most Much Neither No None Not Nothing One Other Others Several "
+        "Some Such Two Three Four Five Six Seven Eight Nine Ten First Second Third Finally Later Earlier Early Late Today "
+        "Now Often Sometimes Usually Generally Typically Only Even Just Still Never Always Is Are Was Were Be Been Being "
+        "Do Does Did Has Have Had Can Could Will Would Shall Should May Might Must Let Dear Re Yes Please Note Name Using "
+        "Based According Due Rather Whether Additionally Similarly Consequently Currently Originally Initially Recently "
+        "Because Among Perhaps Indeed Unlike Together Rev Summary Example More Less Nearly Almost Approximately".split()
+    )
+    | set(MONTHS)
+    | set(WEEKDAYS)
+)
 
 DRUG_ENDINGS = (
     "olol pril statin mab nib cillin azole idine azepam mycin sartan oxacin prazole formin parin thyroxine pentin "

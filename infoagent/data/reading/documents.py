@@ -77,6 +77,4 @@ def _unpacked(file: Path, content: bytes) -> bytes:
 
 
 def _markdown(text: str, where: str) -> list[str]:
-    return (
-        markdown_paragraphs(text) if len(text) <= SHORT else read_apart("markdown", where, text.encode())["paragraphs"]
-    )
+    return markdown_paragraphs(text) if len(text) <= SHORT else read_apart("markdown", where, text.encode())["paragraphs"]

@@ -80,9 +80,18 @@ def _page_texts(content: bytes, where: str) -> list[str]:
         raise BadFile(line, "PDF that needs a library") from error
     # a damaged file breaks the parser in whatever place it happens to be
     except (
-        PyPdfError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
-        OSError, struct.error, zlib.error,
-    ) as error:  # fmt: skip
+        PyPdfError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        AssertionError,
+        RuntimeError,
+        OSError,
+        struct.error,
+        zlib.error,
+    ) as error:
         raise BadFile(
             f"{where}: cannot be read as a PDF ({type(error).__name__}: {' '.join(str(error).split())[:100]}); open it and "
             "save it anew, or bring its text as .txt",
@@ -90,9 +99,11 @@ def _page_texts(content: bytes, where: str) -> list[str]:
         ) from error
     empty = sum(not text.strip() for text in texts)
     if empty == len(texts):
-        what = f"is a scan: {pictures} of its {len(texts)} pages are pictures and none holds text" if pictures else (
-            f"none of its {len(texts)} pages holds text, they may be scans"
-        )  # fmt: skip
+        what = (
+            f"is a scan: {pictures} of its {len(texts)} pages are pictures and none holds text"
+            if pictures
+            else (f"none of its {len(texts)} pages holds text, they may be scans")
+        )
         cause = "scanned PDF without text" if pictures else "PDF without text"
         raise BadFile(f"{where}: {what}; run text recognition (OCR) first", cause)
     return texts

@@ -245,9 +245,7 @@ def _parquet_rows(file: Path, between: str) -> Iterator[Row]:
 
     try:
         with _opened(file) as stream:
-            table = parquet.ParquetFile(
-                io.BytesIO(read_all(stream, FILE_BYTES)) if isinstance(stream, gzip.GzipFile) else file
-            )
+            table = parquet.ParquetFile(io.BytesIO(read_all(stream, FILE_BYTES)) if isinstance(stream, gzip.GzipFile) else file)
             number = 0
             cells = table.metadata.num_rows * table.metadata.num_columns
             if cells > _CELLS:
@@ -268,14 +266,6 @@ def _parquet_rows(file: Path, between: str) -> Iterator[Row]:
     except BROKEN_GZIP as error:
         raise InputError(f"{file}: not a whole gzip file: {error}") from error
     # a damaged file breaks pyarrow in whatever place it happens to be
-    except (
-        arrow.ArrowException,
-        OSError,
-        ValueError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        NotImplementedError,
-    ) as error:
+    except (arrow.ArrowException, OSError, ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{file}: not a parquet file: {reason}") from error

@@ -56,7 +56,5 @@ def _cut(passage: Passage, low: int, high: int) -> Problem | None:
         document = passage.text[:start].strip()
         if count_words(rest) > CONTINUATION_WORDS[1] or not low <= count_words(document) <= high:
             return None
-        return Problem(
-            passage.id, document, QUERY, passage.id, answer=rest, group=passage.group, part_of=passage.part_of, needs=()
-        )
+        return Problem(passage.id, document, QUERY, passage.id, answer=rest, group=passage.group, part_of=passage.part_of, needs=())
     return None

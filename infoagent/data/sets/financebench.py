@@ -48,9 +48,7 @@ def load(path: str | None, split: str, revision: str | None, evidence_tokens: in
             filing, number = _page(row, evidence)
             pages[filing].setdefault(number, evidence["evidence_text_full_page"])
     budget, texts = evidence_tokens or EVIDENCE_TOKENS, Texts()
-    return ProblemSet(
-        "financebench", source.revision, split, tuple(_problem(row, pages, budget, texts) for row in rows)
-    )
+    return ProblemSet("financebench", source.revision, split, tuple(_problem(row, pages, budget, texts) for row in rows))
 
 
 def _page(row: Mapping[str, Any], evidence: Mapping[str, Any]) -> Page:

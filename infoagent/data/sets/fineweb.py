@@ -28,9 +28,14 @@ _ROW: dict[str, Schema] = {"id": TEXT, "text": TEXT, "language": STRING, "token_
 
 
 def load(
-    path: str | None, split: str, revision: str | None, seed: int,
-    min_words: int | None, max_words: int | None, questions: str | None,
-) -> ProblemSet:  # fmt: skip
+    path: str | None,
+    split: str,
+    revision: str | None,
+    seed: int,
+    min_words: int | None,
+    max_words: int | None,
+    questions: str | None,
+) -> ProblemSet:
     """Pages, whole or in passages of min_words to max_words words. Rows after the hundredth page are not read."""
     source = open_source("fineweb", path, split, revision, HUB)
     mistakes = Mistakes(source.name)
@@ -51,7 +56,5 @@ def load(
             break
     mistakes.settle()
     if not documents:
-        raise InputError(
-            f"{source.name}: holds no English document of {TOKENS[0]:,} to {TOKENS[1]:,} tokens (token_count)"
-        )
+        raise InputError(f"{source.name}: holds no English document of {TOKENS[0]:,} to {TOKENS[1]:,} tokens (token_count)")
     return problem_set("fineweb", source.revision, documents, split, seed, min_words, max_words, questions, left_out)

@@ -41,9 +41,7 @@ def problem_set(
     dropped = Counter(left_out or {})
     splits = splits_of([d.text for d in documents], [d.id for d in documents])
     if split not in ("all", *splits):
-        raise InputError(
-            f"data: split {split!r} of {name} is empty with {len(documents)} documents; use data.split=all"
-        )
+        raise InputError(f"data: split {split!r} of {name} is empty with {len(documents)} documents; use data.split=all")
     if min_words is not None or max_words is not None:
         low = min_words if min_words is not None else min(120, max(1, (max_words or 240) // 2))
         high = max_words if max_words is not None else max(250, low)
@@ -59,9 +57,7 @@ def problem_set(
         passages = [p for (p, s), home in zip(pieces, homes, strict=True) if split == "all" or s == home == split]
         documents = [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
         if not passages:
-            raise InputError(
-                f"data: split {split!r} of {name} holds no passage of {low}-{high} words; widen the limits"
-            )
+            raise InputError(f"data: split {split!r} of {name} holds no passage of {low}-{high} words; widen the limits")
         problems, without = questions_and_rest(passages, seed) if questions is None else ([], Counter())
     else:
         documents = [d for d, home in zip(documents, splits, strict=True) if split in ("all", home)]
@@ -102,8 +98,12 @@ def _blanks(documents: Sequence[SourceDocument], seed: int) -> list[Problem]:
         if document.id in chosen or not wrong or len(span_pattern(problem.answer).findall(document.text)) != 1:
             continue
         chosen[document.id] = replace(
-            problem, id=document.id, document=document.text, document_id=document.id,
+            problem,
+            id=document.id,
+            document=document.text,
+            document_id=document.id,
             choices=tuple(c for c in problem.choices if c == problem.answer or c in wrong),
-            group=document.group, part_of=document.part_of,
-        )  # fmt: skip
+            group=document.group,
+            part_of=document.part_of,
+        )
     return [chosen[document.id] for document in documents if document.id in chosen]

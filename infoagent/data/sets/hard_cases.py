@@ -33,9 +33,19 @@ from infoagent.data.sets.records import Record, make_known_problem, other_values
 from infoagent.types import InputError, Problem
 
 HardKind = Literal[
-    "plain", "unanswerable", "off topic", "ambiguous", "contradictory", "foreign", "cross-language", "empty", "enormous",
-    "broken Unicode", "instructions", "control tokens",
-]  # fmt: skip
+    "plain",
+    "unanswerable",
+    "off topic",
+    "ambiguous",
+    "contradictory",
+    "foreign",
+    "cross-language",
+    "empty",
+    "enormous",
+    "broken Unicode",
+    "instructions",
+    "control tokens",
+]
 EMPTY, NOT_TEXT = "empty document", "not text"
 """Causes of a refusal that a case expects."""
 FACTS_OF_TWO = 4
@@ -130,15 +140,26 @@ def _start(kind: HardKind, index: int, settings: Settings) -> _Start:
 
 
 def _case(
-    kind: HardKind, index: int, start: _Start, render: Callable[[str], str], settings: Settings, variant: str = "",
-    values: tuple[str, ...] | None = None, spare: int = 0, query: str | None = None,
-) -> HardCase:  # fmt: skip
+    kind: HardKind,
+    index: int,
+    start: _Start,
+    render: Callable[[str], str],
+    settings: Settings,
+    variant: str = "",
+    values: tuple[str, ...] | None = None,
+    spare: int = 0,
+    query: str | None = None,
+) -> HardCase:
     """A case whose document is `render(value)`; its counterfactuals are the same with other values."""
     return HardCase(
-        f"{kind}-{index:03d}", kind, variant, render(start.value), query or start.query,
+        f"{kind}-{index:03d}",
+        kind,
+        variant,
+        render(start.value),
+        query or start.query,
         (start.value,) if values is None else values,
         counterfactuals=tuple(render(other) for other in start.others[spare : spare + settings.counterfactuals]),
-    )  # fmt: skip
+    )
 
 
 def _plain(index: int, settings: Settings) -> HardCase:
@@ -223,9 +244,15 @@ def _in_language(kind: HardKind, index: int, settings: Settings) -> HardCase:
     made = foreign_document(language, rng, settings.counterfactuals)
     own = kind == "foreign"
     return HardCase(
-        f"{kind}-{index:03d}", kind, language, made.document, made.query if own else made.query_en, (made.value,),
-        language=language if own else "en", counterfactuals=made.counterfactuals,
-    )  # fmt: skip
+        f"{kind}-{index:03d}",
+        kind,
+        language,
+        made.document,
+        made.query if own else made.query_en,
+        (made.value,),
+        language=language if own else "en",
+        counterfactuals=made.counterfactuals,
+    )
 
 
 def _empty(index: int, settings: Settings) -> HardCase:
@@ -248,9 +275,7 @@ def _enormous(index: int, settings: Settings) -> HardCase:
             others.append(record.text())
     variant = ("start", "middle", "end")[index % 3]
     others.insert({"start": 0, "middle": len(others) // 2, "end": len(others)}[variant], start.record.text())
-    return HardCase(
-        f"enormous-{index:03d}", "enormous", variant, "\n\n".join(others), start.query, (start.value,)
-    )  # fmt: skip
+    return HardCase(f"enormous-{index:03d}", "enormous", variant, "\n\n".join(others), start.query, (start.value,))
 
 
 def _broken_unicode(index: int, settings: Settings) -> HardCase:

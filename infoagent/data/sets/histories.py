@@ -40,7 +40,7 @@ ATTEMPTS = 200
 CHOICES = 4
 
 _ROW: dict[str, Schema] = {
-    "probes": Maybe(ListOf({"turn": WHOLE, "question": TEXT, "answer": TEXT, "choices": Maybe(ListOf(TEXT))})),
+    "probes": Maybe(ListOf({"turn": WHOLE, "question": TEXT, "answer": TEXT, "choices": Maybe(ListOf(TEXT))}))
 }
 
 
@@ -91,9 +91,16 @@ class Wanted:
 
 
 def load_histories(
-    name: str, wanted: Wanted, *, path: str | None = None, revision: str | None = None, limit: int = 32, seed: int = 0,
-    min_words: int | None = None, max_words: int | None = None,
-) -> HistorySet:  # fmt: skip
+    name: str,
+    wanted: Wanted,
+    *,
+    path: str | None = None,
+    revision: str | None = None,
+    limit: int = 32,
+    seed: int = 0,
+    min_words: int | None = None,
+    max_words: int | None = None,
+) -> HistorySet:
     """At most `limit` histories, cut to `wanted.turns` turns. `min_words`, `max_words`: of a record.
 
     Raises InputError for an unknown name, a path that is missing or too much, every bad row, and where no history is left.
@@ -105,9 +112,7 @@ def load_histories(
             raise InputError("data.path, data.revision: data.name=records is built in; drop them")
         low = min_words or min(RECORD_WORDS[0], max_words or RECORD_WORDS[0])
         words = (low, max_words or max(RECORD_WORDS[1], low))
-        return HistorySet(
-            name, records_revision(), tuple(_of_records(i, seed, wanted, words) for i in range(limit)), {}
-        )
+        return HistorySet(name, records_revision(), tuple(_of_records(i, seed, wanted, words) for i in range(limit)), {})
     if min_words is not None or max_words is not None:
         raise InputError(f"data.min_words, data.max_words: they are the length of a record; data.name={name} has none")
     left_out: Counter[str] = Counter()
@@ -172,9 +177,7 @@ def _subjects(rng: np.random.Generator, number: int, words: tuple[int, int]) -> 
     )
 
 
-def _of_record(
-    record: records.Record, turn: int, turns: Sequence[str], versions: int, rng: np.random.Generator
-) -> Probe | None:
+def _of_record(record: records.Record, turn: int, turns: Sequence[str], versions: int, rng: np.random.Generator) -> Probe | None:
     whole = "\n".join(turns)
     for place in rng.permutation(len(record.facts)):
         fact, value, _ = record.facts[int(place)]
@@ -196,9 +199,7 @@ def _of_record(
 # ---- conversations ---------------------------------------------------------------------------------------------
 
 
-def _own(
-    path: str | None, revision: str | None, wanted: Wanted | None, left_out: Counter[str]
-) -> tuple[str, list[Talk]]:
+def _own(path: str | None, revision: str | None, wanted: Wanted | None, left_out: Counter[str]) -> tuple[str, list[Talk]]:
     if path is None:
         raise missing_path("conversations", "my_conversations.jsonl")
     source = open_files("conversations", path, revision)
@@ -208,9 +209,7 @@ def _own(
         if not mistakes.fit(row.where, content, _ROW):
             continue
         if field is None:
-            mistakes.add(
-                row.where, [f"no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}"]
-            )
+            mistakes.add(row.where, [f"no messages; a conversation has them in one of the fields {', '.join(MESSAGES)}"])
             continue
         messages, found = read_messages(field, content[field], left_out)
         mistakes.add(row.where, found)
@@ -255,9 +254,7 @@ def _chosen(
         identity, turns, _ = cut[int(number)]
         probes = [_with_versions(turns, t, p, lexicon, wanted.versions, seed) for t, p in questions[int(number)]]
         usable = tuple(p for p in probes if p is not None)
-        left_out[f"questions without {wanted.versions} versions, or told in another turn too"] += len(probes) - len(
-            usable
-        )
+        left_out[f"questions without {wanted.versions} versions, or told in another turn too"] += len(probes) - len(usable)
         if not usable:
             left_out[f"no fact of the first {wanted.asked} turns with {wanted.versions} versions"] += 1
         elif len(histories) < limit:
@@ -277,8 +274,10 @@ def questions_on(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tupl
     blanks: dict[str, Problem] = {}
     passages = [
         Passage(f"{identity}#{t}", turns[t], "conversations", identity)
-        for identity, turns, probes in talks if probes is None for t in range(min(asked, len(turns)))
-    ]  # fmt: skip
+        for identity, turns, probes in talks
+        if probes is None
+        for t in range(min(asked, len(turns)))
+    ]
     for problem in make_questions(passages, seed):
         blanks[problem.id] = problem
     found: list[list[tuple[int, Problem]]] = []
@@ -289,17 +288,24 @@ def questions_on(talks: Sequence[Talk], asked: int, seed: int) -> list[list[tupl
             continue
         found.append(
             [
-                (p["turn"], Problem(f"{identity}#{p['turn']}", turns[p["turn"]], p["question"], identity, p["answer"],
-                                    tuple(p.get("choices") or ())))
+                (
+                    p["turn"],
+                    Problem(
+                        f"{identity}#{p['turn']}",
+                        turns[p["turn"]],
+                        p["question"],
+                        identity,
+                        p["answer"],
+                        tuple(p.get("choices") or ()),
+                    ),
+                )
                 for p in probes
             ]
-        )  # fmt: skip
+        )
     return found
 
 
-def _with_versions(
-    turns: Sequence[str], turn: int, problem: Problem, lexicon: Lexicon, versions: int, seed: int
-) -> Probe | None:
+def _with_versions(turns: Sequence[str], turn: int, problem: Problem, lexicon: Lexicon, versions: int, seed: int) -> Probe | None:
     """The probe, or None where the answer stands in another turn too, or too few other values fit its place."""
     assert problem.answer is not None
     elsewhere = "\n".join((*turns[:turn], *turns[turn + 1 :]))

@@ -20,13 +20,7 @@ HUB = Hub(
     {split: ("test",) for split in ("validation", "test", "all")},
     revision="7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
 )
-_ROW: dict[str, Schema] = {
-    "task_id": TEXT,
-    "prompt": TEXT,
-    "canonical_solution": TEXT,
-    "test": TEXT,
-    "entry_point": TEXT,
-}
+_ROW: dict[str, Schema] = {"task_id": TEXT, "prompt": TEXT, "canonical_solution": TEXT, "test": TEXT, "entry_point": TEXT}
 
 
 def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
@@ -43,10 +37,15 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
         if mistakes.unique(row.where, "task_id", identity):
             problems.append(
                 Problem(
-                    identity, head + body, f"Write the body of the Python function {name}.", identity, answer=body, needs=(),
+                    identity,
+                    head + body,
+                    f"Write the body of the Python function {name}.",
+                    identity,
+                    answer=body,
+                    needs=(),
                     trial=Trial(name, f"{row.content['test']}\ncheck({name})", head),
                 )
-            )  # fmt: skip
+            )
     mistakes.settle()
     return ProblemSet("humaneval", source.revision, split, tuple(problems))
 

@@ -48,9 +48,13 @@ def load(path: str | None, split: str, revision: str | None) -> ProblemSet:
             continue
         problems.append(
             Problem(
-                identity, content["solution"], content["problem"].strip(), identity, answer=answer,
+                identity,
+                content["solution"],
+                content["problem"].strip(),
+                identity,
+                answer=answer,
                 group=content["subject" if is_500 else "type"],
             )
-        )  # fmt: skip
+        )
     mistakes.settle()
     return ProblemSet("math", source.revision, split, tuple(problems))

@@ -49,26 +49,20 @@ def load_jsonl(path: str | None, split: str) -> ProblemSet:
     a file that says it is a benchmark."""
     file = _existing(path, "jsonl", "a JSONL file")
     if not file.is_file():
-        raise InputError(
-            f"data.path = {path!r}: is a folder; data.name=jsonl reads one file, data.name=text reads folders"
-        )
+        raise InputError(f"data.path = {path!r}: is a folder; data.name=jsonl reads one file, data.name=text reads folders")
     found = _read(file)
     problems = found.problems
     if not problems:
         told = "; ".join(f"{cause}: {count}" for cause, count in found.left_out.items())
         raise InputError(f"{file}: holds no problem{' (' + told + ')' if told else ''}; {_WHAT_A_ROW_IS}")
     if split == "train" and found.benchmark is not None:
-        raise InputError(
-            f"data.split = 'train': {file} is for evaluation only, {found.benchmark}; use data.split=test or all"
-        )
+        raise InputError(f"data.split = 'train': {file} is for evaluation only, {found.benchmark}; use data.split=test or all")
     if split != "all":
         wholes = [p.group or p.document_id for p in problems]
         splits = splits_of([p.document for p in problems], wholes)
         problems = [p for p, found in zip(problems, splits, strict=True) if found == split]
         if not problems:
-            raise InputError(
-                f"{file}: split {split!r} is empty with {len(set(wholes))} groups or documents; use data.split=all"
-            )
+            raise InputError(f"{file}: split {split!r} is empty with {len(set(wholes))} groups or documents; use data.split=all")
     name = Path(file.name.removesuffix(".gz")).stem
     return ProblemSet(name, bytes_identity(file), split, tuple(problems), found.left_out, found.benchmark)
 
@@ -192,9 +186,7 @@ def as_documents(passages: Sequence[Passage]) -> list[SourceDocument]:
     return [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
 
 
-def read_texts(
-    path: str | None, min_words: int | None, max_words: int | None, skip_bad_files: bool = False
-) -> OwnTexts:
+def read_texts(path: str | None, min_words: int | None, max_words: int | None, skip_bad_files: bool = False) -> OwnTexts:
     """Passages of .txt, .md and .pdf files, group = file. Raises InputError with a line for every bad file; with
     `skip_bad_files` they are left out, each with a warning, and counted, as long as one is left."""
     root = _existing(path, "text", "a text file or a folder")

@@ -199,11 +199,18 @@ def _attempt(rng: np.random.Generator, identity: str, low: int, high: int) -> Pr
             negatives.setdefault(function.reference(changed), Negative("counterfactual", document, (change,)))
     choices = [function.reference(values), *list(negatives)[: CHOICES - 1]]
     return Problem(
-        identity, layout.text(statements(values)), f"Write the Python function `{function.signature}`.", identity,
-        answer=choices[0], choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))), group=function.name,
-        negatives=tuple(negatives.values()), needs=tuple(str(v) for v in values.values()),
-        evidence=(statements(values)[0],), trial=function.trial(values),
-    )  # fmt: skip
+        identity,
+        layout.text(statements(values)),
+        f"Write the Python function `{function.signature}`.",
+        identity,
+        answer=choices[0],
+        choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))),
+        group=function.name,
+        negatives=tuple(negatives.values()),
+        needs=tuple(str(v) for v in values.values()),
+        evidence=(statements(values)[0],),
+        trial=function.trial(values),
+    )
 
 
 @cache
@@ -217,10 +224,5 @@ def load(split: str, limit: int | None, seed: int, min_words: int | None, max_wo
     low = min_words if min_words is not None else min(WORDS[0], max_words or WORDS[0])
     high = max_words if max_words is not None else max(WORDS[1], low)
     return problem_set(
-        "python-functions",
-        revision(),
-        split,
-        limit,
-        SIZES,
-        lambda part, index: make_problem(seed, part, index, low, high),
+        "python-functions", revision(), split, limit, SIZES, lambda part, index: make_problem(seed, part, index, low, high)
     )

@@ -88,7 +88,9 @@ def _as_row(identity: Any, paper: Mapping[str, Any]) -> dict[str, Any]:
     """An author's paper as the hub has it: lists of fields in place of lists of objects."""
     sections, questions = paper["full_text"], paper["qas"]
     return {
-        "id": identity, "title": paper["title"], "abstract": paper.get("abstract"),
+        "id": identity,
+        "title": paper["title"],
+        "abstract": paper.get("abstract"),
         "full_text": {
             "section_name": [section.get("section_name") for section in sections],
             "paragraphs": [section["paragraphs"] for section in sections],
@@ -98,13 +100,12 @@ def _as_row(identity: Any, paper: Mapping[str, Any]) -> dict[str, Any]:
             "question_id": [question["question_id"] for question in questions],
             "answers": [{"answer": [given["answer"] for given in question["answers"]]} for question in questions],
         },
-    }  # fmt: skip
+    }
 
 
 def _contradictions(row: Mapping[str, Any]) -> Iterator[str]:
     """Lists that stand beside each other and differ in length."""
-    for field, (first, *others) in (("full_text", ("section_name", "paragraphs")),
-                                    ("qas", ("question", "question_id", "answers"))):  # fmt: skip
+    for field, (first, *others) in (("full_text", ("section_name", "paragraphs")), ("qas", ("question", "question_id", "answers"))):
         for other in others:
             if len(row[field][other]) != len(row[field][first]):
                 yield f"field '{field}.{other}': must be as long as '{field}.{first}'"

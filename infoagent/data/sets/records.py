@@ -52,9 +52,12 @@ class Record:
         """The document; `changed` maps fact keys to other values and alters nothing else."""
         changed = changed or {}
         parts = {
-            "title": self.kind.title, "code": self.code, "name": self.name,
-            "group": self.group, "group_label": self.kind.group_label,
-        }  # fmt: skip
+            "title": self.kind.title,
+            "code": self.code,
+            "name": self.name,
+            "group": self.group,
+            "group_label": self.kind.group_label,
+        }
         lines: list[str] = []
         for position, (fact, value, wording) in enumerate(self.facts):
             value = changed.get(fact.key, value)
@@ -118,9 +121,7 @@ def make_problem(seed: int, split: str, index: int, min_words: int, max_words: i
     return make_known_problem(seed, split, index, min_words, max_words)[0]
 
 
-def make_known_problem(
-    seed: int, split: str, index: int, min_words: int, max_words: int
-) -> tuple[Problem, Record, Fact]:
+def make_known_problem(seed: int, split: str, index: int, min_words: int, max_words: int) -> tuple[Problem, Record, Fact]:
     """A problem with the record that its document was rendered from and the fact that its question asks for."""
     rng = np.random.default_rng([seed, SPLITS[split], index])
     for _ in range(ATTEMPTS):

@@ -65,7 +65,7 @@ def _read(row: Mapping[str, Any]) -> ResearchTask:
 
 def tasks_of_records(
     number: int, records: int, facts: int, corpus: int, split: str, seed: int, min_words: int | None, max_words: int | None
-) -> list[ResearchTask]:  # fmt: skip
+) -> list[ResearchTask]:
     """`number` tasks on the first `corpus` records of a split, which are the corpus that `load_data` makes of them.
 
     A task asks for `facts` facts of each of `records` records of one kind (two patients, say). Whom it asks about has a
@@ -95,16 +95,17 @@ def tasks_of_records(
             f"not {number}; raise search.corpus.data.limit, or ask for less"
         )
     chosen = sorted(int(i) for i in rng.permutation(len(groups))[:number])
-    return [
-        _task(f"records-{split}-{seed}-task-{n:02d}", groups[g], drawn, usable, facts, rng)
-        for n, g in enumerate(chosen)
-    ]
+    return [_task(f"records-{split}-{seed}-task-{n:02d}", groups[g], drawn, usable, facts, rng) for n, g in enumerate(chosen)]
 
 
 def _task(
-    identity: str, group: list[int], drawn: list[Record], usable: dict[int, list[tuple[Fact, str, int]]], facts: int,
+    identity: str,
+    group: list[int],
+    drawn: list[Record],
+    usable: dict[int, list[tuple[Fact, str, int]]],
+    facts: int,
     rng: np.random.Generator,
-) -> ResearchTask:  # fmt: skip
+) -> ResearchTask:
     questions, reference, values = [], [], []
     for place in group:
         record, asked = drawn[place], usable[place]

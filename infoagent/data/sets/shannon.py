@@ -85,9 +85,7 @@ def text_of(state: State, number: int) -> str:
 def draw_states(rng: np.random.Generator, number: int) -> list[State]:
     """`number` independent draws from the source."""
     columns = [rng.choice(len(fact.values), size=number, p=fact.probabilities) for fact in FACTS]
-    return [
-        tuple(fact.values[int(v)] for fact, v in zip(FACTS, row, strict=True)) for row in zip(*columns, strict=True)
-    ]
+    return [tuple(fact.values[int(v)] for fact, v in zip(FACTS, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def make_problem(seed: int, split: str, index: int) -> Problem:
@@ -103,8 +101,7 @@ def make_problem(seed: int, split: str, index: int) -> Problem:
         query=QUERY,
         document_id=identity,
         negatives=tuple(
-            Negative("counterfactual", text_of(state, int(number)))
-            for state, number in zip(others, numbers[1:], strict=True)
+            Negative("counterfactual", text_of(state, int(number))) for state, number in zip(others, numbers[1:], strict=True)
         ),
     )
 
@@ -124,9 +121,7 @@ def load(split: str, limit: int | None, seed: int, min_words: int | None, max_wo
         raise InputError("data.min_words, data.max_words: every document of shannon has 6 words; leave both out")
     splits = list(SPLITS) if split == "all" else [split]
     problems = [
-        make_problem(seed, name, index)
-        for name in splits
-        for index in range(limit if limit is not None else DEFAULT_SIZE[name])
+        make_problem(seed, name, index) for name in splits for index in range(limit if limit is not None else DEFAULT_SIZE[name])
     ]
     if split == "all" and limit is not None:
         problems = problems[:limit]

@@ -64,9 +64,7 @@ class _Question:
     """The character of the paragraph that the first answer begins at, where the file says so."""
 
 
-def load(
-    path: str | None, split: str, min_words: int | None, max_words: int | None, revision: str | None = None
-) -> ProblemSet:
+def load(path: str | None, split: str, min_words: int | None, max_words: int | None, revision: str | None = None) -> ProblemSet:
     """Every answerable question whose paragraph has min_words to max_words words. Raises InputError for a file that
     is missing, is no JSON, or has another structure (where it differs)."""
     source = open_source("squad", path, split, revision, HUB)
@@ -136,9 +134,14 @@ def _questions(rows: Iterable[Row], mistakes: Mistakes, found: Reading) -> Itera
             mistakes.add(row.where, [f"not in SQuAD's structure {FORM}, and no row with {', '.join(_ROW)}"])
         elif mistakes.fit(row.where, content, _ROW):
             yield _Question(
-                row.where, content["id"], content.get("title"), content["context"], content["question"],
-                tuple(content["answers"]["text"]), next(iter(content["answers"].get("answer_start") or ()), None),
-            )  # fmt: skip
+                row.where,
+                content["id"],
+                content.get("title"),
+                content["context"],
+                content["question"],
+                tuple(content["answers"]["text"]),
+                next(iter(content["answers"].get("answer_start") or ()), None),
+            )
 
 
 def _of_article(where: str, article: Mapping[str, Any]) -> Iterator[_Question]:
@@ -147,16 +150,27 @@ def _of_article(where: str, article: Mapping[str, Any]) -> Iterator[_Question]:
         for q, question in enumerate(paragraph["qas"]):
             answers = question.get("answers") or ()
             yield _Question(
-                f"{where}.paragraphs[{p}].qas[{q}]", question["id"], name, paragraph["context"], question["question"],
-                tuple(answer["text"] for answer in answers), answers[0].get("answer_start") if answers else None,
-            )  # fmt: skip
+                f"{where}.paragraphs[{p}].qas[{q}]",
+                question["id"],
+                name,
+                paragraph["context"],
+                question["question"],
+                tuple(answer["text"] for answer in answers),
+                answers[0].get("answer_start") if answers else None,
+            )
 
 
 def _problem(identity: str, question: _Question, context: str, document_id: str) -> Problem:
     answers, start = question.answers, question.start
     stands = isinstance(start, int) and start >= 0 and context[start : start + len(answers[0])] == answers[0]
     return Problem(
-        identity, context, question.question.strip(), document_id,
-        answer=answers[0], group=question.article, part_of=question.article, answer_start=start if stands else None,
+        identity,
+        context,
+        question.question.strip(),
+        document_id,
+        answer=answers[0],
+        group=question.article,
+        part_of=question.article,
+        answer_start=start if stands else None,
         references=tuple(dict.fromkeys(a for a in answers[1:] if a.strip() and a != answers[0])),
-    )  # fmt: skip
+    )

@@ -56,9 +56,14 @@ class User:
 
 
 def load(
-    path: str | None, split: str, revision: str | None, seed: int,
-    min_words: int | None, max_words: int | None, questions: str | None,
-) -> ProblemSet:  # fmt: skip
+    path: str | None,
+    split: str,
+    revision: str | None,
+    seed: int,
+    min_words: int | None,
+    max_words: int | None,
+    questions: str | None,
+) -> ProblemSet:
     """Users' memories, whole or in passages of min_words to max_words words."""
     left_out: Counter[str] = Counter()
     found, users = load_users(path, split, revision, left_out)

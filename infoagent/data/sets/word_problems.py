@@ -132,19 +132,22 @@ def _attempt(rng: np.random.Generator, identity: str, low: int, high: int) -> Pr
         changed = [new if i == at else number for i, number in enumerate(numbers)]
         if answer(changed) > 0 and answer(changed) != answer(numbers) and len(negatives) < COUNTERFACTUALS:
             change = Change("number", str(numbers[at]), str(new), mentions=1)
-            negatives.setdefault(
-                answer(changed), Negative("counterfactual", layout.text(statements(changed)), (change,))
-            )
+            negatives.setdefault(answer(changed), Negative("counterfactual", layout.text(statements(changed)), (change,)))
     if len(negatives) < COUNTERFACTUALS:
         return None
     choices = [str(n) for n in (answer(numbers), *list(negatives)[: CHOICES - 1])]
     return Problem(
-        identity, layout.text(statements(numbers)), getattr(kind, operation).format(a=things[0], b=things[1]), identity,
-        answer=str(answer(numbers)), choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))),
-        group=f"{kind.name}: {place}", negatives=tuple(negatives.values()),
+        identity,
+        layout.text(statements(numbers)),
+        getattr(kind, operation).format(a=things[0], b=things[1]),
+        identity,
+        answer=str(answer(numbers)),
+        choices=tuple(choices[int(i)] for i in rng.permutation(len(choices))),
+        group=f"{kind.name}: {place}",
+        negatives=tuple(negatives.values()),
         needs=tuple(str(numbers[i]) for i in asked),
         evidence=tuple(statements(numbers)[: 1 if operation == "total" else 2]),
-    )  # fmt: skip
+    )
 
 
 @cache

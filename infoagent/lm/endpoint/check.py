@@ -40,9 +40,7 @@ async def check_server(client: httpx.AsyncClient, settings: EndpointSettings, ke
         # an alias may be known and not listed
         one = await _look(client, settings, key, "GET", f"/models/{quote(settings.model)}")
         if one.status_code != 200:
-            near = (
-                difflib.get_close_matches(settings.model, models, n=SHOWN_MODELS, cutoff=0.4) or models[:SHOWN_MODELS]
-            )
+            near = difflib.get_close_matches(settings.model, models, n=SHOWN_MODELS, cutoff=0.4) or models[:SHOWN_MODELS]
             raise InputError(
                 f"{settings.url}: does not know the model {settings.model!r} (http {one.status_code}); of its "
                 f"{len(models)} models the nearest: {one_line(', '.join(near), key)}"
@@ -61,12 +59,7 @@ async def check_server(client: httpx.AsyncClient, settings: EndpointSettings, ke
 
 
 async def _look(
-    client: httpx.AsyncClient,
-    settings: EndpointSettings,
-    key: str | None,
-    method: str,
-    path: str,
-    content: bytes | None = None,
+    client: httpx.AsyncClient, settings: EndpointSettings, key: str | None, method: str, path: str, content: bytes | None = None
 ) -> _Looked:
     """A response of a server that is there and takes the key. Raises InputError."""
     try:
@@ -79,11 +72,7 @@ async def _look(
         ) from None
     if response.status_code in (401, 403):
         name = settings.api_key_env
-        whose = (
-            "without a key; name its variable in api_key_env"
-            if name is None
-            else f"with the key in {name}; export another"
-        )
+        whose = "without a key; name its variable in api_key_env" if name is None else f"with the key in {name}; export another"
         raise InputError(f"{settings.url}: refuses requests {whose} (http {_with_text(response, key)})")
     return response
 

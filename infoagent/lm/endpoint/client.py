@@ -131,11 +131,7 @@ class Endpoint:
             pool.submit(asyncio.run, look()).result()
 
     def ask(
-        self,
-        chats: Sequence[Chat],
-        on_done: Callable[[int, Reply | Failure], None] | None = None,
-        *,
-        seed: int | None = None,
+        self, chats: Sequence[Chat], on_done: Callable[[int, Reply | Failure], None] | None = None, *, seed: int | None = None
     ) -> list[Reply | Failure]:
         """The reply to each chat, in order. `on_done(index, answer)` is called from the caller's thread as soon as an
         answer is there, in the order in which they come. Raises InputError where the key is missing.
@@ -190,12 +186,7 @@ class Endpoint:
         return [answers[number] for number in range(len(chats))]
 
     async def _work(
-        self,
-        client: httpx.AsyncClient,
-        left: Iterator[tuple[int, Chat]],
-        key: str | None,
-        seed: int | None,
-        finished: Finished,
+        self, client: httpx.AsyncClient, left: Iterator[tuple[int, Chat]], key: str | None, seed: int | None, finished: Finished
     ) -> None:
         for number, chat in left:
             bill = _Bill()
@@ -207,9 +198,7 @@ class Endpoint:
                 raise
             finished.put((number, answer))
 
-    async def _one(
-        self, client: httpx.AsyncClient, body: dict[str, Any], key: str | None, bill: _Bill
-    ) -> Reply | Failure:
+    async def _one(self, client: httpx.AsyncClient, body: dict[str, Any], key: str | None, bill: _Bill) -> Reply | Failure:
         useless = 0
         while True:
             upper = worst_case(body) + self._unseen
@@ -233,13 +222,7 @@ class Endpoint:
             await asyncio.sleep((outcome.wait_seconds or 0.0) + self.jitter.uniform(0.0, most))
 
     async def _request(
-        self,
-        client: httpx.AsyncClient,
-        body: dict[str, Any],
-        key: str | None,
-        upper: Usage,
-        room: Reservation,
-        bill: _Bill,
+        self, client: httpx.AsyncClient, body: dict[str, Any], key: str | None, upper: Usage, room: Reservation, bill: _Bill
     ) -> Answer | Refusal:
         """Send once, and book what it costs: the worst case until something better is known."""
         paid, url = upper, f"{self.settings.url}/chat/completions"

@@ -60,14 +60,7 @@ def worst_case(body: Mapping[str, Any]) -> Usage:
 
 
 def read_response(
-    status: int,
-    headers: Mapping[str, str],
-    text: str,
-    upper: Usage,
-    key: str | None,
-    asked_model: str,
-    *,
-    tools: bool = False,
+    status: int, headers: Mapping[str, str], text: str, upper: Usage, key: str | None, asked_model: str, *, tools: bool = False
 ) -> tuple[Usage, Answer | Refusal]:
     """(what is to be paid, the answer or why there is none). `tools`: the request named functions to call.
 

@@ -47,8 +47,9 @@ class EndpointSettings:
         if not self.timeout_seconds > 0:
             mistakes.append(f"timeout_seconds = {self.timeout_seconds}: must be above 0")
         mistakes += [f"extra.{name}: is set by this client; leave it out" for name in RESERVED if name in self.extra]
-        mistakes += [f"extra.{name}: has several replies written and paid for; leave it out" for name in SEVERAL
-                     if name in self.extra]  # fmt: skip
+        mistakes += [
+            f"extra.{name}: has several replies written and paid for; leave it out" for name in SEVERAL if name in self.extra
+        ]
         body = self.body([], None)
         limits = [body[k] for k in LENGTH_LIMITS if k in body]
         if not limits or not all(isinstance(limit, int) and limit >= 1 for limit in limits):

@@ -186,12 +186,7 @@ def _keep(found: Measured) -> None:
 
 
 def _file() -> Path:
-    decides = [
-        processor_name(),
-        sorted(_listed_flags() or ()),
-        importlib.metadata.version("torch"),
-        forced(),
-    ]
+    decides = [processor_name(), sorted(_listed_flags() or ()), importlib.metadata.version("torch"), forced()]
     name = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:16]
     return cache_root() / "bfloat16" / f"{name}.json"
 
@@ -203,8 +198,9 @@ def time_products(device: str = "cpu") -> Measured:
     def seconds(shape: tuple[int, int, int], repeats: int) -> dict[Any, float]:
         rows, inputs, outputs = shape
         took: dict[Any, list[float]] = {torch.float32: [], torch.bfloat16: []}
-        given = {t: (torch.ones(rows, inputs, dtype=t, device=device), torch.ones(inputs, outputs, dtype=t, device=device))
-                 for t in took}  # fmt: skip
+        given = {
+            t: (torch.ones(rows, inputs, dtype=t, device=device), torch.ones(inputs, outputs, dtype=t, device=device)) for t in took
+        }
         for repeat in range(repeats + 1):
             for kind, (a, b) in given.items():
                 start = time.perf_counter()
@@ -220,8 +216,6 @@ def time_products(device: str = "cpu") -> Measured:
         else:
             timed = {shape: seconds(shape, REPEATS) for shape in SHAPES}
     operations = 2.0 * sum(rows * inputs * outputs for rows, inputs, outputs in timed) / 1e9
-    rates = {
-        kind: operations / sum(found[kind] for found in timed.values()) for kind in (torch.float32, torch.bfloat16)
-    }
+    rates = {kind: operations / sum(found[kind] for found in timed.values()) for kind in (torch.float32, torch.bfloat16)}
     ratio = geometric_mean(found[torch.float32] / found[torch.bfloat16] for found in timed.values())
     return Measured(rates[torch.float32], rates[torch.bfloat16], ratio)

@@ -73,9 +73,15 @@ def measure(dtype: str) -> dict[str, float]:
     dtype = resolve(dtype, device)
     wide = 1 if device == "cpu" else 4  # an accelerator is idle behind matrices of a small model
     config = LlamaConfig(
-        hidden_size=576 * wide, intermediate_size=1536 * wide, num_hidden_layers=4, num_attention_heads=9 * wide,
-        num_key_value_heads=3 * wide, vocab_size=8192, max_position_embeddings=1024, tie_word_embeddings=True,
-    )  # fmt: skip
+        hidden_size=576 * wide,
+        intermediate_size=1536 * wide,
+        num_hidden_layers=4,
+        num_attention_heads=9 * wide,
+        num_key_value_heads=3 * wide,
+        vocab_size=8192,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+    )
     architecture = Architecture.from_config(config.to_dict())
     random_state = torch.random.get_rng_state()
     model = LlamaForCausalLM(config).to(device, getattr(torch, dtype)).eval().requires_grad_(False)

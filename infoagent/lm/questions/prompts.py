@@ -52,7 +52,7 @@ QUESTION_TEMPLATES = {
     "questions-v1": {
         kind: f"{{document}}\n\n{_TASKS[kind]} " + fill(_FORM, {"what_question": question, "what_answer": answer})
         for kind, (question, answer) in _CALLED.items()
-    },
+    }
 }
 """For each version, the prompt of each kind."""
 _SIGNS = r"(?:[^\w\n]|_)*"  # within a line: over line ends, a reply of blank lines alone takes the square of its length

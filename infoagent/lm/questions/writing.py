@@ -118,9 +118,7 @@ class _Job:
         return {"document_sha256": self.identity, "document_id": self.document.id, "kind": self.kind}
 
 
-def question_header(
-    model: str, model_revision: str, wanted: Wanted, data_name: str, data_revision: str
-) -> dict[str, Any]:
+def question_header(model: str, model_revision: str, wanted: Wanted, data_name: str, data_revision: str) -> dict[str, Any]:
     """The first line of a file of questions."""
     made = provenance()
     return {
@@ -166,9 +164,7 @@ def write_questions(
     with Progress(sum(lacking.values()), "questions", "question", quiet) as bar:
         for batch in _batches(lacking, wanted.batch_size):
             jobs = [
-                _Job(
-                    by_hash[i], i, kind, question_prompt(by_hash[i].text, kind, held.queries[i, kind], wanted.template)
-                )
+                _Job(by_hash[i], i, kind, question_prompt(by_hash[i].text, kind, held.queries[i, kind], wanted.template))
                 for i, kind in batch
             ]
             begin, left = max(held.tried[place] for place in batch), jobs

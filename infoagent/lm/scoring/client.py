@@ -64,13 +64,9 @@ class HttpScorer(ColumnScorer):
         if not any(len(columns) for columns in wanted):
             return
         fields = {"prefixes": prefixes, "continuations": continuations, "wanted": wanted}
-        body = json.dumps(
-            {name: [list(row) for row in rows] for name, rows in fields.items()} | {"tokens": True}
-        ).encode()
+        body = json.dumps({name: [list(row) for row in rows] for name, rows in fields.items()} | {"tokens": True}).encode()
         if len(body) > LARGEST_BODY_BYTES:
-            raise ValueError(
-                f"a request of {len(body)} bytes is above {LARGEST_BODY_BYTES}; score fewer prefixes at a time"
-            )
+            raise ValueError(f"a request of {len(body)} bytes is above {LARGEST_BODY_BYTES}; score fewer prefixes at a time")
         reply = self._ask(body)
         try:
             columns_K = _columns(reply, continuations, wanted)
@@ -148,9 +144,7 @@ def read_health(url: str) -> dict[str, Any]:
         raise InputError(f"{start}: does not answer this machine ({one_line(told, read_token())})")
     known = isinstance(about, dict) and all(isinstance(about.get(name, ...), kind) for name, kind in HEALTH.items())
     if status != 200 or not known:
-        raise InputError(
-            f"{start}: what answers there is no scorer (status {status}); start one: infoagent serve MODEL"
-        )
+        raise InputError(f"{start}: what answers there is no scorer (status {status}); start one: infoagent serve MODEL")
     return dict(about)
 
 
@@ -165,9 +159,7 @@ def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -
             "same only with their times: cp -a, rsync -a)"
         )
     if about["dtype"] != dtype:
-        mistakes.append(
-            f"computes in {about['dtype']}, wanted is {dtype}; serve it with --dtype {dtype}, or set the recipe's"
-        )
+        mistakes.append(f"computes in {about['dtype']}, wanted is {dtype}; serve it with --dtype {dtype}, or set the recipe's")
     if about["vocabulary"] != vocabulary_hash(tokenizer):
         mistakes.append("its vocabulary is not the policy's; serve a model of the same family")
     if mistakes:

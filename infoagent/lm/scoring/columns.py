@@ -28,11 +28,7 @@ class ColumnScorer(ABC):
         """Prefix tokens that went through the model so far (shared ones once)."""
         self.continuation_tokens = 0
 
-    def score(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        continuations: Sequence[Sequence[int]],
-    ) -> NDArray[np.float64]:
+    def score(self, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """log_probs_CK[c, k] = log p(continuation c | prefix k), nats.
 
         Raises ValueError for an empty prefix or continuation, FloatingPointError where the model returns NaN.

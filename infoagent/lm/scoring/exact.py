@@ -107,9 +107,7 @@ class Scorer(ColumnScorer):
                     column = self._column(head, state, prefixes[k], chosen)
             yield k, column
 
-    def score_one_by_one(
-        self, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
-    ) -> NDArray[np.float64]:
+    def score_one_by_one(self, prefixes: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]) -> NDArray[np.float64]:
         """What `score` computes, the slow way: the yardstick of tests and of eval/bench/scoring_speed.py."""
         with self._frozen():
             head = self._head = self._head or Head(self.model)
@@ -117,11 +115,7 @@ class Scorer(ColumnScorer):
         return np.array([[c.sum(dtype=np.float64) for c in column] for column in columns]).T
 
     def _column(
-        self,
-        head: Head,
-        state: PackedPrefix | ForkedPrefix | None,
-        prefix: Sequence[int],
-        continuations: Sequence[Sequence[int]],
+        self, head: Head, state: PackedPrefix | ForkedPrefix | None, prefix: Sequence[int], continuations: Sequence[Sequence[int]]
     ) -> list[TokenLogProbs]:
         plan = self._plan(len(prefix))
         if state is None:
@@ -148,18 +142,16 @@ class Scorer(ColumnScorer):
             self._told = True
             logger.warning(
                 "memory_mib = %d lets a pass behind %d tokens take %d tokens only, which is slow; raise it if you can",
-                self.memory_mib, past, plan.chunk_tokens,
-            )  # fmt: skip
+                self.memory_mib,
+                past,
+                plan.chunk_tokens,
+            )
         if self._head is not None and not self._head.is_plain:  # whole logits of a pack, so the head bounds it
             return replace(plan, pack_tokens=min(plan.pack_tokens, plan.head_rows))
         return plan
 
     def _agrees(
-        self,
-        head: Head,
-        prefix: Sequence[int],
-        continuations: Sequence[Sequence[int]],
-        column: Sequence[TokenLogProbs],
+        self, head: Head, prefix: Sequence[int], continuations: Sequence[Sequence[int]], column: Sequence[TokenLogProbs]
     ) -> bool:
         """Does the longest cell of the first column equal the plain way, up to the rounding of the model's type?"""
         c = max(range(len(continuations)), key=lambda i: len(continuations[i]))
@@ -178,8 +170,9 @@ class Scorer(ColumnScorer):
             return True
         logger.warning(
             "%s scoring differs from the plain way by %.3g nats a token for this model; every pair is run by itself",
-            self.route, difference,
-        )  # fmt: skip
+            self.route,
+            difference,
+        )
         return False
 
     @contextmanager

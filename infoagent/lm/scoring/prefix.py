@@ -87,17 +87,13 @@ class Head:
         self.is_plain = self.decoder is not None and self.output is not None and self._equals_model()
 
     def _equals_model(self) -> bool:
-        ids = torch.tensor([[1, 2, 3, 4]], device=self.model.device) % int(
-            self.model.config.get_text_config().vocab_size
-        )
+        ids = torch.tensor([[1, 2, 3, 4]], device=self.model.device) % int(self.model.config.get_text_config().vocab_size)
         try:
             hidden = self.decoder(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[misc]
         except (AttributeError, TypeError):
             return False
         expected, found = self.model(input_ids=ids, use_cache=False).logits.float(), self.output(hidden).float()
-        return expected.shape == found.shape and bool(
-            torch.allclose(expected, found, atol=1e-3, rtol=1e-3, equal_nan=True)
-        )
+        return expected.shape == found.shape and bool(torch.allclose(expected, found, atol=1e-3, rtol=1e-3, equal_nan=True))
 
     def run(self, **inputs: Any) -> torch.Tensor:
         """(Q, H) hidden states of a pass, or (Q, V) logits where the head is not plain."""
@@ -140,9 +136,7 @@ class PackedPrefix:
         self.ids = prefix
         return self.last, len(prefix) - shared
 
-    def continuations(
-        self, continuations: Sequence[Sequence[int]], plan: MemoryPlan
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+    def continuations(self, continuations: Sequence[Sequence[int]], plan: MemoryPlan) -> Iterator[tuple[list[int], torch.Tensor]]:
         """For each pack: which continuations, and log p of all their tokens but the first, joined."""
         device = self.head.model.device
         for pack in packs([len(c) - 1 for c in continuations], plan.pack_tokens):
@@ -160,9 +154,12 @@ class PackedPrefix:
             mask = torch.zeros(len(inputs), past + len(inputs), dtype=self.head.model.dtype, device=device)
             mask[:, past:].masked_fill_(hidden_QQ, torch.finfo(mask.dtype).min)
             states = self.head.run(
-                input_ids=torch.tensor([inputs], device=device), past_key_values=self.cache,
-                position_ids=(past + offset_Q)[None], attention_mask=mask[None, None], use_cache=True,
-            )  # fmt: skip
+                input_ids=torch.tensor([inputs], device=device),
+                past_key_values=self.cache,
+                position_ids=(past + offset_Q)[None],
+                attention_mask=mask[None, None],
+                use_cache=True,
+            )
             self.cache.crop(-len(inputs))
             yield pack, self.head.log_probs(states, targets, plan.head_rows)
 
@@ -186,9 +183,7 @@ class ForkedPrefix:
         self.last = _prefill(self.head, self.cache, self.ids, 0, plan.chunk_tokens)
         return self.last, len(prefix)
 
-    def continuations(
-        self, continuations: Sequence[Sequence[int]], plan: MemoryPlan
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+    def continuations(self, continuations: Sequence[Sequence[int]], plan: MemoryPlan) -> Iterator[tuple[list[int], torch.Tensor]]:
         device = self.head.model.device
         for index, continuation in enumerate(continuations):
             if len(continuation) == 1:
@@ -197,8 +192,10 @@ class ForkedPrefix:
             positions = torch.arange(len(self.ids), len(self.ids) + len(continuation) - 1, device=device)[None]
             states = self.head.run(
                 input_ids=torch.tensor([list(continuation[:-1])], device=device),
-                past_key_values=copy.deepcopy(self.cache), position_ids=positions, use_cache=True,
-            )  # fmt: skip
+                past_key_values=copy.deepcopy(self.cache),
+                position_ids=positions,
+                use_cache=True,
+            )
             targets = torch.tensor(list(continuation[1:]), device=device)
             yield [index], self.head.log_probs(states, targets, plan.head_rows)
 
@@ -218,9 +215,11 @@ def _prefill(head: Head, cache: Any, prefix: list[int], start: int, chunk: int) 
     for begin in range(start, len(prefix), chunk):
         end = min(begin + chunk, len(prefix))
         inputs: dict[str, Any] = {
-            "input_ids": torch.tensor([prefix[begin:end]], device=device), "past_key_values": cache,
-            "position_ids": torch.arange(begin, end, device=device)[None], "use_cache": True,
-        }  # fmt: skip
+            "input_ids": torch.tensor([prefix[begin:end]], device=device),
+            "past_key_values": cache,
+            "position_ids": torch.arange(begin, end, device=device)[None],
+            "use_cache": True,
+        }
         if not head.is_plain:
             inputs["logits_to_keep"] = 1
         states = head.run(**inputs)[-1:]

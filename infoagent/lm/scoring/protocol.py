@@ -55,9 +55,7 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
         raise ValueError("body: must be an object with prefixes and continuations")
     unknown = set(fields) - {"prefixes", "continuations", "wanted", "tokens"}
     if unknown:
-        raise ValueError(
-            f"{sorted(unknown)[0][:60]!r}: unknown field; allowed: prefixes, continuations, wanted, tokens"
-        )
+        raise ValueError(f"{sorted(unknown)[0][:60]!r}: unknown field; allowed: prefixes, continuations, wanted, tokens")
     prefixes = _rows(fields, "prefixes", vocabulary_size)
     continuations = _rows(fields, "continuations", vocabulary_size)
     if fields.get("wanted") is None:
@@ -67,13 +65,9 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
         if len(wanted) != len(prefixes):
             raise ValueError(f"wanted: {len(wanted)} lists for {len(prefixes)} prefixes; give one for each")
     _check_size(continuations, wanted)
-    longest = max(
-        len(p) + max((len(continuations[c]) for c in w), default=0) for p, w in zip(prefixes, wanted, strict=True)
-    )
+    longest = max(len(p) + max((len(continuations[c]) for c in w), default=0) for p, w in zip(prefixes, wanted, strict=True))
     if longest > context_tokens:
-        raise ValueError(
-            f"a prefix and its continuation take {longest} tokens, the model's context holds {context_tokens}"
-        )
+        raise ValueError(f"a prefix and its continuation take {longest} tokens, the model's context holds {context_tokens}")
     tokens = fields.get("tokens", False)
     if not isinstance(tokens, bool):
         raise ValueError("tokens: must be true or false")
@@ -83,9 +77,7 @@ def read_request(body: bytes, vocabulary_size: int, context_tokens: int) -> Scor
 def _check_size(continuations: Ids, wanted: Ids) -> None:
     pairs = sum(map(len, wanted))
     if pairs > LARGEST_PAIRS:
-        raise ValueError(
-            f"{pairs} pairs of a prefix and a continuation are above {LARGEST_PAIRS}; send fewer at a time"
-        )
+        raise ValueError(f"{pairs} pairs of a prefix and a continuation are above {LARGEST_PAIRS}; send fewer at a time")
     tokens = sum(len(continuations[c]) for columns in wanted for c in columns)
     if tokens > LARGEST_SCORED_TOKENS:
         raise ValueError(f"{tokens} tokens to score are above {LARGEST_SCORED_TOKENS}; send fewer pairs at a time")

@@ -57,9 +57,7 @@ class _Waiting:
 class ScoringQueue:
     """Takes requests from many threads and has them computed by `submit`, which works in one thread and in turn."""
 
-    def __init__(
-        self, scorer: ColumnScorer, submit: Callable[[Callable[[], None]], object], limit: int = WAITING_LIMIT
-    ) -> None:
+    def __init__(self, scorer: ColumnScorer, submit: Callable[[Callable[[], None]], object], limit: int = WAITING_LIMIT) -> None:
         self.scorer, self.limit = scorer, limit
         self._submit = submit
         self._lock = threading.Lock()
@@ -183,9 +181,11 @@ class ScorerServer(JsonServer):
 
     def _content(self, request: ScoreRequest, answer: Answer) -> bytes:
         columns = [answer.columns.get(k, []) for k in range(len(request.prefixes))]
-        return json.dumps({
-            "log_probs": [[z.tolist() if request.tokens else float(z.sum(dtype="f8")) for z in c] for c in columns],
-            "identity": self.about["identity"],
-            "prefix_tokens": answer.prefix_tokens,
-            "continuation_tokens": answer.continuation_tokens,
-        }).encode()  # fmt: skip
+        return json.dumps(
+            {
+                "log_probs": [[z.tolist() if request.tokens else float(z.sum(dtype="f8")) for z in c] for c in columns],
+                "identity": self.about["identity"],
+                "prefix_tokens": answer.prefix_tokens,
+                "continuation_tokens": answer.continuation_tokens,
+            }
+        ).encode()

@@ -104,8 +104,7 @@ def _in_words(path: Path, error: sqlite3.DatabaseError) -> InputError | RunFaile
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return RunFailed(
-            f"{path}: another process writes there for more than {PATIENCE_SECONDS} s; run the same command again "
-            "when it has ended"
+            f"{path}: another process writes there for more than {PATIENCE_SECONDS} s; run the same command again when it has ended"
         )
     if name.startswith("SQLITE_FULL"):
         return RunFailed(

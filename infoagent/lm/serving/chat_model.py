@@ -49,9 +49,13 @@ class ChatModel:
         """The least recently used first."""
 
     def write(
-        self, prompt: Sequence[int], max_tokens: int, temperature: float, seed: int | None,
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        temperature: float,
+        seed: int | None,
         on_token: Callable[[int], bool] = lambda _: True,
-    ) -> Written:  # fmt: skip
+    ) -> Written:
         """At most `max_tokens` tokens; `temperature` 0 is greedy, above it the draw depends on `seed` (None: on nothing).
 
         `on_token(id)` is called with each token as it is there, not with the one that ends the turn; False ends the
@@ -74,9 +78,16 @@ class ChatModel:
         return Written(tuple(ids), finish, len(prompt), len(prompt) - computed)
 
     def _decode(
-        self, head: Head, state: PackedPrefix | ForkedPrefix, last: torch.Tensor, past: int, max_tokens: int,
-        temperature: float, generator: torch.Generator | None, on_token: Callable[[int], bool],
-    ) -> tuple[list[int], FinishReason | None]:  # fmt: skip
+        self,
+        head: Head,
+        state: PackedPrefix | ForkedPrefix,
+        last: torch.Tensor,
+        past: int,
+        max_tokens: int,
+        temperature: float,
+        generator: torch.Generator | None,
+        on_token: Callable[[int], bool],
+    ) -> tuple[list[int], FinishReason | None]:
         """The reply behind the prompt in `state`, whose cache then holds the prompt again and nothing more."""
         ids: list[int] = []
         device, fed = self.lm.model.device, 0
@@ -84,9 +95,11 @@ class ChatModel:
         while len(ids) < max_tokens:
             if ids:  # the last token of a reply that is cut need not run
                 last = head.run(
-                    input_ids=torch.tensor([ids[-1:]], device=device), past_key_values=state.cache,
-                    position_ids=torch.tensor([[past + fed]], device=device), use_cache=True,
-                )  # fmt: skip
+                    input_ids=torch.tensor([ids[-1:]], device=device),
+                    past_key_values=state.cache,
+                    position_ids=torch.tensor([[past + fed]], device=device),
+                    use_cache=True,
+                )
                 fed += 1
             token = _draw(head.output(last) if head.is_plain else last, temperature, generator)
             if token in self.stop:

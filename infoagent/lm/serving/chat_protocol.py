@@ -67,9 +67,14 @@ def read_chat(body: bytes) -> ChatRequest:
     if not isinstance(options, dict):
         raise ValueError("stream_options: must be an object")
     return ChatRequest(
-        _text(data.get("model", "")), _messages(data.get("messages")), limit, float(temperature), seed,
-        stream, bool(options.get("include_usage")),
-    )  # fmt: skip
+        _text(data.get("model", "")),
+        _messages(data.get("messages")),
+        limit,
+        float(temperature),
+        seed,
+        stream,
+        bool(options.get("include_usage")),
+    )
 
 
 def _messages(value: Any) -> list[dict[str, str]]:
@@ -98,9 +103,11 @@ def _is_whole(value: Any) -> bool:
 
 def usage(prompt: int, cached: int, completion: int) -> dict[str, Any]:
     return {
-        "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion,
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached},
-    }  # fmt: skip
+    }
 
 
 def whole_reply(identity: str, model: str, text: str, finish: str, used: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,9 +125,7 @@ class ChatServer(JsonServer):
         given = sum(len(message["content"].encode()) for message in request.messages)
         longest = self.model.lm.context_tokens
         if given > self._longest_bytes:  # not one tokenizer's work to find out
-            raise ValueError(
-                f"messages: {given} bytes are above {self._longest_bytes}, more than {longest} tokens hold"
-            )
+            raise ValueError(f"messages: {given} bytes are above {self._longest_bytes}, more than {longest} tokens hold")
         prompt = chat_ids(self._tokenizer, request.messages)
         if len(prompt) + request.max_tokens > longest:
             raise ValueError(

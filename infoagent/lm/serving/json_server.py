@@ -99,11 +99,21 @@ class JsonServer:
         faults = {Refusal: self._refused, HTTPException: self._unknown, ClientDisconnect: _nobody_reads}
         config = uvicorn.Config(
             _Guard(Starlette(routes=routes, exception_handlers=faults), self),
-            http=_Connection, ws="none", lifespan="off", loop="asyncio", interface="asgi3", backlog=128,
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            interface="asgi3",
+            backlog=128,
             # what it would say of hostile requests fills a log; of our own mistakes _Guard tells
-            log_config=None, log_level="critical", access_log=False, server_header=False, proxy_headers=False,
-            timeout_keep_alive=math.ceil(SOCKET_SECONDS), timeout_graceful_shutdown=FAREWELL_SECONDS + 2,
-        )  # fmt: skip
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=math.ceil(SOCKET_SECONDS),
+            timeout_graceful_shutdown=FAREWELL_SECONDS + 2,
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=asyncio.run, args=[self._serve()], daemon=True)
         self._thread.start()
@@ -181,9 +191,7 @@ class JsonServer:
 
         return endpoint
 
-    def _posted(
-        self, answer: Callable[[Request, bytes], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def _posted(self, answer: Callable[[Request, bytes], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             length = self._length(request.headers)
             self._held_bytes += length

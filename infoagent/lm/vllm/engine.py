@@ -175,18 +175,19 @@ def start_llm(**options: Any) -> Any:
     try:
         from vllm import LLM
     except ImportError as error:
-        raise InputError(
-            f"vLLM cannot be imported ({_first_line(error)}); infoagent doctor --imports says more"
-        ) from error
+        raise InputError(f"vLLM cannot be imported ({_first_line(error)}); infoagent doctor --imports says more") from error
     try:
         # a model's own generation_config may bend its distribution; the scorer knows the plain one
         say_notes()
         return LLM(
-            enable_prefix_caching=True, max_logprobs=1, generation_config="vllm", trust_remote_code=False,
+            enable_prefix_caching=True,
+            max_logprobs=1,
+            generation_config="vllm",
+            trust_remote_code=False,
             # the grammars of infoagent.lm.constrained; white space would be drawn without an end
             structured_outputs_config={"backend": "guidance", "disable_any_whitespace": True},
             **options,
-        )  # fmt: skip
+        )
     except (RuntimeError, ValueError) as error:
         raise RunFailed(
             f"vLLM's engine for {options['model']} did not start ({_first_line(error)}); its own words stand above; where "

@@ -48,13 +48,19 @@ def generate_served(
         constraint["structured_outputs"] = StructuredOutputsParams(json=dict(schema))
     plans = [
         SamplingParams(
-            max_tokens=max_tokens, temperature=temperature, top_p=1.0, top_k=0, min_p=0.0,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            top_p=1.0,
+            top_k=0,
+            min_p=0.0,
             seed=_draw_seed(seed, sample, place, problem_id),
-            ignore_eos=True, stop_token_ids=sorted(stop),  # its own idea of an end may differ from ours
-            detokenize=False, **constraint,
+            ignore_eos=True,
+            stop_token_ids=sorted(stop),  # its own idea of an end may differ from ours
+            detokenize=False,
+            **constraint,
         )
         for place, problem_id in enumerate(problem_ids)
-    ]  # fmt: skip
+    ]
     start = time.perf_counter()
     outputs = lm.engine.ask(prompts, plans, lm.adapter)
     seconds = (time.perf_counter() - start) / len(prompts)

@@ -69,11 +69,15 @@ class VllmScorer(ColumnScorer):
 
         plans = [
             SamplingParams(
-                max_tokens=1, temperature=0.0, detokenize=False, skip_reading_prefix_cache=False,
-                prompt_logprob_token_ids=[[token] for token in z], prompt_logprob_start=len(prefix) - 1,
+                max_tokens=1,
+                temperature=0.0,
+                detokenize=False,
+                skip_reading_prefix_cache=False,
+                prompt_logprob_token_ids=[[token] for token in z],
+                prompt_logprob_start=len(prefix) - 1,
             )
             for prefix, z in pairs
-        ]  # fmt: skip
+        ]
         outputs = self._ask(pairs, plans)
         read = [getattr(output, "prompt_token_id_logprobs", None) for output in outputs]
         lost = [i for i, values in enumerate(read) if values is None]
@@ -84,9 +88,7 @@ class VllmScorer(ColumnScorer):
         from vllm import SamplingParams
 
         plan = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        return [
-            _tail(output, len(prefix), z) for output, (prefix, z) in zip(self._ask(pairs, plan), pairs, strict=True)
-        ]
+        return [_tail(output, len(prefix), z) for output, (prefix, z) in zip(self._ask(pairs, plan), pairs, strict=True)]
 
     def _ask(self, pairs: Sequence[Pair], plans: Any) -> list[Any]:
         self.prefix_tokens += sum(len(prefix) for prefix, _ in pairs)
@@ -97,9 +99,7 @@ class VllmScorer(ColumnScorer):
 def _tail(output: Any, start: int, continuation: Sequence[int]) -> TokenLogProbs:
     """The continuation's own tokens; raises ValueError where the engine left one out."""
     rows = output.prompt_logprobs[start:]
-    missing = [
-        i for i, (row, token) in enumerate(zip(rows, continuation, strict=True)) if row is None or token not in row
-    ]
+    missing = [i for i, (row, token) in enumerate(zip(rows, continuation, strict=True)) if row is None or token not in row]
     if missing:
         raise ValueError(f"vLLM returned no log-probability for {len(missing)} of {len(continuation)} tokens")
     values = [row[token].logprob for row, token in zip(rows, continuation, strict=True)]

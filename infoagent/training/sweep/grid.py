@@ -45,9 +45,7 @@ def plan_sweep(path: str | Path, out: str | Path) -> tuple[SweepFile, list[Sweep
         allowed = [name for name, known in CORE_RECIPES.items() if issubclass(known, TrainingRecipe)]
         raise InputError(f"{path}: program = {sweep.program!r}: must be one of {', '.join(allowed)}")
     if not Path(sweep.program).is_file():
-        raise InputError(
-            f"{path}: program = {sweep.program!r}: is not below this directory; run from the root of the checkout"
-        )
+        raise InputError(f"{path}: program = {sweep.program!r}: is not below this directory; run from the root of the checkout")
 
     runs, problems = [], []
     for name, parameters in combinations(sweep):
@@ -61,9 +59,7 @@ def plan_sweep(path: str | Path, out: str | Path) -> tuple[SweepFile, list[Sweep
             problems += [f"{path}: {name}: {line}" for line in error.problems]
             continue
         launcher = [sys.executable if item == "${interpreter}" else item for item in sweep.launcher]
-        runs.append(
-            SweepRun(name, parameters, recipe, [*launcher, sweep.program, sweep.recipe, *overrides, *sweep.options])
-        )
+        runs.append(SweepRun(name, parameters, recipe, [*launcher, sweep.program, sweep.recipe, *overrides, *sweep.options]))
     if problems:
         raise InputError(problems)
     return sweep, runs
@@ -73,8 +69,7 @@ def combinations(sweep: SweepFile) -> list[tuple[str, dict[str, Any]]]:
     """(name, parameters) of each run; the name says the value of each parameter that has `values`."""
     keys = list(sweep.parameters)
     grid = [
-        dict(zip(keys, values, strict=True))
-        for values in itertools.product(*(sweep.parameters[key].all_values for key in keys))
+        dict(zip(keys, values, strict=True)) for values in itertools.product(*(sweep.parameters[key].all_values for key in keys))
     ]
     varied = [key for key in keys if sweep.parameters[key].values is not None]
     ends = [key.rsplit(".", 1)[-1] for key in varied]

@@ -37,8 +37,12 @@ class Sweep:
         self.out, self.runs, self.quiet = Path(out), list(runs), quiet
         before = {row["name"]: row for row in read_rows(self.out)}
         self.rows = {run.name: self._row(run, before.pop(run.name, {})) for run in runs}
-        self._content = {"kind": "sweep", "sweep_file": path, "sweep": file.model_dump(mode="json", exclude_unset=True),
-                         "provenance": provenance()}  # fmt: skip
+        self._content = {
+            "kind": "sweep",
+            "sweep_file": path,
+            "sweep": file.model_dump(mode="json", exclude_unset=True),
+            "provenance": provenance(),
+        }
         self._earlier = list(before.values())
         """Runs of values that the grid has no more."""
 
@@ -68,10 +72,7 @@ class Sweep:
                     bar.update()
             if evaluate is not None:
                 self._prove(evaluate, lock)
-        return sum(
-            row["status"] == "failed" or (row["evaluation"] or {}).get("status") == "failed"
-            for row in self.rows.values()
-        )
+        return sum(row["status"] == "failed" or (row["evaluation"] or {}).get("status") == "failed" for row in self.rows.values())
 
     def _train(self, run: SweepRun, lock: int) -> str:
         row = self.rows[run.name]
@@ -99,11 +100,17 @@ class Sweep:
             row = self.rows[run.name]
             if row["status"] != "finished":
                 continue
-            command = [sys.executable, str(EVAL_SCRIPTS / "checkpoint.py"), evaluate, "--quiet",
-                       f"checkpoint={json.dumps(row['checkpoint'])}", f"output_dir={json.dumps(self.evaluation_dir)}"]  # fmt: skip
+            command = [
+                sys.executable,
+                str(EVAL_SCRIPTS / "checkpoint.py"),
+                evaluate,
+                "--quiet",
+                f"checkpoint={json.dumps(row['checkpoint'])}",
+                f"output_dir={json.dumps(self.evaluation_dir)}",
+            ]
             log = run.directory / EVALUATION_LOG
             cause = run_logged(command, log, lock, self.group)  # records that are there are not computed again
-            row["evaluation"] = {"status": "failed" if cause else "finished", "checkpoint": row["checkpoint"], "cause": cause}  # fmt: skip
+            row["evaluation"] = {"status": "failed" if cause else "finished", "checkpoint": row["checkpoint"], "cause": cause}
             proven += cause is None
             self._save()
             if cause or not self.quiet:
@@ -138,9 +145,7 @@ def read_rows(out: str | Path) -> list[dict[str, Any]]:
         return []
     content = read_json(file, "name another --out")
     rows = [content.get("runs"), content.get("earlier_runs", [])]
-    if not all(
-        isinstance(part, list) and all(isinstance(row, dict) and "name" in row for row in part) for part in rows
-    ):
+    if not all(isinstance(part, list) and all(isinstance(row, dict) and "name" in row for row in part) for part in rows):
         raise InputError(f"{file}: is no record of a sweep; name another --out")
     return [*rows[0], *rows[1]]
 
@@ -155,8 +160,9 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
     with log.open("ab") as stream:
         start = stream.tell()
         try:
-            process = subprocess.Popen(command, stdout=None if show else stream, stderr=stream,
-                                       env=environment, pass_fds=(lock,), start_new_session=True)  # fmt: skip
+            process = subprocess.Popen(
+                command, stdout=None if show else stream, stderr=stream, env=environment, pass_fds=(lock,), start_new_session=True
+            )
         except OSError as error:
             return f"{command[0]}: {error.strerror}"
         try:

@@ -9,15 +9,7 @@ from conftest import ROOT
 
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, Missing, check_claims, correlation, ratio
 from infoagent.applications.paper.drawing import DRAWINGS, save_experiment
-from infoagent.applications.paper.figures import (
-    EXPERIMENTS,
-    Experiment,
-    experiment_of,
-    fits_of,
-    listing,
-    numbers_of,
-    points_of,
-)
+from infoagent.applications.paper.figures import EXPERIMENTS, Experiment, experiment_of, fits_of, listing, numbers_of, points_of
 from infoagent.applications.paper.published import (
     PUBLISHED,
     Agreement,
@@ -42,23 +34,28 @@ def value(centre, half):
 
 def summary(label, tokens=20.0, mi=2.0, error=0.4, nll=1.0, curve="family", data="longhealth", half=0.02, **section):
     estimate = {"infonce_nats": mi, "ci_nats": [mi - half, mi + half], "ceiling_nats": math.log(20), "saturation": 0.5}
-    compressor = {
-        "label": label,
-        "kind": "lm",
-        "model": {"name": "smollm2-135m"},
-        "prompt": {"sentences": None},
-        **section,
-    }
+    compressor = {"label": label, "kind": "lm", "model": {"name": "smollm2-135m"}, "prompt": {"sentences": None}, **section}
     return {
-        "data": {"name": data}, "compressor": compressor, "label": label, "curve": curve, "n_documents": 20, "failed": 0,
+        "data": {"name": data},
+        "compressor": compressor,
+        "label": label,
+        "curve": curve,
+        "n_documents": 20,
+        "failed": 0,
         "values": {"rate/tokens": value(tokens, half)},
         "estimates": {"easy": estimate},
         "cost": {"compressor_gflops_total": 10.0 * tokens, "compressor_gflops_paper": tokens},
         "predictors": {
-            "GPT-4o": {"distortion/error": value(error, half), "distortion/nll_per_token": value(nll, half), "n": 20,
-                       "failed": 0, "unparseable": 1, "cost": {"usd_total": 0.01}},
+            "GPT-4o": {
+                "distortion/error": value(error, half),
+                "distortion/nll_per_token": value(nll, half),
+                "n": 20,
+                "failed": 0,
+                "unparseable": 1,
+                "cost": {"usd_total": 0.01},
+            }
         },
-    }  # fmt: skip
+    }
 
 
 def anchor(error):
@@ -193,16 +190,10 @@ def coefficient(name, centre, half=0.1):
     return {"name": name, **value(centre, half)}
 
 
-@pytest.mark.parametrize(
-    ("effects", "expected"), [((3, 1, 0.5), HOLDS), ((1, 3, 0.5), FAILS), ((1, 0.99, 0.5), UNASKED)]
-)
+@pytest.mark.parametrize(("effects", "expected"), [((3, 1, 0.5), HOLDS), ((1, 3, 0.5), FAILS), ((1, 0.99, 0.5), UNASKED)])
 def test_verdicts_of_the_order_of_factors(effects, expected):
     family, size, predictor = effects
-    rows = [
-        coefficient("family[b]", -family),
-        coefficient("parameters_doubled", size / 2),
-        coefficient("predictor[x]", predictor),
-    ]
+    rows = [coefficient("family[b]", -family), coefficient("parameters_doubled", size / 2), coefficient("predictor[x]", predictor)]
     points = [{"data": "d", "parameters": n} for n in (1_000_000, 4_000_000)]  # two doublings
     claim = [Published("f", "q", "s", FactorOrder(("family", "parameters_doubled", "predictor")))]
     [row] = check_claims("f", points, {"regression": {"without_mi": {"coefficients": rows}}}, claim)

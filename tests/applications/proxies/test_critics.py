@@ -24,9 +24,14 @@ SOURCE, OTHER = "The red house is small.", "The blue house is large and old."
 
 def written(text, finish="stop"):
     return CompressionRecord(
-        key=text, compressor=CompressorIdentity(label="c"), data=DataIdentity(name="d"), problem_id="p", document_id="p",
-        text=text, finish=finish,
-    )  # fmt: skip
+        key=text,
+        compressor=CompressorIdentity(label="c"),
+        data=DataIdentity(name="d"),
+        problem_id="p",
+        document_id="p",
+        text=text,
+        finish=finish,
+    )
 
 
 def cell(compressor=None):
@@ -69,18 +74,19 @@ def test_a_served_scorer_is_the_model_that_is_served(tiny_dir):
     lm = models.load(**model)
     vocabulary = vocabulary_hash(lm.tokenizer)
     about = {
-        "model": "tiny", "revision": lm.reference.revision, "dtype": "float32", "vocabulary": vocabulary,
-        "identity": identity_of(lm.reference.revision, "float32", vocabulary), "context_tokens": 4096,
-    }  # fmt: skip
+        "model": "tiny",
+        "revision": lm.reference.revision,
+        "dtype": "float32",
+        "vocabulary": vocabulary,
+        "identity": identity_of(lm.reference.revision, "float32", vocabulary),
+        "context_tokens": 4096,
+    }
     server = ScorerServer("127.0.0.1", 0, None)
     server.open(Scorer(lm.model), about, len(lm.tokenizer), 4096)
     compressor = CompressorSection.model_validate({"label": "c", "model": model})
     where = cell(compressor)
     served = ProxySection.model_validate({"label": "served", "model": model, "url": server.url})
-    texts = [
-        written("The house is red."),
-        written("blue", "length"),
-    ]
+    texts = [written("The house is red."), written("blue", "length")]
     try:
         check_scorers([served], [where])
         over_http = load_critic(served, 256, [])
@@ -104,9 +110,7 @@ def test_what_an_unknown_model_costs_is_not_nothing(tiny_dir, monkeypatch):
     monkeypatch.setattr("infoagent.applications.proxies.critics.architecture_of", lambda *_: None)
     monkeypatch.setattr("infoagent.applications.proxies.critics.HttpScorer", lambda url: url)  # nobody needs to answer
     model = {"name": str(tiny_dir), "dtype": "float32"}
-    served = load_critic(
-        ProxySection.model_validate({"label": "s", "model": model, "url": "http://127.0.0.1:9"}), 256, []
-    )
+    served = load_critic(ProxySection.model_validate({"label": "s", "model": model, "url": "http://127.0.0.1:9"}), 256, [])
     assert (served.weight_mib, served.gflop) == (None, None)
     here = load_critic(ProxySection.model_validate({"label": "h", "model": model}), 256, [])
     compressor = CompressorSection.model_validate({"label": "c", "model": model})

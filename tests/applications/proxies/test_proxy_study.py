@@ -27,12 +27,20 @@ def compressions(noise, data="set", seed=0, shift=0.0, turn=False, scale=1.0, sp
             lead = scale * (0.5 * level + own.normal(size=3) + noise * other.normal(size=3)) + shift
             made.append(
                 ProxyRecord(
-                    key=f"{data} {split} {label} {d}", data=DataIdentity(name=data), compressor=CompressorIdentity(label=label),
-                    document_id=f"{split} {d}", problem_id=f"{split} {d}", seed=0, sample=0, scoring_seconds=0.5,
-                    candidates=["source", "random", "random", "counterfactual"], log_probs=[-60.0, *(-60.0 - lead)],
-                    gflop=1.0 + noise, weight_mib=100.0 * (1 + noise),
+                    key=f"{data} {split} {label} {d}",
+                    data=DataIdentity(name=data),
+                    compressor=CompressorIdentity(label=label),
+                    document_id=f"{split} {d}",
+                    problem_id=f"{split} {d}",
+                    seed=0,
+                    sample=0,
+                    scoring_seconds=0.5,
+                    candidates=["source", "random", "random", "counterfactual"],
+                    log_probs=[-60.0, *(-60.0 - lead)],
+                    gflop=1.0 + noise,
+                    weight_mib=100.0 * (1 + noise),
                 )
-            )  # fmt: skip
+            )
     return made
 
 
@@ -42,26 +50,37 @@ def answers(scored):
     above = leads > np.median(leads)
     return [
         PredictionRecord(
-            key=f"answer {r.key}", compression_key=r.key, compressor=r.compressor, data=r.data, problem_id=r.problem_id,
-            document_id=r.document_id, predictor=PredictorIdentity(name="reader"), correct=bool(right),
+            key=f"answer {r.key}",
+            compression_key=r.key,
+            compressor=r.compressor,
+            data=r.data,
+            problem_id=r.problem_id,
+            document_id=r.document_id,
+            predictor=PredictorIdentity(name="reader"),
+            correct=bool(right),
         )
         for r, right in zip(scored, above, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
 def found():
     own = compressions(0.0)
     scored = {
-        SELF: own, "twin": compressions(0.02), "small": compressions(0.1, scale=0.2), "noisy": compressions(3.0),
+        SELF: own,
+        "twin": compressions(0.02),
+        "small": compressions(0.1, scale=0.2),
+        "noisy": compressions(3.0),
         "turned": compressions(0.0, turn=True),
-    }  # fmt: skip
+    }
     scored["small"] = [replace(r, weight_mib=5.0) for r in scored["small"]]
     other = {
-        SELF: compressions(0.0, seed=5, split="fit"), "twin": compressions(0.02, seed=5, split="fit"),
-        "small": compressions(0.1, seed=5, scale=0.2, split="fit"), "noisy": compressions(3.0, seed=5, split="fit"),
+        SELF: compressions(0.0, seed=5, split="fit"),
+        "twin": compressions(0.02, seed=5, split="fit"),
+        "small": compressions(0.1, seed=5, scale=0.2, split="fit"),
+        "noisy": compressions(3.0, seed=5, split="fit"),
         "turned": compressions(0.0, seed=5, turn=True, split="fit"),
-    }  # fmt: skip
+    }
     scales = {"set": fit_scales(other, "set")}
     return study(scored, answers(own), scales, 0.8, 0, 200), scales
 
@@ -77,8 +96,11 @@ def test_who_is_trusted(found, among):
     assert part["ceiling_nats"] == pytest.approx(math.log({"hard": 2, "all": 4}[among]))
     assert (part["compressions"], part["documents"], part["compressors"], part["left_out"]) == (120, 24, 5, 0)
     assert {s: r["plain"]["trusted"] for s, r in by_name.items() if s != SELF} == {
-        "twin": True, "small": True, "noisy": False, "turned": False,
-    }  # fmt: skip
+        "twin": True,
+        "small": True,
+        "noisy": False,
+        "turned": False,
+    }
     assert by_name["twin"]["plain"]["verdicts"]["turned"] == []
     assert by_name["turned"]["plain"]["self"]["points_spearman"]["value"] == pytest.approx(-1)
     assert len(by_name["turned"]["plain"]["verdicts"]["turned"]) == part["verdicts"] > 2
@@ -130,9 +152,7 @@ def test_a_scorer_that_failed_takes_no_other_along(tmp_path):
     found = study({SELF: own, "good": good, "dead": dead, "half": half}, [], {}, 0.8, 0, 60)
     part, by_name = part_of(found, "hard")
     assert by_name["good"]["plain"]["trusted"]
-    assert by_name["dead"] == {
-        "scorer": "dead", "left_out": 120, "refused": "0 of 24 documents scored, 8 are needed"
-    }  # fmt: skip
+    assert by_name["dead"] == {"scorer": "dead", "left_out": 120, "refused": "0 of 24 documents scored, 8 are needed"}
     assert (by_name["half"]["left_out"], by_name["half"]["refused"][:16]) == (105, "3 of 24 document")
     table = {line[0]: dict(zip(COLUMNS, line, strict=True)) for line in rows(part)}
     assert (table["good"]["trusted"], table["good"]["left out"]) == ("yes", "0")
@@ -146,9 +166,7 @@ def test_a_copy_of_the_self_score_has_no_shift_calibrated_or_not():
     own = compressions(0.0, scale=6.0)
     scale = fit_scales({SELF: compressions(0.0, seed=5, scale=6.0, split="fit")}, "set")[SELF]
     assert scale.beta < 0.5
-    found = study(
-        {SELF: own, "copy": compressions(0.0, scale=6.0)}, [], {"set": {SELF: scale, "copy": scale}}, 0.8, 0, 60
-    )
+    found = study({SELF: own, "copy": compressions(0.0, scale=6.0)}, [], {"set": {SELF: scale, "copy": scale}}, 0.8, 0, 60)
     for part in found["parts"]:
         copy = part["scorers"][1]
         for side in ("plain", "calibrated"):
@@ -180,8 +198,9 @@ def test_a_scorer_whose_costs_are_not_known_is_never_the_smallest():
     remote = [replace(r, weight_mib=None, gflop=None) for r in small]
     part = study({SELF: own, "small": small, "remote": remote}, [], {}, 0.8, 0, 60)["parts"][0]
     assert (part["smallest_trusted"]["plain"]["scorer"], part["smallest_trusted"]["plain"]["costs_unknown"]) == (
-        "small", ["remote"],
-    )  # fmt: skip
+        "small",
+        ["remote"],
+    )
     assert "costs not known: remote" in smallest_line(part)
     alone = study({SELF: own, "remote": remote}, [], {}, 0.8, 0, 60)["parts"][0]
     assert alone["smallest_trusted"]["plain"] == {"refused": "what remote costs is not known"}

@@ -79,9 +79,13 @@ def model(chat):
 
 def recipe(server, out, **more):
     endpoint = {
-        "base_url": server.url, "api_key_env": None, "retries": 0, "timeout_seconds": 1.0, "backoff_seconds": 0.01,
+        "base_url": server.url,
+        "api_key_env": None,
+        "retries": 0,
+        "timeout_seconds": 1.0,
+        "backoff_seconds": 0.01,
         "concurrency": 4,
-    }  # fmt: skip
+    }
     asked = {"name": "fake", "kind": "endpoint", "endpoint": endpoint, "max_tokens": 200, "temperature": 0.0}
     return ResearchRecipe.model_validate(
         {
@@ -130,9 +134,7 @@ def test_the_whole_path_counts_what_the_books_say_and_asks_nothing_twice(tmp_pat
     assert row["queries"] == ["ants", "bees"]
     assert row["notes"] == {"1": "Ants have 11 eyes.", "2": "Bees have 22 wings."}
     assert row["facts"]["in_report"] == [True, True]
-    assert row["citations"] == {
-        "sentences": 3, "cited": 3, "supported": 2, "unjudged": 0, "invalid": 1, "marks": 3,
-    }  # fmt: skip
+    assert row["citations"] == {"sentences": 3, "cited": 3, "supported": 2, "unjudged": 0, "invalid": 1, "marks": 3}
     assert sum(c["usd"] for c in row["stages"].values()) < paid
     by_label = {s["label"]: s for s in found["systems"]}
     assert by_label["compressed"]["values"]["facts/report"]["value"] == 1.0
@@ -183,9 +185,7 @@ def test_a_failed_search_or_page_is_a_record_and_never_a_source(tmp_path):
         found = run(recipe(server, tmp_path), shelf)
         rows = reports(tmp_path)
         assert [s["id"] for s in rows["t1", "whole"]["sources"]] == ["bees"]
-        assert rows["t1", "whole"]["failed_searches"] == [
-            {"query": "ants", "cause": "http 500", "error": "http 500: down"}
-        ]
+        assert rows["t1", "whole"]["failed_searches"] == [{"query": "ants", "cause": "http 500", "error": "http 500: down"}]
         assert rows["t1", "whole"]["facts"]["in_sources"] == [False, True]
         lost = rows["t3", "whole"]
         assert (lost["status"], lost["stage"], lost["cause"]) == ("failed", "search", "http 500")
@@ -222,9 +222,7 @@ def test_the_spending_limit_stops_keeps_all_and_resumes(tmp_path):
         needed = server.billed_tokens / 1000
         server.requests.clear()
         out = tmp_path / "limited"
-        with pytest.raises(
-            RunFailed, match=r"spending limit: .* of 3 tasks and runs are complete .* goes on from there"
-        ):
+        with pytest.raises(RunFailed, match=r"spending limit: .* of 3 tasks and runs are complete .* goes on from there"):
             run(recipe(server, out, spending_limit_usd=0.5 * needed), shelf)
         first = len(server.requests)
         assert 0 < server.billed_tokens / 1000 <= 0.5 * needed
@@ -290,9 +288,7 @@ def test_replies_of_a_judge_that_are_no_scores_are_failures(tmp_path):
 def test_a_judge_of_citations_and_tasks_without_reference(tmp_path):
     def judge(chat):
         text = chat[-1]["content"]
-        return (
-            ("Yes" if "Ants" in text.split("Sentence:")[1] else "no") if "Does the source say" in text else model(chat)
-        )
+        return ("Yes" if "Ants" in text.split("Sentence:")[1] else "no") if "Does the source say" in text else model(chat)
 
     with FakeServer(judge) as server:
         made = recipe(server, tmp_path)
@@ -311,10 +307,7 @@ def test_a_judge_of_citations_and_tasks_without_reference(tmp_path):
 
 
 def test_nothing_that_works_is_a_run_that_failed(tmp_path):
-    with (
-        FakeServer(model, script=[status(500)] * 50) as server,
-        pytest.raises(RunFailed, match="none of 9 reports was written"),
-    ):
+    with FakeServer(model, script=[status(500)] * 50) as server, pytest.raises(RunFailed, match="none of 9 reports was written"):
         run(recipe(server, tmp_path), Shelf())
     assert {r["stage"] for r in reports(tmp_path).values()} == {"plan"}
 
@@ -362,9 +355,7 @@ def test_a_recorded_web_run_is_repeated_without_network_and_key(tmp_path, monkey
     for rows in (first, second):
         row = rows["t1", "compressed"]
         assert [s["address"] for s in row["sources"]] == ["http://ants.example/?q=ants"]
-        assert [(p["address"], p["cause"]) for p in row["failed_pages"]] == [
-            ("http://bees.example/?q=bees", "http 404")
-        ]
+        assert [(p["address"], p["cause"]) for p in row["failed_pages"]] == [("http://bees.example/?q=bees", "http 404")]
         assert row["notes"] == {"1": "Ants have 11 eyes."}
     assert first["t1", "whole"]["report"] == second["t1", "whole"]["report"]
     assert live["paid_usd"] - replayed["paid_usd"] == pytest.approx(2.0)
@@ -387,7 +378,12 @@ def test_everything_wrong_is_said_before_anything_is_asked(tmp_path, monkeypatch
     with pytest.raises(InputError) as error:
         prepare(made)
     text = "\n".join(error.value.problems)
-    for part in ("tasks.jsonl:1: field 'task': missing", "BRAVE_API_KEY: is not set", "JINA_API_KEY: is not set",
-                 "'query-v9' is unknown", "no-such-model"):  # fmt: skip
+    for part in (
+        "tasks.jsonl:1: field 'task': missing",
+        "BRAVE_API_KEY: is not set",
+        "JINA_API_KEY: is not set",
+        "'query-v9' is unknown",
+        "no-such-model",
+    ):
         assert part in text
     assert not (tmp_path / "out").exists()

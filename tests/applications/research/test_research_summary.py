@@ -4,13 +4,7 @@ import math
 
 import pytest
 
-from infoagent.applications.research.drawing import (
-    comparison_rows,
-    notes,
-    save_quality_cost,
-    stage_rows,
-    system_rows,
-)
+from infoagent.applications.research.drawing import comparison_rows, notes, save_quality_cost, stage_rows, system_rows
 from infoagent.applications.research.stage_costs import added, stage_cost
 from infoagent.applications.research.summary import metrics, summarise
 from infoagent.reporting.tables import markdown
@@ -56,8 +50,13 @@ def test_means_are_over_tasks_and_differences_over_pairs():
     assert short["values"]["rubric/final"]["value"] == pytest.approx((0.5 + 0.45 + 0.45) / 3)
     assert short["values"]["citations/supported"]["value"] == 0.5
     assert short["cost"]["total"] == {
-        "calls": 2.0, "tokens_in": 20.0, "tokens_out": 10.0, "usd": pytest.approx(0.2), "gflops": 4.0, "seconds": 2.0,
-    }  # fmt: skip
+        "calls": 2.0,
+        "tokens_in": 20.0,
+        "tokens_out": 10.0,
+        "usd": pytest.approx(0.2),
+        "gflops": 4.0,
+        "seconds": 2.0,
+    }
     [pair] = found["comparisons"]
     assert pair["pairs"] == 5
     difference = pair["values"]["facts/report"]["difference"]
@@ -92,8 +91,13 @@ def test_a_stage_is_the_sum_of_its_calls_and_says_what_it_does_not_know():
     there = {"usage": {"prompt_tokens": 5, "completion_tokens": 1, "calls": 3}, "seconds": 2.0, "usd": 0.25}
     page = {"usd": 0.01, "seconds": 1.0}
     assert stage_cost([here, there, page]) == {
-        "calls": 5, "tokens_in": 12, "tokens_out": 3, "usd": 0.26, "seconds": 3.5, "gflops": 1.5,
-    }  # fmt: skip
+        "calls": 5,
+        "tokens_in": 12,
+        "tokens_out": 3,
+        "usd": 0.26,
+        "seconds": 3.5,
+        "gflops": 1.5,
+    }
     unknown = {k: v for k, v in here.items() if not k.startswith("gflops")}
     assert "gflops" not in stage_cost([here, unknown])
     assert "gflops" not in added([stage_cost([here]), stage_cost([unknown])])

@@ -29,14 +29,7 @@ def recipe(tiny_dir, out, **more):
             "data": {"name": "records", "limit": 5, "min_words": 30, "max_words": 45},
             "systems": [
                 {"label": "asks", "model": model, "max_tokens": 6, "rounds": 3},
-                {
-                    "label": "same",
-                    "model": model,
-                    "max_tokens": 6,
-                    "rounds": 3,
-                    "questions": "same",
-                    "remembers": False,
-                },
+                {"label": "same", "model": model, "max_tokens": 6, "rounds": 3, "questions": "same", "remembers": False},
                 {"label": "once", "model": model, "max_tokens": 18, "rounds": 1},
             ],
             "predictor": model,
@@ -128,14 +121,9 @@ def test_the_summary_adds_up_what_the_records_say(ran):
         for talk, of in zip(found["asks"], questions, strict=True)
     ]
     assert after["cost/gflops"]["value"] == pytest.approx(np.mean(flops))
-    notes = {
-        talk.problem.id: "\n".join(r["text"].strip() for r in talk.rounds if r["text"].strip())
-        for talk in found["asks"]
-    }
+    notes = {talk.problem.id: "\n".join(r["text"].strip() for r in talk.rounds if r["text"].strip()) for talk in found["asks"]}
     answers = {
-        r["problem_id"]: r
-        for r in place.records.rows.values()
-        if r["kind"] == "answer" and r["notes"] == notes[r["problem_id"]]
+        r["problem_id"]: r for r in place.records.rows.values() if r["kind"] == "answer" and r["notes"] == notes[r["problem_id"]]
     }
     assert after["accuracy"]["value"] == pytest.approx(np.mean([answers[i]["correct"] for i in notes]))
     [same, once] = summary["against_first"]
@@ -163,8 +151,14 @@ def test_what_is_there_is_not_done_again_and_half_a_line_is_cut_off(tiny_dir, tm
 
 
 def served(tiny_dir, out, server, **more):
-    endpoint = {"base_url": server.url, "api_key_env": None, "retries": 0, "timeout_seconds": 2.0, "backoff_seconds": 0.01,
-                "concurrency": 1}  # fmt: skip
+    endpoint = {
+        "base_url": server.url,
+        "api_key_env": None,
+        "retries": 0,
+        "timeout_seconds": 2.0,
+        "backoff_seconds": 0.01,
+        "concurrency": 1,
+    }
     predictor = {"name": "fake", "kind": "endpoint", "endpoint": endpoint, "max_tokens": 8}
     prices = {"prices": {"fake": {"input": 1.0, "output": 1.0}}}
     model = {"name": str(tiny_dir), "dtype": "float32"}
@@ -231,9 +225,7 @@ def test_mistakes_are_found_before_a_model_loads(tiny_dir, tmp_path, monkeypatch
 def test_a_checkpoint_stands_beside_the_first_with_its_own_prompt(tiny_dir, tmp_path):
     adapter = save_adapter(tiny_dir, tmp_path / "run/checkpoint-3")
     record = json.loads((adapter / "infoagent.json").read_text())
-    (adapter / "infoagent.json").write_text(
-        json.dumps({**record, "prompt": {"template": "query-v1", "budget_words": 9}})
-    )
+    (adapter / "infoagent.json").write_text(json.dumps({**record, "prompt": {"template": "query-v1", "budget_words": 9}}))
     made = with_checkpoint(recipe(tiny_dir, tmp_path / "out", checkpoint=str(adapter)))
     trained = made.systems[-1]
     assert (trained.label, trained.prompt.budget_words, trained.rounds) == ("trained run/checkpoint-3", 9, 3)

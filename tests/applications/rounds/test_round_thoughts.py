@@ -139,8 +139,7 @@ def test_a_thought_is_no_summary(tiny_dir, tmp_path, says):
 
 
 @pytest.mark.parametrize(
-    ("template", "words"),
-    [("think-v1", "asks for a thought"), ("form-v1", "names a form"), ("agnostic-form-v1", "names a form")],
+    ("template", "words"), [("think-v1", "asks for a thought"), ("form-v1", "names a form"), ("agnostic-form-v1", "names a form")]
 )
 def test_templates_of_thoughts_and_forms_are_refused(tiny_dir, tmp_path, template, words):
     with pytest.raises(ValueError, match=f"'asks': prompt.template '{template}' {words}"):
@@ -154,9 +153,7 @@ def test_no_question_is_written_for_a_compressor_that_is_not_told_it(tiny_dir, t
     with pytest.raises(ValueError, match="would reach nobody"):
         one_system(tiny_dir, tmp_path, prompt={"template": template})
     for more in ({"questions": "same"}, {"rounds": 1}):
-        assert (
-            one_system(tiny_dir, tmp_path, prompt={"template": template}, **more).systems[0].prompt.template == template
-        )
+        assert one_system(tiny_dir, tmp_path, prompt={"template": template}, **more).systems[0].prompt.template == template
 
 
 def test_a_checkpoint_with_such_a_prompt_is_one_line(tiny_dir, tmp_path):

@@ -8,13 +8,7 @@ from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.applications.shannon.optimum import (
-    best_strings,
-    candidates_of,
-    mean_terms,
-    source_information,
-    terms_of,
-)
+from infoagent.applications.shannon.optimum import best_strings, candidates_of, mean_terms, source_information, terms_of
 from infoagent.applications.shannon.reached import reached_by, sample_policy, source_candidates
 from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.applications.shannon.run import share_of
@@ -59,14 +53,14 @@ def test_the_optimum_is_that_of_all_policies(table, price):
     present = sorted(set(own))
 
     def value(policy):
-        return np.mean([
-            naive_reward(log_probs, policy[o], o, n, lengths[policy[o]], gated[policy[o]], price, -1.0)
-            for o, n in zip(own, negatives, strict=True)
-        ])  # fmt: skip
+        return np.mean(
+            [
+                naive_reward(log_probs, policy[o], o, n, lengths[policy[o]], gated[policy[o]], price, -1.0)
+                for o, n in zip(own, negatives, strict=True)
+            ]
+        )
 
-    every = [
-        dict(zip(present, zs, strict=True)) for zs in itertools.product(range(len(log_probs)), repeat=len(present))
-    ]
+    every = [dict(zip(present, zs, strict=True)) for zs in itertools.product(range(len(log_probs)), repeat=len(present))]
     assert found.value_nats(candidates) == pytest.approx(max(value(policy) for policy in every), abs=1e-9)
     assert found.value_nats(candidates) == pytest.approx(value({d: int(found.best_D[d]) for d in present}), abs=1e-9)
     assert all(found.best_D[d] == -1 and np.isnan(found.reward_D[d]) for d in set(range(log_probs.shape[1])) - set(own))
@@ -91,9 +85,7 @@ def test_a_bound_on_the_length_rules_longer_strings_out():
     found = best_strings(mean_terms(log_probs, candidates), np.array([0, 1]), np.zeros(2, dtype=bool), 0.2, -1.0)
     assert found.best_D[0] == 1
     assert found.ruled_out(candidates, longest=1) == 1.0  # log 2 − 0.2 against log 2 − 0.4
-    cheap = best_strings(
-        mean_terms(log_probs - 3 * np.eye(2), candidates), np.array([0, 3]), np.zeros(2, bool), 0.2, -1.0
-    )
+    cheap = best_strings(mean_terms(log_probs - 3 * np.eye(2), candidates), np.array([0, 3]), np.zeros(2, bool), 0.2, -1.0)
     assert cheap.ruled_out(candidates, longest=1) == 0.0
 
 
@@ -133,18 +125,23 @@ def young(tmp_path_factory):
 
 def test_a_policy_is_priced_as_in_training(young):
     """Sample by sample the reward of infoagent.reward, which scores every candidate of every problem."""
-    recipe = ShannonRecipe(
-        output_dir="x", grpo={"max_completion_tokens": 5}, negatives={"random": 0, "counterfactual": 7}
-    ).run(0.3, 0)
+    recipe = ShannonRecipe(output_dir="x", grpo={"max_completion_tokens": 5}, negatives={"random": 0, "counterfactual": 7}).run(
+        0.3, 0
+    )
     problems = load_data("shannon", split="test", limit=6).problems
     negatives = draw_negatives(problems, Counts(counterfactual=7), 0)
     candidates = source_candidates(problems, negatives)
     compressions = sample_policy(young, "plain-v1", candidates, 8, 5, 1.0, seed=1)
     found = reached_by(young, recipe, candidates, compressions)
     reward = MIReward(
-        problems=problems, negatives=negatives, tokenizer=young.tokenizer, template="plain-v1", budget_words=None,
-        price=Price(0.3, truncated_penalty_nats=recipe.reward.truncated_penalty_nats), scorer=Scorer(young.model),
-    )  # fmt: skip
+        problems=problems,
+        negatives=negatives,
+        tokenizer=young.tokenizer,
+        template="plain-v1",
+        budget_words=None,
+        price=Price(0.3, truncated_penalty_nats=recipe.reward.truncated_penalty_nats),
+        scorer=Scorer(young.model),
+    )
     assert {z.finish for z in compressions} == {"stop", "length"}
     for i in range(len(problems)):
         scored = reward.score(i, compressions[8 * i : 8 * i + 8])

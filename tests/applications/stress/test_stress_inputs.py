@@ -166,8 +166,9 @@ def test_documents_are_refused_with_their_cause_before_any_model():
         assert found.cause == case.refusal
     found = look("A sh\ud83dip.")
     assert (found.cause, found.error) == (
-        "not text", "character 4 is half a surrogate pair, which no encoding holds; decode it anew",
-    )  # fmt: skip
+        "not text",
+        "character 4 is half a surrogate pair, which no encoding holds; decode it anew",
+    )
     assert look("A ship. " * 60) == Admitted(None)
     assert look("A ship. " * 60, parts=False).cause == "beyond the context"
     assert look("A ship. " * 100_000) == Admitted(None)
@@ -192,8 +193,14 @@ def test_rates_and_comparisons_are_the_counts(plan):
         for index, case in enumerate(plan.cases):
             good = label == "trained" and index % 10 >= 3
             text = f"It is {case.values[0]}." if case.kind == "contradictory" or good else "It is there."
-            row = written(text, key=f"{label}-{case.key}", case_key=case.key, compressor={"label": label},
-                          case={"kind": case.kind}, log_probs=[-1.0, -3.0 if good else -1.0, -1.0])  # fmt: skip
+            row = written(
+                text,
+                key=f"{label}-{case.key}",
+                case_key=case.key,
+                compressor={"label": label},
+                case={"kind": case.kind},
+                log_probs=[-1.0, -3.0 if good else -1.0, -1.0],
+            )
             if label == "trained" and index == 19:
                 row = {**row, "outcome": "crashed", "cause": "RuntimeError"}
                 del row["log_probs"]
@@ -226,10 +233,16 @@ def test_holm_counts_the_kinds(plan):
     cases = make_cases(("plain", "unanswerable"), 8, Settings(0, 80, 100, 600, 0))
     plan = replace(plan, cases=cases)
     rows = [
-        written("99 Zebras." if label == "frozen" and (case.kind == "plain" or index % 8 < 6) else "Nothing.",
-                key=f"{label}-{case.key}", case_key=case.key, compressor={"label": label}, case={"kind": case.kind})
-        for label in ("frozen", "trained") for index, case in enumerate(cases)
-    ]  # fmt: skip
+        written(
+            "99 Zebras." if label == "frozen" and (case.kind == "plain" or index % 8 < 6) else "Nothing.",
+            key=f"{label}-{case.key}",
+            case_key=case.key,
+            compressor={"label": label},
+            case={"kind": case.kind},
+        )
+        for label in ("frozen", "trained")
+        for index, case in enumerate(cases)
+    ]
     found = {c["kind"]: c for c in summarise_inputs(plan, rows, {})["comparisons"] if c["failure"] == "invented"}
     assert found["plain"]["p_holm"] == pytest.approx(2 * 2 * 0.5**8)
     assert found["unanswerable"]["p_holm"] == pytest.approx(2 * 0.5**6)

@@ -79,7 +79,9 @@ def test_every_mention_and_derived_form_changes(document, old, new, kind, expect
 
 def test_the_number_of_mentions_is_counted():
     assert replace_fact("Rome, Rome and Romeo.", "Rome", "Oslo", "place") == (
-        "Oslo, Oslo and Romeo.", Change("place", "Rome", "Oslo", 2))  # fmt: skip
+        "Oslo, Oslo and Romeo.",
+        Change("place", "Rome", "Oslo", 2),
+    )
 
 
 def test_small_numbers_and_comparatives_change_at_their_place_alone():
@@ -246,9 +248,7 @@ def test_negatives_without_choices_are_drawn_and_fewer_are_a_prefix():
         assert [n.kind for n in large] == ["random"] * 2 + ["counterfactual"] * 4
         assert small[2:] == large[2:4]
         assert not any(span_pattern(problem.answer).search(n.document) for n in large[2:])
-    assert draw_negatives(BARE[::-1], Counts(counterfactual=2), 5)[::-1] == draw_negatives(
-        BARE, Counts(counterfactual=2), 5
-    )
+    assert draw_negatives(BARE[::-1], Counts(counterfactual=2), 5)[::-1] == draw_negatives(BARE, Counts(counterfactual=2), 5)
     with pytest.raises(InputError, match=r"negatives.counterfactual = 1: problem 'x' has only 0"):
         draw_negatives([Problem("x", "nothing here", "?", "d")], Counts(counterfactual=1), 0)
 
@@ -326,9 +326,7 @@ def test_an_edit_that_leaves_another_right_answer_is_refused():
 @pytest.mark.parametrize("verdict", ["yes", "No", "maybe", "True", "false"])
 def test_a_verdict_is_never_swapped(verdict):
     document = f"There is {verdict} doubt: {verdict}, Anna Lind left Bergen on 3 May 1970."
-    problem = Problem(
-        "p", document, "Did she leave?", "p", answer=verdict, choices=("yes", "No", "maybe", "True", "false")
-    )
+    problem = Problem("p", document, "Did she leave?", "p", answer=verdict, choices=("yes", "No", "maybe", "True", "false"))
     edits = list(counterfactuals(problem, lexicon_of([document]), np.random.default_rng(0), limit=5))
     assert edits
     assert all(e.document.count(verdict) >= 2 and e.changes[0].old != verdict for e in edits)

@@ -100,7 +100,16 @@ def test_known_amounts():
     assert amount_value("1,200.5 km") == 1200.5
     assert amount_value("none") is None
     assert [ordinal_text(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 112)] == [
-        "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"]  # fmt: skip
+        "1st",
+        "2nd",
+        "3rd",
+        "4th",
+        "11th",
+        "12th",
+        "13th",
+        "21st",
+        "112th",
+    ]
 
 
 def test_the_name_lists_are_read_at_first_use_only():

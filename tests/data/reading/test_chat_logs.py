@@ -71,11 +71,7 @@ def test_a_transcript_without_a_user_has_a_turn_a_speech(tmp_path):
     assert (identity, turns, probes) == ("conversation-00001", ("Anna: One.", "Bo: Two."), None)
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["user", "assistant", "system", "tool"]), st.text("ab \n", max_size=6)), min_size=1
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["user", "assistant", "system", "tool"]), st.text("ab \n", max_size=6)), min_size=1))
 def test_nothing_that_was_said_is_lost(said):
     messages, mistakes = read_messages("turns", [{"role": role, "content": text} for role, text in said], Counter())
     turns = turns_of(messages)
@@ -112,11 +108,16 @@ def test_what_is_no_message_is_named_with_its_value(tmp_path):
 
 def test_data_show_counts_conversations_turns_and_questions(tmp_path, capsys):
     rows = [
-        {"id": f"t{n}", "messages": [
-            {"role": "user", "content": f"Please note that Anna Lind has bought lot number {1000 + 37 * n} at noon today."},
-            {"role": "assistant", "content": "Noted."}, {"role": "user", "content": "Thanks."}]}
+        {
+            "id": f"t{n}",
+            "messages": [
+                {"role": "user", "content": f"Please note that Anna Lind has bought lot number {1000 + 37 * n} at noon today."},
+                {"role": "assistant", "content": "Noted."},
+                {"role": "user", "content": "Thanks."},
+            ],
+        }
         for n in range(4)
-    ]  # fmt: skip
+    ]
     path = tmp_path / "c.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["data", "show", "conversations", f"data.path={path}", "--json"]) == 0

@@ -53,10 +53,19 @@ TEXT = (
     "Today the house holds a library of 4,000 books, and a school for 60 children between six and ten years.\n"
 )
 ROWS = [
-    {"id": f"q{n}", "document": f"{TEXT}Number {n}.", "query": "When?", "answer": "1873", "choices": ["1873", "1901"],
-     "references": [], "group": "g", "negatives": [TEXT.replace("1873", "1874")], "evidence": ["in 1873"]}
+    {
+        "id": f"q{n}",
+        "document": f"{TEXT}Number {n}.",
+        "query": "When?",
+        "answer": "1873",
+        "choices": ["1873", "1901"],
+        "references": [],
+        "group": "g",
+        "negatives": [TEXT.replace("1873", "1874")],
+        "evidence": ["in 1873"],
+    }
     for n in range(3)
-]  # fmt: skip
+]
 CHATS = [
     {"id": "c1", "turns": [{"role": "user", "content": f"Say {n}."} if n % 2 == 0 else
                            {"role": "assistant", "content": [{"type": "text", "text": f"Mill {n} was built in {1870 + n}."}],
@@ -84,13 +93,7 @@ QUESTIONS = [
 ]
 SCHEMA = {"type": "object", "properties": {"year": {"type": "integer", "minimum": 0}, "name": {"$ref": "#/$defs/n"}},
           "required": ["year"], "additionalProperties": False, "$defs": {"n": {"type": "string", "pattern": "^[A-Z]"}}}  # fmt: skip
-RECIPE = {
-    "output_dir": "out",
-    "model": {"name": "m"},
-    "data": {"name": "records"},
-    "reward": {"price": 0.05},
-    "seed": 1,
-}
+RECIPE = {"output_dir": "out", "model": {"name": "m"}, "data": {"name": "records"}, "reward": {"price": 0.05}, "seed": 1}
 ADAPTER = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"], "base_model_name_or_path": "m"}
 MARKDOWN = (
     f"---\ntitle: x\n---\n# Mill\n\n{TEXT}\n\n- a [link](http://x.y 'z')\n  1. b **bold** _c_\n\n> quote\n> > more\n\n| a | b |\n"
@@ -126,10 +129,16 @@ def parquet_of(rows, **options):
 def matrix_arrays():
     rng = np.random.default_rng(0)
     return {
-        "log_probs": -rng.random((6, 3)), "source": np.arange(6) % 3, "document": np.array(list("aabbcc")),
-        "columns": np.array(list("xyz")), "counterfactual": -rng.random((6, 2)), "about": np.array('{"estimand": "I"}'),
-        "tokens": np.full(6, 2), "token": np.array(list("abcdefabcdef")), "token_log_probs": -rng.random((12, 5)),
-    }  # fmt: skip
+        "log_probs": -rng.random((6, 3)),
+        "source": np.arange(6) % 3,
+        "document": np.array(list("aabbcc")),
+        "columns": np.array(list("xyz")),
+        "counterfactual": -rng.random((6, 2)),
+        "about": np.array('{"estimand": "I"}'),
+        "tokens": np.full(6, 2),
+        "token": np.array(list("abcdefabcdef")),
+        "token_log_probs": -rng.random((12, 5)),
+    }
 
 
 def npz_of(arrays, save=np.savez):
@@ -145,8 +154,10 @@ def pdf_of(streams):
     kids = []
     for content in streams:
         kids.append(f"{len(objects) + 1} 0 R")
-        objects.append(b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents %d 0 R "
-                       b"/Resources << /Font << /F1 3 0 R >> >> >>" % (len(objects) + 2))  # fmt: skip
+        objects.append(
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents %d 0 R "
+            b"/Resources << /Font << /F1 3 0 R >> >> >>" % (len(objects) + 2)
+        )
         objects.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content))
     objects[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>".encode()
     out, places = b"%PDF-1.4\n", []
@@ -155,8 +166,11 @@ def pdf_of(streams):
         out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
     return out + b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % (
-        len(objects) + 1, table, len(objects) + 1, len(out)
-    )  # fmt: skip
+        len(objects) + 1,
+        table,
+        len(objects) + 1,
+        len(out),
+    )
 
 
 def page_of(text):
@@ -213,11 +227,45 @@ def deep(levels):
 
 
 def odd_value(rng):
-    return rng.choice((
-        None, True, False, 0, -1, 10**12, 10**250, 10**400, 0.5, float("nan"), float("inf"), "", " ", "\0", "\ud800", "x" * 50000, "\u202e",
-        "1" * 6000, [], {}, [[]], [None], {"": 1}, {"a" * 3000: 0}, deep(90), deep(200), ["x"] * 300, "\x1b[31m", "2026-13-45", "/dev/zero",
-        "../../etc", "é" * 99, [1, "1", 1.0], "null", {"$ref": "#"},
-    ))  # fmt: skip
+    return rng.choice(
+        (
+            None,
+            True,
+            False,
+            0,
+            -1,
+            10**12,
+            10**250,
+            10**400,
+            0.5,
+            float("nan"),
+            float("inf"),
+            "",
+            " ",
+            "\0",
+            "\ud800",
+            "x" * 50000,
+            "\u202e",
+            "1" * 6000,
+            [],
+            {},
+            [[]],
+            [None],
+            {"": 1},
+            {"a" * 3000: 0},
+            deep(90),
+            deep(200),
+            ["x"] * 300,
+            "\x1b[31m",
+            "2026-13-45",
+            "/dev/zero",
+            "../../etc",
+            "é" * 99,
+            [1, "1", 1.0],
+            "null",
+            {"$ref": "#"},
+        )
+    )
 
 
 def changed(rng, value):
@@ -280,9 +328,7 @@ def parquet_mutant(rng):
     while True:
         rows = [row for row in as_list(changed(rng, ROWS)) if isinstance(row, dict)]
         try:
-            return parquet_of(
-                rows, compression=rng.choice(("snappy", "gzip", "none")), version=rng.choice(("1.0", "2.6"))
-            )
+            return parquet_of(rows, compression=rng.choice(("snappy", "gzip", "none")), version=rng.choice(("1.0", "2.6")))
         except (arrow.ArrowException, OverflowError, UnicodeEncodeError):
             continue  # no table can hold such rows
 
@@ -292,14 +338,33 @@ def npz_mutant(rng):
     for _ in range(rng.choice((1, 1, 2, 3))):
         name = rng.choice(list(arrays))
         array = np.atleast_1d(arrays[name])
-        arrays[name] = rng.choice((
-            lambda a: a.astype(complex) if a.dtype.kind in "fi" else a, lambda a: a[..., None], lambda a: a.ravel(), lambda a: a[:0],
-            lambda a: np.array(["x"] * a.size).reshape(a.shape), lambda a: a.astype("U50"), lambda a: np.array(5),
-            lambda a: np.full(a.shape, np.nan), lambda a: np.full(a.shape, np.inf), lambda a: np.full(a.shape, -7),
-            lambda a: np.full(a.shape, 2**62), lambda a: np.full(a.shape, 1e308), lambda a: a.astype("S5"), lambda a: a > a,
-            lambda a: np.array(dumped(odd_value(rng)).decode()[:5000]), lambda a: a[:1], lambda a: np.zeros((0, 4)),
-            lambda a: np.array(["2026-01-01"], "datetime64[D]"), lambda a: np.zeros(3, [("a", "f8")]),
-        ))(array) if array.dtype.kind != "U" or rng.random() < 0.8 else array.astype("S", casting="unsafe")  # fmt: skip
+        arrays[name] = (
+            rng.choice(
+                (
+                    lambda a: a.astype(complex) if a.dtype.kind in "fi" else a,
+                    lambda a: a[..., None],
+                    lambda a: a.ravel(),
+                    lambda a: a[:0],
+                    lambda a: np.array(["x"] * a.size).reshape(a.shape),
+                    lambda a: a.astype("U50"),
+                    lambda a: np.array(5),
+                    lambda a: np.full(a.shape, np.nan),
+                    lambda a: np.full(a.shape, np.inf),
+                    lambda a: np.full(a.shape, -7),
+                    lambda a: np.full(a.shape, 2**62),
+                    lambda a: np.full(a.shape, 1e308),
+                    lambda a: a.astype("S5"),
+                    lambda a: a > a,
+                    lambda a: np.array(dumped(odd_value(rng)).decode()[:5000]),
+                    lambda a: a[:1],
+                    lambda a: np.zeros((0, 4)),
+                    lambda a: np.array(["2026-01-01"], "datetime64[D]"),
+                    lambda a: np.zeros(3, [("a", "f8")]),
+                )
+            )(array)
+            if array.dtype.kind != "U" or rng.random() < 0.8
+            else array.astype("S", casting="unsafe")
+        )
         if rng.random() < 0.1:
             del arrays[name]
     return npz_of(arrays, rng.choice((np.savez, np.savez_compressed)))
@@ -309,28 +374,12 @@ def lying_npz(rng):
     """An array whose header claims another shape or type than it has."""
     stream = io.BytesIO()
     shape = rng.choice(
-        (
-            "(99999999999, 99999999999)",
-            "(-3, 4)",
-            "()",
-            "(1000000000,)",
-            "(3,) * 9",
-            "(2,3,4,5,6,7,8)",
-            "None",
-            "(" * 300,
-        )
+        ("(99999999999, 99999999999)", "(-3, 4)", "()", "(1000000000,)", "(3,) * 9", "(2,3,4,5,6,7,8)", "None", "(" * 300)
     )
-    kind = rng.choice(
-        ("<f8", "|O", "<U999999999", "<c16", "<M8[s]", "|V8", "<f2", ">f8", "|b1", "x" * 40, "|S0", "<U0")
-    )
+    kind = rng.choice(("<f8", "|O", "<U999999999", "<c16", "<M8[s]", "|V8", "<f2", ">f8", "|b1", "x" * 40, "|S0", "<U0"))
     head = f"{{'descr': '{kind}', 'fortran_order': {rng.choice(('True', 'False', '3'))}, 'shape': {shape}, }}"
     head += " " * (63 - (10 + len(head)) % 64) + "\n"
-    body = (
-        b"\x93NUMPY\x01\0"
-        + len(head).to_bytes(2, "little")
-        + head.encode()
-        + rng.choice((b"", b"\0" * 64, pickle.dumps([1])))
-    )
+    body = b"\x93NUMPY\x01\0" + len(head).to_bytes(2, "little") + head.encode() + rng.choice((b"", b"\0" * 64, pickle.dumps([1])))
     with zipfile.ZipFile(stream, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         archive.writestr(rng.choice(("log_probs.npy", "source.npy", "x")), body)
     return stream.getvalue()
@@ -338,41 +387,66 @@ def lying_npz(rng):
 
 def pdf_mutant(rng):
     pages = [page_of(TEXT), page_of(MARKDOWN)]
-    pages[rng.randrange(2)] = rng.choice((
-        b"BT /F1 12 Tf " + b"1 " * 5000 + b"Td (x) Tj ET", page_of("7 " * 5000), page_of(" ".join(map(str, range(3000)))), b"q " * 5000,
-        b"[" * 2000, b"<" * 5000, b"(" * 5000, b"BT [" + b"(a) -9999999 " * 500 + b"] TJ ET", b"/X Do " * 500, b"BI ID " * 300, b"\0" * 500,
-        b"BT /F1 1e309 Tf 1 0 0 1 1e300 -1e300 Tm (x) Tj ET", b"9" * 5000 + b" Tf", page_of("a-\nb " * 2000),
-    ))  # fmt: skip
+    pages[rng.randrange(2)] = rng.choice(
+        (
+            b"BT /F1 12 Tf " + b"1 " * 5000 + b"Td (x) Tj ET",
+            page_of("7 " * 5000),
+            page_of(" ".join(map(str, range(3000)))),
+            b"q " * 5000,
+            b"[" * 2000,
+            b"<" * 5000,
+            b"(" * 5000,
+            b"BT [" + b"(a) -9999999 " * 500 + b"] TJ ET",
+            b"/X Do " * 500,
+            b"BI ID " * 300,
+            b"\0" * 500,
+            b"BT /F1 1e309 Tf 1 0 0 1 1e300 -1e300 Tm (x) Tj ET",
+            b"9" * 5000 + b" Tf",
+            page_of("a-\nb " * 2000),
+        )
+    )
     content = pdf_of(pages)
     for _ in range(rng.randrange(3)):
-        old, new = rng.choice((
-            (b"/Parent 2 0 R", b"/Parent 4 0 R"), (b"/Kids [", b"/Kids [2 0 R "), (b"/Root 1 0 R", b"/Root 2 0 R"),
-            (b"/Count 2", b"/Count 99999999"), (b"/Length ", b"/Length 9"), (b"startxref\n", b"startxref\n9"),
-            (b"/Contents 5", b"/Contents 4"),
-            (b"/Size ", b"/Prev 0 /Size "), (b"endstream", b""), (b"/Type /Pages", b"/Type /Pages /Resources 2 0 R"),
-            (b"/Length ", b"/Filter [/FlateDecode /ASCII85Decode] /Length "), (b"/Filter", b"/DecodeParms << /Predictor 15 >> /Filter"),
-            (b"/BaseFont", b"/Encoding << /Differences [0 /a 999999999 /b] >> /BaseFont"), (b"/Helvetica", b"/Helvetica /ToUnicode 5 0 R"),
-            (b"trailer\n<<", b"trailer\n<< /Encrypt 3 0 R"),
-        ))  # fmt: skip
+        old, new = rng.choice(
+            (
+                (b"/Parent 2 0 R", b"/Parent 4 0 R"),
+                (b"/Kids [", b"/Kids [2 0 R "),
+                (b"/Root 1 0 R", b"/Root 2 0 R"),
+                (b"/Count 2", b"/Count 99999999"),
+                (b"/Length ", b"/Length 9"),
+                (b"startxref\n", b"startxref\n9"),
+                (b"/Contents 5", b"/Contents 4"),
+                (b"/Size ", b"/Prev 0 /Size "),
+                (b"endstream", b""),
+                (b"/Type /Pages", b"/Type /Pages /Resources 2 0 R"),
+                (b"/Length ", b"/Filter [/FlateDecode /ASCII85Decode] /Length "),
+                (b"/Filter", b"/DecodeParms << /Predictor 15 >> /Filter"),
+                (b"/BaseFont", b"/Encoding << /Differences [0 /a 999999999 /b] >> /BaseFont"),
+                (b"/Helvetica", b"/Helvetica /ToUnicode 5 0 R"),
+                (b"trailer\n<<", b"trailer\n<< /Encrypt 3 0 R"),
+            )
+        )
         content = content.replace(old, new, 1)
     return content
 
 
 def encoded(rng):
     text = changed_text(rng, TEXT)
-    return text.encode(
-        rng.choice(("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig", "shift_jis", "utf-7")), "replace"
-    )
+    return text.encode(rng.choice(("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "utf-8-sig", "shift_jis", "utf-7")), "replace")
 
 
 def changed_text(rng, text):
     """A text with a run of some of its own signs, or of others, in it."""
     for _ in range(rng.choice((1, 2, 4))):
         at = rng.randrange(len(text) + 1)
-        piece = rng.choice((
-            text[at : at + rng.randrange(1, 6)] * 600, rng.choice("[]()<>*_`|#>-+&!\"'\\ \t\n.,:;~^$%={}9aé中\u200d\u0301\x00") * 2500,
-            rng.choice(PIECES).decode("latin-1"), " ".join(map(str, range(2000))),
-        ))  # fmt: skip
+        piece = rng.choice(
+            (
+                text[at : at + rng.randrange(1, 6)] * 600,
+                rng.choice("[]()<>*_`|#>-+&!\"'\\ \t\n.,:;~^$%={}9aé中\u200d\u0301\x00") * 2500,
+                rng.choice(PIECES).decode("latin-1"),
+                " ".join(map(str, range(2000))),
+            )
+        )
         text = text[:at] + piece[:3000] + text[at:]
     return text
 
@@ -636,9 +710,7 @@ def test_json_has_limits(text, said):
     assert json_loads("[" * 90 + "1" + "]" * 90)
 
 
-@pytest.mark.parametrize(
-    "held", ["{{" * 5000, '{"a":' * 5000, '{"answer": 1}' * 3000, "{ " * 9000, '{"answer": 1,}' * 500]
-)
+@pytest.mark.parametrize("held", ["{{" * 5000, '{"a":' * 5000, '{"answer": 1}' * 3000, "{ " * 9000, '{"answer": 1,}' * 500])
 def test_a_reply_of_thousands_of_branches_is_graded_at_once(held):
     start = time.process_time()
     found = grade(held, "1873")

@@ -52,9 +52,14 @@ def test_what_chooses_and_what_reports_come_from_different_splits_of_the_hub(hub
     load_data("math", split="validation")
     assert {settings["split"] for _, _, settings in asked} == {"train"}
     assert [config for _, config, _ in asked] == [
-        "algebra", "counting_and_probability", "geometry", "intermediate_algebra", "number_theory", "prealgebra",
+        "algebra",
+        "counting_and_probability",
+        "geometry",
+        "intermediate_algebra",
+        "number_theory",
+        "prealgebra",
         "precalculus",
-    ]  # fmt: skip
+    ]
     asked.clear()
     data = load_data("math", split="test")
     assert {settings["split"] for _, _, settings in asked} == {"test"}
@@ -70,8 +75,7 @@ def test_a_row_of_the_hub_is_named_with_its_split(hub):
     with pytest.raises(InputError) as error:
         load_data("humaneval", revision=COMMIT)
     assert error.value.problems == [
-        "openai/openai_humaneval@0123456789ab test: row 2: field 'prompt': must be a string that is not empty, "
-        "this one is empty"
+        "openai/openai_humaneval@0123456789ab test: row 2: field 'prompt': must be a string that is not empty, this one is empty"
     ]
 
 
@@ -96,9 +100,7 @@ def test_without_a_network_a_line_says_what_to_do(capsys, name):
     code = main(["data", "show", name, f"data.revision={COMMIT}"])
     captured = capsys.readouterr()
     assert (code, captured.out) == (2, "")
-    assert captured.err.startswith(
-        f"error: data.name={name}: {DATA_SETS[name].hub.id} at revision {COMMIT} cannot be read"
-    )
+    assert captured.err.startswith(f"error: data.name={name}: {DATA_SETS[name].hub.id} at revision {COMMIT} cannot be read")
     assert "data.path=…" in captured.err
     assert captured.err.count("\n") == 1
 
@@ -111,9 +113,7 @@ def test_no_other_revision_stands_in_for_the_one_asked_for(tmp_path, monkeypatch
 
     def store(cache, task):
         (tmp_path / "h.jsonl").write_text(json.dumps({**FUNCTION, "task_id": task}))
-        loaded = datasets.load_dataset(
-            "json", data_files={"test": str(tmp_path / "h.jsonl")}, cache_dir=str(tmp_path / task)
-        )
+        loaded = datasets.load_dataset("json", data_files={"test": str(tmp_path / "h.jsonl")}, cache_dir=str(tmp_path / task))
         made = Path(loaded["test"].cache_files[0]["filename"]).parent
         home = cache / "openai___openai_humaneval" / "default" / "0.0.0" / "abc"
         home.mkdir(parents=True)
@@ -184,20 +184,19 @@ def test_every_bad_file_of_a_folder_is_named_with_every_bad_row(tmp_path):
     (tmp_path / "d.jsonl").write_text('{"a":\n[1]\n')
     with pytest.raises(InputError) as error:
         load_data("humaneval", str(tmp_path))
-    expected = ["b.parquet: not a parquet file", "c.JSON.GZ: not valid JSON", "d.jsonl: row 1: not valid JSON: ",
-                "d.jsonl: row 2: a row: must be an object, got list [1]"]  # fmt: skip
+    expected = [
+        "b.parquet: not a parquet file",
+        "c.JSON.GZ: not valid JSON",
+        "d.jsonl: row 1: not valid JSON: ",
+        "d.jsonl: row 2: a row: must be an object, got list [1]",
+    ]
     assert len(error.value.problems) == len(expected)
     for line, part in zip(error.value.problems, expected, strict=True):
         assert line.startswith(str(tmp_path / part))
 
 
 def test_a_function_that_nobody_could_write_is_a_mistake_of_its_row(tmp_path):
-    changes = (
-        {"test": "def check(c)\n    c()"},
-        {"test": "assert f"},
-        {"entry_point": "g"},
-        {"canonical_solution": "  )"},
-    )
+    changes = ({"test": "def check(c)\n    c()"}, {"test": "assert f"}, {"entry_point": "g"}, {"canonical_solution": "  )"})
     rows = [{**FUNCTION, **change, "task_id": str(i)} for i, change in enumerate(changes)]
     (tmp_path / "h.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     with pytest.raises(InputError) as error:
@@ -212,9 +211,7 @@ def test_a_function_that_nobody_could_write_is_a_mistake_of_its_row(tmp_path):
 
 def test_json_keeps_what_is_written(tmp_path):
     """A date stays a string, and a wrong type of one row is no mistake of another."""
-    (tmp_path / "h.jsonl").write_text(
-        "\n".join(json.dumps({**FUNCTION, "task_id": day}) for day in ("2021-05-08", "2021-05-09"))
-    )
+    (tmp_path / "h.jsonl").write_text("\n".join(json.dumps({**FUNCTION, "task_id": day}) for day in ("2021-05-08", "2021-05-09")))
     assert [p.id for p in load_data("humaneval", str(tmp_path / "h.jsonl")).problems] == ["2021-05-08", "2021-05-09"]
     (tmp_path / "h.jsonl").write_text("\n".join(json.dumps({**FUNCTION, "task_id": name}) for name in (3, "4")))
     with pytest.raises(InputError) as error:
@@ -229,8 +226,11 @@ def test_settings_of_no_use_are_refused_together(tmp_path):
     with pytest.raises(InputError) as error:
         load_data("records", "x", **settings)
     assert [line.split(" ")[0].rstrip(":") for line in error.value.problems] == [
-        "data.path", "data.revision", "data.questions", "data.evidence_tokens",
-    ]  # fmt: skip
+        "data.path",
+        "data.revision",
+        "data.questions",
+        "data.evidence_tokens",
+    ]
     (tmp_path / "h.json").write_text(json.dumps([FUNCTION]))
     with pytest.raises(InputError, match="identified by its content"):
         load_data("humaneval", str(tmp_path / "h.json"), revision=COMMIT)
@@ -238,8 +238,13 @@ def test_settings_of_no_use_are_refused_together(tmp_path):
         with pytest.raises(InputError, match="is for evaluation only"):
             load_data(name, str(tmp_path / "h.json"), "train")
     assert {d.name for d in DATA_SETS.values() if d.evaluation_only} == {
-        "longhealth", "financebench", "qasper", "squad", "math", "humaneval",
-    }  # fmt: skip
+        "longhealth",
+        "financebench",
+        "qasper",
+        "squad",
+        "math",
+        "humaneval",
+    }
 
 
 def test_the_section_of_a_recipe_is_what_load_data_takes(tmp_path):

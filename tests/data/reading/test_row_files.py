@@ -14,9 +14,7 @@ from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
 LISTS = ("choices", "negatives", "references")
-LEGIBLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=30).filter(
-    str.strip
-)
+LEGIBLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=30).filter(str.strip)
 
 
 @st.composite
@@ -25,8 +23,11 @@ def own_rows(draw):
     documents = draw(st.lists(LEGIBLE, min_size=1, max_size=3))
     rows = []
     for number in range(draw(st.integers(1, 5))):
-        row = {"id": draw(st.sampled_from([number, f"q{number}"])), "document": draw(st.sampled_from(documents)),
-               "query": draw(LEGIBLE)}  # fmt: skip
+        row = {
+            "id": draw(st.sampled_from([number, f"q{number}"])),
+            "document": draw(st.sampled_from(documents)),
+            "query": draw(LEGIBLE),
+        }
         if draw(st.booleans()):
             row["answer"] = draw(LEGIBLE)
             row["references"] = draw(st.lists(LEGIBLE, min_size=1, max_size=2))
@@ -83,10 +84,16 @@ FORMS = {
 def test_the_same_rows_are_the_same_problems_in_every_file(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("forms")
     expected = [
-        (str(r["id"]), r["document"], r["query"], r.get("answer"), r.get("group"),
-         tuple(dict.fromkeys(a for a in r.get("references", ()) if a != r.get("answer"))))
+        (
+            str(r["id"]),
+            r["document"],
+            r["query"],
+            r.get("answer"),
+            r.get("group"),
+            tuple(dict.fromkeys(a for a in r.get("references", ()) if a != r.get("answer"))),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     for name, written in FORMS.items():
         content = written(rows)
         for file, packed in ((folder / name, content), (folder / f"{name}.gz", gzip.compress(content, 1))):

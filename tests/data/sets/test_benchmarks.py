@@ -43,9 +43,13 @@ LETTERS = {"text_0": "Anna Lind, 61.", "text_10": "Pulse 72 in May.", "text_2": 
 def question(number, correct="nickel", **more):
     options = dict(zip("abcde", ("gold", "zinc", "nickel", "tin", "lead"), strict=True))
     return {
-        "No": number, "question": " Which metal is avoided? ", **{f"answer_{k}": v for k, v in options.items()},
-        "correct": correct, "answer_location": {}, **more,
-    }  # fmt: skip
+        "No": number,
+        "question": " Which metal is avoided? ",
+        **{f"answer_{k}": v for k, v in options.items()},
+        "correct": correct,
+        "answer_location": {},
+        **more,
+    }
 
 
 def patients(*questions):
@@ -58,9 +62,11 @@ def test_longhealth_joins_a_patients_letters_and_keeps_the_marked_places(tmp_pat
     in_characters = {"text_2": {"start": [12], "end": [18]}}
     empty = {"text_0": {"start": [0.3], "end": [0.3]}}
     content = patients(
-        question(0, answer_location=marked), question(1, answer_location=in_characters),
-        question(2, answer_location=empty), question(3, "gold", answer_location=None),
-    )  # fmt: skip
+        question(0, answer_location=marked),
+        question(1, answer_location=in_characters),
+        question(2, answer_location=empty),
+        question(3, "gold", answer_location=None),
+    )
     content["patient_02"] = {**patients(question(0))["patient_01"], "texts": {"text_0": "Bo Ek, 40."}}
     content["canary"] = "some mark"
     data = load_data("longhealth", write(tmp_path / "benchmark_v5.json", content))
@@ -70,8 +76,9 @@ def test_longhealth_joins_a_patients_letters_and_keeps_the_marked_places(tmp_pat
     assert [p.answer for p in data.problems] == ["nickel", "nickel", "nickel", "gold", "nickel"]
     assert {p.choices for p in data.problems} == {("gold", "zinc", "nickel", "tin", "lead")}
     assert [(p.id, p.document_id, p.group) for p in data.problems][3:] == [
-        ("patient_01-03", "patient_01", "patient_01"), ("patient_02-00", "patient_02", "patient_02"),
-    ]  # fmt: skip
+        ("patient_01-03", "patient_01", "patient_01"),
+        ("patient_02-00", "patient_02", "patient_02"),
+    ]
 
 
 def test_no_compressor_sees_the_options(tmp_path):
@@ -89,9 +96,7 @@ def test_no_compressor_sees_the_options(tmp_path):
 
 def test_longhealth_names_patient_and_field(tmp_path):
     path = tmp_path / "b.json"
-    bad = question(
-        0, "silver", answer_location={"text_7": {"start": [0], "end": [1]}, "text_0": {"start": [0], "end": []}}
-    )
+    bad = question(0, "silver", answer_location={"text_7": {"start": [0], "end": [1]}, "text_0": {"start": [0], "end": []}})
     content = patients(bad)
     content["patient_02"] = {"texts": {"text_0": 3}, "questions": [{**question(1), "answer_c": ""}]}
     del content["patient_02"]["questions"][0]["question"]
@@ -106,10 +111,8 @@ def test_longhealth_names_patient_and_field(tmp_path):
         "correct, answer_location",
         second + "'questions[0].answer_c': must be a string that is not empty, this one is empty",
         third + "'questions': missing; needed are texts, questions",
-    ]  # fmt: skip
-    assert refused("longhealth", write(path, [1])) == [
-        f"{path}: must be an object patient_01, patient_02 …, got list [1]"
     ]
+    assert refused("longhealth", write(path, [1])) == [f"{path}: must be an object patient_01, patient_02 …, got list [1]"]
     assert "needs the file" in refused("longhealth", None)[0]
 
 
@@ -120,26 +123,32 @@ def evidence(page, words, **more):
     """A page of so many words that no other page has."""
     text = " ".join(f"p{page}w{n}" for n in range(words))
     return {
-        "evidence_text": text[:8], "doc_name": "ACME_2020_10K", "evidence_page_num": page,
-        "evidence_text_full_page": text, **more,
-    }  # fmt: skip
+        "evidence_text": text[:8],
+        "doc_name": "ACME_2020_10K",
+        "evidence_page_num": page,
+        "evidence_text_full_page": text,
+        **more,
+    }
 
 
 def filing_row(number, pages, name="ACME_2020_10K", company="Acme", **more):
     return {
-        "financebench_id": f"id_{number}", "company": company, "doc_name": name, "question_type": "metrics-generated",
-        "question_reasoning": None, "domain_question_num": None, "question": f"Question {number}?",
-        "answer": f"${number}.00", "justification": None, "dataset_subset_label": "OPEN_SOURCE",
-        "evidence": [evidence(page, 20, doc_name=name) for page in pages], **more,
-    }  # fmt: skip
+        "financebench_id": f"id_{number}",
+        "company": company,
+        "doc_name": name,
+        "question_type": "metrics-generated",
+        "question_reasoning": None,
+        "domain_question_num": None,
+        "question": f"Question {number}?",
+        "answer": f"${number}.00",
+        "justification": None,
+        "dataset_subset_label": "OPEN_SOURCE",
+        "evidence": [evidence(page, 20, doc_name=name) for page in pages],
+        **more,
+    }
 
 
-FILINGS = [
-    filing_row(1, [50]),
-    filing_row(2, [47, 53]),
-    filing_row(3, [51]),
-    filing_row(4, [9], "BORE_2021_10Q", "Bore"),
-]
+FILINGS = [filing_row(1, [50]), filing_row(2, [47, 53]), filing_row(3, [51]), filing_row(4, [9], "BORE_2021_10Q", "Bore")]
 
 
 def pages_of(problem):
@@ -152,19 +161,17 @@ def test_financebench_fills_up_with_the_nearest_pages(tmp_path, name):
     data = load_data("financebench", path, evidence_tokens=90)  # a page is 20 words, 30 tokens: three pages
     assert [pages_of(p) for p in data.problems] == [[47, 50, 51], [47, 51, 53], [50, 51, 53], [9]]
     assert [p.document_id for p in data.problems] == [
-        "ACME_2020_10K#47,50,51", "ACME_2020_10K#47,51,53", "ACME_2020_10K#50,51,53", "BORE_2021_10Q#9",
-    ]  # fmt: skip
+        "ACME_2020_10K#47,50,51",
+        "ACME_2020_10K#47,51,53",
+        "ACME_2020_10K#50,51,53",
+        "BORE_2021_10Q#9",
+    ]
     assert [(p.id, p.query, p.answer, p.group) for p in data.problems][3] == ("id_4", "Question 4?", "$4.00", "Bore")
     assert data.problems[1].evidence == ("p47w0 p4", "p53w0 p5")
     everything = load_data("financebench", path).problems
     assert [pages_of(p) for p in everything] == [[47, 50, 51, 53]] * 3 + [[9]]
     assert {p.document_id for p in everything} == {"ACME_2020_10K#47,50,51,53", "BORE_2021_10Q#9"}
-    assert [pages_of(p) for p in load_data("financebench", path, evidence_tokens=1).problems] == [
-        [50],
-        [47, 53],
-        [51],
-        [9],
-    ]
+    assert [pages_of(p) for p in load_data("financebench", path, evidence_tokens=1).problems] == [[50], [47, 53], [51], [9]]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.data())
@@ -190,8 +197,13 @@ def test_the_answering_pages_stay_and_no_nearer_page_is_passed_over(sizes, data)
 
 
 def test_financebench_names_row_and_field(tmp_path):
-    rows = [FILINGS[0], {**FILINGS[1], "evidence": [{"evidence_text": "x", "evidence_page_num": "7"}]},
-            {**FILINGS[2], "evidence": [], "answer": None}, FILINGS[0], "no row"]  # fmt: skip
+    rows = [
+        FILINGS[0],
+        {**FILINGS[1], "evidence": [{"evidence_text": "x", "evidence_page_num": "7"}]},
+        {**FILINGS[2], "evidence": [], "answer": None},
+        FILINGS[0],
+        "no row",
+    ]
     path = write(tmp_path / "f.jsonl", rows)
     needed = "evidence_text, doc_name, evidence_page_num, evidence_text_full_page"
     assert refused("financebench", path) == [
@@ -217,9 +229,14 @@ def test_twenty_mistakes_are_told_and_the_others_counted(tmp_path):
 
 def annotation(spans=(), evidence=(), **more):
     return {
-        "unanswerable": False, "extractive_spans": list(spans), "yes_no": None, "free_form_answer": "",
-        "evidence": list(evidence), "highlighted_evidence": [], **more,
-    }  # fmt: skip
+        "unanswerable": False,
+        "extractive_spans": list(spans),
+        "yes_no": None,
+        "free_form_answer": "",
+        "evidence": list(evidence),
+        "highlighted_evidence": [],
+        **more,
+    }
 
 
 PAPER = {
@@ -256,8 +273,12 @@ def test_qasper_keeps_whole_papers_and_extractive_answers(tmp_path, name):
     first, second = data.problems
     assert first.document == second.document == document
     assert (first.id, first.query, first.answer, first.references, first.evidence) == (
-        "q1", "What data?", "40 books, 3 films", ("40 books",), ("We use 40 books.", "And 3 films."),
-    )  # fmt: skip
+        "q1",
+        "What data?",
+        "40 books, 3 films",
+        ("40 books",),
+        ("We use 40 books.", "And 3 films."),
+    )
     assert (second.id, second.answer, second.references, second.evidence) == ("q3", "9 Hz", (), ())
     assert {(p.group, p.document_id) for p in data.problems} == {("1909.00001", "1909.00001")}
 
@@ -285,10 +306,20 @@ FLAT = [
 
 def nested(rows):
     paragraphs = [
-        {"context": row["context"], "qas": [{"id": row["id"], "question": row["question"], "answers": [
-            {"text": text, "answer_start": start} for text, start in zip(*row["answers"].values(), strict=True)]}]}
+        {
+            "context": row["context"],
+            "qas": [
+                {
+                    "id": row["id"],
+                    "question": row["question"],
+                    "answers": [
+                        {"text": text, "answer_start": start} for text, start in zip(*row["answers"].values(), strict=True)
+                    ],
+                }
+            ],
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
     return {"version": "1.1", "data": [{"title": "Rivers", "paragraphs": paragraphs}]}
 
 
@@ -297,15 +328,14 @@ def test_squad_is_the_same_in_both_structures(tmp_path, name):
     flat = load_data("squad", write(tmp_path / name, FLAT), "all").problems
     assert flat == load_data("squad", write(tmp_path / "dev-v1.1.json", nested(FLAT)), "all").problems
     assert [(p.id, p.query, p.answer, p.references) for p in flat] == [
-        ("a", "Where does it rise?", "the Alps", ("Alps",)), ("c", "What?", "Short", ()),
-    ]  # fmt: skip
+        ("a", "Where does it rise?", "the Alps", ("Alps",)),
+        ("c", "What?", "Short", ()),
+    ]
     assert [p.id for p in load_data("squad", str(tmp_path / name), min_words=5).problems] == ["a"]
 
 
 def test_squad_names_row_and_field(tmp_path):
-    path = write(
-        tmp_path / "s.jsonl", [FLAT[0], {**FLAT[1], "answers": {"text": [None]}}, {**FLAT[2], "context": "a\ud800"}]
-    )
+    path = write(tmp_path / "s.jsonl", [FLAT[0], {**FLAT[1], "answers": {"text": [None]}}, {**FLAT[2], "context": "a\ud800"}])
     assert refused("squad", path) == [
         f"{path}: row 2: field 'answers.text[0]': must be a string, it is null",
         f"{path}: row 3: field 'context': holds half a surrogate pair, which is no text",
@@ -319,9 +349,7 @@ def balanced():
     plain = st.text("ab \\frac12$^", max_size=6).filter(lambda t: not t.endswith("\\"))
     signs = st.sampled_from([r"\{", r"\}", r"\left\{ x \right."])
     return st.recursive(
-        plain | signs,
-        lambda inner: st.lists(inner | inner.map("{{{}}}".format), max_size=4).map("".join),
-        max_leaves=12,
+        plain | signs, lambda inner: st.lists(inner | inner.map("{{{}}}".format), max_size=4).map("".join), max_leaves=12
     )
 
 
@@ -367,9 +395,12 @@ def test_math_compresses_the_reasoning(tmp_path):
 
 def test_humaneval_compresses_the_function(tmp_path):
     row = {
-        "task_id": "HumanEval/0", "prompt": 'def double(x):\n    """Twice x."""\n', "canonical_solution": "    return 2 * x\n",
-        "test": "def check(candidate):\n    assert candidate(2) == 4\n", "entry_point": "double",
-    }  # fmt: skip
+        "task_id": "HumanEval/0",
+        "prompt": 'def double(x):\n    """Twice x."""\n',
+        "canonical_solution": "    return 2 * x\n",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+        "entry_point": "double",
+    }
     [problem] = load_data("humaneval", write(tmp_path / "h.jsonl.gz", [row])).problems
     assert problem.document == 'def double(x):\n    """Twice x."""\n    return 2 * x\n'
     assert (problem.answer, problem.group, problem.document_id) == ("    return 2 * x\n", None, "HumanEval/0")

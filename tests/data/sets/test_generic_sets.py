@@ -33,10 +33,14 @@ def chat(number, **more):
         ("assistant", f"In a town of {900 + number} people."),
     ]
     return {
-        "conversation_hash": f"hash{number}", "model": "gpt-4", "timestamp": (START + timedelta(hours=number)).isoformat(),
+        "conversation_hash": f"hash{number}",
+        "model": "gpt-4",
+        "timestamp": (START + timedelta(hours=number)).isoformat(),
         "conversation": [{"role": role, "content": content, "language": "English"} for role, content in turns],
-        "turn": 4 + number % 5, "language": "English", **more,
-    }  # fmt: skip
+        "turn": 4 + number % 5,
+        "language": "English",
+        **more,
+    }
 
 
 def shuffled(chats):
@@ -46,8 +50,12 @@ def shuffled(chats):
 def test_ten_conversations_in_the_order_of_their_time_make_a_memory(tmp_path):
     chats = [chat(n) for n in range(20)]
     left_out = [
-        chat(100, language="French"), chat(101, turn=3), chat(102, turn=9), chat(30), chat(31),  # the last two are a rest
-    ]  # fmt: skip
+        chat(100, language="French"),
+        chat(101, turn=3),
+        chat(102, turn=9),
+        chat(30),
+        chat(31),  # the last two are a rest
+    ]
     data = load_data("wildchat", write(tmp_path / "w.jsonl", shuffled(chats) + left_out), "all")
     first, second = data.problems
     lines = [
@@ -78,10 +86,11 @@ def test_every_way_to_write_a_time_gives_the_same_order(tmp_path):
         "milliseconds": [int(m.timestamp() * 1000) for m in moments],
     }
     found = {
-        name: load_data("wildchat", write(tmp_path / f"{name}.jsonl", shuffled(
-            [chat(n, timestamp=t) for n, t in enumerate(times)])), "all").problems
+        name: load_data(
+            "wildchat", write(tmp_path / f"{name}.jsonl", shuffled([chat(n, timestamp=t) for n, t in enumerate(times)])), "all"
+        ).problems
         for name, times in ways.items()
-    }  # fmt: skip
+    }
     assert all(problems == found["iso"] for problems in found.values())
     import pyarrow as arrow
     from pyarrow import parquet
@@ -93,8 +102,16 @@ def test_every_way_to_write_a_time_gives_the_same_order(tmp_path):
 
 def test_wildchat_names_row_and_field_of_what_it_reads(tmp_path):
     silent = chat(1, conversation=[{"role": "user", "content": 5}])
-    path = write(tmp_path / "w.jsonl", [chat(0, timestamp="yesterday"), silent, {**silent, "turn": 2}, chat(3, turn="4"),
-                                        chat(4, conversation=[{"role": "robot", "content": ""}])])  # fmt: skip
+    path = write(
+        tmp_path / "w.jsonl",
+        [
+            chat(0, timestamp="yesterday"),
+            silent,
+            {**silent, "turn": 2},
+            chat(3, turn="4"),
+            chat(4, conversation=[{"role": "robot", "content": ""}]),
+        ],
+    )
     with pytest.raises(InputError) as error:
         load_data("wildchat", path, "all")
     assert error.value.problems == [
@@ -117,8 +134,9 @@ def test_stored_questions_are_asked_in_place_of_blanks(tmp_path, capsys):
     questions = write(tmp_path / "q.jsonl", [HEADER, *stored])
     data = load_data("wildchat", path, "all", questions=questions)
     assert [(p.document, p.query, p.answer, p.choices) for p in data.problems] == [
-        (documents[0], "Q0?", "A", ()), (documents[1], "Q1?", "A", ()),
-    ]  # fmt: skip
+        (documents[0], "Q0?", "A", ()),
+        (documents[1], "Q1?", "A", ()),
+    ]
     plain = load_data("wildchat", path, "all").revision
     assert data.revision.startswith(plain + "+sha256:")
     write(tmp_path / "q.jsonl", [HEADER, {**stored[0], "answer": "B"}])
@@ -135,16 +153,27 @@ def page(number, sentences=60, **more):
         for n in range(sentences)
     )
     return {
-        "text": text, "id": f"<urn:uuid:{number}>", "dump": "CC-MAIN-2023-50", "url": f"https://x/{number}",
-        "date": "2023-01-01T00:00:00Z", "language": "en", "language_score": 0.98, "token_count": 20_000, **more,
-    }  # fmt: skip
+        "text": text,
+        "id": f"<urn:uuid:{number}>",
+        "dump": "CC-MAIN-2023-50",
+        "url": f"https://x/{number}",
+        "date": "2023-01-01T00:00:00Z",
+        "language": "en",
+        "language_score": 0.98,
+        "token_count": 20_000,
+        **more,
+    }
 
 
 def test_fineweb_takes_long_english_pages_whole(tmp_path):
     rows = [
-        page(0, language="de"), page(1), page(2, token_count=14_999), page(3, token_count=15_000),
-        page(4, token_count=28_000), page(5, token_count=28_001),
-    ]  # fmt: skip
+        page(0, language="de"),
+        page(1),
+        page(2, token_count=14_999),
+        page(3, token_count=15_000),
+        page(4, token_count=28_000),
+        page(5, token_count=28_001),
+    ]
     data = load_data("fineweb", write(tmp_path / "f.jsonl", rows), "all")
     assert [(p.document_id, p.document) for p in data.problems] == [(rows[n]["id"], rows[n]["text"]) for n in (1, 3, 4)]
     for problem in data.problems:

@@ -104,10 +104,13 @@ def test_foreign_documents_are_in_their_language_and_questions_in_one_of_two(cas
 
 def test_languages_are_told_apart_and_short_texts_are_left_open():
     for language, text in {
-        "en": "The captain of the ship is Hansen.", "de": "Der Kapitän ist Hansen und die Ladung wiegt 20 Tonnen.",
-        "fr": "Le capitaine du navire est Hansen.", "es": "El capitán del barco es Hansen.",
-        "ru": "Капитан — Hansen.", "zh": "船长是 Hansen 。",
-    }.items():  # fmt: skip
+        "en": "The captain of the ship is Hansen.",
+        "de": "Der Kapitän ist Hansen und die Ladung wiegt 20 Tonnen.",
+        "fr": "Le capitaine du navire est Hansen.",
+        "es": "El capitán del barco es Hansen.",
+        "ru": "Капитан — Hansen.",
+        "zh": "船长是 Hansen 。",
+    }.items():
         assert language_of(text) == language
     for wording_language, wording in WORDINGS.items():
         assert language_of(" ".join(wording.fillers)) == wording_language

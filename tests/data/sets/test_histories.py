@@ -19,10 +19,7 @@ def talk(number, turns=6, **more):
     for t in range(turns):
         lot = 1000 * (number + 1) + 37 * t
         messages += [
-            {
-                "role": "user",
-                "content": f"Please note that {NAMES[(number + t) % 8]} has bought lot number {lot} today.",
-            },
+            {"role": "user", "content": f"Please note that {NAMES[(number + t) % 8]} has bought lot number {lot} today."},
             {"role": "assistant", "content": "Noted."},
         ]
     return {"id": f"talk{number}", "turns": messages, **more}
@@ -117,15 +114,26 @@ def test_wildchat_users_become_histories_turn_by_turn(tmp_path):
     rows = []
     for number in range(20):
         messages = [m for m in talk(number, turns=2)["turns"]]
-        rows.append({
-            "conversation_hash": f"h{number:02d}", "timestamp": f"2023-04-09T{number:02d}:00:00+00:00", "turn": 4,
-            "language": "English", "conversation": messages,
-        })  # fmt: skip
+        rows.append(
+            {
+                "conversation_hash": f"h{number:02d}",
+                "timestamp": f"2023-04-09T{number:02d}:00:00+00:00",
+                "turn": 4,
+                "language": "English",
+                "conversation": messages,
+            }
+        )
     found = load_histories("wildchat", WANTED, path=write(tmp_path / "w.jsonl", rows))
     assert sorted(h.id for h in found.histories) == ["user-0000", "user-0001"]
     second = next(h for h in found.histories if h.id == "user-0001")
     assert [turn.split("lot number ")[1].split()[0] for turn in second.turns] == [
-        "11000", "11037", "12000", "12037", "13000", "13037"]  # fmt: skip
+        "11000",
+        "11037",
+        "12000",
+        "12037",
+        "13000",
+        "13037",
+    ]
 
 
 @pytest.mark.parametrize(

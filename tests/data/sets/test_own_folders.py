@@ -65,10 +65,7 @@ def test_a_pdf_becomes_its_paragraphs_without_headers_and_page_numbers():
 
 
 def test_running_lines_are_those_that_stand_on_most_pages_at_an_edge():
-    bodies = [
-        [*(f"{word} of page {p}" for word in "abcd"), "Yes", *(f"{word} of page {p}" for word in "efgh")]
-        for p in "uvwxyz"
-    ]
+    bodies = [[*(f"{word} of page {p}" for word in "abcd"), "Yes", *(f"{word} of page {p}" for word in "efgh")] for p in "uvwxyz"]
     pages = [["Report", f"{7 + n}", *body, f"{n % 3} apples"] for n, body in enumerate(bodies)]
     # at no edge: kept; a number that does not count the pages: kept
     assert without_running_lines(pages) == [[*body, f"{n % 3} apples"] for n, body in enumerate(bodies)]
@@ -87,9 +84,7 @@ def test_a_hyphen_stays_where_the_word_is_written_with_one_elsewhere():
         "It is well-known to be a long-term plan; a well-known one of long-term kind"
     ]
     assert rebuilt([["The word exam-", "ple is joined"]]) == ["The word example is joined"]
-    assert rebuilt([["The years 1990-", "1995 and the Baden-", "Baden line"]]) == [
-        "The years 1990- 1995 and the Baden- Baden line"
-    ]
+    assert rebuilt([["The years 1990-", "1995 and the Baden-", "Baden line"]]) == ["The years 1990- 1995 and the Baden- Baden line"]
 
 
 def encrypted():
@@ -148,9 +143,7 @@ def test_a_pdf_that_is_encrypted_but_opens_is_read(tmp_path):
 
 
 def test_a_scan_is_called_one_and_a_page_without_text_is_counted(tmp_path):
-    with pytest.raises(
-        BadFile, match=r"x.pdf: is a scan: 2 of its 2 pages are pictures and none holds text; run text"
-    ) as error:
+    with pytest.raises(BadFile, match=r"x.pdf: is a scan: 2 of its 2 pages are pictures and none holds text; run text") as error:
         pdf_paragraphs(pictures(), "x.pdf")
     assert error.value.cause == "scanned PDF without text"
     (tmp_path / "half.pdf").write_bytes(pdf([*PAGES, []]))
@@ -177,8 +170,10 @@ def test_one_bad_file_does_not_refuse_the_other_hundred_where_that_is_asked_for(
     with pytest.raises(InputError) as error:
         load_data("text", str(tmp_path), "all", min_words=40)
     assert [line.partition(": ")[0] for line in error.value.problems] == [
-        str(tmp_path / "a.pdf"), str(tmp_path / "b.md"), str(tmp_path),
-    ]  # fmt: skip
+        str(tmp_path / "a.pdf"),
+        str(tmp_path / "b.md"),
+        str(tmp_path),
+    ]
     assert "2 of 102 files cannot be read" in error.value.problems[-1]
     assert "skip_bad_files: true" in error.value.problems[-1]
     data = load_data("text", str(tmp_path), "all", min_words=40, skip_bad_files=True)
@@ -189,9 +184,7 @@ def test_one_bad_file_does_not_refuse_the_other_hundred_where_that_is_asked_for(
     assert [line.partition(": ")[0] for line in caplog.messages] == [str(tmp_path / "a.pdf"), str(tmp_path / "b.md")]
     (tmp_path / "b.md").unlink()
     (tmp_path / "a.pdf").unlink()
-    assert load_data("text", str(tmp_path), "all", min_words=40).revision == data.revision, (
-        "what was read is its identity"
-    )
+    assert load_data("text", str(tmp_path), "all", min_words=40).revision == data.revision, "what was read is its identity"
 
 
 def test_a_folder_of_bad_files_alone_is_refused_whatever_was_asked_for(tmp_path):
@@ -211,14 +204,7 @@ def test_every_bad_file_of_a_folder_is_one_line(tmp_path):
     (tmp_path / "f_latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     with pytest.raises(InputError) as error:
         read_texts(str(tmp_path), None, None)
-    expected = [
-        "is encrypted",
-        "OCR",
-        "cannot be read as a PDF",
-        "cannot be read as a PDF",
-        "is empty",
-        "not UTF-8 at byte 3",
-    ]
+    expected = ["is encrypted", "OCR", "cannot be read as a PDF", "cannot be read as a PDF", "is empty", "not UTF-8 at byte 3"]
     assert len(error.value.problems) == len(expected)
     for line, name, part in zip(error.value.problems, "abcdef", expected, strict=True):
         assert line.startswith(str(tmp_path / name))
@@ -351,9 +337,7 @@ def test_a_folder_of_all_three_kinds_is_cut_into_passages_with_questions(tmp_pat
     assert before == {document_hash(p.text) for p in read_texts(str(tmp_path), 40, 80).passages}
 
 
-@pytest.mark.parametrize(
-    ("given", "kept"), [("A ran.", ("A ran.",)), (["A ran.", "B sat."], ("A ran.", "B sat.")), (None, ())]
-)
+@pytest.mark.parametrize(("given", "kept"), [("A ran.", ("A ran.",)), (["A ran.", "B sat."], ("A ran.", "B sat.")), (None, ())])
 def test_evidence_is_one_text_or_several(tmp_path, given, kept):
     row = {"id": "1", "document": "A ran. B sat.", "query": "Who?", "evidence": given}
     (tmp_path / "d.jsonl").write_text(json.dumps(row))

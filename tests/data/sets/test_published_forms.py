@@ -29,10 +29,19 @@ RHINE, ODER = "The Rhine rises in the Alps.", "The Oder ends in the Baltic."
 
 
 def paragraph(context, *questions):
-    return {"context": context, "document_id": 630, "qas": [
-        {"id": identity, "question": question, "is_impossible": not answers,
-         "answers": [{"text": answer, "answer_start": context.find(answer)} for answer in answers]}
-        for identity, question, *answers in questions]}  # fmt: skip
+    return {
+        "context": context,
+        "document_id": 630,
+        "qas": [
+            {
+                "id": identity,
+                "question": question,
+                "is_impossible": not answers,
+                "answers": [{"text": answer, "answer_start": context.find(answer)} for answer in answers],
+            }
+            for identity, question, *answers in questions
+        ],
+    }
 
 
 UNTITLED = {
@@ -87,8 +96,9 @@ def test_every_question_of_a_nested_file_is_a_problem_or_is_counted(tmp_path_fac
     asked = [(p["context"], q) for a in articles for p in a["paragraphs"] for q in p["qas"]]
     kept = {
         (str(q["id"]), context, q["question"], tuple(a["text"] for a in q["answers"]))
-        for context, q in asked if q["answers"] and q["answers"][0]["text"] and q["question"].strip()
-    }  # fmt: skip
+        for context, q in asked
+        if q["answers"] and q["answers"][0]["text"] and q["question"].strip()
+    }
     data = load_data("squad", path, "all") if kept else None
     if data is None:
         with pytest.raises(InputError, match="holds no problem"):
@@ -102,8 +112,13 @@ def test_every_question_of_a_nested_file_is_a_problem_or_is_counted(tmp_path_fac
 
 
 def test_a_mistake_in_a_nested_file_has_its_place_and_its_value(tmp_path):
-    broken = {"data": [{"title": "A", "paragraphs": [{"context": 5, "qas": [{"id": [1], "question": "?", "answers": []}]}]},
-                       {"title": "B"}, "C"]}  # fmt: skip
+    broken = {
+        "data": [
+            {"title": "A", "paragraphs": [{"context": 5, "qas": [{"id": [1], "question": "?", "answers": []}]}]},
+            {"title": "B"},
+            "C",
+        ]
+    }
     path = write(tmp_path / "n.json", broken)
     with pytest.raises(InputError) as error:
         load_data("squad", path, "all")
@@ -117,10 +132,13 @@ def test_a_mistake_in_a_nested_file_has_its_place_and_its_value(tmp_path):
 
 def test_a_set_of_squads_form_is_split_by_article_and_trained_on(tmp_path):
     articles = [
-        {"paragraphs": [paragraph(f"The river {n}.{p} is {n}{p} km long.", (f"{n}-{p}", "How long?", f"{n}{p} km"))
-                        for p in range(2)]}
+        {
+            "paragraphs": [
+                paragraph(f"The river {n}.{p} is {n}{p} km long.", (f"{n}-{p}", "How long?", f"{n}{p} km")) for p in range(2)
+            ]
+        }
         for n in range(20)
-    ]  # fmt: skip
+    ]
     path = write(tmp_path / "rivers.json", {"data": articles})
     parts = {split: load_data("jsonl", path, split) for split in ("train", "validation", "test")}
     assert sum(map(len, parts.values())) == 40
@@ -151,8 +169,15 @@ def test_squad_and_what_bears_a_canary_is_not_trained_on_under_any_name(tmp_path
 
 
 def annotation(spans=(), **more):
-    answer = {"unanswerable": not spans, "extractive_spans": list(spans), "yes_no": None, "free_form_answer": "",
-              "evidence": [], "highlighted_evidence": [], **more}  # fmt: skip
+    answer = {
+        "unanswerable": not spans,
+        "extractive_spans": list(spans),
+        "yes_no": None,
+        "free_form_answer": "",
+        "evidence": [],
+        "highlighted_evidence": [],
+        **more,
+    }
     return {"answer": answer, "annotation_id": "x", "worker_id": "y"}
 
 
@@ -181,19 +206,26 @@ def test_qaspers_own_files_hold_the_same_problems_as_the_hubs_rows(tmp_path, cap
         ("q1#2", "How?", "We lengthen", (), "1909.00002"),
         ("q1#3", "What?", "codes", (), "1909.00002"),
     ]
-    assert (
-        data.problems[0].document == "Short codes\n\nAbstract\nWe shorten texts.\n\nData\nWe use 40 books.\n\nThanks."
-    )
+    assert data.problems[0].document == "Short codes\n\nAbstract\nWe shorten texts.\n\nData\nWe use 40 books.\n\nThanks."
     assert data.left_out == {"question without an extractive answer": 1}
     assert ["paper '1909.00002': qas[1]: 'q1' stands already at" in line for line in caplog.messages] == [False, True]
     hub_rows = [
-        {"id": name, "title": p["title"], "abstract": p["abstract"],
-         "full_text": {"section_name": [s["section_name"] for s in p["full_text"]],
-                       "paragraphs": [s["paragraphs"] for s in p["full_text"]]},
-         "qas": {"question": [q["question"] for q in p["qas"]], "question_id": [q["question_id"] for q in p["qas"]],
-                 "answers": [{"answer": [a["answer"] for a in q["answers"]]} for q in p["qas"]]}}
+        {
+            "id": name,
+            "title": p["title"],
+            "abstract": p["abstract"],
+            "full_text": {
+                "section_name": [s["section_name"] for s in p["full_text"]],
+                "paragraphs": [s["paragraphs"] for s in p["full_text"]],
+            },
+            "qas": {
+                "question": [q["question"] for q in p["qas"]],
+                "question_id": [q["question_id"] for q in p["qas"]],
+                "answers": [{"answer": [a["answer"] for a in q["answers"]]} for q in p["qas"]],
+            },
+        }
         for name, p in AUTHORS.items()
-    ]  # fmt: skip
+    ]
     assert load_data("qasper", write(tmp_path / "rows.jsonl", hub_rows), "all").problems == data.problems
     lines = [{"id": name, **paper} for name, paper in AUTHORS.items()]
     assert load_data("qasper", write(tmp_path / "lines.jsonl", lines), "all").problems == data.problems
@@ -213,8 +245,14 @@ def test_a_mistake_in_qaspers_own_file_has_its_paper(tmp_path):
 
 
 def test_math_500_has_subjects_ids_and_answers_of_its_own(tmp_path):
-    row = {"problem": "What is $1+1$?", "solution": r"We add: $\boxed{2}$.", "answer": "2", "subject": "Algebra", "level": 2,
-           "unique_id": "test/algebra/1.json"}  # fmt: skip
+    row = {
+        "problem": "What is $1+1$?",
+        "solution": r"We add: $\boxed{2}$.",
+        "answer": "2",
+        "subject": "Algebra",
+        "level": 2,
+        "unique_id": "test/algebra/1.json",
+    }
     other = {**row, "unique_id": "test/algebra/2.json", "answer": None, "solution": r"So $\boxed{\frac{1}{2}}$."}
     data = load_data("math", write(tmp_path / "m.jsonl.gz", [row, other]), "all")
     assert [(p.id, p.document, p.answer, p.group) for p in data.problems] == [
@@ -227,8 +265,10 @@ def test_math_500_has_subjects_ids_and_answers_of_its_own(tmp_path):
 
 
 def test_deep_research_benchs_queries_are_tasks(tmp_path, capsys):
-    rows = [{"id": 1, "topic": "Finance", "language": "zh", "prompt": "写一份报告"},
-            {"id": 2, "topic": "Art", "language": "en", "prompt": "Write.", "article": "A report."}]  # fmt: skip
+    rows = [
+        {"id": 1, "topic": "Finance", "language": "zh", "prompt": "写一份报告"},
+        {"id": 2, "topic": "Art", "language": "en", "prompt": "Write.", "article": "A report."},
+    ]
     path = write(tmp_path / "query.jsonl.gz", rows)
     assert load_tasks(path) == [ResearchTask("1", "写一份报告"), ResearchTask("2", "Write.", "A report.")]
     assert main(["data", "show", "tasks", f"data.path={path}", "--json"]) == 0
@@ -241,10 +281,11 @@ def test_deep_research_benchs_queries_are_tasks(tmp_path, capsys):
 
 def test_a_meeting_is_one_document_with_its_questions(tmp_path):
     meeting = {
-        "topic_list": [], "meeting_transcripts": [{"speaker": "Anna", "content": "We buy 7 boats ."}, {"speaker": "Bo", "content": ""}],
+        "topic_list": [],
+        "meeting_transcripts": [{"speaker": "Anna", "content": "We buy 7 boats ."}, {"speaker": "Bo", "content": ""}],
         "general_query_list": [{"query": "What was said?", "answer": "They buy."}],
         "specific_query_list": [{"query": "How many?", "answer": "Seven.", "relevant_text_span": [["0", "1"]]}],
-    }  # fmt: skip
+    }
     data = load_data("jsonl", write(tmp_path / "q.jsonl", [meeting]), "all")
     assert [(p.id, p.query, p.answer, p.group) for p in data.problems] == [
         ("meeting-0000-00", "What was said?", "They buy.", "meeting-0000"),

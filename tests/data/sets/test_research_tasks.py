@@ -42,10 +42,7 @@ def test_a_file_of_tasks(tmp_path):
     file = tmp_path / "t.jsonl"
     rows = [{"id": "a", "task": "Write."}, {"id": "b", "task": "Write\u2028more.", "reference": "R", "facts": ["7 kg"]}]
     file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n\n")
-    assert load_tasks(str(file)) == [
-        ResearchTask("a", "Write."),
-        ResearchTask("b", "Write\u2028more.", "R", ("7 kg",)),
-    ]
+    assert load_tasks(str(file)) == [ResearchTask("a", "Write."), ResearchTask("b", "Write\u2028more.", "R", ("7 kg",))]
 
 
 def test_each_bad_row_is_named_in_one_line(tmp_path):

@@ -9,15 +9,7 @@ from drawn import draw_negatives
 
 from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
-from infoagent.data.sets.shannon import (
-    FACTS,
-    NEGATIVES,
-    all_states,
-    draw_states,
-    state_of,
-    state_probabilities,
-    text_of,
-)
+from infoagent.data.sets.shannon import FACTS, NEGATIVES, all_states, draw_states, state_of, state_probabilities, text_of
 from infoagent.types import InputError
 
 
@@ -66,11 +58,13 @@ def test_naming_everything_earns_at_most_the_entropy(negatives):
     problems = load_data("shannon", split="train", limit=2000).problems
     by_state = dict(zip(all_states(), state_probabilities(), strict=True))
     p = np.array([by_state[state_of(problem.document)] for problem in problems])
-    earned = np.array([
-        math.log(negatives + 1)
-        - math.log(1 + sum(state_of(n.document) == state_of(problem.document) for n in problem.negatives[:negatives]))
-        for problem in problems
-    ])  # fmt: skip
+    earned = np.array(
+        [
+            math.log(negatives + 1)
+            - math.log(1 + sum(state_of(n.document) == state_of(problem.document) for n in problem.negatives[:negatives]))
+            for problem in problems
+        ]
+    )
     low, high = -np.log(p + (1 - p) / (negatives + 1)), -np.log(p)
     room = 4 * earned.std() / math.sqrt(len(p))
     assert (earned - low).mean() > -room

@@ -35,12 +35,7 @@ def test_answerable_questions_of_long_enough_paragraphs(tmp_path, packed):
     content = json.dumps(ARTICLES).encode()
     file.write_bytes(gzip.compress(content) if packed else content)
     [problem] = load_data("squad", str(file), "test", min_words=5).problems
-    assert (problem.id, problem.query, problem.answer, problem.group) == (
-        "a",
-        "Where does it rise?",
-        "the Alps",
-        "Rivers",
-    )
+    assert (problem.id, problem.query, problem.answer, problem.group) == ("a", "Where does it rise?", "the Alps", "Rivers")
     assert len(load_data("squad", str(file), "all")) == 2
 
 
@@ -65,7 +60,4 @@ def test_it_is_for_evaluation_only(tmp_path):
         load_data("squad", str(tmp_path / "x.json"), "train") if (tmp_path / "x.json").write_text("{}") else None
     with pytest.raises(InputError) as error:
         check_trainable([DataSection(name="squad", path="x", split="all"), DataSection(name="records", split="test")])
-    assert [("squad" in line, "kept for evaluation" in line) for line in error.value.problems] == [
-        (True, False),
-        (False, True),
-    ]
+    assert [("squad" in line, "kept for evaluation" in line) for line in error.value.problems] == [(True, False), (False, True)]

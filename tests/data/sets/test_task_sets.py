@@ -66,10 +66,7 @@ def test_counterfactuals_are_exact_and_change_a_needed_fact(name):
             [change] = n.changes
             assert change.old in p.needs
             assert not states_fact(n.document, change.old)
-            assert (
-                n.document.replace(change.new, change.old) == p.document
-                or len(changed_words(p.document, n.document)) <= 2
-            )
+            assert n.document.replace(change.new, change.old) == p.document or len(changed_words(p.document, n.document)) <= 2
         assert all(states_fact(p.document, fact) for fact in p.needs)
         assert p.evidence
         assert all(piece in p.document for piece in p.evidence)
@@ -119,9 +116,7 @@ def test_a_description_by_hand_gives_the_reference():
             limit, base, extra = map(int, m.groups())
             assert [run(p.answer, f"parcel_fee({w})") for w in (1, limit, limit + 3)] == [base, base, base + 3 * extra]
             done.add("fee")
-        if m := re.search(
-            r"For every (\d+) full hours it is (\d+) minutes, but never more than (\d+)", "\n".join(p.evidence)
-        ):
+        if m := re.search(r"For every (\d+) full hours it is (\d+) minutes, but never more than (\d+)", "\n".join(p.evidence)):
             every, minutes, most = map(int, m.groups())
             expected = [0, min(most, minutes), min(most, 2 * minutes), most]
             assert [run(p.answer, f"rest_minutes({h})") for h in (every - 1, every, 2 * every, 10**4)] == expected

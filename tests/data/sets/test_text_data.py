@@ -39,8 +39,7 @@ def test_no_topic_and_no_paragraph_is_in_two_splits():
     groups = [data.groups for data in EVERYTHING.values()]
     assert not any(a & b for i, a in enumerate(groups) for b in groups[i + 1 :])
     lines = [
-        {line for p in data.problems for line in p.document.splitlines() if len(line.split()) > 12}
-        for data in EVERYTHING.values()
+        {line for p in data.problems for line in p.document.splitlines() if len(line.split()) > 12} for data in EVERYTHING.values()
     ]
     assert not any(a & b for i, a in enumerate(lines) for b in lines[i + 1 :])
 
@@ -51,10 +50,7 @@ def test_the_draw_repeats():
 
 
 def test_spans_of_each_type_are_found():
-    spans = {
-        (s.kind, s.text)
-        for s in blanks_of('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')
-    }
+    spans = {(s.kind, s.text) for s in blanks_of('Call "os.fork()" at 3.5 percent, or ask Ada Lovelace about MAX_SIZE and 1,200.')}
     expected = {
         "os.fork()": "code term",
         "3.5 percent": "number",
@@ -171,9 +167,18 @@ def test_a_users_jsonl_is_read(tmp_path):
 def test_every_bad_line_is_reported_with_its_number_and_field(tmp_path):
     path = write_jsonl(
         tmp_path / "d.jsonl",
-        [GOOD, "{not json", {**GOOD, "id": "b", "document": "  "}, {"id": "c", "query": "?"}, GOOD, [1],
-         {**GOOD, "id": "e", "choices": ["x"]}, {**GOOD, "id": "f", "documnt": 1}, {**GOOD, "id": 7.5}],
-    )  # fmt: skip
+        [
+            GOOD,
+            "{not json",
+            {**GOOD, "id": "b", "document": "  "},
+            {"id": "c", "query": "?"},
+            GOOD,
+            [1],
+            {**GOOD, "id": "e", "choices": ["x"]},
+            {**GOOD, "id": "f", "documnt": 1},
+            {**GOOD, "id": 7.5},
+        ],
+    )
     with pytest.raises(InputError) as error:
         load_data("jsonl", path, "all")
     expected = [
@@ -230,18 +235,12 @@ def test_own_text_files_become_passages_with_questions(tmp_path):
 
 def test_a_folder_says_what_it_left_out(tmp_path, capsys):
     for topic in ("alpha", "beta"):
-        lines = [
-            f"In the year {1900 + i} the {topic} plant number {i} made {i * 17} tonnes in one week." for i in range(40)
-        ]
+        lines = [f"In the year {1900 + i} the {topic} plant number {i} made {i * 17} tonnes in one week." for i in range(40)]
         (tmp_path / f"{topic}.md").write_text("\n\n".join(lines))
     (tmp_path / "short.txt").write_text("Eleven words are too few to be a passage by themselves.")
     (tmp_path / "plain.txt").write_text("nothing to ask about here " * 30)
     data = load_data("text", str(tmp_path), "all")
-    expected = {
-        TOO_SHORT: 11,
-        "file of fewer than 120 words (data.min_words)": 1,
-        "passage without a span to ask for": 1,
-    }
+    expected = {TOO_SHORT: 11, "file of fewer than 120 words (data.min_words)": 1, "passage without a span to ask for": 1}
     assert dict(data.left_out) == expected
     assert main(["data", "show", "text", f"data.path={tmp_path}", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["left_out"] == expected
@@ -250,9 +249,19 @@ def test_a_folder_says_what_it_left_out(tmp_path, capsys):
 
 
 def test_documents_beyond_the_word_limits_are_counted(tmp_path):
-    rows = [{"financebench_id": str(n), "company": "c", "doc_name": "d", "question": "?", "answer": "1", "evidence": [
-        {"evidence_text": "1", "doc_name": f"d{n}", "evidence_page_num": n, "evidence_text_full_page": "w " * 10 * (n + 1)}]}
-        for n in range(3)]  # fmt: skip
+    rows = [
+        {
+            "financebench_id": str(n),
+            "company": "c",
+            "doc_name": "d",
+            "question": "?",
+            "answer": "1",
+            "evidence": [
+                {"evidence_text": "1", "doc_name": f"d{n}", "evidence_page_num": n, "evidence_text_full_page": "w " * 10 * (n + 1)}
+            ],
+        }
+        for n in range(3)
+    ]
     path = write_jsonl(tmp_path / "f.jsonl", rows)
     data = load_data("financebench", path, "test", min_words=20)
     assert len(data) == 2

@@ -23,9 +23,7 @@ IN, CACHED, OUT = 0.002, 0.0005, 0.01
 
 
 def usd(usage):
-    return (
-        IN * (usage.prompt_tokens - usage.cached_tokens) + CACHED * usage.cached_tokens + OUT * usage.completion_tokens
-    )
+    return IN * (usage.prompt_tokens - usage.cached_tokens) + CACHED * usage.cached_tokens + OUT * usage.completion_tokens
 
 
 def echo(chat):
@@ -50,9 +48,7 @@ def books(server):
 
 def booked(answers):
     usages = [a.usage for a in answers]
-    return tuple(
-        sum(getattr(u, k) for u in usages) for k in ("prompt_tokens", "cached_tokens", "completion_tokens", "calls")
-    )
+    return tuple(sum(getattr(u, k) for u in usages) for k in ("prompt_tokens", "cached_tokens", "completion_tokens", "calls"))
 
 
 def charged_usd(server):
@@ -101,9 +97,14 @@ def test_the_body_says_what_the_settings_say(monkeypatch):
         client(server, api_key_env="SOME_KEY").ask(chats(1))
     first, second, plain = (r.body for r in server.requests)
     assert first == {
-        "model": "fake", "messages": chats(1)[0], "max_tokens": 8, "max_completion_tokens": 20, "top_p": 0.5, "seed": 3,
+        "model": "fake",
+        "messages": chats(1)[0],
+        "max_tokens": 8,
+        "max_completion_tokens": 20,
+        "top_p": 0.5,
+        "seed": 3,
         "response_format": {"type": "json_object"},
-    }  # fmt: skip
+    }
     assert second == first | {"seed": 4}
     assert plain == {"model": "fake", "messages": chats(1)[0], "max_tokens": 8, "temperature": 0.6}
     assert server.requests[0].headers["Authorization"] == f"Bearer {KEY}"
@@ -213,9 +214,7 @@ def test_the_pause_that_a_server_asks_for_is_kept():
         start = time.perf_counter()
         [answer] = client(server).ask(chats(1))
         assert time.perf_counter() - start >= 0.6 <= answer.seconds
-    with FakeServer(
-        echo, script=[status(429, retry_after=3600), status(429, body='{"code": "insufficient_quota"}')]
-    ) as server:
+    with FakeServer(echo, script=[status(429, retry_after=3600), status(429, body='{"code": "insufficient_quota"}')]) as server:
         long, poor = client(server, concurrency=1).ask(chats(2))
     assert "wants 3600 s of pause" in long.error
     assert "insufficient_quota" in poor.error
@@ -308,10 +307,7 @@ def test_check_names_what_is_wrong_and_pays_for_nothing(monkeypatch):
             (client(server, base_url=server.url[:-3]), r"knows no /chat/completions.*ends in /v1"),
         ]
         server.key = "another"
-        refused = [
-            (client(server), "without a key"),
-            (client(server, api_key_env="SOME_KEY"), "with the key in SOME_KEY"),
-        ]
+        refused = [(client(server), "without a key"), (client(server, api_key_env="SOME_KEY"), "with the key in SOME_KEY")]
         for asked, message in refused:
             with pytest.raises(InputError, match=message):
                 asked.check()

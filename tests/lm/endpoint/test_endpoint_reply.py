@@ -35,25 +35,11 @@ def test_a_reply_is_read_as_servers_write_it():
     assert read(choice(content=None, refusal="I\nwill not"))[1] == Refusal(
         "empty completion", "the model wrote nothing (finish_reason unknown): I will not", again=True
     )
-    for odd in (
-        None,
-        [],
-        {"prompt_tokens": "10", "completion_tokens": 4},
-        {"prompt_tokens": True, "completion_tokens": -1},
-    ):
+    for odd in (None, [], {"prompt_tokens": "10", "completion_tokens": 4}, {"prompt_tokens": True, "completion_tokens": -1}):
         assert read(choice(content="four words of text") | {"usage": odd})[0] == Usage(100, 0, 18, 0, 0, estimated=True)
     assert read(choice(content="x" * 999))[0] == UPPER  # no more than was allowed
     assert read(choice(content=" "))[0] == UPPER  # who knows what it thought
-    for body in (
-        "",
-        "[1",
-        "[]",
-        "{}",
-        '{"choices": []}',
-        '{"choices": [1]}',
-        '{"choices": [{"message": null}]}',
-        "[" * 10**5,
-    ):
+    for body in ("", "[1", "[]", "{}", '{"choices": []}', '{"choices": [1]}', '{"choices": [{"message": null}]}', "[" * 10**5):
         paid, refusal = read(body)
         assert paid == UPPER
         assert refusal.again
@@ -82,8 +68,14 @@ def test_retry_after_is_seconds_or_a_date():
 
 def test_settings_name_every_mistake():
     with pytest.raises(InputError) as caught:
-        EndpointSettings("ftp://me:secret@host/v1", "m", concurrency=0, timeout_seconds=float("nan"), retries=-1,
-                         extra={"n": 2, "max_tokens": None})  # fmt: skip
+        EndpointSettings(
+            "ftp://me:secret@host/v1",
+            "m",
+            concurrency=0,
+            timeout_seconds=float("nan"),
+            retries=-1,
+            extra={"n": 2, "max_tokens": None},
+        )
     starts = ["base_url", "base_url", "concurrency", "retries", "timeout_seconds", "extra.n", "extra"]
     assert [line.split(":")[0].split(" = ")[0] for line in caught.value.problems] == starts
     assert "secret" not in str(caught.value)

@@ -32,13 +32,24 @@ def usd(usage):
 
 
 def good(prompt_tokens):
-    message = {"role": "assistant", "content": "It is good.", "reasoning_content": "Let me see.", "tool_calls": None,
-               "refusal": None}  # fmt: skip
+    message = {
+        "role": "assistant",
+        "content": "It is good.",
+        "reasoning_content": "Let me see.",
+        "tool_calls": None,
+        "refusal": None,
+    }
     return {
-        "id": "chat-1", "model": "fake-1", "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": 30, "total_tokens": prompt_tokens + 30,
-                  "completion_tokens_details": {"reasoning_tokens": 3}},
-    }  # fmt: skip
+        "id": "chat-1",
+        "model": "fake-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": 30,
+            "total_tokens": prompt_tokens + 30,
+            "completion_tokens_details": {"reasoning_tokens": 3},
+        },
+    }
 
 
 def due(reply, body):
@@ -55,8 +66,15 @@ def due(reply, body):
 
 def client(url, monkeypatch, budget=None, key=KEY, **more):
     monkeypatch.setenv("SOME_KEY", key)
-    given = {"base_url": url, "model": "fake", "api_key_env": "SOME_KEY", "max_tokens": MAX_TOKENS, "retries": 1,
-             "concurrency": 6, "timeout_seconds": 60}  # fmt: skip
+    given = {
+        "base_url": url,
+        "model": "fake",
+        "api_key_env": "SOME_KEY",
+        "max_tokens": MAX_TOKENS,
+        "retries": 1,
+        "concurrency": 6,
+        "timeout_seconds": 60,
+    }
     settings = EndpointSettings(**{**given, **more})
     return Endpoint(settings, usd, budget, backoff_seconds=0.001, jitter=random.Random(0))
 
@@ -151,10 +169,7 @@ def test_whatever_a_library_raises_is_a_failure_with_its_cost(error, late, monke
                 raise error
             return httpx.Response(200, stream=Body())
 
-    budget, settings = (
-        SpendingLimit(100.0),
-        EndpointSettings("http://h.example/v1", "m", "SOME_KEY", retries=0, max_tokens=9),
-    )
+    budget, settings = (SpendingLimit(100.0), EndpointSettings("http://h.example/v1", "m", "SOME_KEY", retries=0, max_tokens=9))
     monkeypatch.setenv("SOME_KEY", KEY)
     answers = Endpoint(settings, usd, budget, Odd()).ask(chats(3))
     assert isinstance(answers[1], Reply)
@@ -254,9 +269,7 @@ def test_cached_tokens_that_cost_more_are_reserved(monkeypatch):
     budget = SpendingLimit(10.0)
     settings = EndpointSettings("http://h.example/v1", "m", None, max_tokens=30, concurrency=8)
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=reply))
-    Endpoint(settings, lambda usage: usage.cached_tokens * 0.05 + usage.prompt_tokens * 0.001, budget, transport).ask(
-        chats(50)
-    )
+    Endpoint(settings, lambda usage: usage.cached_tokens * 0.05 + usage.prompt_tokens * 0.001, budget, transport).ask(chats(50))
     assert 0 < budget.spent_usd <= 10.0
 
 
@@ -320,17 +333,12 @@ def test_the_check_before_a_run_reads_anything(seed, monkeypatch):
 
 def events(rng):
     """A stream with some of its events spoilt."""
-    parts = [
-        {"choices": [{"index": 0, "delta": {"content": part}, "finish_reason": None}]}
-        for part in ("It ", "is ", "good.")
-    ]
+    parts = [{"choices": [{"index": 0, "delta": {"content": part}, "finish_reason": None}]} for part in ("It ", "is ", "good.")]
     parts.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     parts.append({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 5}})
     lines = [dumps(mutated(rng, part, KEY)[0] if rng.random() < 0.4 else part) for part in parts] + ["[DONE]"]
     if rng.random() < 0.3:
-        lines.insert(
-            rng.randrange(6), rng.choice([DEEP, "{", "null", "1" * 5000, '{"error": ' + DEEP[:900] + "}", KEY, "\x00"])
-        )
+        lines.insert(rng.randrange(6), rng.choice([DEEP, "{", "null", "1" * 5000, '{"error": ' + DEEP[:900] + "}", KEY, "\x00"]))
     body = "".join(f"data: {line}\n\n" for line in lines).encode(errors="surrogatepass")
     head = {"Content-Type": "text/event-stream", "Content-Length": None}
     return http(200, head, body[: rng.randrange(len(body))] if rng.random() < 0.1 else body)
@@ -373,9 +381,7 @@ def test_a_scorer_that_answers_anything_is_none_or_gone(seed):
     with RawServer(answer) as server:
         looks = [outcome(lambda: read_health(server.url), InputError) for _ in range(100)]
         assert {type(look) for look in looks} == {dict, InputError}
-        assert all(
-            len(look.problems) == 1 if isinstance(look, InputError) else set(look) >= set(HEALTH) for look in looks
-        )
+        assert all(len(look.problems) == 1 if isinstance(look, InputError) else set(look) >= set(HEALTH) for look in looks)
         spoilt["/health"] = False
         scorer = HttpScorer(server.url, patience_seconds=0.0)
         may = (ConnectionError, RunFailed, ValueError, FloatingPointError)

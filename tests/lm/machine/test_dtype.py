@@ -180,9 +180,12 @@ def gpus(monkeypatch, *names, hip=None):
 
     monkeypatch.setattr(torch.version, "hip", hip)
     for name, answer in {
-        "device_count": lambda: len(names), "current_device": lambda: 0, "get_device_name": lambda i=0: names[i],
-        "get_device_capability": lambda i=0: GPUS[names[i]], "is_bf16_supported": capable,
-    }.items():  # fmt: skip
+        "device_count": lambda: len(names),
+        "current_device": lambda: 0,
+        "get_device_name": lambda i=0: names[i],
+        "get_device_capability": lambda i=0: GPUS[names[i]],
+        "is_bf16_supported": capable,
+    }.items():
         monkeypatch.setattr(torch.cuda, name, answer)
 
 
@@ -212,9 +215,7 @@ def test_amds_and_apples_and_intels(monkeypatch):
         monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", newer)
         assert dtype.resolve("auto", "mps") == chosen
     for there, chosen in ((True, "bfloat16"), (False, "float32")):
-        intel = SimpleNamespace(
-            is_bf16_supported=lambda including_emulation, there=there: there, get_device_name=lambda: "Arc"
-        )
+        intel = SimpleNamespace(is_bf16_supported=lambda including_emulation, there=there: there, get_device_name=lambda: "Arc")
         monkeypatch.setattr(torch, "xpu", intel)
         assert dtype.resolve("auto", "xpu") == chosen
 

@@ -61,10 +61,7 @@ def test_who_has_no_torch_has_it_measured_in_a_process_of_its_own(tmp_path):
         "print(machine_rates(None, 'float32').reading > 0, 'torch' in sys.modules)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "INFOAGENT_CACHE": str(tmp_path)},
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "INFOAGENT_CACHE": str(tmp_path)}
     )
     assert done.stdout.split() == ["True", "False"], done.stderr
     [file] = (tmp_path / "rates").iterdir()

@@ -99,20 +99,7 @@ def nested(depth):
 def hostile(rng):
     """(kind, bytes, the statuses that may answer them; none: it may be closed without a word), some hundreds."""
     length = len(GOOD)
-    lengths = [
-        "-1",
-        "+5",
-        "0x10",
-        "1e3",
-        "",
-        " ",
-        "²",
-        "٣",
-        str(2**70),
-        str(10**30),
-        "5, 5",
-        str(json_server.CONNECTIONS << 30),
-    ]
+    lengths = ["-1", "+5", "0x10", "1e3", "", " ", "²", "٣", str(2**70), str(10**30), "5, 5", str(json_server.CONNECTIONS << 30)]
     for given_length in lengths:
         data = request(Content_Length=given_length.encode().decode("latin-1"))
         yield "length", data.replace(b"\xc2\xb2", b"\xb2"), {400, 411, 413}
@@ -131,8 +118,16 @@ def hostile(rng):
         yield "long header", request(X="a" * size), {200, 400, 431}
         yield "many headers", request(**{f"X{n}": "a" for n in range(size // 10)}), {200, 400, 431}
         yield "long path", request(path="/" + "a" * size), {404, 400, 414}
-    for chunks in (b"5\r\nabc", b"zz\r\n", b"-1\r\nab\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n", b"3;" + b"a" * 99_999,
-                   b"%x\r\n%b\r\n0\r\n\r\n" % (length, GOOD), b"1\r\na\r\n" * 500, b"0\r\n" + b"A: b\r\n" * 9999):  # fmt: skip
+    for chunks in (
+        b"5\r\nabc",
+        b"zz\r\n",
+        b"-1\r\nab\r\n0\r\n\r\n",
+        b"ffffffffffffffffff\r\n",
+        b"3;" + b"a" * 99_999,
+        b"%x\r\n%b\r\n0\r\n\r\n" % (length, GOOD),
+        b"1\r\na\r\n" * 500,
+        b"0\r\n" + b"A: b\r\n" * 9999,
+    ):
         for more in ({}, {"Content_Length": None}):
             yield "chunks", request(chunks, Transfer_Encoding="chunked", **more), {400, 411}
     for coding in ("gzip", "chunked, chunked", "identity", "CHUNKED, gzip"):
@@ -149,40 +144,53 @@ def hostile(rng):
         yield "origin", request(Origin=origin), {403}
         yield "origin", close(request(b"", "GET", "/health", Origin=origin, Content_Length="0")), {403}
         yield "origin", close(request(b"", "OPTIONS", Origin=origin, Content_Length="0")), {403}
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", None, "", "json",
-                 "application/jsonx", "text/plain; application/json"):  # fmt: skip
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        None,
+        "",
+        "json",
+        "application/jsonx",
+        "text/plain; application/json",
+    ):
         yield "content type", request(Content_Type=kind), {415}
-    for token in (None, "", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer " + TOKEN[:-1], f"Bearer {TOKEN} x",
-                  "Bearer " + "é" * 9, f"Bearer {TOKEN.upper()}", "Bearer " + "a" * 9999):  # fmt: skip
+    for token in (
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Basic {TOKEN}",
+        TOKEN,
+        "Bearer " + TOKEN[:-1],
+        f"Bearer {TOKEN} x",
+        "Bearer " + "é" * 9,
+        f"Bearer {TOKEN.upper()}",
+        "Bearer " + "a" * 9999,
+    ):
         yield "token", request(Authorization=token), {401}
         yield "token", close(request(b"", "GET", "/health", Authorization=token, Content_Length="0")), {401}
     for method in ("GET", "PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "HEAD", "PRI", "BREW", "post"):
         yield "method", close(request(GOOD, method)), {405, 404, 400}
-    for path in ("/", "//score", "/score/", "/score/../score", "/%2e%2e/etc/passwd", "http://evil.example/score", "*", "/Score",
-                 "/v1/chat/completions", "/\x7f"):  # fmt: skip
+    for path in (
+        "/",
+        "//score",
+        "/score/",
+        "/score/../score",
+        "/%2e%2e/etc/passwd",
+        "http://evil.example/score",
+        "*",
+        "/Score",
+        "/v1/chat/completions",
+        "/\x7f",
+    ):
         yield "path", close(request(path=path)), {404, 400, 307}
     bodies = [b"", b"{", nested(10**5), b'{"prefixes":' + nested(5000) + b"}", b"9" * 5000, b"NaN", b"\xff\xfe{}", b"\x00" * 99,
               b'{"prefixes": [[' + b"9" * 5000 + b']], "continuations": [[1]]}', b'{"prefixes": [[1e400]], "continuations": [[1]]}',
               b'{"prefixes": [[NaN]], "continuations": [[Infinity]]}', b'{"\\ud800": 1}', b'"\\ud800"', b"[" * 10**5,
               b'{"prefixes": [[-0]], "continuations": [[1]], "tokens": [[[]]]}', b"{" * 999, b'{"a":' * 50_000]  # fmt: skip
     yield from (("json", close(request(body)), {400}) for body in bodies)
-    values = [
-        None,
-        True,
-        -1,
-        1.5,
-        "x",
-        [],
-        {},
-        [[]],
-        [{}],
-        [None],
-        [["1"]],
-        [[1], None],
-        [[2**63]],
-        [[1, [2]]],
-        [[1e308]],
-    ]
+    values = [None, True, -1, 1.5, "x", [], {}, [[]], [{}], [None], [["1"]], [[1], None], [[2**63]], [[1, [2]]], [[1e308]]]
     for value in values:
         for name in ("prefixes", "continuations", "wanted", "tokens", "\u2028\n"):
             changed = {"prefixes": [[1]], "continuations": [[2]]} | {name: value}
@@ -193,8 +201,13 @@ def hostile(rng):
         yield "pipelined nonsense", request() + rng.randbytes(200), {200, 400}
     for number in range(20):
         yield "nonsense", rng.randbytes(rng.randint(1, 2000)), {400}
-        yield "other protocols", [b"\x16\x03\x01\x02\x00", b"SSH-2.0-x\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-                                  b"GET /health\r\n\r\n", b"\r\n" * 999][number % 5], {400, 405, 404, 421}  # fmt: skip
+        yield (
+            "other protocols",
+            [b"\x16\x03\x01\x02\x00", b"SSH-2.0-x\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /health\r\n\r\n", b"\r\n" * 999][
+                number % 5
+            ],
+            {400, 405, 404, 421},
+        )
 
 
 def resident_mib():
@@ -227,13 +240,7 @@ def test_after_hundreds_of_hostile_requests_a_good_one_is_answered_rightly_and_n
 
 
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=9)
-    | st.just("\ud800")
-    | st.just(10**400),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("\ud800") | st.just(10**400),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=12,
 )
@@ -444,17 +451,16 @@ def test_a_signal_ends_the_server_whatever_is_under_way(tiny_dir, tmp_path, monk
     monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
     script = tmp_path / "serving.py"
     script.write_text(NEVER_ENDING)
-    process = start_script(str(script), tiny_dir, "--port", "0", "--dtype", "float32",
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    process = start_script(
+        str(script), tiny_dir, "--port", "0", "--dtype", "float32", stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     try:
         port = int(re.search(r" at http://127\.0\.0\.1:(\d+)$", process.stdout.readline())[1])
         token = re.fullmatch(r"connect with: export INFOAGENT_SCORER_TOKEN=(\S{32})\n", process.stdout.readline())[1]
         headers = {**HEADERS, "Authorization": f"Bearer {token}"}
         with socket.create_connection(("127.0.0.1", port), timeout=300) as asking:
             for connection_headers in (HEADERS, headers):  # a token made anew, not one that could be known
-                status = httpx.get(
-                    f"http://127.0.0.1:{port}/health", headers=connection_headers, trust_env=False
-                ).status_code
+                status = httpx.get(f"http://127.0.0.1:{port}/health", headers=connection_headers, trust_env=False).status_code
                 assert status == (200 if connection_headers is headers else 401)
             asking.sendall(request(Authorization=f"Bearer {token}"))
             assert process.stdout.readline() == "begun\n"

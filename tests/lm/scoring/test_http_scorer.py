@@ -31,9 +31,13 @@ CONTEXT = 4096
 def about(revision="r1"):
     vocabulary = vocabulary_hash(TOKENIZER)
     return {
-        "model": "tiny", "revision": revision, "dtype": "float32", "vocabulary": vocabulary,
-        "identity": identity_of(revision, "float32", vocabulary), "context_tokens": CONTEXT,
-    }  # fmt: skip
+        "model": "tiny",
+        "revision": revision,
+        "dtype": "float32",
+        "vocabulary": vocabulary,
+        "identity": identity_of(revision, "float32", vocabulary),
+        "context_tokens": CONTEXT,
+    }
 
 
 def serving(scorer=None, port=0, token=None, revision="r1"):
@@ -213,9 +217,7 @@ def test_a_pass_that_failed_is_tried_again_for_as_long_as_patience_lasts():
     try:
         assert HttpScorer(server.url).score([[1, 2]], [[3]]) == Scorer(MODEL).score([[1, 2]], [[3]])
         server.queue.scorer.times = 10**6
-        with pytest.raises(
-            ConnectionError, match=r"no answer within 0.5 s \(http 500: OutOfMemoryError: out of memory at"
-        ):
+        with pytest.raises(ConnectionError, match=r"no answer within 0.5 s \(http 500: OutOfMemoryError: out of memory at"):
             HttpScorer(server.url, patience_seconds=0.5).score([[1, 2]], [[3]])
     finally:
         server.close()
@@ -271,9 +273,7 @@ def test_who_is_served_is_checked_before_a_run(server):
         check_served(server.url, ModelReference("tiny", "/models/tiny", "r2"), "bfloat16", other)
     lines = caught.value.problems
     assert len(lines) == 3
-    for line, part in zip(
-        lines, ("revision r1, wanted is 'tiny' of revision r2", "--dtype bfloat16", "vocabulary"), strict=True
-    ):
+    for line, part in zip(lines, ("revision r1, wanted is 'tiny' of revision r2", "--dtype bfloat16", "vocabulary"), strict=True):
         assert part in line
         assert line.startswith(f"scorer.url = {server.url!r}: ")
 

@@ -48,9 +48,7 @@ def test_equals_the_one_by_one_twin_for_any_batch_and_pack(seed, prefix_count, c
     prefixes = [shared + random_ids(rng, 1, 30) for _ in range(prefix_count)]
     continuations = [random_ids(rng, 1, 12) for _ in range(continuation_count)]
     scorer = Scorer(MODEL, pack_tokens=pack)
-    assert scorer.score(prefixes, continuations) == pytest.approx(
-        scorer.score_one_by_one(prefixes, continuations), abs=2e-4
-    )
+    assert scorer.score(prefixes, continuations) == pytest.approx(scorer.score_one_by_one(prefixes, continuations), abs=2e-4)
 
 
 def test_equals_an_independent_loss_of_the_library():
@@ -163,17 +161,21 @@ def test_a_model_with_sliding_windows_takes_the_slow_path():
     torch.manual_seed(0)
     model = MistralForCausalLM(
         MistralConfig(
-            vocab_size=16, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, sliding_window=8, initializer_range=0.25,
+            vocab_size=16,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            sliding_window=8,
+            initializer_range=0.25,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     assert route_of(model.config) == "forked"
     rng = np.random.default_rng(2)
     prefixes, continuations = [random_ids(rng, 20, 30) for _ in range(3)], [random_ids(rng, 3, 6) for _ in range(3)]
     scorer = Scorer(model)
-    assert scorer.score(prefixes, continuations) == pytest.approx(
-        scorer.score_one_by_one(prefixes, continuations), abs=1e-4
-    )
+    assert scorer.score(prefixes, continuations) == pytest.approx(scorer.score_one_by_one(prefixes, continuations), abs=1e-4)
 
 
 @pytest.mark.parametrize(("prefixes", "continuations"), [([[1]], []), ([[1]], [[]]), ([], [[1]]), ([[]], [[1]])])

@@ -63,9 +63,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     done = ScoreStore(tmp_path, SCORER).count()
     assert 0 < done < sum(map(len, WANTED))
     inserted = []
-    monkeypatch.setattr(
-        ScoreStore, "put", lambda self, prefix, cells: (inserted.append(len(cells)), put(self, prefix, cells))
-    )
+    monkeypatch.setattr(ScoreStore, "put", lambda self, prefix, cells: (inserted.append(len(cells)), put(self, prefix, cells)))
     assert totals(run(tmp_path)) == pytest.approx(expected(), abs=1e-4)
     assert sum(inserted) == sum(map(len, WANTED)) - done
 

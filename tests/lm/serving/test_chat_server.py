@@ -95,20 +95,18 @@ def server(lm):
 
 
 def body(**changed):
-    return {
-        "model": "tiny",
-        "messages": [{"role": "user", "content": "Who?"}],
-        "max_tokens": 6,
-        "temperature": 0,
-    } | changed
+    return {"model": "tiny", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 6, "temperature": 0} | changed
 
 
 def post(server, content):
     content = content if isinstance(content, bytes) else json.dumps(content).encode()
     return httpx.post(
-        f"{server.url}/v1/chat/completions", content=content, timeout=500, trust_env=False,
+        f"{server.url}/v1/chat/completions",
+        content=content,
+        timeout=500,
+        trust_env=False,
         headers={"Content-Type": "application/json"},
-    )  # fmt: skip
+    )
 
 
 def test_whole_and_streamed_replies_agree_and_count_their_tokens(server, lm):

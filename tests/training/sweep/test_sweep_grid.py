@@ -19,8 +19,13 @@ SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
 
 
 def content(parameters, **other):
-    return {"program": "train/grpo.py", "method": "grid", "parameters": parameters, **other,
-            "command": other.get("command", ["python", "${program}", "configs/train/records.yaml", "${args_no_hyphens}"])}  # fmt: skip
+    return {
+        "program": "train/grpo.py",
+        "method": "grid",
+        "parameters": parameters,
+        **other,
+        "command": other.get("command", ["python", "${program}", "configs/train/records.yaml", "${args_no_hyphens}"]),
+    }
 
 
 def written(tmp_path, *arguments, **other):
@@ -34,14 +39,14 @@ def in_root(monkeypatch):
 
 
 def test_a_grid_by_hand(tmp_path, in_root):
-    file = written(
-        tmp_path, {"reward.price": {"values": [0.01, 1e-5]}, "seed": {"values": [3, 4]}, "lora.r": {"value": 4}}
-    )
+    file = written(tmp_path, {"reward.price": {"values": [0.01, 1e-5]}, "seed": {"values": [3, 4]}, "lora.r": {"value": 4}})
     sweep, runs = plan_sweep(file, tmp_path / "out")
     assert [(r.name, r.recipe.reward.price, r.recipe.seed, r.recipe.lora.r) for r in runs] == [
-        ("price-0.01_seed-3", 0.01, 3, 4), ("price-0.01_seed-4", 0.01, 4, 4),
-        ("price-1e-05_seed-3", 1e-5, 3, 4), ("price-1e-05_seed-4", 1e-5, 4, 4),
-    ]  # fmt: skip
+        ("price-0.01_seed-3", 0.01, 3, 4),
+        ("price-0.01_seed-4", 0.01, 4, 4),
+        ("price-1e-05_seed-3", 1e-5, 3, 4),
+        ("price-1e-05_seed-4", 1e-5, 4, 4),
+    ]
     assert [r.directory for r in runs] == [tmp_path / "out" / r.name for r in runs]
     assert sweep.recipe == "configs/train/records.yaml"
     # the command says to another process what was checked here

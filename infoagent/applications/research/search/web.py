@@ -89,10 +89,7 @@ class Web:
         return list(found.values())[:count]
 
     def fetch(self, source: Source) -> Source:
-        base, key = (
-            self.settings.reader_url.rstrip("/"),
-            self._key(self.settings.reader_key_env, self.settings.reader_url),
-        )
+        base, key = (self.settings.reader_url.rstrip("/"), self._key(self.settings.reader_key_env, self.settings.reader_url))
         headers = {"Accept": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         usd = self.usd_per_fetch
         body = _json(self.wire.get(f"{base}/{source.address}", {}, headers, key, usd), usd)

@@ -42,9 +42,7 @@ class Wire(Protocol):
 class LiveWire:
     """The network. Every response and every failure is appended to `record`."""
 
-    def __init__(
-        self, record: str | Path, timeout_seconds: float = 30.0, retries: int = 3, backoff_seconds: float = 1.0
-    ) -> None:
+    def __init__(self, record: str | Path, timeout_seconds: float = 30.0, retries: int = 3, backoff_seconds: float = 1.0) -> None:
         self.record = Path(record)
         self.timeout_seconds = timeout_seconds
         self.retries = retries
@@ -114,9 +112,7 @@ class ReplayWire:
     def __init__(self, record: str | Path) -> None:
         self.record = Path(record)
         if not self.record.is_file():
-            raise InputError(
-                f"search.web.responses = {str(record)!r}: no such file; record a run first (replay: false)"
-            )
+            raise InputError(f"search.web.responses = {str(record)!r}: no such file; record a run first (replay: false)")
         self._rows: dict[str, dict[str, Any]] = {}
         for row in read_jsonl(self.record):
             if row["status"] == "ok" or self._rows.get(row["key"], row)["status"] != "ok":

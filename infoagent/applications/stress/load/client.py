@@ -76,9 +76,13 @@ class StreamClient:
     """
 
     def __init__(
-        self, settings: EndpointSettings, key: str | None, stall_seconds: float, stream: bool = True,
+        self,
+        settings: EndpointSettings,
+        key: str | None,
+        stall_seconds: float,
+        stream: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.settings, self.key, self.stall_seconds, self.stream = settings, key, stall_seconds, stream
         headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
         connect = min(CONNECT_SECONDS, 0.9 * settings.timeout_seconds)
@@ -114,9 +118,7 @@ class StreamClient:
                         if self._take(stream, event):
                             stream.first_token_seconds = stream.first_token_seconds or clock() - begin
         except _Stalled:
-            return Lost(
-                "stalled", f"nothing for {self.stall_seconds:g} s, after {len(stream.parts)} pieces of the reply"
-            )
+            return Lost("stalled", f"nothing for {self.stall_seconds:g} s, after {len(stream.parts)} pieces of the reply")
         except Exception as error:  # whatever a reply makes a library raise is this request's failure alone
             what = mishap(error, self.key)
             if what.cause == "timeout" and what.sent:
@@ -126,9 +128,7 @@ class StreamClient:
         return self._streamed(stream, upper)
 
     def _whole(self, response: httpx.Response, text: str, upper: Usage) -> Served | Lost:
-        usage, outcome = read_response(
-            response.status_code, response.headers, text, upper, self.key, self.settings.model
-        )
+        usage, outcome = read_response(response.status_code, response.headers, text, upper, self.key, self.settings.model)
         if isinstance(outcome, Answer):
             return Served(outcome.text, usage, None)
         assert isinstance(outcome, Refusal)

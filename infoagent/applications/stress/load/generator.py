@@ -69,10 +69,7 @@ async def open_loop(
 
 
 async def closed_loop(
-    number: int,
-    clients: int,
-    send: Callable[[int], Awaitable[Result]],
-    on_done: Callable[[Timed[Result]], None] | None = None,
+    number: int, clients: int, send: Callable[[int], Awaitable[Result]], on_done: Callable[[Timed[Result]], None] | None = None
 ) -> list[Timed[Result]]:
     """`number` jobs by `clients` clients, each of which sends its next job when it has its last reply; in job order."""
     clock = asyncio.get_running_loop().time

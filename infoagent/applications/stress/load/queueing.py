@@ -26,9 +26,7 @@ def work_by_rounds(ends: Sequence[float], clients: int) -> NDArray[np.float64]:
     marks = np.sort(np.asarray(ends, dtype=np.float64))[clients - 1 :: clients]
     rounds_R = np.diff(marks)[1:] / clients
     if len(rounds_R) < FEWEST_ROUNDS:
-        raise ValueError(
-            f"{len(ends)} jobs of {clients} clients are too few: {(FEWEST_ROUNDS + 2) * clients} are needed"
-        )
+        raise ValueError(f"{len(ends)} jobs of {clients} clients are too few: {(FEWEST_ROUNDS + 2) * clients} are needed")
     return np.asarray(rounds_R)
 
 

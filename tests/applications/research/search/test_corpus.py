@@ -7,13 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from infoagent.applications.research.search import (
-    SearchFailed,
-    Source,
-    corpus_of_data,
-    corpus_of_file,
-    corpus_of_folder,
-)
+from infoagent.applications.research.search import SearchFailed, Source, corpus_of_data, corpus_of_file, corpus_of_folder
 from infoagent.data.registry import load_data
 from infoagent.types import InputError
 
@@ -68,9 +62,7 @@ def test_a_data_set_is_its_distinct_documents():
 def test_a_folder_of_files(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "a.txt").write_text("The heron stands in the water of the pond and waits for a small fish to pass.")
-    (tmp_path / "sub" / "b.md").write_text(
-        "# Owls\n\nAn owl hears a mouse below the snow, and turns its head to find it."
-    )
+    (tmp_path / "sub" / "b.md").write_text("# Owls\n\nAn owl hears a mouse below the snow, and turns its head to find it.")
     (tmp_path / "c.csv").write_text("heron,heron,heron")
     corpus = corpus_of_folder(str(tmp_path), 250)
     assert {s.address for s in corpus.sources} == {"a.txt", "sub/b.md"}
@@ -96,9 +88,7 @@ def test_a_corpus_without_text_is_refused(tmp_path):
 
 def test_each_bad_row_of_an_index_file_is_named(tmp_path):
     file = tmp_path / "c.jsonl"
-    file.write_text(
-        '{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n{"id": "b", "text": " "}\nno json\n{"text": "z"}\n'
-    )
+    file.write_text('{"id": "a", "text": "x"}\n{"id": "a", "text": "y"}\n{"id": "b", "text": " "}\nno json\n{"text": "z"}\n')
     with pytest.raises(InputError) as error:
         corpus_of_file(str(file))
     lines = error.value.problems

@@ -68,12 +68,7 @@ def test_every_hostile_response_is_a_record_with_its_cost(seed, tmp_path, monkey
     rows = searches + pages
     assert len(pages) > 20
     assert all(row["status"] == "ok" or (row["cause"] and row["error"]) for row in rows)
-    assert {row["cause"] for row in rows if row["status"] != "ok"} >= {
-        "connection",
-        "not decodable",
-        "not JSON",
-        "no text",
-    }
+    assert {row["cause"] for row in rows if row["status"] != "ok"} >= {"connection", "not decodable", "not JSON", "no text"}
     assert sum(row["usd"] for row in rows) == pytest.approx(budget.spent_usd)
     assert budget.spent_usd >= sum(due) - 1e-9
     assert budget.reserved_usd == 0
@@ -102,9 +97,7 @@ def test_the_limit_is_not_passed_and_counts_what_was_paid_before(tmp_path, monke
 @pytest.mark.parametrize("charset", CHARSETS)
 def test_no_charset_hides_a_page(charset, tmp_path, monkeypatch):
     body = json.dumps(page(1) | {"data": {"content": "é漢"}}, ensure_ascii=False).encode()
-    with RawServer(
-        lambda path, sent: http(200, {"Content-Type": f"application/json; charset={charset}"}, body)
-    ) as server:
+    with RawServer(lambda path, sent: http(200, {"Content-Type": f"application/json; charset={charset}"}, body)) as server:
         look = reading(tmp_path, server, SpendingLimit(9.0), monkeypatch)
         [row] = look.read([{"id": "a", "title": "a", "address": "http://a.example/"}])
     assert row["text"] == "é漢"

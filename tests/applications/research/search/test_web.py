@@ -78,9 +78,7 @@ def test_a_fault_is_tried_again_or_said_with_what_it_may_cost(tmp_path, key, fau
     if cause is not None and cause != "not JSON":
         [row] = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
         assert (row["status"], row["cause"]) == ("failed", cause)
-        again = Web(
-            WebSettings(web.search_url, web.reader_url, None, None, replayed=True), ReplayWire(tmp_path / "r.jsonl")
-        )
+        again = Web(WebSettings(web.search_url, web.reader_url, None, None, replayed=True), ReplayWire(tmp_path / "r.jsonl"))
         with pytest.raises(SearchFailed) as error:  # a recorded run fails where it failed
             again.search("beta", 5)
         assert error.value.cause == cause

@@ -75,9 +75,7 @@ def piece(text, finish=None):
     return event(choices=[{"index": 0, "delta": {"content": text}, "finish_reason": finish}])
 
 
-USAGE = event(
-    choices=[], usage={"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
-)
+USAGE = event(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}})
 DONE = b"data: [DONE]\n\n"
 
 
@@ -102,9 +100,7 @@ def stream(*parts, timeout=2.0, stall=0.6):
     """What the client makes of such a stream, in virtual time."""
 
     async def main():
-        async with StreamClient(
-            settings("http://127.0.0.1:9/v1", timeout), None, stall, transport=Spoken(parts)
-        ) as client:
+        async with StreamClient(settings("http://127.0.0.1:9/v1", timeout), None, stall, transport=Spoken(parts)) as client:
             return await client.ask(CHAT)
 
     return run_virtually(main())

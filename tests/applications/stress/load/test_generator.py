@@ -8,11 +8,7 @@ import pytest
 from virtual_time import run_virtually
 
 from infoagent.applications.stress.load import JobTimes, closed_loop, describe_level, open_loop, poisson_arrivals
-from infoagent.applications.stress.load.queueing import (
-    overload_growth,
-    pollaczek_khinchine_wait,
-    work_by_rounds,
-)
+from infoagent.applications.stress.load.queueing import overload_growth, pollaczek_khinchine_wait, work_by_rounds
 
 SERVICE = 0.5
 

@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from infoagent.applications.stress.load.levels import (
-    JobTimes,
-    busy_seconds,
-    describe_level,
-    fewest_for,
-    in_flight_curve,
-)
+from infoagent.applications.stress.load.levels import JobTimes, busy_seconds, describe_level, fewest_for, in_flight_curve
 
 
 def job(planned, ended, cause=None, first=None, prompt=10, cached=4, completion=3):
@@ -22,16 +16,16 @@ def test_a_small_load_by_hand():
     found = describe_level([run], 0.5)
     assert (found["jobs"], found["served"], found["failed"]) == (4, 3, {"timeout": 1})
     by_hand = {
-        "arrived_per_second": 4 / 9, "served_per_second": 3 / 9, "busy_share": 6 / 9, "served_per_busy_second": 3 / 6,
-        "in_flight": 7 / 9, "in_flight_at_last_arrival": 1, "completion_tokens_per_second": 9 / 9,
-    }  # fmt: skip
+        "arrived_per_second": 4 / 9,
+        "served_per_second": 3 / 9,
+        "busy_share": 6 / 9,
+        "served_per_busy_second": 3 / 6,
+        "in_flight": 7 / 9,
+        "in_flight_at_last_arrival": 1,
+        "completion_tokens_per_second": 9 / 9,
+    }
     for name, value in by_hand.items():
-        assert found[name] == {
-            "value": pytest.approx(value),
-            "low": None,
-            "high": None,
-            "reason": "one run: no interval",
-        }
+        assert found[name] == {"value": pytest.approx(value), "low": None, "high": None, "reason": "one run: no interval"}
     assert found["most_in_flight"] == 2
     assert found["latency_seconds"]["mean_of_served"]["value"] == pytest.approx(2.0)
     assert found["latency_seconds"]["p50"] == {"refused": "needs 6 jobs, there are 4"}
@@ -52,9 +46,7 @@ def test_busy_time_and_the_curve_count_what_overlaps():
     run = [job(0, 4), job(1, 2), job(3, 5), job(5, 6), job(8, 9)]
     assert busy_seconds(run) == pytest.approx(7)
     times, number = in_flight_curve(run)
-    assert dict(zip(times.tolist(), number.tolist(), strict=True)) == {
-        0: 1, 1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 0, 8: 1, 9: 0,
-    }  # fmt: skip
+    assert dict(zip(times.tolist(), number.tolist(), strict=True)) == {0: 1, 1: 2, 2: 1, 3: 2, 4: 1, 5: 1, 6: 0, 8: 1, 9: 0}
 
 
 def test_a_percentile_among_the_failed_is_never_and_failures_count_as_slow():
