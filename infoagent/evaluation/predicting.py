@@ -20,7 +20,7 @@ from infoagent.lm.answering import PREDICTOR_TEMPLATE, answer_log_probs
 from infoagent.lm.prompts import chat_ids, judge_messages, predictor_messages, text_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.evaluation import PredictorSection
-from infoagent.records.grid import Answer, PredictionRecord, PredictorIdentity, known
+from infoagent.records.grid import Answer, GradeRecord, PredictionRecord, PredictorIdentity, known
 from infoagent.records.json_form import from_json
 from infoagent.types import Problem
 
@@ -179,7 +179,7 @@ def _graded(recipe: EvaluationRecipe, answer: Answer, problem: Problem) -> Answe
             method=method,
             relative_tolerance=section.relative_tolerance,
         )
-    return replace(answer, correct=verdict.correct, grade=verdict, f1=verdict.f1)
+    return replace(answer, correct=verdict.correct, grade=GradeRecord.of(verdict), f1=verdict.f1)
 
 
 def _let_judge(judge: PredictorSection, problems: Sequence[Problem], answers: Sequence[Answer], replies: Replies) -> list[Answer]:
@@ -193,7 +193,7 @@ def _let_judge(judge: PredictorSection, problems: Sequence[Problem], answers: Se
             judged[n] = replace(answer, status="failed", cause=f"judge: {said['cause']}", error=said["error"])
             continue
         verdict = judge_grade(said["text"])
-        answer = replace(answer, exact_grade=answer.grade, grade=verdict, correct=verdict.correct)
+        answer = replace(answer, exact_grade=answer.grade, grade=GradeRecord.of(verdict), correct=verdict.correct)
         if verdict.unparseable:
             error = f"judge replied {said['text'][:200]!r}"
             answer = replace(answer, status="failed", cause="judge: unparseable", error=error)

@@ -223,7 +223,7 @@ def _predictor_summary(answers: Sequence[PredictionRecord], compressions: Sequen
         "unparseable": sum(r.grade is not None and r.grade.unparseable for r in answered),
         "cost": predictor_cost(answered, compressions),
     }
-    judged = [(bool(r.correct), r.exact_grade.correct) for r in answered if r.exact_grade is not None]
+    judged = [(bool(r.correct), bool(r.exact_grade.correct)) for r in answered if r.exact_grade is not None]
     if judged:  # an answer that the exact grader could not read counts as wrong there
         result["judge_agreement"] = agreement([judge for judge, _ in judged], [exact for _, exact in judged])
     return result

@@ -99,10 +99,28 @@ class DataIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GradeRecord:
+    """A `Grade` as it is kept; records of earlier versions hold less of it."""
+
+    method: str | None = None
+    correct: bool | None = None
+    score: float | None = None
+    parsed: str | None = always(default=None)
+    unparseable: bool = False
+    f1: float | None = always(default=None)
+    detail: str = ""
+    extra: Settings = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, grade: Grade) -> GradeRecord:
+        return cls(**vars(grade))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenNats:
     """What single tokens of a compression tell, in nats, among other documents and among changed facts."""
 
-    pieces: Sequence[str]
+    pieces: Sequence[str] | None = None
     pool_nats: Sequence[float] | None = None
     counterfactual_nats: Sequence[float] | None = None
     extra: Settings = field(default_factory=dict)
@@ -214,11 +232,11 @@ class Answer:
     gflops_paper: float | None = None
     reply: str | None = None
     correct: bool | None = None
-    grade: Grade | None = None
+    grade: GradeRecord | None = None
     f1: float | None = None
     judge_reply_key: str | None = None
     judge_usd: float | None = None
-    exact_grade: Grade | None = None
+    exact_grade: GradeRecord | None = None
     """What the exact grader says where a judge decides."""
     cause: str | None = None
     error: str | None = None
