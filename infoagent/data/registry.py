@@ -74,8 +74,8 @@ class DataSet:
     """It is not built in: it is read from data.path, or from the hub where it is there."""
     generated: bool = False
     """Any number of problems can be made: `load` makes as many as the limit says."""
-    uncut: bool = False
-    """Its documents stay whole: the word limits choose among them, after `load`."""
+    cuts: bool = False
+    """`load` cuts to the word limits, or makes to them; for any other set they choose among whole documents, after `load`."""
     evaluation_only: bool = False
     """A benchmark: training on it is refused."""
     hub: Hub | None = None
@@ -113,6 +113,7 @@ DATA_SETS = {
             "python-reference",
             "the Python language reference in passages, cloze questions, group = topic",
             lambda a: python_reference.load(a.split, a.seed, *a.words),
+            cuts=True,
         ),
         DataSet(
             "word-problems",
@@ -130,6 +131,7 @@ DATA_SETS = {
             "continuations",
             "the Python language reference, and how each passage goes on; for likelihood",
             lambda a: continuations.load(a.split, *a.words),
+            cuts=True,
         ),
         DataSet(
             "jsonl",
@@ -137,12 +139,12 @@ DATA_SETS = {
             "JSONL, JSON, CSV, parquet; SQuAD's forms",
             lambda a: own.load_jsonl(a.path, a.split),
             needs_path=True,
-            uncut=True,
         ),
         DataSet(
             "text",
             "your own .txt, .md and .pdf files in passages, stored or cloze questions, group = file",
             lambda a: own.load_text(a.path, a.split, a.seed, *a.words, questions=a.questions, skip_bad_files=a.skip_bad_files),
+            cuts=True,
             needs_path=True,
             takes=("questions", "skip_bad_files"),
         ),
@@ -151,7 +153,6 @@ DATA_SETS = {
             "LongHealth's benchmark_v5.json: five-way questions on patients' letters, group = patient",
             lambda a: longhealth.load(a.path, a.split),
             needs_path=True,
-            uncut=True,
             evaluation_only=True,
         ),
         DataSet(
@@ -159,7 +160,6 @@ DATA_SETS = {
             "FinanceBench: questions on pages of filings, group = company",
             lambda a: financebench.load(*a.hub, a.evidence_tokens),
             needs_path=True,
-            uncut=True,
             evaluation_only=True,
             hub=financebench.HUB,
             takes=("evidence_tokens",),
@@ -169,7 +169,6 @@ DATA_SETS = {
             "QASPER: questions on papers, extractive answers, group = paper",
             lambda a: qasper.load(*a.hub),
             needs_path=True,
-            uncut=True,
             evaluation_only=True,
             hub=qasper.HUB,
         ),
@@ -177,6 +176,7 @@ DATA_SETS = {
             "squad",
             "SQuAD, nested JSON or flat rows: questions on paragraphs, group = article",
             lambda a: squad.load(a.path, a.split, *a.words, a.revision),
+            cuts=True,
             needs_path=True,
             evaluation_only=True,
             hub=squad.HUB,
@@ -186,7 +186,6 @@ DATA_SETS = {
             "MATH: the worked solution of a problem, the boxed answer, group = subject",
             lambda a: math_problems.load(*a.hub),
             needs_path=True,
-            uncut=True,
             evaluation_only=True,
             hub=math_problems.HUB,
         ),
@@ -195,7 +194,6 @@ DATA_SETS = {
             "HumanEval: the code of a function, its body as the answer",
             lambda a: humaneval.load(*a.hub),
             needs_path=True,
-            uncut=True,
             evaluation_only=True,
             hub=humaneval.HUB,
         ),
@@ -203,6 +201,7 @@ DATA_SETS = {
             "wildchat",
             "WildChat: ten conversations as one memory, stored or cloze questions",
             lambda a: wildchat.load(*a.hub, a.seed, *a.words, a.questions),
+            cuts=True,
             needs_path=True,
             hub=wildchat.HUB,
             takes=("questions",),
@@ -211,6 +210,7 @@ DATA_SETS = {
             "fineweb",
             "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
             lambda a: fineweb.load(*a.hub, a.seed, *a.words, a.questions),
+            cuts=True,
             needs_path=True,
             hub=fineweb.HUB,
             takes=("questions",),
@@ -240,7 +240,7 @@ def load_data(name: str, path: str | None = None, split: str = "test", **setting
     data = known.load(asked)
     if known.generated:
         return data
-    if known.uncut:
+    if not known.cuts:
         data = _within(data, *asked.words)
     if not data.problems:
         raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")

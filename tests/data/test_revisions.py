@@ -8,7 +8,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from infoagent.data.registry import load_data
+from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.revisions import FORMERLY, digest, same_data
 from infoagent.data.sets import (
     continuations,
@@ -46,7 +46,17 @@ def test_the_text_of_a_built_in_set_is_the_one_that_results_were_made_on(name):
     """Where this fails the text changed: give the new identity, and let FORMERLY forget the old one."""
     revision, pinned = PINNED[name]
     assert revision() == pinned
-    assert pinned in FORMERLY
+
+
+def test_former_identities_are_of_texts_as_they_are_today():
+    before = ("records", "shannon", "word-problems", "python-functions", "histories")
+    assert {PINNED[name][1] for name in before} == set(FORMERLY)
+
+
+def test_every_built_in_set_is_pinned():
+    built_in = {d.name for d in DATA_SETS.values() if not d.needs_path}
+    missing = built_in - {*PINNED, *OF_PYTHON_3_11}
+    assert not missing, f"add a row to PINNED for {', '.join(sorted(missing))}: its revision() and what that gives today"
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the text comes with Python, another with each version")

@@ -114,7 +114,7 @@ def test_what_a_row_says_is_followed(monkeypatch):
 
 def test_a_kind_without_a_row_is_an_error_and_never_free():
     with pytest.raises(ValidationError, match=r"should be 'lm', 'endpoint', .* or 'llmlingua2'"):
-        CompressorSection.model_validate({"label": "m", "kind": "middle", "sentences": 1})
-    row = {"kind": "compression", "status": "ok", "rate_tokens": 3, "compressor": {"kind": "middle"}}
-    with pytest.raises(InputError, match="kind 'middle' is unknown; allowed: lead"):
+        CompressorSection.model_validate({"label": "m", "kind": "no-such-picker", "sentences": 1})
+    row = {"kind": "compression", "status": "ok", "rate_tokens": 3, "compressor": {"kind": "no-such-picker"}}
+    with pytest.raises(InputError, match="kind 'no-such-picker' is unknown; allowed: lead"):
         compressor_cost([row])

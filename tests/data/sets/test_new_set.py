@@ -10,7 +10,7 @@ from infoagent.data.registry import DATA_SETS, Asked, DataSet, load_data
 from infoagent.data.revisions import digest
 from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.recipes import DataSection, EvaluationRecipe
-from infoagent.training.preparation import check_trainable, load_trainable
+from infoagent.training.trainable import check_trainable, load_trainable
 from infoagent.types import InputError, Problem, ProblemSet
 
 ASKED = []
@@ -88,7 +88,7 @@ def test_a_row_decides_what_its_set_takes(added, tmp_path):
     assert told.count("data.name=tides has its own questions; without any are text, wildchat, fineweb") == 1
     assert "is for data.name=financebench; drop it" in told
     assert "is for the files of data.name=text; drop it" in told
-    added(DataSet("tides", "high water", tides, needs_path=True, uncut=True, hub=hub, evaluation_only=True, takes=("questions",)))
+    added(DataSet("tides", "high water", tides, needs_path=True, hub=hub, evaluation_only=True, takes=("questions",)))
     asked = {"path": "file.json", "questions": "q", **commit}
     loaded = load_data("tides", min_words=10, **asked)
     assert ASKED[-1].hub == ("file.json", "test", "1" * 40)
