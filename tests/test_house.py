@@ -18,7 +18,7 @@ FLOORS = (
     "pricing",
     "data",
     "baselines",
-    "recipes audit tracking",
+    "recipes audit tracking records",
     "lm",
     "reward reporting",
     "evaluation",

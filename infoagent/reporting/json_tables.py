@@ -24,7 +24,7 @@ import yaml
 from infoagent.files import read_json, read_jsonl
 from infoagent.types import InputError
 
-FIELD = re.compile(r"\{(.*?)(\?)?(?::((?:± |\[\] )?[+,]?[.\d]*[a-z%]?))?\}")
+FIELD = re.compile(r"\{([^{}]*?)(\?)?(?::((?:± |\[\] )?[+,]?[.\d]*[a-z%]?))?\}")
 
 
 def markdown_table(recipe: str, directory: Path) -> str:

@@ -54,13 +54,18 @@ for problem, negatives in zip(drawn.problems, drawn.negatives, strict=True):
     assert all(len(n.document.split()) // 4 == len(problem.document.split()) // 4 for n in negatives[1:3])
     assert all("5 degrees" in n.document or "6 degrees" in n.document for n in negatives[3:])
 
-row = {"candidates": ["source", *(n.kind for n in drawn.negatives[0])], "log_probs": [-1.0, -9.0, -8.0, -7.0, -2.0, -3.0]}
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity
+
+row = CompressionRecord(
+    key="k", compressor=CompressorIdentity(label="a"), data=DataIdentity(name="d"), problem_id="p0", document_id="d0",
+    candidates=["source", *(n.kind for n in drawn.negatives[0])], log_probs=[-1.0, -9.0, -8.0, -7.0, -2.0, -3.0],
+)
 def infonce(places):
-    chosen = np.array([row["log_probs"][i] for i in (0, *places)])
+    chosen = np.array([row.log_probs[i] for i in (0, *places)])
     return math.log(len(chosen)) + chosen[0] - np.logaddexp.reduce(chosen)
 assert math.isclose(_mi(row, EASY), infonce((1, 2, 3))) and math.isclose(_mi(row, HARD), infonce((4, 5)))
 
-from infoagent.reward.judge import is_hard
+from infoagent.reward.scoring import is_hard
 assert [is_hard(n) for n in drawn.negatives[0]] == [False, False, False, True, True]
 print("known everywhere")
 """

@@ -15,6 +15,7 @@ from infoagent.evaluation.costing import add_break_even, compressor_cost
 from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.files import read_json
 from infoagent.recipes import CompressorSection, EvaluationRecipe
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, compressions_of
 from infoagent.reporting.overview import best_at_budgets
 from infoagent.reporting.page import collect, render
 from infoagent.types import InputError
@@ -48,13 +49,20 @@ def grid(tiny_dir, out):
     )
 
 
+def record(kind):
+    return CompressionRecord(
+        key="k", compressor=CompressorIdentity(label=kind, kind=kind), data=DataIdentity(name="d"), problem_id="p", document_id="d",
+        text="z", finish="stop", rate_tokens=3,
+    )  # fmt: skip
+
+
 @pytest.mark.usefixtures("_middle")
 def test_a_picker_that_is_added_runs_in_the_grid_is_counted_and_reported(tiny_dir, tmp_path):
     recipe = grid(tiny_dir, tmp_path)
     assert "the middle" in describe_evaluation(recipe)
     cells = plan_cells(recipe)
     records, summaries = run_evaluation(recipe, cells, quiet=True)
-    written = {r["problem_id"]: r["text"] for r in records if r["kind"] == "compression" and r["compressor"]["kind"] == "middle"}
+    written = {r.problem_id: r.text for r in compressions_of(records) if r.compressor.kind == "middle"}
     assert len(written) == 4
     for problem in cells[0].problems:
         found = sentences(problem.document)
@@ -86,10 +94,9 @@ def test_every_recipe_with_compressors_takes_it():
 
 
 def test_what_a_row_says_is_followed(monkeypatch):
-    model = {"status": "ok", "kind": "compression", "rate_tokens": 3}
     monkeypatch.setitem(PICKERS, "encoder", Picker("encoder", middle_order, asks=False, free=False))
     monkeypatch.setitem(PICKERS, "informed", Picker("informed", middle_order, asks=True, free=True, told=True))
-    priced = compressor_cost([{**model, "compressor": {"kind": "encoder"}}])
+    priced = compressor_cost([record("encoder")])
     assert "compressor_gflops_total" not in priced  # a model runs, and nobody counted it
     for kind, verdict in (("encoder", "from"), ("informed", "never")):  # made once for a document, or for each question
         compressed, whole = (
@@ -115,6 +122,5 @@ def test_what_a_row_says_is_followed(monkeypatch):
 def test_a_kind_without_a_row_is_an_error_and_never_free():
     with pytest.raises(ValidationError, match=r"should be 'lm', 'endpoint', .* or 'llmlingua2'"):
         CompressorSection.model_validate({"label": "m", "kind": "no-such-picker", "sentences": 1})
-    row = {"kind": "compression", "status": "ok", "rate_tokens": 3, "compressor": {"kind": "no-such-picker"}}
     with pytest.raises(InputError, match="kind 'no-such-picker' is unknown; allowed: lead"):
-        compressor_cost([row])
+        compressor_cost([record("no-such-picker")])

@@ -118,7 +118,7 @@ def test_a_hub_model_is_its_commit_and_a_branch_that_moves_on_does_not_move_the_
     from types import SimpleNamespace
 
     commits = iter(["aaa", "bbb"])
-    monkeypatch.setattr(models, "load_config", lambda _: SimpleNamespace(_commit_hash=next(commits)))
+    monkeypatch.setattr("infoagent.lm.reference.load_config", lambda _: SimpleNamespace(_commit_hash=next(commits)))
     assert record_identity(resolve("owner/of-this-test")) == record_identity(resolve("owner/of-this-test")) == "aaa"
 
 

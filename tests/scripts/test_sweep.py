@@ -95,7 +95,9 @@ def test_killed_and_resumed_no_run_is_trained_twice(sweep_file, tmp_path):
         assert beside.returncode == 2
         assert f"is being written by process {group} on " in beside.stderr
     finally:
+        left = [stopped, *stopped.children(recursive=True)]
         os.killpg(group, signal.SIGKILL)
+        psutil.wait_procs(left, timeout=60)  # who has not ended yet still holds the lock
     done = (out / first / "metrics.jsonl").read_bytes()
     log = (out / first / sweeping.TRAIN_LOG).read_bytes()
 

@@ -169,8 +169,9 @@ def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_
         ],
     )
     records, summaries = run(recipe)
-    answers = [r for r in as_json(records) if r["kind"] == "prediction"]
-    assert not any("correct" in r or "fact_kept" in r for r in records)
+    rows = as_json(records)
+    answers = [r for r in rows if r["kind"] == "prediction"]
+    assert not any("correct" in r or "fact_kept" in r for r in rows)
     [part] = json.loads((tmp_path / "out" / "analysis.json").read_text())["sets"]
     assert part["measure"] == "nll_per_token"
     assert "mi_accuracy" not in part

@@ -17,7 +17,7 @@ from infoagent.applications.shannon.tiny_lm import (
 )
 from infoagent.data.sets.shannon import FACTS, all_states, text_of
 from infoagent.lm.models import load, load_tokenizer, resolve
-from infoagent.lm.prompts import compressor_ids, end_of_turn_id
+from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
 from infoagent.types import InputError
 
 STATE = ("red", "small", "intact", "home")
@@ -25,12 +25,12 @@ STATE = ("red", "small", "intact", "home")
 
 def test_one_token_a_word_and_the_number_is_not_read():
     tokenizer = tiny_tokenizer()
-    prompts = {n: compressor_ids(tokenizer, text_of(STATE, n), "describe", TEMPLATE) for n in (1, 17, 9999)}
+    prompts = {n: compressor_ids(tokenizer, text_of(STATE, n), "describe", Prompt(TEMPLATE)) for n in (1, 17, 9999)}
     assert prompts[1] == prompts[17] == prompts[9999]
     assert tokenizer.convert_ids_to_tokens(prompts[1]) == [*STATE, "describe", "<tell>"]
     assert tokenizer.decode(tokenizer.convert_tokens_to_ids(["red", "home"])) == "red home"
     assert end_of_turn_id(tokenizer) == tokenizer.eos_token_id
-    assert len({tuple(compressor_ids(tokenizer, text_of(s, 1), "describe", TEMPLATE)) for s in all_states()}) == 72
+    assert len({tuple(compressor_ids(tokenizer, text_of(s, 1), "describe", Prompt(TEMPLATE))) for s in all_states()}) == 72
 
 
 def test_descriptions_name_every_subset_alike_in_order_and_truly():
@@ -68,7 +68,7 @@ def test_it_learns_is_kept_and_other_settings_are_refused(tmp_path):
     colours = lm.tokenizer.convert_tokens_to_ids(FACTS[0].values)
     right = []
     for state in all_states()[::5]:
-        prompt = compressor_ids(lm.tokenizer, text_of(state, 5), "describe", TEMPLATE)
+        prompt = compressor_ids(lm.tokenizer, text_of(state, 5), "describe", Prompt(TEMPLATE))
         with torch.no_grad():
             first = lm.model(torch.tensor([prompt])).logits[0, -1].softmax(-1)
         right.append(float(first[lm.tokenizer.convert_tokens_to_ids(state[0])] / first[colours].sum()))
