@@ -15,7 +15,7 @@ FLOORS = (
     "files",
     "arguments store recipe_files",
     "config progress mirror information rate_distortion costs grading structured",
-    "pricing",
+    "pricing records",
     "data",
     "baselines",
     "recipes audit tracking",
