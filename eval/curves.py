@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from infoagent.evaluation.mirroring import draw_curves, report_mirror
     from infoagent.files import read_json
+    from infoagent.records.summaries import read_summaries, read_summary_file
     from infoagent.reporting.curves import (
         BD_COLUMNS,
         CONTROLLED_COLUMNS,
@@ -32,10 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         save_curves,
     )
     from infoagent.reporting.tables import as_text
-    from infoagent.store import read_summaries, read_summary_file
 
     summaries = [s for directory in arguments.directories for s in read_summaries(directory)]
-    baselines = [s for file in arguments.baseline for s in read_summary_file(file)["summaries"]]
+    baselines = [s for file in arguments.baseline for s in read_summary_file(file).summaries]
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
     for ending in ("png", "svg"):

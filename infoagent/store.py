@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import math
 import os
 import platform
 import subprocess
@@ -104,46 +103,5 @@ def text_id(text: str) -> str:
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-SUMMARY_FILE = "summary.json"
 SCHEMA_VERSION = 1
 """Of summary.json and run.json; eval/results/README.md describes their fields."""
-
-
-def read_summaries(directory: str | Path) -> list[dict[str, Any]]:
-    """The summaries of an evaluation directory. Raises InputError where the file is missing or of another version."""
-    path = Path(directory) / SUMMARY_FILE
-    if not path.is_file():
-        raise InputError(f"{directory}: holds no {SUMMARY_FILE}; give the output_dir of eval/frozen.py")
-    found = read_summary_file(path).get("summaries")
-    if not isinstance(found, list):
-        raise InputError(f"{path}: holds no summaries; evaluate again (records are reused)")
-    return found
-
-
-def read_summary_file(path: str | Path) -> dict[str, Any]:
-    """A summary.json, or one kept as a baseline, with its provenance. Raises InputError for anything else."""
-    content = read_json(path)
-    version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: schema_version {version}; this version reads {SCHEMA_VERSION}: evaluate again (records are reused)"
-        )
-    return {key: unknown_as_nan(value) if key == "summaries" else value for key, value in content.items()}
-
-
-MAY_BE_UNKNOWN = ("low", "high", "leave_one_out_nats", "midpoint_nats", "midpoint_ci_nats")
-"""Numbers of a summary that few documents leave undetermined: null in the file, NaN here."""
-
-
-def unknown_as_nan(value: Any) -> Any:
-    """What a file of results holds, with NaN for the numbers that are null there."""
-    if isinstance(value, list):
-        return [unknown_as_nan(v) for v in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: (math.nan if v is None else [math.nan if x is None else x for x in v] if isinstance(v, list) else v)
-        if key in MAY_BE_UNKNOWN
-        else unknown_as_nan(v)
-        for key, v in value.items()
-    }

@@ -18,11 +18,14 @@ import pytest
 from conftest import ROOT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from summarised import finding, information, summary_of
 
 from infoagent import files
 from infoagent.config import exit_code
 from infoagent.information.scores import ScoreMatrix
-from infoagent.store import check_output_dir, read_summary_file
+from infoagent.records.json_form import as_json
+from infoagent.records.summaries import read_summary_file
+from infoagent.store import check_output_dir
 from infoagent.training.run_directory import complete_checkpoints, take_directory
 from infoagent.types import InputError
 
@@ -181,20 +184,16 @@ def test_all_json_of_the_repository_is_strict():
 
 def test_unknown_numbers_of_a_summary_are_null_in_the_file_and_nan_to_its_readers(tmp_path):
     nan = float("nan")
-    summary = {
-        "values": {"audit/distinct_2_set": {"value": 0.5, "low": nan, "high": nan, "n": 3}},
-        "estimates": {"hard": {"midpoint_nats": nan, "midpoint_ci_nats": [nan, nan]}},
-        "note": None,
-    }
-    files.write_json(tmp_path / "summary.json", {"schema_version": 1, "summaries": [summary]})
-    assert json.loads((tmp_path / "summary.json").read_text())["summaries"][0]["estimates"]["hard"] == {
-        "midpoint_nats": None,
-        "midpoint_ci_nats": [None, None],
-    }
-    (read,) = read_summary_file(tmp_path / "summary.json")["summaries"]
-    assert np.isnan([read["values"]["audit/distinct_2_set"]["low"], read["estimates"]["hard"]["midpoint_nats"]]).all()
-    assert np.isnan(read["estimates"]["hard"]["midpoint_ci_nats"]).all()
-    assert read["note"] is None
+    hard = information(1.0, nan, 1.1)
+    summary = summary_of("lm", values={"audit/distinct_2_set": finding(0.5, nan)}, estimates={"hard": hard}, extra={"note": None})
+    files.write_json(tmp_path / "summary.json", {"schema_version": 1, "summaries": as_json([summary])})
+    [row] = json.loads((tmp_path / "summary.json").read_text())["summaries"]
+    kept = row["estimates"]["hard"]
+    assert (kept["midpoint_nats"], kept["midpoint_ci_nats"], kept["ci_nats"]) == (None, [None, None], [None, None])
+    [read] = read_summary_file(tmp_path / "summary.json").summaries
+    assert np.isnan([read.values["audit/distinct_2_set"].low, read.estimates["hard"].midpoint_nats]).all()
+    assert np.isnan([*read.estimates["hard"].midpoint_ci_nats, *read.estimates["hard"].ci_nats]).all()
+    assert (read.extra, as_json(read)["note"]) == ({"note": None}, None)
 
 
 # ---- whose it is ----------------------------------------------------------------------------------------------------

@@ -134,9 +134,9 @@ def test_padded_problems_stay_out_of_the_estimate_that_they_cannot_enter(own, ti
     assert {len(r.log_probs) for r in rows} == {5}
     assert len(evenly(rows, HARD)) == 8
     assert estimate(rows, EASY + HARD).n_compressions == 12
-    found = next(s for s in summaries if s["label"] == "lead")["estimates"]
-    assert {name: e.get("left_out_as_padded", 0) for name, e in found.items()} == {"easy": 4, "hard": 4, "all": 0}
-    assert found["hard"]["ceiling_nats"] == pytest.approx(np.log(3))
+    found = next(s for s in summaries if s.label == "lead").estimates
+    assert {name: e.left_out_as_padded for name, e in found.items()} == {"easy": 4, "hard": 4, "all": None}
+    assert found["hard"].ceiling_nats == pytest.approx(np.log(3))
 
 
 def test_a_pool_takes_other_documents_or_fewer_columns(own, no_edits):

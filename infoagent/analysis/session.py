@@ -13,7 +13,7 @@ from typing import Any
 from infoagent.analysis.curves import analyse
 from infoagent.costs import price_snapshot
 from infoagent.evaluation.cells import Cell
-from infoagent.evaluation.costing import add_break_even
+from infoagent.evaluation.costing import with_break_even
 from infoagent.evaluation.records import RecordFile, Shard
 from infoagent.evaluation.replies import check_endpoints, check_sandbox
 from infoagent.evaluation.runner import collect, evaluate
@@ -25,11 +25,12 @@ from infoagent.mirror import wandb_mode
 from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.grid import GridRecord
-from infoagent.store import SCHEMA_VERSION, SUMMARY_FILE, check_output_dir, provenance, text_id
-from infoagent.types import ANCHORS, RunFailed
+from infoagent.records.json_form import as_json
+from infoagent.records.summaries import SUMMARY_FILE, Summary
+from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance, text_id
+from infoagent.types import RunFailed
 
 ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
-Summary = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +88,11 @@ def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[li
 def check_compressions(summaries: Sequence[Summary]) -> None:
     """Raises RunFailed where something was to be compressed and not one compression could be measured; records and tables
     are kept all the same."""
-    asked = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
-    if asked and all(s["failed"] == s["n_compressions"] for s in asked):
+    asked = [s for s in summaries if s.is_point]
+    if asked and all(s.failed == s.n_compressions for s in asked):
         causes = Counter[str]()
         for summary in asked:
-            causes.update(summary["failed_causes"])
+            causes.update(summary.failed_causes)
         told = ", ".join(f"{cause}: {count}" for cause, count in causes.items())
         raise RunFailed(f"no compression could be measured ({told}); records.jsonl tells of each")
 
@@ -131,9 +132,8 @@ def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Seq
     _keep_texts(out, cells)
     run = _facts(recipe, cells)
     write_json(out / "run.json", {**run, "record_keys": [r.key for r in records]})
-    summaries = summarise(records, recipe.price)
-    add_break_even(summaries)
-    write_json(out / SUMMARY_FILE, {**run, "summaries": summaries})
+    summaries = with_break_even(summarise(records, recipe.price))
+    write_json(out / SUMMARY_FILE, {**run, "summaries": as_json(summaries)})
     analysis = analyse(records, seed=recipe.seeds[0], resamples=recipe.resamples)
     write_json(out / ANALYSIS_FILE, {"schema_version": SCHEMA_VERSION, **analysis})
     return summaries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from infoagent.baselines import picker_of
@@ -10,6 +11,7 @@ from infoagent.costs import Architecture, break_even_questions, generation_flops
 from infoagent.lm.prompts import names_question
 from infoagent.recipes.compressors import WRITERS
 from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord
+from infoagent.records.summaries import CompressorCost, PredictorCost, Summary
 from infoagent.types import ANCHORS
 
 Record = dict[str, Any]
@@ -24,10 +26,6 @@ def _mean(records: Sequence[GridRecord], name: str) -> float | None:
     """None: not every record has it, so the mean is unknown."""
     values = [value for r in records if (value := getattr(r, name)) is not None]
     return sum(values) / len(values) if values and len(values) == len(records) else None
-
-
-def _known(**values: float | None) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _gflops(records: Sequence[GridRecord]) -> tuple[float | None, float | None, float | None]:
@@ -52,7 +50,7 @@ def flops_fields(architecture: Architecture | None, prompt_tokens: int, new_toke
     }
 
 
-def compressor_cost(compressions: Sequence[CompressionRecord]) -> dict[str, float]:
+def compressor_cost(compressions: Sequence[CompressionRecord]) -> CompressorCost:
     """Per draw, those without a z included: GFLOP in all, of decoding, as the paper counts; seconds; tokens per second;
     tokens written in all, and those of thoughts; $ of a server."""
     total, decode, paper = _gflops(compressions)
@@ -60,7 +58,7 @@ def compressor_cost(compressions: Sequence[CompressionRecord]) -> dict[str, floa
     written = _mean(compressions, "written_tokens")
     tokens = written if written is not None else _mean(compressions, "rate_tokens")
     speed = tokens / seconds if tokens is not None and seconds else None
-    return _known(
+    return CompressorCost(
         compressor_gflops_total=total,
         compressor_gflops_decode=decode,
         compressor_gflops_paper=paper,
@@ -72,7 +70,7 @@ def compressor_cost(compressions: Sequence[CompressionRecord]) -> dict[str, floa
     )
 
 
-def predictor_cost(predictions: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]) -> dict[str, float]:
+def predictor_cost(predictions: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]) -> PredictorCost:
     """Per question: the predictor's GFLOP, money and seconds, and those of compressor and predictor together.
 
     Who answers or compresses over HTTP has a price and no known FLOPs, who runs here has FLOPs and no price: local
@@ -86,7 +84,7 @@ def predictor_cost(predictions: Sequence[PredictionRecord], compressions: Sequen
     judge_usd = _mean(predictions, "judge_usd")
     before_usd = _mean(used, "usd")  # None: compressed here
     both = None if total is None or before_total is None else total + before_total
-    return _known(
+    return PredictorCost(
         predictor_gflops_total=total,
         predictor_usd=usd,
         judge_usd=judge_usd,
@@ -97,27 +95,33 @@ def predictor_cost(predictions: Sequence[PredictionRecord], compressions: Sequen
     )
 
 
-def add_break_even(summaries: Sequence[Record]) -> None:
-    """To each predictor of a compressor: from how many questions about a document compressing costs less than reading all
-    of it, in GFLOP and in money, as far as both are known.
+def with_break_even(summaries: Sequence[Summary]) -> list[Summary]:
+    """The summaries, and of each predictor of a compressor: from how many questions about a document compressing costs less
+    than reading all of it, in GFLOP and in money, as far as both are known.
 
     A compression that depends on the question is made anew for each, so that it pays always or never. The decision is on
     cost alone; what is lost in accuracy stands beside it.
     """
-    whole = {s["data"]["name"]: s for s in summaries if s["compressor"]["kind"] == "full-document"}
-    for summary in summaries:
-        kind, anchor = summary["compressor"]["kind"], whole.get(summary["data"]["name"])
-        if anchor is None or kind in ANCHORS:
-            continue
-        template = summary["compressor"].get("prompt", {}).get("template", "")
-        asks = names_question(template) if kind in WRITERS else picker_of(kind).asks
-        for name, predictor in summary["predictors"].items():
-            reading, other = predictor["cost"], anchor["predictors"].get(name, {"cost": {}})["cost"]
-            found = {}
-            paid = summary["cost"].get("compressor_usd", 0.0)
-            for unit, compress in (("gflops", summary["cost"].get("compressor_gflops_total")), ("usd", paid)):
-                key = "predictor_gflops_total" if unit == "gflops" else "predictor_usd"
-                if compress is not None and key in reading and key in other:
-                    found[unit] = vars(break_even_questions(compress, reading[key], other[key], per_question=asks))
-            if found:
-                predictor["break_even"] = found
+    whole = {s.data.name: s for s in summaries if s.compressor.kind == "full-document"}
+    return [_beside(whole[s.data.name], s) if s.is_point and s.data.name in whole else s for s in summaries]
+
+
+def _beside(whole: Summary, summary: Summary) -> Summary:
+    """A summary with its break-even points against the whole document."""
+    kind, cost = summary.compressor.kind, summary.cost
+    asks = names_question(summary.compressor.template) if kind in WRITERS else picker_of(kind).asks
+    paid = 0.0 if cost.compressor_usd is None else cost.compressor_usd
+    predictors = dict(summary.predictors)
+    for name, predictor in summary.predictors.items():
+        reading, other = predictor.cost, whole.predictors[name].cost if name in whole.predictors else PredictorCost()
+        units = {
+            "gflops": (cost.compressor_gflops_total, reading.predictor_gflops_total, other.predictor_gflops_total),
+            "usd": (paid, reading.predictor_usd, other.predictor_usd),
+        }
+        even = {
+            unit: break_even_questions(compress, from_compression, from_document, per_question=asks)
+            for unit, (compress, from_compression, from_document) in units.items()
+            if compress is not None and from_compression is not None and from_document is not None
+        }
+        predictors[name] = replace(predictor, break_even=even or None)
+    return replace(summary, predictors=predictors)

@@ -12,17 +12,15 @@ from typing import Any
 from infoagent.files import clean, read_json
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.summaries import Summary
 from infoagent.tracking import Tracker, run_group
-from infoagent.types import ANCHORS
 
 Row = dict[str, Any]
 CHARTS = {"rate_distortion": "mi_nats", "rate_distortion_hard": "mi_hard_nats", "rate_accuracy": "accuracy"}
 """Chart → what stands over the tokens."""
 
 
-def track_evaluation(
-    recipe: EvaluationRecipe, summaries: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]] = ()
-) -> None:
+def track_evaluation(recipe: EvaluationRecipe, summaries: Sequence[Summary], comparisons: Sequence[Mapping[str, Any]] = ()) -> None:
     """One finished W&B run, and metrics.jsonl, of an evaluation whose files are written."""
     tracker = Tracker.of(recipe, "eval")
     whole: Row = {}
@@ -39,22 +37,22 @@ def track_evaluation(
     tracker.finish()
 
 
-def flat_metrics(summary: Mapping[str, Any]) -> Row:
+def flat_metrics(summary: Summary) -> Row:
     """One summary as a line of metrics under the house's names, with its compressor's label."""
-    line: Row = {"compressor": summary["label"], "data": summary["data"]["name"]}
-    line |= {name: found["value"] for name, found in summary["values"].items()}
+    line: Row = {"compressor": summary.label, "data": summary.data.name}
+    line |= {name: found.value for name, found in summary.values.items()}
     for name, key in (("mi/nats", "all"), ("mi/easy_nats", "easy"), ("mi/hard_nats", "hard")):
-        if key in summary["estimates"]:
-            line[name] = summary["estimates"][key]["infonce_nats"]
-    if "all" in summary["estimates"]:
-        line["mi/ceiling_nats"] = summary["estimates"]["all"]["ceiling_nats"]
-        line["mi/saturation"] = summary["estimates"]["all"]["saturation"]
-    for values in list(summary["predictors"].values())[:1]:
-        line |= {name: found["value"] for name, found in values.items() if name.startswith("distortion/")}
+        if key in summary.estimates:
+            line[name] = summary.estimates[key].infonce_nats
+    if "all" in summary.estimates:
+        line["mi/ceiling_nats"] = summary.estimates["all"].ceiling_nats
+        line["mi/saturation"] = summary.estimates["all"].saturation
+    for predictor in list(summary.predictors.values())[:1]:
+        line |= {name: found.value for name, found in predictor.values.items() if name.startswith("distortion/")}
     return line
 
 
-def draw_curves(mirror: Mirror, summaries: Sequence[Mapping[str, Any]]) -> None:
+def draw_curves(mirror: Mirror, summaries: Sequence[Summary]) -> None:
     """The charts of CHARTS, a line for each curve."""
     rows = rate_distortion_rows(summaries)
     for name, y in CHARTS.items():
@@ -62,29 +60,29 @@ def draw_curves(mirror: Mirror, summaries: Sequence[Mapping[str, Any]]) -> None:
             mirror.chart(name, rows, "rate_tokens", y, "curve", f"{y} against tokens")
 
 
-def rate_distortion_rows(summaries: Sequence[Mapping[str, Any]]) -> list[Row]:
+def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Row]:
     """A row for each compressor with a rate; None where it has no such number. The whole document and none are no
     points of a curve."""
-    several = len({s["data"]["name"] for s in summaries}) > 1
+    several = len({s.data.name for s in summaries}) > 1
     rows = []
     for s in summaries:
-        if s["compressor"]["kind"] in ANCHORS or "rate/tokens" not in s["values"]:
+        if not s.is_point or s.rate_tokens is None:
             continue
-        easy, hard, both = (s["estimates"].get(key) for key in ("easy", "hard", "all"))
-        errors = [p["distortion/error"]["value"] for p in s["predictors"].values() if "distortion/error" in p]
+        easy, hard, both = (s.estimates.get(key) for key in ("easy", "hard", "all"))
+        errors = [p.error for p in s.predictors.values() if p.error is not None]
         rows.append(
             clean(
                 {
-                    "data": s["data"]["name"],
-                    "compressor": s["label"],
-                    "curve": s["curve"] + (f" on {s['data']['name']}" if several else ""),
-                    "rate_tokens": s["values"]["rate/tokens"]["value"],
-                    "mi_nats": both and both["infonce_nats"],
-                    "mi_low_nats": both and both["ci_nats"][0],
-                    "mi_high_nats": both and both["ci_nats"][1],
-                    "mi_easy_nats": easy and easy["infonce_nats"],
-                    "mi_hard_nats": hard and hard["infonce_nats"],
-                    "accuracy": 1 - errors[0] if errors else None,
+                    "data": s.data.name,
+                    "compressor": s.label,
+                    "curve": s.curve + (f" on {s.data.name}" if several else ""),
+                    "rate_tokens": s.rate_tokens.value,
+                    "mi_nats": both and both.infonce_nats,
+                    "mi_low_nats": both and both.ci_nats[0],
+                    "mi_high_nats": both and both.ci_nats[1],
+                    "mi_easy_nats": easy and easy.infonce_nats,
+                    "mi_hard_nats": hard and hard.infonce_nats,
+                    "accuracy": 1 - errors[0].value if errors else None,
                 }
             )
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.stats import binomtest
@@ -16,8 +16,8 @@ from infoagent.evaluation.costing import compressor_cost, predictor_cost
 from infoagent.grading import agreement
 from infoagent.information import MIEstimate, estimate_mi, mean_interval
 from infoagent.rate_distortion.adherence import adherence
-from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord, columns, known
-from infoagent.records.json_form import as_json
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, GridRecord, PredictionRecord, columns, known
+from infoagent.records.summaries import DrawsWithoutZ, InformationSummary, LengthAdherence, PredictorSummary, Summary
 from infoagent.types import Finding
 
 R = TypeVar("R", CompressionRecord, PredictionRecord)
@@ -127,8 +127,8 @@ def finding(records: Sequence[R], quantity: Quantity[R]) -> Finding | None:
     return mean_interval([quantity.value(r) for r in having], [r.document_id for r in having])
 
 
-def summarise(records: Sequence[GridRecord], price: float) -> list[dict[str, Any]]:
-    """One summary for each (data, compressor), in the order of the records; ready for JSON."""
+def summarise(records: Sequence[GridRecord], price: float) -> list[Summary]:
+    """One summary for each (data, compressor), in the order of the records."""
     groups: dict[tuple[str, str], list[CompressionRecord]] = defaultdict(list)
     predictions: dict[tuple[str, str], dict[str, list[PredictionRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -140,90 +140,108 @@ def summarise(records: Sequence[GridRecord], price: float) -> list[dict[str, Any
     return [_summary(rows, predictions[where], price) for where, rows in groups.items()]
 
 
-def _summary(
-    rows: Sequence[CompressionRecord], predictions: Mapping[str, Sequence[PredictionRecord]], price: float
-) -> dict[str, Any]:
+def _summary(rows: Sequence[CompressionRecord], predictions: Mapping[str, Sequence[PredictionRecord]], price: float) -> Summary:
     good = [r for r in rows if r.is_ok]
     drawn = [r for r in rows if r.is_drawn]
-    compressor = rows[0].compressor
-    result: dict[str, Any] = {
-        "data": as_json(rows[0].data),
-        "compressor": as_json(compressor),
-        "label": compressor.label,
-        "curve": compressor.curve_name,
-        "n_compressions": len(rows),
-        "n_documents": len({r.document_id for r in rows}),
-        "failed": len(rows) - len(good),
-        "failed_causes": _causes(rows),
-        "price": price,
-        "values": {},
-        "estimates": {},
-        "predictors": {},
-        "cost": compressor_cost(drawn),
-    }
-    if any(r.reply is not None for r in drawn):  # a form or a thought: not every draw holds a z
-        lost = [not r.is_ok for r in drawn]
-        result["without_z"] = {**_share(lost, [r.document_id for r in drawn]), "causes": result["failed_causes"]}
-        for name, quantity in of_all_quantities(drawn).items():
-            result["values"][name] = vars(finding(drawn, quantity))
     scored = [r for r in good if r.is_scored]
-    asked = compressor.budget_tokens
-    if asked is not None and scored:
-        kept = adherence([asked] * len(scored), [known(r.rate_tokens) for r in scored], [r.document_id for r in scored])
-        result["adherence"] = {"requested_tokens": asked, **asdict(kept)}
-    for name, quantity in compression_quantities(price).items():
-        found = finding(good, quantity)
-        if found is not None and not name.startswith("mi/"):  # MI comes with its ceiling, below
-            result["values"][name] = vars(found)
-    texts = [known(r.text) for r in good if r.audit is not None and r.sample == 0]
-    alike = distinct_n(texts, 2)
-    if alike is not None:  # one number of the whole set: it has no interval
-        result["values"]["audit/distinct_2_set"] = vars(Finding(alike, float("nan"), float("nan"), len(texts)))
-    if scored:
-        for name, kinds in (("easy", EASY), ("hard", HARD), ("all", EASY + HARD)):
-            mi = estimate(scored, kinds)
-            if mi is not None:
-                details = mi.to_dict()
-                for long in ("per_compression_nats", "per_document_nats"):
-                    del details[long]  # they follow from the records
-                padded = len(scored) - len(evenly(scored, kinds))
-                result["estimates"][name] = {**details, **({"left_out_as_padded": padded} if padded else {})}
-    for predictor, answers in predictions.items():
-        result["predictors"][predictor] = _predictor_summary(answers, good)
-        if "without_z" in result:
-            right = {r.compression_key: r.correct for r in answers if r.is_ok and r.correct is not None}
-            with_answer = [r for r in drawn if r.answer is not None]
-            if right and with_answer:
-                of_all = _share([right.get(r.key, False) for r in with_answer], [r.document_id for r in with_answer])
-                result["predictors"][predictor]["right_of_all"] = of_all
-    return result
+    without_z = _without_z(rows, drawn)
+    compressor = rows[0].compressor
+    return Summary(
+        data=rows[0].data,
+        compressor=compressor,
+        label=compressor.label,
+        curve=compressor.curve_name,
+        n_compressions=len(rows),
+        n_documents=len({r.document_id for r in rows}),
+        failed=len(rows) - len(good),
+        failed_causes=_causes(rows),
+        price=price,
+        values=_values(good, [] if without_z is None else drawn, price),
+        estimates={
+            name: among
+            for name, kinds in (("easy", EASY), ("hard", HARD), ("all", EASY + HARD))
+            if scored and (among := _information(scored, kinds)) is not None
+        },
+        predictors={
+            predictor: _predictor_summary(answers, good, [] if without_z is None else drawn)
+            for predictor, answers in predictions.items()
+        },
+        cost=compressor_cost(drawn),
+        without_z=without_z,
+        adherence=_adherence(compressor, scored),
+    )
 
 
 def _causes(records: Sequence[GridRecord]) -> dict[str, int]:
     return dict(Counter("unknown" if r.cause is None else r.cause for r in records if not r.is_ok))
 
 
-def _share(events: Sequence[bool], documents: Sequence[str]) -> dict[str, float]:
+def _without_z(rows: Sequence[CompressionRecord], drawn: Sequence[CompressionRecord]) -> DrawsWithoutZ | None:
+    """None without a form and a thought: every draw holds a z."""
+    if all(r.reply is None for r in drawn):
+        return None
+    lost = _share([not r.is_ok for r in drawn], [r.document_id for r in drawn])
+    return DrawsWithoutZ(**vars(lost), causes=_causes(rows))
+
+
+def _values(good: Sequence[CompressionRecord], of_all: Sequence[CompressionRecord], price: float) -> dict[str, Finding]:
+    """Findings of the compressions that did not fail, behind MI of all draws where some hold no z."""
+    values = {name: finding(of_all, quantity) for name, quantity in of_all_quantities(of_all).items()}
+    for name, quantity in compression_quantities(price).items():
+        if not name.startswith("mi/"):  # MI comes with its ceiling, in the estimates
+            values[name] = finding(good, quantity)
+    texts = [known(r.text) for r in good if r.audit is not None and r.sample == 0]
+    alike = distinct_n(texts, 2)
+    if alike is not None:  # one number of the whole set: it has no interval
+        values["audit/distinct_2_set"] = Finding(alike, float("nan"), float("nan"), len(texts))
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _adherence(compressor: CompressorIdentity, scored: Sequence[CompressionRecord]) -> LengthAdherence | None:
+    asked = compressor.budget_tokens
+    if asked is None or not scored:
+        return None
+    kept = adherence([asked] * len(scored), [known(r.rate_tokens) for r in scored], [r.document_id for r in scored])
+    return LengthAdherence(requested_tokens=asked, **vars(kept))
+
+
+def _information(scored: Sequence[CompressionRecord], kinds: Sequence[str]) -> InformationSummary | None:
+    mi = estimate(scored, kinds)
+    if mi is None:
+        return None
+    details = mi.to_dict()
+    for long in ("per_compression_nats", "per_document_nats"):
+        del details[long]  # they follow from the records
+    padded = len(scored) - len(evenly(scored, kinds))
+    return InformationSummary(**details, left_out_as_padded=padded or None)
+
+
+def _share(events: Sequence[bool], documents: Sequence[str]) -> Finding:
     """How often something happened, with a 95 % interval: Clopper and Pearson's where each document stands once, else over
     document means."""
     if len(set(documents)) < len(documents):
-        return vars(mean_interval([float(e) for e in events], documents))
-    found = binomtest(sum(events), len(events)).proportion_ci()
-    return {"value": sum(events) / len(events), "low": float(found.low), "high": float(found.high), "n": len(events)}
+        return mean_interval([float(e) for e in events], documents)
+    interval = binomtest(sum(events), len(events)).proportion_ci()
+    return Finding(sum(events) / len(events), float(interval.low), float(interval.high), len(events))
 
 
-def _predictor_summary(answers: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord]) -> dict[str, Any]:
+def _predictor_summary(
+    answers: Sequence[PredictionRecord], compressions: Sequence[CompressionRecord], of_all: Sequence[CompressionRecord]
+) -> PredictorSummary:
+    """`of_all`: the draws, where some hold no z."""
     answered = [r for r in answers if r.is_ok]
     values = {name: finding(answered, quantity) for name, quantity in PREDICTION_QUANTITIES.items()}
-    result: dict[str, Any] = {
-        **{name: vars(found) for name, found in values.items() if found is not None},
-        "n": len(answers),
-        "failed": len(answers) - len(answered),
-        "failed_causes": _causes(answers),
-        "unparseable": sum(r.grade is not None and r.grade.unparseable for r in answered),
-        "cost": predictor_cost(answered, compressions),
-    }
+    # an answer that the exact grader could not read counts as wrong there
     judged = [(bool(r.correct), bool(r.exact_grade.correct)) for r in answered if r.exact_grade is not None]
-    if judged:  # an answer that the exact grader could not read counts as wrong there
-        result["judge_agreement"] = agreement([judge for judge, _ in judged], [exact for _, exact in judged])
-    return result
+    right = {r.compression_key: known(r.correct) for r in answered if r.correct is not None}
+    asked = [r for r in of_all if r.answer is not None]
+    return PredictorSummary(
+        values={name: value for name, value in values.items() if value is not None},
+        n=len(answers),
+        failed=len(answers) - len(answered),
+        failed_causes=_causes(answers),
+        unparseable=sum(r.grade is not None and r.grade.unparseable for r in answered),
+        cost=predictor_cost(answered, compressions),
+        judge_agreement=agreement([judge for judge, _ in judged], [exact for _, exact in judged]) if judged else None,
+        right_of_all=_share([right.get(r.key, False) for r in asked], [r.document_id for r in asked]) if right and asked else None,
+    )

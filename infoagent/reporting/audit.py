@@ -11,8 +11,10 @@ from infoagent.audit import flags
 from infoagent.audit.flags import PART, change
 from infoagent.data.negative_kinds import hard_kinds
 from infoagent.files import read_json, read_jsonl
+from infoagent.records.summaries import Summary
 from infoagent.reporting import plots
 from infoagent.reporting.tables import with_interval
+from infoagent.types import Finding
 
 Row = Mapping[str, Any]
 
@@ -117,22 +119,22 @@ def training_audit(directory: str, run: Row, metrics: Sequence[Row]) -> dict[str
     }
 
 
-def evaluation_audit(summaries: Sequence[Row]) -> dict[str, Any]:
+def evaluation_audit(summaries: Sequence[Summary]) -> dict[str, Any]:
     """A table of the audit measures, a column for each compressor that has them: {columns, rows}; rows may be empty."""
-    having = [s for s in summaries if any(name.startswith("audit/") for name in s["values"])]
+    having = [s for s in summaries if any(name.startswith("audit/") for name in s.values)]
     table = []
     for name, (title, factor, digits) in SHOWN.items():
-        if having and any(name in s["values"] for s in having):
-            table.append([title, *(_cell(s["values"].get(name), factor, digits) for s in having)])
-    return {"columns": ["", *(s["label"] for s in having)], "rows": table}
+        if having and any(name in s.values for s in having):
+            table.append([title, *(_cell(s.values.get(name), factor, digits) for s in having)])
+    return {"columns": ["", *(s.label for s in having)], "rows": table}
 
 
-def _cell(found: Row | None, factor: float, digits: int) -> str:
+def _cell(found: Finding | None, factor: float, digits: int) -> str:
     if found is None:
         return "–"
-    if math.isnan(found["low"]):  # one number of the whole set
-        return f"{factor * found['value']:.{digits}f}"
-    return with_interval(factor * found["value"], factor * found["low"], factor * found["high"], digits)
+    if math.isnan(found.low):  # one number of the whole set
+        return f"{factor * found.value:.{digits}f}"
+    return with_interval(factor * found.value, factor * found.low, factor * found.high, digits)
 
 
 def _first_and_last(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infoagent.reporting.curves import Measured, Summary, answered, information, is_point, likelihood
-from infoagent.reporting.plots import INK, Style, as_svg, curve_of, legend_below, new_grid, scale_tokens, shown
+from infoagent.records.summaries import Summary
+from infoagent.reporting.curves import Measured, answered, information, likelihood, rest_of
+from infoagent.reporting.plots import INK, Style, as_svg, legend_below, new_grid, scale_tokens, shown
+from infoagent.types import Finding
 
 PER_ROW = 3
 DRAWN = 60
@@ -35,11 +37,11 @@ def panels_svg(
     for axis, (title, unit, measure, part) in zip(axes, panels, strict=False):
         for group, hollow in ((baselines, True), (summaries, False)):
             for curve, style in styles.items():
-                _curve(axis, [s for s in group if is_point(s) and curve_of(s) == curve], measure, style, hollow)
+                _curve(axis, [s for s in group if s.is_point and s.curve == curve], measure, style, hollow)
         _anchors(axis, summaries, measure)
         _laws(axis, part, styles)
         if measure is information:
-            for ceiling in {s["estimates"]["hard"]["ceiling_nats"] for s in summaries if "hard" in s["estimates"]}:
+            for ceiling in {s.estimates["hard"].ceiling_nats for s in summaries if "hard" in s.estimates}:
                 axis.axhline(ceiling, color=INK, linestyle=":", linewidth=0.9, label="ceiling log K")
         scale_tokens(axis, [t for s in (*summaries, *baselines) if (t := _length(s)) and measure(s) is not None])
         axis.set_xlabel("length of the compression (tokens)")
@@ -51,13 +53,13 @@ def panels_svg(
 
 def _panels(summaries: Sequence[Summary], analysis: Mapping[str, Any]) -> list[tuple[str, str, Measure, Any]]:
     """(title, unit, measure, part of the analysis) of every panel."""
-    data = summaries[0]["data"]["name"]
+    data = summaries[0].data.name
     parts = {p.get("predictor"): p for p in analysis.get("sets", []) if p["data"] == data}
     mi = next((p for p in analysis.get("mi", []) if p["data"] == data and p["value"] == "hard"), None)
     panels: list[tuple[str, str, Measure, Any]] = []
-    if any("hard" in s["estimates"] for s in summaries):
+    if any("hard" in s.estimates for s in summaries):
         panels.append(("information among changed facts", "MI (nats)", information, mi))
-    predictors = dict.fromkeys(name for s in summaries for name, values in s["predictors"].items() if "distortion/error" in values)
+    predictors = dict.fromkeys(name for s in summaries for name, asked in s.predictors.items() if asked.error is not None)
     for name in predictors:
         panels.append((f"answered by {name}", "questions answered (%)", _of(name), parts.get(name)))
     if not predictors and any(likelihood(s) is not None for s in summaries):
@@ -68,11 +70,7 @@ def _panels(summaries: Sequence[Summary], analysis: Mapping[str, Any]) -> list[t
 
 
 def _of(predictor: str) -> Measure:
-    def measure(summary: Summary) -> Measured | None:
-        error = summary["predictors"].get(predictor, {}).get("distortion/error")
-        return None if error is None else (1 - error["value"], 1 - error["high"], 1 - error["low"])
-
-    return _percent(measure)
+    return _percent(lambda summary: rest_of(summary.error_of(predictor)))
 
 
 def _percent(measure: Measure) -> Measure:
@@ -84,19 +82,17 @@ def _percent(measure: Measure) -> Measure:
 
 
 def _length(summary: Summary) -> float:
-    if not is_point(summary):
-        return 0.0
-    return float(summary["values"].get("rate/tokens", {"value": 0.0})["value"])
+    return summary.rate_tokens.value if summary.is_point and summary.rate_tokens is not None else 0.0
 
 
 def _curve(axis: Any, points: Sequence[Summary], measure: Measure, style: Style, hollow: bool) -> None:
     known = sorted(
-        ((_interval(s["values"]["rate/tokens"]), m) for s in points if _length(s) and (m := measure(s)) is not None),
+        ((_interval(s.rate_tokens), m) for s in points if s.rate_tokens and _length(s) and (m := measure(s)) is not None),
         key=lambda point: point[0][0],
     )
     if not known:
         return
-    name = shown(curve_of(points[0]))
+    name = shown(points[0].curve)
     lengths, values = [x[0] for x, _ in known], [y[0] for _, y in known]
     axis.errorbar(lengths, values, xerr=_bars([x for x, _ in known]), fmt="none", ecolor=style.colour, elinewidth=0.7, alpha=0.35)
     axis.errorbar(
@@ -116,8 +112,8 @@ def _curve(axis: Any, points: Sequence[Summary], measure: Measure, style: Style,
     )
 
 
-def _interval(found: Mapping[str, float]) -> Measured:
-    return found["value"], found["low"], found["high"]
+def _interval(found: Finding) -> Measured:
+    return found.value, found.low, found.high
 
 
 def _bars(points: Sequence[Measured]) -> list[list[float]]:
@@ -126,12 +122,12 @@ def _bars(points: Sequence[Measured]) -> list[list[float]]:
 
 
 def _anchors(axis: Any, summaries: Sequence[Summary], measure: Measure) -> None:
-    for summary in (s for s in summaries if not is_point(s)):
+    for summary in (s for s in summaries if not s.is_point):
         level = measure(summary)
         if level is not None:
             axis.axhline(level[0], color=INK, linestyle="--", linewidth=0.8, alpha=0.7)
             axis.annotate(
-                shown(summary["label"]),
+                shown(summary.label),
                 (0.99, level[0]),
                 xycoords=("axes fraction", "data"),
                 ha="right",

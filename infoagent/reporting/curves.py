@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.reporting.plots import INK, curve_of, new_grid, save_figure, scale_tokens, shown, styles_of
-from infoagent.types import ANCHORS
+from infoagent.records.summaries import Summary
+from infoagent.reporting.plots import INK, new_grid, save_figure, scale_tokens, shown, styles_of
+from infoagent.types import Finding
 
-Summary = Mapping[str, Any]
+Measured = tuple[float, float, float]
 
 
 def save_curves(summaries: Sequence[Summary], path: str | Path, baselines: Sequence[Summary] = ()) -> None:
@@ -22,26 +23,26 @@ def save_curves(summaries: Sequence[Summary], path: str | Path, baselines: Seque
 
 
 def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
-    names = list(dict.fromkeys(s["data"]["name"] for s in summaries))
+    names = list(dict.fromkeys(s.data.name for s in summaries))
     figure, axes = new_grid(4.6 * len(names), 7.2, rows=2, columns=len(names))
     styles = styles_of([*summaries, *baselines])
     for column, name in enumerate(names):
-        own = [s for s in summaries if s["data"]["name"] == name]
+        own = [s for s in summaries if s.data.name == name]
         score = answered if any(answered(s) is not None for s in own) else likelihood
         for row, measure in enumerate((information, score)):
             axis = axes[row][column]
             for curve, style in styles.items():
                 for group, hollow in ((summaries, False), (baselines, True)):
-                    points = [s for s in group if curve_of(s) == curve and s["data"]["name"] == name and is_point(s)]
+                    points = [s for s in group if s.curve == curve and s.data.name == name and s.is_point]
                     label = f"{shown(curve)} (baseline)" if hollow else shown(curve)
                     _draw(axis, points, measure, style.colour, style.marker, label, hollow)
             if measure is score:
                 axis.set_ylabel("questions answered" if score is answered else "log p of the reference (nats a token)")
-                for summary in (s for s in own if not is_point(s)):
+                for summary in (s for s in own if not s.is_point):
                     if (level := score(summary)) is not None:
                         axis.axhline(level[0], color=INK, linestyle=":", linewidth=0.9)
                         axis.annotate(
-                            shown(summary["label"]),
+                            shown(summary.label),
                             (0.99, level[0]),
                             xycoords=("axes fraction", "data"),
                             ha="right",
@@ -49,54 +50,43 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
                             fontsize=7,
                             color=INK,
                         )
-            lengths = [
-                s["values"]["rate/tokens"]["value"]
-                for s in summaries
-                if s["data"]["name"] == name and is_point(s) and "rate/tokens" in s["values"]
-            ]
+            lengths = [s.rate_tokens.value for s in summaries if s.data.name == name and s.is_point and s.rate_tokens is not None]
             scale_tokens(axis, lengths)
             axis.set_xlabel("tokens")
             if not row:
-                axis.set_title(
-                    f"{name} ({max(s['n_documents'] for s in summaries if s['data']['name'] == name)} documents)", fontsize=10
-                )
+                axis.set_title(f"{name} ({max(s.n_documents for s in summaries if s.data.name == name)} documents)", fontsize=10)
     axes[0][0].set_ylabel("MI among counterfactuals (nats)")
     handles, labels = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False)
     return figure
 
 
-def is_point(summary: Summary) -> bool:
-    return summary["compressor"]["kind"] not in ANCHORS
-
-
-Measured = tuple[float, float, float]
-
-
 def information(summary: Summary) -> Measured | None:
-    found = summary["estimates"].get("hard")
-    return None if found is None else (found["infonce_nats"], *found["ci_nats"])
+    estimate = summary.estimates.get("hard")
+    return None if estimate is None else estimate.interval_nats
 
 
 def answered(summary: Summary) -> Measured | None:
     """Of the first predictor with an error rate; else whether the fact stands in the text."""
-    for predictor in summary["predictors"].values():
-        if (error := predictor.get("distortion/error")) is not None:
-            return 1 - error["value"], 1 - error["high"], 1 - error["low"]
-    missing = summary["values"].get("distortion/fact_missing")
-    return None if missing is None else (1 - missing["value"], 1 - missing["high"], 1 - missing["low"])
+    errors = [p.error for p in summary.predictors.values() if p.error is not None]
+    return rest_of(errors[0] if errors else summary.values.get("distortion/fact_missing"))
+
+
+def rest_of(share: Finding | None) -> Measured | None:
+    """One minus a share, with its interval."""
+    return None if share is None else (1 - share.value, 1 - share.high, 1 - share.low)
 
 
 def likelihood(summary: Summary) -> Measured | None:
     """Of the reference answer under the first predictor that tells it: log p per token, in nats."""
-    for predictor in summary["predictors"].values():
-        if (nll := predictor.get("distortion/nll_per_token")) is not None:
-            return -nll["value"], -nll["high"], -nll["low"]
+    for predictor in summary.predictors.values():
+        if (nll := predictor.values.get("distortion/nll_per_token")) is not None:
+            return -nll.value, -nll.high, -nll.low
     return None
 
 
 def _draw(axis: Any, points: Sequence[Summary], measure: Any, colour: str, marker: str, label: str, hollow: bool) -> None:
-    known = [(s["values"]["rate/tokens"]["value"], measure(s)) for s in points if "rate/tokens" in s["values"]]
+    known = [(s.rate_tokens.value, measure(s)) for s in points if s.rate_tokens is not None]
     known = sorted((x, y) for x, y in known if y is not None and x > 0)
     if not known:
         return

@@ -7,38 +7,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.data.revisions import same_data
+from infoagent.records.summaries import Summary, SummaryFile
 from infoagent.reporting import curves, evaluation_tables, pareto, plots, tables
 from infoagent.reporting.audit import evaluation_audit
 from infoagent.reporting.curve_panels import panels_svg
 from infoagent.reporting.plots import Style
-from infoagent.types import ANCHORS
 
-Summary = Mapping[str, Any]
 KINDS = {"easy": "other documents", "hard": "changed facts", "all": "all negatives"}
 
 
 def data_parts(
-    evaluation: Mapping[str, Any], below: Mapping[str, Mapping[str, Any]], styles: Mapping[str, Style]
+    evaluation: Mapping[str, Any], below: Mapping[str, SummaryFile], styles: Mapping[str, Style]
 ) -> list[dict[str, Any]]:
     """A part for each data set. `below` holds the baselines by file: laid under the curves where their data have the same
     revision, else a warning."""
     by_data: dict[str, list[Summary]] = defaultdict(list)
     for summary in evaluation["summaries"]:
-        by_data[summary["data"]["name"]].append(summary)
+        by_data[summary.data.name].append(summary)
     parts = []
     for name, summaries in by_data.items():
-        laid, mistakes = _laid(below, name, summaries[0]["data"]["revision"])
-        models = [s for s in summaries if s["compressor"]["kind"] in ("lm", "endpoint")]
-        predictors = list(dict.fromkeys(p for s in summaries for p in s["predictors"]))
+        laid, mistakes = _laid(below, name, summaries[0].data.revision)
+        models = [s for s in summaries if s.compressor.kind in ("lm", "endpoint")]
+        predictors = list(dict.fromkeys(p for s in summaries for p in s.predictors))
         costs = [pareto.cost_pareto(summaries, p, styles) for p in predictors]
         parts.append(
             {
                 "directory": evaluation["directory"],
-                "title": f"{name} ({summaries[0]['data']['split']}, {max(s['n_documents'] for s in summaries)} documents)",
+                "title": f"{name} ({summaries[0].data.split}, {max(s.n_documents for s in summaries)} documents)",
                 "rows": [_row(s, styles) for s in summaries]
-                + [_row(s, styles, f"{s['label']} (baseline {commit[:12]})") for commit, s in laid],
+                + [_row(s, styles, f"{s.label} (baseline {commit[:12]})") for commit, s in laid],
                 "answers": evaluation_tables.answer_rows(summaries) if predictors else [],
-                "price": summaries[0]["price"],
+                "price": summaries[0].price,
                 "mistakes": mistakes,
                 "warnings": _warnings(summaries),
                 "rate_distortion": panels_svg(summaries, [s for _, s in laid], evaluation["analysis"], styles),
@@ -57,24 +56,24 @@ def data_parts(
 
 def _row(summary: Summary, styles: Mapping[str, Style], label: str | None = None) -> dict[str, Any]:
     """Cells of the first table, and the colour that the compressor's curve has in the plots."""
-    style = styles.get(plots.curve_of(summary)) if summary["compressor"]["kind"] not in ANCHORS else None
+    style = styles.get(summary.curve) if summary.is_point else None
     cells = tables.summary_row(summary)
     return {"cells": [label or cells[0], *cells[1:]], "colour": style.colour if style else "", "hollow": label is not None}
 
 
-def _laid(below: Mapping[str, Mapping[str, Any]], name: str, revision: str) -> tuple[list[tuple[str, Summary]], list[str]]:
+def _laid(below: Mapping[str, SummaryFile], name: str, revision: str) -> tuple[list[tuple[str, Summary]], list[str]]:
     """((commit, summary) of baselines on this data, warnings about those that cannot be compared)."""
     laid: list[tuple[str, Summary]] = []
     mistakes = []
     for file, held in below.items():
-        same = [s for s in held["summaries"] if s["data"]["name"] == name]
-        other = next((s["data"]["revision"] for s in same if not same_data(s["data"]["revision"], revision)), None)
+        same = [s for s in held.summaries if s.data.name == name]
+        other = next((s.data.revision for s in same if not same_data(s.data.revision, revision)), None)
         if not same:
             mistakes.append(f"baseline {file}: holds nothing on {name}")
         elif other is not None:
             mistakes.append(f"baseline {file}: another revision of {name} ({other}), not comparable; left out")
         else:
-            laid += [(str(held.get("commit", "unknown")), s) for s in same]
+            laid += [(held.commit, s) for s in same]
     return laid, mistakes
 
 
@@ -96,8 +95,9 @@ def analysis_part(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _warnings(summaries: Sequence[Summary]) -> list[str]:
     return [
-        f"{s['label']}, {title}: {warning}"
+        f"{s.label}, {title}: {warning}"
         for s in summaries
         for key, title in KINDS.items()
-        for warning in s["estimates"].get(key, {}).get("warnings", [])
+        if key in s.estimates
+        for warning in s.estimates[key].warnings
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infoagent.costs import BreakEven
+from infoagent.records.summaries import Summary
 from infoagent.reporting.tables import with_interval
-
-Summary = Mapping[str, Any]
+from infoagent.types import Finding
 
 ANSWER_COLUMNS = (
     "compressor", "predictor", "accuracy", "F1", "answer NLL (nats)", "NLL a token", "asked", "failed", "unreadable",
@@ -18,32 +19,32 @@ def answer_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """A line for each compressor and predictor; – where a number does not exist."""
     rows = []
     for s in summaries:
-        for name, p in s["predictors"].items():
+        for name, p in s.predictors.items():
             rows.append(
                 [
-                    s["label"],
+                    s.label,
                     name,
-                    _share(p.get("distortion/error")),
-                    _share(p.get("distortion/f1_missing")),
-                    _plain(p.get("distortion/nll")),
-                    _plain(p.get("distortion/nll_per_token")),
-                    str(p.get("n", "–")),
-                    str(p.get("failed", 0)),
-                    str(p.get("unparseable", 0)),
+                    _share(p.error),
+                    _share(p.values.get("distortion/f1_missing")),
+                    _plain(p.values.get("distortion/nll")),
+                    _plain(p.values.get("distortion/nll_per_token")),
+                    str(p.n),
+                    str(p.failed),
+                    str(p.unparseable),
                 ]
             )
     return rows
 
 
-def _share(missing: Mapping[str, float] | None) -> str:
+def _share(missing: Finding | None) -> str:
     if missing is None:
         return "–"
-    value, low, high = (100 * (1 - missing[k]) for k in ("value", "high", "low"))
+    value, low, high = (100 * (1 - end) for end in (missing.value, missing.high, missing.low))
     return with_interval(value, low, high, 0) + " %"
 
 
-def _plain(found: Mapping[str, float] | None) -> str:
-    return "–" if found is None else with_interval(found["value"], found["low"], found["high"])
+def _plain(found: Finding | None) -> str:
+    return "–" if found is None else with_interval(found.value, found.low, found.high)
 
 
 INFORMATION_COLUMNS = ("compressor", "candidates", "MI (nats)", "ceiling", "saturated", "headroom", "MI at K")
@@ -54,17 +55,17 @@ def information_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """A line for each compressor and kind of negatives: the estimate, how near its ceiling, and what it is at fewer K."""
     return [
         [
-            s["label"],
+            s.label,
             title,
-            with_interval(e["infonce_nats"], *e["ci_nats"]),
-            f"{e['ceiling_nats']:.2f}",
-            f"{100 * e['saturation']:.0f} %",
-            f"{e['ceiling_nats'] - e['infonce_nats']:.2f}",
-            ", ".join(f"{k}: {v:.2f}" for k, v in e["at_k"].items()),
+            with_interval(*e.interval_nats),
+            f"{e.ceiling_nats:.2f}",
+            f"{100 * e.saturation:.0f} %",
+            f"{e.ceiling_nats - e.infonce_nats:.2f}",
+            ", ".join(f"{k}: {v:.2f}" for k, v in e.at_k.items()),
         ]
         for s in summaries
         for key, title in CANDIDATES.items()
-        if (e := s["estimates"].get(key)) is not None
+        if (e := s.estimates.get(key)) is not None
     ]
 
 
@@ -78,22 +79,21 @@ def cost_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """A line for each compressor and predictor; – where a cost is not known."""
     rows = []
     for s in summaries:
-        own = s.get("cost", {})
-        for name, predictor in s["predictors"].items():
-            cost, error = predictor.get("cost", {}), predictor.get("distortion/error")
+        for name, predictor in s.predictors.items():
+            cost, error = predictor.cost, predictor.error
             rows.append(
                 [
-                    s["label"],
+                    s.label,
                     name,
-                    "–" if error is None else f"{100 * (1 - error['value']):.0f} %",
-                    _number(own.get("compressor_gflops_total")),
-                    _number(own.get("compressor_gflops_paper")),
-                    _number(cost.get("predictor_gflops_total")),
-                    _number(cost.get("gflops_total")),
-                    "–" if "usd_total" not in cost else f"{cost['usd_total']:.2g}",
-                    _number(own.get("seconds")),
-                    _number(own.get("tokens_per_second")),
-                    _pays(predictor.get("break_even", {})),
+                    "–" if error is None else f"{100 * (1 - error.value):.0f} %",
+                    _number(s.cost.compressor_gflops_total),
+                    _number(s.cost.compressor_gflops_paper),
+                    _number(cost.predictor_gflops_total),
+                    _number(cost.gflops_total),
+                    "–" if cost.usd_total is None else f"{cost.usd_total:.2g}",
+                    _number(s.cost.seconds),
+                    _number(s.cost.tokens_per_second),
+                    _pays(predictor.break_even or {}),
                 ]
             )
     return rows
@@ -103,10 +103,10 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}" if value >= 0.1 or value == 0 else f"{value:.2g}"
 
 
-def _pays(found: Mapping[str, Any]) -> str:
+def _pays(break_even: Mapping[str, BreakEven]) -> str:
     parts = []
-    for unit, even in found.items():
-        when = f"from {even['questions']:.1f} questions" if even["verdict"] == "from" else even["verdict"]
+    for unit, even in break_even.items():
+        when = f"from {even.questions:.1f} questions" if even.verdict == "from" else even.verdict
         parts.append(f"{'in FLOPs' if unit == 'gflops' else 'in money'} {when}")
     return "; ".join(parts) or "–"
 

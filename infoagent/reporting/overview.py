@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from infoagent.baselines import PICKERS
+from infoagent.records.summaries import PredictorSummary, Summary
 from infoagent.reporting.tables import with_interval
 from infoagent.types import ANCHORS
 
-Summary = Mapping[str, Any]
 BUDGETS = (10, 20, 40, 80, 160, 320, 640, 1280)
 """Tokens at which the best compressor is named, as far as the compressions reach."""
 MOST_BUDGETS = 5
@@ -30,10 +30,10 @@ def headlines(content: Mapping[str, Any]) -> list[str]:
     """What was evaluated and what the comparisons found, in sentences."""
     found = []
     for _, data, summaries in _by_data(content):
-        predictors = ", ".join(dict.fromkeys(name for s in summaries for name in s["predictors"]))
+        predictors = ", ".join(dict.fromkeys(name for s in summaries for name in s.predictors))
         found.append(
-            f"{data}: {len(summaries)} compressors on {max(s['n_documents'] for s in summaries)} documents "
-            f"({summaries[0]['data']['split']}); {'read by ' + predictors if predictors else 'no predictor was asked'}"
+            f"{data}: {len(summaries)} compressors on {max(s.n_documents for s in summaries)} documents "
+            f"({summaries[0].data.split}); {'read by ' + predictors if predictors else 'no predictor was asked'}"
         )
     for comparison in content["comparisons"]:
         for verdict in comparison.get("verdicts", []):
@@ -49,14 +49,14 @@ def tiles(content: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     every = [s for e in content["evaluations"] for s in e["summaries"]]
     if not every:
         return []
-    lost = sum(s["failed"] for s in every), sum(p.get("failed", 0) for s in every for p in s["predictors"].values())
-    unread = sum(p.get("unparseable", 0) for s in every for p in s["predictors"].values())
-    warned = sum(len(e.get("warnings", [])) for s in every for e in s["estimates"].values())
+    lost = sum(s.failed for s in every), sum(p.failed for s in every for p in s.predictors.values())
+    unread = sum(p.unparseable for s in every for p in s.predictors.values())
+    warned = sum(len(e.warnings) for s in every for e in s.estimates.values())
     return [
-        (f"{len({s['data']['name'] for s in every})}", "data sets", False),
-        (f"{len({s['label'] for s in every})}", "compressors", False),
-        (f"{len({name for s in every for name in s['predictors']})}", "predictors", False),
-        (f"{sum(s['n_compressions'] for s in every):,}", "compressions", False),
+        (f"{len({s.data.name for s in every})}", "data sets", False),
+        (f"{len({s.label for s in every})}", "compressors", False),
+        (f"{len({name for s in every for name in s.predictors})}", "predictors", False),
+        (f"{sum(s.n_compressions for s in every):,}", "compressions", False),
         (f"{lost[0]:,}", "compressions failed", lost[0] > 0),
         (f"{lost[1]:,}", "answers failed", lost[1] > 0),
         (f"{unread:,}", "replies unreadable", unread > 0),
@@ -77,13 +77,9 @@ def best_at_budgets(content: Mapping[str, Any]) -> tuple[list[str], list[dict[st
     """
     rows, lengths = [], []
     for _, data, summaries in _by_data(content):
-        points = [
-            (s["values"]["rate/tokens"]["value"], s)
-            for s in summaries
-            if not _is_bound(s["compressor"]["kind"]) and "rate/tokens" in s["values"]
-        ]
+        points = [(s.rate_tokens.value, s) for s in summaries if not _is_bound(s.compressor.kind) and s.rate_tokens is not None]
         for title, measure in _measures(summaries):
-            known = [(tokens, *found, s["label"]) for tokens, s in points if (found := measure(s)) is not None]
+            known = [(tokens, *found, s.label) for tokens, s in points if (found := measure(s)) is not None]
             if known:
                 rows.append((data, title, known))
                 lengths += [tokens for tokens, *_ in known]
@@ -116,23 +112,23 @@ def _measures(summaries: Sequence[Summary]) -> Iterator[tuple[str, Measure]]:
     """(title, measure): a measure gives the value to compare and the text to show."""
 
     def information(s: Summary) -> tuple[float, str] | None:
-        e = s["estimates"].get("hard")
+        e = s.estimates.get("hard")
         if e is None:
             return None
-        return e["infonce_nats"], f"{with_interval(e['infonce_nats'], *e['ci_nats'])} of {e['ceiling_nats']:.2f} nats"
+        return e.infonce_nats, f"{with_interval(*e.interval_nats)} of {e.ceiling_nats:.2f} nats"
 
     def of(predictor: str) -> Measure:
         def accuracy(s: Summary) -> tuple[float, str] | None:
-            error = s["predictors"].get(predictor, {}).get("distortion/error")
+            error = s.error_of(predictor)
             if error is None:
                 return None
-            value, low, high = (100 * (1 - error[k]) for k in ("value", "high", "low"))
+            value, low, high = (100 * (1 - end) for end in (error.value, error.high, error.low))
             return value, with_interval(value, low, high, 0) + " %"
 
         return accuracy
 
     yield "information among changed facts", information
-    for name in dict.fromkeys(name for s in summaries for name in s["predictors"]):
+    for name in dict.fromkeys(name for s in summaries for name in s.predictors):
         yield f"answered by {name}", of(name)
 
 
@@ -141,7 +137,7 @@ def _by_data(content: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Summar
     for evaluation in content["evaluations"]:
         found: dict[str, list[Summary]] = defaultdict(list)
         for summary in evaluation["summaries"]:
-            found[summary["data"]["name"]].append(summary)
+            found[summary.data.name].append(summary)
         for data, summaries in found.items():
             yield evaluation["directory"], data, summaries
 
@@ -150,26 +146,26 @@ def failures(summaries: Sequence[Summary]) -> list[str]:
     """What failed or could not be read: a line for each compressor, and one for each predictor over all compressors."""
     lines = []
     for s in summaries:
-        if s["failed"]:
+        if s.failed:
             lines.append(
-                f"{s['data']['name']}, {s['label']}: {s['failed']} of {s['n_compressions']} compressions failed "
-                f"({_causes(s.get('failed_causes', {}))}) and are in no mean"
+                f"{s.data.name}, {s.label}: {s.failed} of {s.n_compressions} compressions failed "
+                f"({_causes(s.failed_causes)}) and are in no mean"
             )
-    asked: dict[tuple[str, str], list[tuple[str, Mapping[str, Any]]]] = defaultdict(list)
+    asked: dict[tuple[str, str], list[tuple[str, PredictorSummary]]] = defaultdict(list)
     for s in summaries:
-        for name, predictor in s["predictors"].items():
-            asked[s["data"]["name"], name].append((s["label"], predictor))
+        for name, predictor in s.predictors.items():
+            asked[s.data.name, name].append((s.label, predictor))
     for (data, name), parts in asked.items():
-        number = sum(p.get("n", 0) for _, p in parts)
+        number = sum(p.n for _, p in parts)
         causes: Counter[str] = Counter()
         for _, p in parts:
-            causes.update(p.get("failed_causes", {}))
-        for key, what in (
-            ("failed", f"answers failed ({_causes(causes)}) and are in no mean"),
-            ("unparseable", "replies could not be read and count as wrong"),
+            causes.update(p.failed_causes)
+        for counts, what in (
+            ([p.failed for _, p in parts], f"answers failed ({_causes(causes)}) and are in no mean"),
+            ([p.unparseable for _, p in parts], "replies could not be read and count as wrong"),
         ):
-            total = sum(p.get(key, 0) for _, p in parts)
-            label, most = max(((label, p.get(key, 0)) for label, p in parts), key=lambda found: found[1])
+            total, most = sum(counts), max(counts)
+            label = parts[counts.index(most)][0]
             if total:
                 lines.append(f"{data}, {name}: {total} of {number} {what}; most of {label} ({most})")
     return lines

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import WRITTEN_BY, read_json, read_jsonl, write_json, write_text
+from infoagent.records.json_form import as_json
+from infoagent.records.summaries import read_summaries, read_summary_file, unknown_as_nan
 from infoagent.reporting import curves, evaluation_tables, overview, plots, tables
 from infoagent.reporting import frontier as frontiers_of
 from infoagent.reporting.audit import run_flags, training_audit
 from infoagent.reporting.evaluation import analysis_part, data_parts
 from infoagent.reporting.information import information_lines, token_html
 from infoagent.reporting.viewer import as_script_json, samples_of
-from infoagent.store import read_summaries, read_summary_file, unknown_as_nan
 from infoagent.types import InputError
 
 SHOWN_SAMPLES = 200
@@ -74,11 +75,12 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
     import jinja2
 
     content = collect(directories)
-    below = {file: _baseline(file) for file in baselines}
+    lacking = "holds no summaries; give the summary.json of an evaluation"
+    below = {file: read_summary_file(file, f"--baseline {file}: {lacking}") for file in baselines}
     here = Path(__file__).parent
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(here), autoescape=True, undefined=jinja2.StrictUndefined)
-    every = [s for held in (*content["evaluations"], *below.values()) for s in held["summaries"]]
-    styles = plots.styles_of(every)
+    own = [s for e in content["evaluations"] for s in e["summaries"]]
+    styles = plots.styles_of([*own, *(s for held in below.values() for s in held.summaries)])
     budget_columns, budget_rows = overview.best_at_budgets(content)
     script = (here / "page.js").read_text(encoding="utf-8")
     evaluated = [e["directory"] for e in content["evaluations"]]
@@ -92,10 +94,7 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
         budget_columns=budget_columns,
         budget_rows=budget_rows,
         failures=[line for e in content["evaluations"] for line in overview.failures(e["summaries"])],
-        baselines=[
-            {"file": file, "commit": held.get("commit", "unknown"), "started": held.get("started", "unknown")}
-            for file, held in below.items()
-        ],
+        baselines=[{"file": file, "commit": held.commit, "started": held.started} for file, held in below.items()],
         viewer=as_script_json(shown) if shown["samples"] else "",
         left_out=shown["left_out"],
         columns=tables.COLUMNS,
@@ -168,16 +167,9 @@ def render(directories: Sequence[str], baselines: Sequence[str] = (), samples: i
     )
 
 
-def _baseline(file: str) -> dict[str, Any]:
-    held = read_summary_file(file)
-    if not isinstance(held.get("summaries"), list):
-        raise InputError(f"--baseline {file}: holds no summaries; give the summary.json of an evaluation")
-    return held
-
-
 def write_report(
     directories: Sequence[str], page: Path, numbers: Path, baselines: Sequence[str] = (), samples: int = SHOWN_SAMPLES
 ) -> None:
     """Write the page, and its numbers as JSON."""
     write_text(page, render(directories, baselines, samples))
-    write_json(numbers, {WRITTEN_BY: "infoagent report", **collect(directories)})
+    write_json(numbers, {WRITTEN_BY: "infoagent report", **as_json(collect(directories))})

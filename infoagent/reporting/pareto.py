@@ -6,25 +6,27 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.rate_distortion import pareto_front
-from infoagent.reporting.plots import INK, Style, as_svg, curve_of, new_figure, scale_tokens, shown
+from infoagent.records.summaries import Summary
+from infoagent.reporting.plots import INK, Style, as_svg, new_figure, scale_tokens, shown
+from infoagent.types import Finding
 
 AXES = (("gflops_total", "GFLOP a question, compressor and predictor", "computation"), ("usd_total", "USD a question", "money"))
-Summary = Mapping[str, Any]
 
 
 def cost_pareto(summaries: Sequence[Summary], predictor: str, styles: Mapping[str, Style]) -> tuple[str, str]:
     """(inline SVG, sentence): a panel for each unit of cost that is known of two compressors or more, and what is not
     drawn and why. The SVG is empty where nothing can be drawn."""
     panels, missing = [], []
-    graded = [s for s in summaries if "distortion/error" in s["predictors"].get(predictor, {})]
+    graded = [(s, error) for s in summaries if (error := s.error_of(predictor)) is not None]
     if not graded:
         return "", f"{predictor}: no reply was graded, so there is no accuracy to set against cost."
     for unit, title, what in AXES:
-        known = [s for s in graded if unit in s["predictors"][predictor].get("cost", {})]
-        if len(known) > 1 and any(_cost(s, predictor, unit) > 0 for s in known):
-            panels.append((unit, title, known))
+        known = [(s, cost, error) for s, error in graded if (cost := getattr(s.predictors[predictor].cost, unit)) is not None]
+        if len(known) > 1 and any(cost for _, cost, _ in known):
+            panels.append((title, known))
             if len(known) < len(graded):
-                unknown = ", ".join(s["label"] for s in graded if s not in known)
+                costed = [s.label for s, *_ in known]
+                unknown = ", ".join(s.label for s, _ in graded if s.label not in costed)
                 missing.append(f"{what} is not known of {unknown}")
         elif not known:
             missing.append(f"{what} is not known of any compressor")
@@ -34,28 +36,23 @@ def cost_pareto(summaries: Sequence[Summary], predictor: str, styles: Mapping[st
     if not panels:
         return "", sentence
     figure, axes = new_figure(5.4 * len(panels) + (1 if len(panels) == 1 else 0), 4, panels=len(panels))
-    for axis, (unit, title, known) in zip(axes, panels, strict=True):
-        _panel(axis, known, predictor, unit, styles)
+    for axis, (title, known) in zip(axes, panels, strict=True):
+        _panel(axis, known, styles)
         axis.set_xlabel(title)
         axis.set_ylabel("questions answered (%)")
         axis.set_title(shown(f"answered by {predictor}"), fontsize=10)
     return as_svg(figure), sentence
 
 
-def _cost(summary: Summary, predictor: str, unit: str) -> float:
-    return float(summary["predictors"][predictor]["cost"][unit])
-
-
-def _panel(axis: Any, known: Sequence[Summary], predictor: str, unit: str, styles: Mapping[str, Style]) -> None:
+def _panel(axis: Any, known: Sequence[tuple[Summary, float, Finding]], styles: Mapping[str, Style]) -> None:
     anchor = Style(INK, "P")
-    costs = [_cost(s, predictor, unit) for s in known]
-    right = [100 * (1 - s["predictors"][predictor]["distortion/error"]["value"]) for s in known]
-    for s, cost, value in zip(known, costs, right, strict=True):
-        error, style = s["predictors"][predictor]["distortion/error"], styles.get(curve_of(s), anchor)
-        half = 50 * (error["high"] - error["low"])
+    costs, right = [cost for _, cost, _ in known], [100 * (1 - error.value) for *_, error in known]
+    for s, cost, error in known:
+        style = styles.get(s.curve, anchor)
+        half = 50 * (error.high - error.low)
         axis.errorbar(
             cost,
-            value,
+            100 * (1 - error.value),
             yerr=half if half == half else None,
             color=style.colour,
             marker=style.marker,
@@ -68,5 +65,5 @@ def _panel(axis: Any, known: Sequence[Summary], predictor: str, unit: str, style
     scale_tokens(axis, costs)
     for i in front:
         axis.annotate(
-            shown(known[i]["label"]), (costs[i], right[i]), xytext=(5, 5), textcoords="offset points", fontsize=7.5, color=INK
+            shown(known[i][0].label), (costs[i], right[i]), xytext=(5, 5), textcoords="offset points", fontsize=7.5, color=INK
         )

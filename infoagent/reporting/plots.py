@@ -11,8 +11,9 @@ from typing import Any
 
 from infoagent.files import replacing
 from infoagent.pricing.parts import PARTS
+from infoagent.records.summaries import Summary
 from infoagent.reporting.information import known
-from infoagent.types import ANCHORS, InputError
+from infoagent.types import InputError
 
 INK = "#1f2933"
 PALETTE = ("#2f6fb0", "#d1622b", "#3a8f5c", "#8a5aa8", "#b8902a", "#5b6770", "#c2558f", "#2a9aa3", "#8f6b4a", "#7a8f2f")
@@ -87,19 +88,14 @@ def _error(value: float, low: float, high: float) -> list[list[float]] | None:
     return None if math.isnan(low) else [[value - low], [high - value]]
 
 
-def styles_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Style]:
+def styles_of(summaries: Sequence[Summary]) -> dict[str, Style]:
     """Colour and marker of each rate-distortion curve, the same in all plots of a page; language models come first."""
-    points = [s for s in summaries if s["compressor"]["kind"] not in ANCHORS]
-    ordered = sorted(points, key=lambda s: s["compressor"]["kind"] not in ("lm", "endpoint"))
-    curves = dict.fromkeys(curve_of(s) for s in ordered)
+    ordered = sorted((s for s in summaries if s.is_point), key=lambda s: s.compressor.kind not in ("lm", "endpoint"))
+    curves = dict.fromkeys(s.curve for s in ordered)
     return {
         curve: Style(PALETTE[i % len(PALETTE)], MARKERS[i % len(MARKERS)], "-" if i < len(PALETTE) else "-.")
         for i, curve in enumerate(curves)
     }
-
-
-def curve_of(summary: Mapping[str, Any]) -> str:
-    return str(summary.get("curve") or summary["label"])
 
 
 def shown(label: str) -> str:
@@ -124,21 +120,23 @@ def scale_tokens(axis: Any, tokens: Sequence[float]) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
 
 
-def mi_at_k(summaries: Sequence[Mapping[str, Any]], styles: Mapping[str, Style]) -> str:
+def mi_at_k(summaries: Sequence[Summary], styles: Mapping[str, Style]) -> str:
     """InfoNCE against the number of candidates: a curve that still rises is bound by its ceiling. Points of one
     rate-distortion curve share a colour; longer compressions are drawn stronger. Empty where nothing was scored."""
-    keys = [(key, title) for key, title in AMONG if any(key in s["estimates"] for s in summaries)]
+    keys = [(key, title) for key, title in AMONG if any(key in s.estimates for s in summaries)]
     if not keys:
         return ""
     figure, axes = new_figure(5.2 * len(keys), 3.8, panels=len(keys))
     for axis, (key, title) in zip(axes, keys, strict=True):
         ks: set[int] = set()
-        for s in (s for s in summaries if key in s["estimates"]):
-            at_k = {int(k): v for k, v in s["estimates"][key]["at_k"].items()}
+        for s in (s for s in summaries if key in s.estimates):
+            at_k = {int(k): v for k, v in s.estimates[key].at_k.items()}
             ks |= set(at_k)
-            siblings = sorted((o for o in summaries if curve_of(o) == curve_of(s)), key=_length)
-            place = [o["label"] for o in siblings].index(s["label"])
-            style = styles[curve_of(s)]
+            siblings = sorted(
+                (o for o in summaries if o.curve == s.curve), key=lambda o: o.rate_tokens.value if o.rate_tokens else 0.0
+            )
+            place = [o.label for o in siblings].index(s.label)
+            style = styles[s.curve]
             axis.plot(
                 sorted(at_k),
                 [at_k[k] for k in sorted(at_k)],
@@ -148,7 +146,7 @@ def mi_at_k(summaries: Sequence[Mapping[str, Any]], styles: Mapping[str, Style])
                 linestyle=style.line,
                 linewidth=1.3,
                 alpha=0.35 + 0.65 * (place + 1) / len(siblings),
-                label=shown(curve_of(s)) if place == len(siblings) - 1 else None,
+                label=shown(s.curve) if place == len(siblings) - 1 else None,
             )
         axis.plot(sorted(ks), [math.log(k) for k in sorted(ks)], ":", color=INK, linewidth=0.9, label="ceiling log K")
         axis.set_xscale("log", base=2)
@@ -159,10 +157,6 @@ def mi_at_k(summaries: Sequence[Mapping[str, Any]], styles: Mapping[str, Style])
         axis.set_title(title, fontsize=10)
     legend_below(figure, axes)
     return as_svg(figure)
-
-
-def _length(summary: Mapping[str, Any]) -> float:
-    return float(summary["values"].get("rate/tokens", {"value": 0.0})["value"])
 
 
 def legend_below(figure: Any, axes: Sequence[Any]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import write_text
+from infoagent.records.summaries import Summary
+from infoagent.types import Finding
 
 COLUMNS = (
     "compressor", "MI easy", "MI hard", "tokens", "MI − price·tokens", "fact kept", "accuracy", "answer NLL", "unsupported", "failed",
@@ -53,48 +55,49 @@ def with_interval(value: float, low: float, high: float, digits: int = 2) -> str
     return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
-def summary_row(summary: Mapping[str, Any]) -> list[str]:
+def summary_row(summary: Summary) -> list[str]:
     """One line of the table; `–` where the number does not exist for this compressor."""
-    values, estimates = summary["values"], summary["estimates"]
-    predictor: Mapping[str, Any] = next(iter(summary["predictors"].values()), {})
+    values, estimates = summary.values, summary.estimates
+    first = next(iter(summary.predictors.values()), None)
+    answers = {} if first is None else first.values
 
     def mi(key: str) -> str:
         if key not in estimates:
             return "–"
         e = estimates[key]
-        return with_interval(e["infonce_nats"], *e["ci_nats"]) + f" of {e['ceiling_nats']:.2f}"
+        return with_interval(*e.interval_nats) + f" of {e.ceiling_nats:.2f}"
 
-    def share(source: Mapping[str, Any], name: str, complement: bool = False) -> str:
+    def share(source: Mapping[str, Finding], name: str, complement: bool = False) -> str:
         if name not in source:
             return "–"
         v = source[name]
-        value = 1 - v["value"] if complement else v["value"]
-        return with_interval(100 * value, 100 * v["low"], 100 * v["high"], 0) + " %"
+        value = 1 - v.value if complement else v.value
+        return with_interval(100 * value, 100 * v.low, 100 * v.high, 0) + " %"
 
-    def plain(source: Mapping[str, Any], name: str, digits: int) -> str:
-        return with_interval(source[name]["value"], source[name]["low"], source[name]["high"], digits) if name in source else "–"
+    def plain(source: Mapping[str, Finding], name: str, digits: int) -> str:
+        return with_interval(source[name].value, source[name].low, source[name].high, digits) if name in source else "–"
 
     return [
-        summary["label"],
+        summary.label,
         mi("easy"),
         mi("hard"),
         plain(values, "rate/tokens", 1),
         plain(values, "objective/nats", 2),
         share(values, "distortion/fact_missing", complement=True),
-        share(predictor, "distortion/error", complement=True),
-        plain(predictor, "distortion/nll", 2),
+        share(answers, "distortion/error", complement=True),
+        plain(answers, "distortion/nll", 2),
         share(values, "faithfulness/unsupported"),
-        str(summary["failed"] + sum(p["failed"] for p in summary["predictors"].values())),
+        str(summary.failed + sum(p.failed for p in summary.predictors.values())),
     ]
 
 
-def summary_text(summaries: Sequence[Mapping[str, Any]]) -> str:
+def summary_text(summaries: Sequence[Summary]) -> str:
     """The tables of an evaluation for the terminal, one for each data set."""
-    names = list(dict.fromkeys(s["data"]["name"] for s in summaries))
+    names = list(dict.fromkeys(s.data.name for s in summaries))
     parts = []
     for name in names:
-        own = [s for s in summaries if s["data"]["name"] == name]
-        title = f"{name} ({own[0]['data']['split']}, {max(s['n_documents'] for s in own)} documents)\n"
+        own = [s for s in summaries if s.data.name == name]
+        title = f"{name} ({own[0].data.split}, {max(s.n_documents for s in own)} documents)\n"
         parts.append((title if len(names) > 1 else "") + as_text(COLUMNS, [summary_row(s) for s in own]))
     return "\n\n".join(parts)
 
@@ -153,56 +156,57 @@ WITHOUT_Z_COLUMNS = (
 )  # fmt: skip
 
 
-def without_z_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def without_z_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """Of compressors with a form or a thought: draws that hold no z, and what is written and paid beside z."""
     rows = []
-    for summary in (s for s in summaries if "without_z" in s):
-        lost, cost = summary["without_z"], summary["cost"]
-        predictor: Mapping[str, Any] = next(iter(summary["predictors"].values()), {})
-        of_all, values = predictor.get("right_of_all"), summary["values"]
-        hard, length = values.get("mi/hard_of_all_nats"), values.get("rate/tokens")
-        why = ", ".join(f"{number} {cause}" for cause, number in lost["causes"].items())
-        numbers = ("written_tokens", 1), ("thinking_tokens", 1), ("compressor_gflops_total", 1), ("seconds", 2)
+    for summary in summaries:
+        lost, cost = summary.without_z, summary.cost
+        if lost is None:
+            continue
+        of_all = next((p.right_of_all for p in summary.predictors.values()), None)
+        hard, length = summary.values.get("mi/hard_of_all_nats"), summary.rate_tokens
+        why = ", ".join(f"{number} {cause}" for cause, number in lost.causes.items())
+        paid = (cost.written_tokens, 1), (cost.thinking_tokens, 1), (cost.compressor_gflops_total, 1), (cost.seconds, 2)
         rows.append(
             [
-                summary["label"],
-                str(lost["n"]),
+                summary.label,
+                str(lost.n),
                 _percent(lost),
                 why or "–",
-                "–" if hard is None else with_interval(hard["value"], hard["low"], hard["high"]),
+                "–" if hard is None else with_interval(hard.value, hard.low, hard.high),
                 "–" if of_all is None else _percent(of_all),
-                "–" if length is None else f"{length['value']:.1f}",
-                *(f"{cost[name]:.{digits}f}" if name in cost else "–" for name, digits in numbers),
+                "–" if length is None else f"{length.value:.1f}",
+                *("–" if number is None else f"{number:.{digits}f}" for number, digits in paid),
             ]
         )
     return rows
 
 
-def _percent(share: Mapping[str, float]) -> str:
-    if math.isnan(share["low"]):
-        return f"{100 * share['value']:.0f} % (interval unknown)"
-    return f"{100 * share['value']:.0f} % [{100 * share['low']:.0f}, {100 * share['high']:.0f}]"
+def _percent(share: Finding) -> str:
+    if math.isnan(share.low):
+        return f"{100 * share.value:.0f} % (interval unknown)"
+    return f"{100 * share.value:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}]"
 
 
 ADHERENCE_COLUMNS = ("compressor", "asked (tokens)", "median achieved", "median |achieved − asked| / asked", "over budget")
 
 
-def adherence_rows(summaries: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+def adherence_rows(summaries: Sequence[Summary]) -> list[list[str]]:
     """Asked and achieved lengths of the compressors that were asked for one."""
     rows = []
     for summary in summaries:
-        if "adherence" not in summary:
+        a = summary.adherence
+        if a is None:
             continue
-        a = summary["adherence"]
-        error = a["median_error"]
-        span = "" if math.isnan(error["low"]) else f" [{100 * error['low']:.0f}, {100 * error['high']:.0f}]"
+        error = a.median_error
+        span = "" if math.isnan(error.low) else f" [{100 * error.low:.0f}, {100 * error.high:.0f}]"
         rows.append(
             [
-                summary["label"],
-                str(a["requested_tokens"]),
-                f"{a['median_achieved']:.0f}",
-                f"{100 * error['value']:.0f} %{span}",
-                f"{100 * a['over_budget']:.0f} %",
+                summary.label,
+                str(a.requested_tokens),
+                f"{a.median_achieved:.0f}",
+                f"{100 * error.value:.0f} %{span}",
+                f"{100 * a.over_budget:.0f} %",
             ]
         )
     return rows

@@ -15,8 +15,8 @@ from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.models import RECORD_FILE, is_adapter
 from infoagent.lm.vllm.adapters import servable, served_rank
+from infoagent.records.summaries import unknown_as_nan
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
-from infoagent.store import unknown_as_nan
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.run_directory import RUN_FILE, read_best
 from infoagent.types import InputError

@@ -19,7 +19,7 @@ from infoagent.recipes import EvaluationRecipe
 from infoagent.records.files import grid_of, read_records
 from infoagent.records.grid import compressions_of
 from infoagent.records.json_form import as_json
-from infoagent.store import read_summaries
+from infoagent.records.summaries import read_summaries
 from infoagent.types import InputError
 
 DECIDED = ("text", "rate_tokens", "finish", "log_probs", "fact_kept", "correct", "choice_log_probs", "reply", "grade")
@@ -204,24 +204,24 @@ def test_a_shard_that_is_none(text):
 def test_the_results_say_what_they_are(tiny_dir, whole, tmp_path):
     made = recipe(tiny_dir, whole[0])
     _, summaries = run_evaluation(made, plan_cells(made), quiet=True)
-    assert json_text(read_summaries(whole[0])) == json_text(summaries)  # NaN is not NaN
+    assert json_text(as_json(read_summaries(whole[0]))) == json_text(as_json(summaries))  # NaN is not NaN
     kept = json.loads((whole[0] / "summary.json").read_text())
     assert {"schema_version", "commit", "versions", "data_revisions", "tokenizers", "price_snapshot", "seeds", "recipe"} <= set(
         kept
     )
-    by_label = {s["label"]: s for s in summaries}
+    by_label = {s.label: s for s in summaries}
     lm, lead = by_label["lm"], by_label["lead"]
     rows = [r for r in whole[1] if r["kind"] == "compression" and r["compressor"]["label"] == "lm"]
     total = sum(r["gflops_prefill"] + r["gflops_decode"] for r in rows) / len(rows)
-    assert lm["cost"]["compressor_gflops_total"] == pytest.approx(total)
-    assert lead["cost"]["compressor_gflops_total"] == 0
+    assert lm.cost.compressor_gflops_total == pytest.approx(total)
+    assert lead.cost.compressor_gflops_total == 0
     answers = [
         r
         for r in whole[1]
         if r["kind"] == "prediction" and r["compressor"]["label"] == "lm" and r["predictor"]["label"] == "writes"
     ]
     both = sum(r["gflops_prefill"] + r["gflops_decode"] for r in answers) / len(answers) + total
-    assert lm["predictors"]["writes"]["cost"]["gflops_total"] == pytest.approx(both)
-    assert "usd_total" not in lm["predictors"]["writes"]["cost"]
+    assert lm.predictors["writes"].cost.gflops_total == pytest.approx(both)
+    assert lm.predictors["writes"].cost.usd_total is None
     documents = {json.loads(line)["document_key"] for line in (whole[0] / "documents.jsonl").read_text().splitlines()}
     assert {r["document_key"] for r in rows} <= documents

@@ -74,7 +74,7 @@ def test_faults_lose_nothing_and_pay_for_nothing_twice(tiny_dir, tmp_path, key):
     assert len(replies) == 12
     assert sum(r["usd"] for r in replies) == pytest.approx(server.billed_tokens / 1000)
     [lead, _] = summarise(grid_of(rows), 0.02)
-    assert lead["predictors"]["fake"]["cost"]["usd_total"] > 0
+    assert lead.predictors["fake"].cost.usd_total > 0
     assert KEY not in (tmp_path / "records.jsonl").read_text()
 
 
@@ -86,8 +86,8 @@ def test_a_server_that_stays_down_leaves_failures_that_are_tried_again(tiny_dir,
     assert {r["cause"] for r in failed} == {"http 500"}
     assert all("correct" not in r and "reply" not in r for r in failed)
     [lead, _] = summarise(grid_of(rows), 0.02)
-    assert lead["predictors"]["fake"]["failed_causes"] == {"http 500": 6}
-    assert "distortion/error" not in lead["predictors"]["fake"]
+    assert lead.predictors["fake"].failed_causes == {"http 500": 6}
+    assert lead.predictors["fake"].error is None
     with FakeServer(first_choice) as server:
         made = recipe(tiny_dir, tmp_path, server, spending_limit_usd=1000.0)
         made.predictors[0].endpoint.base_url = failed[0]["predictor"]["base_url"]
@@ -123,7 +123,7 @@ def test_a_judge_decides_and_its_agreement_is_reported(tiny_dir, tmp_path, key):
     assert all(r["correct"] and r["grade"]["method"] == "judge" and "exact_grade" in r for r in answers)
     [lead, _] = summarise(grid_of(rows), 0.02)
     right = sum(r["exact_grade"]["correct"] for r in answers if r["compressor"]["label"] == "lead")
-    assert lead["predictors"]["fake"]["judge_agreement"]["share"] == pytest.approx(right / 6)
+    assert lead.predictors["fake"].judge_agreement["share"] == pytest.approx(right / 6)
 
 
 @pytest.mark.parametrize(

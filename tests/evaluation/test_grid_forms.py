@@ -109,13 +109,13 @@ def test_what_does_not_fit_is_a_final_failure_with_its_reason_and_no_empty_z(tin
     assert "'value' is a required property" in failed[1]["error"]
     assert [r["problem_id"] for r in as_json(rows) if r["kind"] == "prediction"] == [ok["problem_id"]]
     # failed draws are counted, and cost
-    lost = summary["without_z"]
-    assert (lost["value"], lost["n"]) == (0.75, 4)
-    assert (lost["low"], lost["high"]) == pytest.approx((0.1941, 0.9937), abs=1e-4)  # Clopper and Pearson 1934
-    assert summary["cost"]["written_tokens"] == pytest.approx((28 + 17 + 14 + 64) / 4)
+    lost = summary.without_z
+    assert (lost.value, lost.n) == (0.75, 4)
+    assert (lost.low, lost.high) == pytest.approx((0.1941, 0.9937), abs=1e-4)  # Clopper and Pearson 1934
+    assert summary.cost.written_tokens == pytest.approx((28 + 17 + 14 + 64) / 4)
     right = [r["correct"] for r in as_json(rows) if r["kind"] == "prediction"]
-    [predictor] = summary["predictors"].values()
-    assert predictor["right_of_all"]["value"] == sum(right) / 4
+    [predictor] = summary.predictors.values()
+    assert predictor.right_of_all.value == sum(right) / 4
     [line] = without_z_rows([summary])
     assert line[4] == "0.00 (interval unknown)" or float(line[4].split()[0]) <= math.log(2)
     assert line[1:4] == ["4", "75 % [19, 99]", "1 form: no JSON, 1 form: off the schema, 1 form: cut off"]
@@ -130,9 +130,9 @@ def test_canonical_z_has_a_lower_bound_only(tiny_dir, tmp_path, says):
     made = recipe(tiny_dir, tmp_path)
     rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
     assert {r["sampler"] for r in compressions(rows)} == {False}
-    assert math.isfinite(summary["estimates"]["all"]["infonce_nats"])
-    assert math.isnan(summary["estimates"]["all"]["leave_one_out_nats"])
-    assert math.isnan(summary["estimates"]["all"]["midpoint_nats"])
+    assert math.isfinite(summary.estimates["all"].infonce_nats)
+    assert math.isnan(summary.estimates["all"].leave_one_out_nats)
+    assert math.isnan(summary.estimates["all"].midpoint_nats)
 
 
 def test_drawn_under_a_grammar_and_held_against_text(tiny_dir, tmp_path):
@@ -149,15 +149,15 @@ def test_drawn_under_a_grammar_and_held_against_text(tiny_dir, tmp_path):
         ],
     )
     rows, summaries = run_evaluation(made, plan_cells(made), quiet=True)
-    by_label = {s["label"]: s for s in summaries}
-    assert by_label["call"]["failed"] < 4  # a number may go on for ever
-    assert by_label["free call"]["without_z"]["value"] == 1.0
-    assert "without_z" not in by_label["text"]
+    by_label = {s.label: s for s in summaries}
+    assert by_label["call"].failed < 4  # a number may go on for ever
+    assert by_label["free call"].without_z.value == 1.0
+    assert by_label["text"].without_z is None
     for row in compressions(rows):
         if row["compressor"]["label"] == "call" and row["status"] == "ok":
             assert json.loads(row["text"])["value"] in ("kg", "m")
     pair, without = compare_pairs(rows, made.compare, made.price)
-    both = by_label["call"]["n_compressions"] - by_label["call"]["failed"]
+    both = by_label["call"].n_compressions - by_label["call"].failed
     assert pair["values"]["rate/tokens"]["pairs"] == both
     assert "call against text on records (test), paired" in comparison_text(pair)
     # nothing of the free call can be paired, but for this: it told nothing
@@ -195,7 +195,7 @@ def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, s
     assert first["reply"] == "<think>aha</think>\n\ncase 0"
     flops = generation_flops(architecture_of(str(thinker), None), first["prompt_tokens"], 13)
     assert first["gflops_decode"] == pytest.approx(flops.decode / 1e9)
-    assert summary["cost"]["thinking_tokens"] == (7 + 0 + 7 + 50) / 4
+    assert summary.cost.thinking_tokens == (7 + 0 + 7 + 50) / 4
     # the naive way: z behind the prompt of the mode without thinking, token by token
     [cell] = plan_cells(made)
     tokenizer = AutoTokenizer.from_pretrained(thinker)
@@ -210,7 +210,7 @@ def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, s
             logs = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
         naive = sum(float(logs[i - 1, ids[i]]) for i in range(len(prefix), len(ids)))
         assert log_prob == pytest.approx(naive, abs=1e-3)
-    assert math.isnan(summary["estimates"]["all"]["leave_one_out_nats"])
+    assert math.isnan(summary.estimates["all"].leave_one_out_nats)
 
 
 def test_off_says_so_in_the_prompt_and_keeps_the_upper_bound(thinker, tmp_path, says):
@@ -219,7 +219,7 @@ def test_off_says_so_in_the_prompt_and_keeps_the_upper_bound(thinker, tmp_path, 
     rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
     assert all(c.endswith("<think>\n\n</think>\n\n") for c in calls)
     assert not any("sampler" in r or "thinking_tokens" in r for r in compressions(rows))
-    assert math.isfinite(summary["estimates"]["all"]["leave_one_out_nats"])
+    assert math.isfinite(summary.estimates["all"].leave_one_out_nats)
 
 
 def test_a_form_behind_a_thought_with_a_budget(thinker, tmp_path, says):
@@ -293,10 +293,10 @@ def test_a_server_compresses_in_a_form_and_is_paid_once(tiny_dir, tmp_path):
             run(made)
             assert len(server.requests) == asked == 4 * (number + 1)
             assert {r["text"] for r in compressions(rows)} == {'{"about":"x","value":"v"}'}
-            assert summary["cost"]["compressor_usd"] > 0
-            [predictor] = summary["predictors"].values()
-            assert predictor["cost"]["usd_total"] == pytest.approx(summary["cost"]["compressor_usd"])
-            assert math.isnan(summary["estimates"]["all"]["leave_one_out_nats"])
+            assert summary.cost.compressor_usd > 0
+            [predictor] = summary.predictors.values()
+            assert predictor.cost.usd_total == pytest.approx(summary.cost.compressor_usd)
+            assert math.isnan(summary.estimates["all"].leave_one_out_nats)
         first, last = server.requests[0].body, server.requests[-1].body
     assert first["response_format"]["json_schema"]["strict"] is True
     assert first["response_format"]["json_schema"]["schema"]["required"] == ["about", "value"]

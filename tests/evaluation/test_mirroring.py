@@ -6,13 +6,14 @@ import runpy
 import pytest
 import yaml
 from conftest import ROOT, run_script
+from summarised import finding, summary_of
 from tiny import save_adapter
 from wandb_files import read_back
 
 from infoagent.cli import main as cli
 from infoagent.evaluation.mirroring import frontier_points, rate_distortion_rows, report_mirror
 from infoagent.files import read_jsonl
-from infoagent.store import read_summaries
+from infoagent.records.summaries import read_summaries
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +57,18 @@ def test_the_run_file_holds_what_the_evaluation_wrote(evaluated):
     assert (run.run.run_group, run.run.job_type, run.run.project) == ("a training", "eval", "evaluations")
     lines = [line for line in run.history if "compressor" in line and "rate/tokens" in line]
     assert lines == read_jsonl(out / "metrics.jsonl")
-    summaries = {s["label"]: s for s in read_summaries(out)}
+    summaries = {s.label: s for s in read_summaries(out)}
     for label in ("lm", "trained train/checkpoint-3"):
-        assert run.summary[f"records/{label}/mi/nats"] == summaries[label]["estimates"]["all"]["infonce_nats"]
+        assert run.summary[f"records/{label}/mi/nats"] == summaries[label].estimates["all"].infonce_nats
     rows = {row["compressor"]: row for row in run.table("rate_distortion/table")}
     assert set(rows) == {"lm", "lead", "trained train/checkpoint-3"}  # the whole document is no point of a curve
     for label, row in rows.items():
         found = summaries[label]
-        assert row["rate_tokens"] == found["values"]["rate/tokens"]["value"]
-        assert row["mi_nats"] == found["estimates"]["all"]["infonce_nats"]
-        assert row["mi_hard_nats"] == found["estimates"]["hard"]["infonce_nats"]
-        [predictor] = found["predictors"].values()
-        assert row["accuracy"] == pytest.approx(1 - predictor["distortion/error"]["value"])
+        assert row["rate_tokens"] == found.rate_tokens.value
+        assert row["mi_nats"] == found.estimates["all"].infonce_nats
+        assert row["mi_hard_nats"] == found.estimates["hard"].infonce_nats
+        [predictor] = found.predictors.values()
+        assert row["accuracy"] == pytest.approx(1 - predictor.error.value)
     fields = run.charts["rate_distortion/lines"]["fieldSettings"]
     assert fields == {"step": "rate_tokens", "lineKey": "curve", "lineVal": "mi_nats"}
     assert run.charts["rate_accuracy/points"]["fieldSettings"] == {"x": "rate_tokens", "y": "accuracy"}
@@ -136,15 +137,7 @@ def test_the_frontier_is_a_table_of_its_points(tmp_path, monkeypatch):
 
 def test_curves_of_several_data_sets_are_told_apart():
     def summary(data):
-        return {
-            "data": {"name": data},
-            "label": "lm",
-            "curve": "smollm2",
-            "compressor": {"kind": "lm"},
-            "estimates": {},
-            "values": {"rate/tokens": {"value": 3.0}},
-            "predictors": {},
-        }
+        return summary_of("lm", data=data, curve="smollm2", values={"rate/tokens": finding(3.0)})
 
     assert [r["curve"] for r in rate_distortion_rows([summary("a"), summary("b")])] == ["smollm2 on a", "smollm2 on b"]
     [row] = rate_distortion_rows([summary("a")])

@@ -2,6 +2,8 @@
 
 import pytest
 from pydantic import ValidationError
+from summarised import predictor as asked
+from summarised import summary_of
 
 from infoagent.analysis.session import run_evaluation
 from infoagent.applications.proxies.recipe import ProxyRecipe
@@ -11,11 +13,12 @@ from infoagent.applications.stress.recipe import HardInputsRecipe
 from infoagent.baselines import PICKERS, Picker
 from infoagent.data.segmentation import sentences
 from infoagent.evaluation.cells import plan_cells
-from infoagent.evaluation.costing import add_break_even, compressor_cost
+from infoagent.evaluation.costing import compressor_cost, with_break_even
 from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.files import read_json
 from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, compressions_of
+from infoagent.records.summaries import CompressorCost, PredictorCost
 from infoagent.reporting.overview import best_at_budgets
 from infoagent.reporting.page import collect, render
 from infoagent.types import InputError
@@ -67,13 +70,13 @@ def test_a_picker_that_is_added_runs_in_the_grid_is_counted_and_reported(tiny_di
     for problem in cells[0].problems:
         found = sentences(problem.document)
         assert written[problem.id] == found[(len(found) - 1) // 2]
-    [ours] = [s for s in summaries if s["label"] == "the middle"]
-    assert ours["curve"] == "middle"
-    assert ours["failed"] == 0
-    assert [ours["cost"][f"compressor_gflops_{part}"] for part in ("total", "decode", "paper")] == [0.0, 0.0, 0.0]
-    [predictor] = ours["predictors"].values()
-    assert predictor["cost"]["gflops_total"] == predictor["cost"]["predictor_gflops_total"] > 0
-    assert predictor["break_even"]["gflops"]["verdict"] == "always"
+    [ours] = [s for s in summaries if s.label == "the middle"]
+    assert ours.curve == "middle"
+    assert ours.failed == 0
+    assert [getattr(ours.cost, f"compressor_gflops_{part}") for part in ("total", "decode", "paper")] == [0.0, 0.0, 0.0]
+    [predictor] = ours.predictors.values()
+    assert predictor.cost.gflops_total == predictor.cost.predictor_gflops_total > 0
+    assert predictor.break_even["gflops"].verdict == "always"
     assert "the middle" in render([str(tmp_path)])
     _, rows = best_at_budgets(collect([str(tmp_path)]))
     assert "the middle" in str(rows)
@@ -96,20 +99,19 @@ def test_every_recipe_with_compressors_takes_it():
 def test_what_a_row_says_is_followed(monkeypatch):
     monkeypatch.setitem(PICKERS, "encoder", Picker("encoder", middle_order, asks=False, free=False))
     monkeypatch.setitem(PICKERS, "informed", Picker("informed", middle_order, asks=True, free=True, told=True))
-    priced = compressor_cost([record("encoder")])
-    assert "compressor_gflops_total" not in priced  # a model runs, and nobody counted it
+    assert compressor_cost([record("encoder")]).compressor_gflops_total is None  # a model runs, and nobody counted it
     for kind, verdict in (("encoder", "from"), ("informed", "never")):  # made once for a document, or for each question
-        compressed, whole = (
-            {
-                "data": {"name": "d"},
-                "compressor": {"kind": of},
-                "cost": {"compressor_gflops_total": 100.0},
-                "predictors": {"p": {"cost": {"predictor_gflops_total": gflops}}},
-            }
+        both = [
+            summary_of(
+                of,
+                of,
+                cost=CompressorCost(compressor_gflops_total=100.0),
+                predictors={"p": asked(cost=PredictorCost(predictor_gflops_total=gflops))},
+            )
             for of, gflops in ((kind, 1.0), ("full-document", 50.0))
-        )
-        add_break_even([compressed, whole])
-        assert compressed["predictors"]["p"]["break_even"]["gflops"]["verdict"] == verdict
+        ]
+        compressed, _ = with_break_even(both)
+        assert compressed.predictors["p"].break_even["gflops"].verdict == verdict
     for section in (SystemSection, CompactorSection):
         with pytest.raises(ValidationError, match="informed"):
             section.model_validate({"label": "i", "kind": "informed", **({"tokens": 5} if section is SystemSection else {})})

@@ -107,7 +107,7 @@ def test_records_of_another_grid_in_the_same_directory_stay_out_of_the_results(t
     other = run(recipe(tiny_dir, tmp_path, seeds=[1], negatives={"random": 3, "counterfactual": 1}))
     assert len(read_records(tmp_path)) == len(first) + len(other) - 2 * 5 * 2 + 2 * 5 * 2
     assert {r["key"] for r in first}.isdisjoint(r["key"] for r in other)
-    assert [s["n_compressions"] for s in summarise(grid_of(other), 0.02)] == [5, 5, 5]
+    assert [s.n_compressions for s in summarise(grid_of(other), 0.02)] == [5, 5, 5]
 
 
 def test_an_adapter_counts_by_its_weights_not_by_its_path(tiny_dir, tmp_path):

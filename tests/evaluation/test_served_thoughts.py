@@ -45,7 +45,7 @@ def written(tiny_dir, out, texts, script=(), thought=None, **compressor):
     with FakeServer(lambda chat: next(left), script=script, thought=thought) as server:
         made = recipe(tiny_dir, out, server, len(texts), **compressor)
         rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
-    return [r for r in as_json(rows) if r["kind"] == "compression"], summary["cost"]
+    return [r for r in as_json(rows) if r["kind"] == "compression"], summary.cost
 
 
 def test_no_thought_of_a_server_becomes_z(tiny_dir, tmp_path):
@@ -79,8 +79,8 @@ def test_tokens_of_thoughts_are_known_of_every_reply_that_was_looked_through(tin
     assert [r["thinking_tokens"] for r in rows] == [len("<think>hm</think>"), 0, count_tokens(texts[2]), full]
     assert [r["written_tokens"] for r in rows] == [*(count_tokens(t) for t in texts[:3]), full]
     assert [r.get("thinking_estimated") for r in rows] == [True, None, None, None]
-    assert cost["thinking_tokens"] == pytest.approx(sum(r["thinking_tokens"] for r in rows) / 4)
-    assert cost["written_tokens"] == pytest.approx(sum(r["written_tokens"] for r in rows) / 4)
+    assert cost.thinking_tokens == pytest.approx(sum(r["thinking_tokens"] for r in rows) / 4)
+    assert cost.written_tokens == pytest.approx(sum(r["written_tokens"] for r in rows) / 4)
 
 
 def test_what_no_server_counted_is_estimated_or_left_out(tiny_dir, tmp_path):
@@ -88,7 +88,7 @@ def test_what_no_server_counted_is_estimated_or_left_out(tiny_dir, tmp_path):
     rows, cost = written(tiny_dir, tmp_path, texts, [no_usage(), no_usage(), ok()])
     assert (rows[0]["thinking_tokens"], rows[0]["thinking_estimated"]) == (len(texts[0]), True)
     assert ["written_tokens" in r for r in rows] == [False, False, True]
-    assert "written_tokens" not in cost
+    assert cost.written_tokens is None
 
 
 def test_z_of_a_server_is_cut_behind_its_thought(tiny_dir, tmp_path):

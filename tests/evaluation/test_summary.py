@@ -52,13 +52,13 @@ def test_easy_and_hard_terms_use_their_own_columns():
 def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     failed = record("d", "frozen", None, status="failed", error="scoring: NaN", rate_tokens=1000)
     [summary] = summarise([*FROZEN, failed, prediction("a", "frozen", True), prediction("b", "frozen", False)], price=0.1)
-    assert summary["failed"] == 1
-    assert summary["n_compressions"] == 4
-    assert summary["values"]["rate/tokens"]["value"] == pytest.approx(21.0)
-    assert summary["values"]["distortion/fact_missing"]["value"] == 1.0
-    assert summary["predictors"]["m"]["distortion/error"]["value"] == 0.5
+    assert summary.failed == 1
+    assert summary.n_compressions == 4
+    assert summary.values["rate/tokens"].value == pytest.approx(21.0)
+    assert summary.values["distortion/fact_missing"].value == 1.0
+    assert summary.predictors["m"].values["distortion/error"].value == 0.5
     reward = np.mean([r.mi_nats(("random", "counterfactual")) - 0.1 * r.rate_tokens for r in FROZEN])
-    assert summary["values"]["objective/nats"]["value"] == pytest.approx(reward)
+    assert summary.values["objective/nats"].value == pytest.approx(reward)
 
 
 def test_comparison_is_paired_and_signed():
@@ -106,9 +106,9 @@ def test_draws_without_a_z_count_as_nothing_told_and_keep_the_bound():
     [summary] = summarise([told, *lost], price=0.0)
     truth = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert math.log(4) / 4 < truth < math.log(4)
-    assert summary["estimates"]["all"]["infonce_nats"] == pytest.approx(math.log(4))
-    assert summary["values"]["mi/of_all_nats"]["value"] == pytest.approx(math.log(4) / 4)
-    assert summary["values"]["mi/hard_of_all_nats"]["value"] == pytest.approx(math.log(2) / 4)
+    assert summary.estimates["all"].infonce_nats == pytest.approx(math.log(4))
+    assert summary.values["mi/of_all_nats"].value == pytest.approx(math.log(4) / 4)
+    assert summary.values["mi/hard_of_all_nats"].value == pytest.approx(math.log(2) / 4)
     texts = [record(p, "text", [0.0, 0.0, 0.0, 0.0]) for p in "abcd"]
     values = compare([told, *lost], texts, price=0.0)
     assert values["mi/nats"]["pairs"] == 1

@@ -141,10 +141,10 @@ def test_an_evaluation_shows_each_compressor_that_has_measures():
     assert cells["words copied in runs of three (%)"] == f"50 ± {100 * half_width:.0f}"
     # pairs: one-two four times and two-a, two-b, two-c, two-d
     assert cells["different word pairs over all texts (%)"] == f"{100 * 5 / 8:.1f}"
-    assert evaluation_audit([s for s in summaries if s["label"] == "old"])["rows"] == []
+    assert evaluation_audit([s for s in summaries if s.label == "old"])["rows"] == []
 
 
 def test_records_without_the_measures_are_still_summarised():
     with pytest.warns(RuntimeWarning, match="unknown"):
         [summary] = summarise(grid_of([record("a", "old", None)]), price=0.02)
-    assert not any(name.startswith("audit/") for name in summary["values"])
+    assert not any(name.startswith("audit/") for name in summary.values)

@@ -5,8 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from summarised import finding, information, predictor, summary_of
 
+from infoagent.costs import BreakEven
+from infoagent.files import json_text
 from infoagent.rate_distortion.laws import LAWS, Solved, parameters
+from infoagent.records.json_form import as_json
+from infoagent.records.summaries import CompressorCost, PredictorCost
 from infoagent.reporting import evaluation_tables, overview, plots
 from infoagent.reporting.curve_panels import distortion
 from infoagent.reporting.curves import bd_rows
@@ -21,50 +26,27 @@ HOSTILE = (
 )
 
 
-def finding(value, n=4):
-    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
-
-
 def summary(label, kind, tokens, hard, error, data="records", revision="r1", failed=0):
-    estimates = (
-        {}
-        if hard is None
-        else {
-            "hard": {
-                "infonce_nats": hard,
-                "ci_nats": [hard - 0.2, hard + 0.2],
-                "ceiling_nats": 1.1,
-                "saturation": 0.2,
-                "at_k": {"2": hard / 2, "3": hard},
-                "warnings": [],
-            }
-        }
+    estimates = {} if hard is None else {"hard": information(hard, 0.2, 1.1, at_k={"2": hard / 2, "3": hard})}
+    reader = predictor(
+        {"distortion/error": finding(error)},
+        unparseable=1,
+        cost=PredictorCost(predictor_gflops_total=1.0, gflops_total=tokens / 5 + 1),
+        break_even={"gflops": BreakEven("from", 2.5)},
     )
-    return {
-        "data": {"name": data, "revision": revision, "split": "test"},
-        "compressor": {"kind": kind, "label": label},
-        "label": label,
-        "curve": kind,
-        "n_compressions": 4,
-        "n_documents": 4,
-        "failed": failed,
-        "failed_causes": {"scoring": failed} if failed else {},
-        "price": 0.02,
-        "values": {"rate/tokens": finding(tokens), "distortion/fact_missing": finding(error)},
-        "estimates": estimates,
-        "cost": {"compressor_gflops_total": tokens / 10, "compressor_gflops_paper": 0.1},
-        "predictors": {
-            "reader": {
-                "distortion/error": finding(error),
-                "n": 4,
-                "failed": 0,
-                "failed_causes": {},
-                "unparseable": 1,
-                "cost": {"gflops_total": tokens / 5 + 1, "predictor_gflops_total": 1.0},
-                "break_even": {"gflops": {"verdict": "from", "questions": 2.5}},
-            }
-        },
-    }
+    return summary_of(
+        label,
+        kind,
+        data=data,
+        revision=revision,
+        curve=kind,
+        failed=failed,
+        failed_causes={"scoring": failed} if failed else {},
+        values={"rate/tokens": finding(tokens), "distortion/fact_missing": finding(error)},
+        estimates=estimates,
+        cost=CompressorCost(compressor_gflops_total=tokens / 10, compressor_gflops_paper=0.1),
+        predictors={"reader": reader},
+    )
 
 
 def record(label, number, text, correct):
@@ -121,7 +103,7 @@ def write_run(directory, revision="r1"):
         summary("lead 3", "lead", 70, 0.5, 0.5, revision=revision, failed=1),
         summary(HOSTILE, "full-document", 200, None, 0.1, revision=revision),
     ]
-    (directory / "summary.json").write_text(json.dumps({**run, "summaries": summaries}))
+    (directory / "summary.json").write_text(json_text({**run, "summaries": as_json(summaries)}))
     (directory / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     problems = [
         {"data": "records", "problem_id": f"p{n}", "document_key": f"k{n}", "choices": [], "evidence": None} for n in range(4)

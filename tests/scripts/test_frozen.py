@@ -8,7 +8,7 @@ from conftest import WITHOUT_TORCH, run_script
 from tiny import save_adapter
 
 from infoagent.records.files import read_records
-from infoagent.store import read_summaries
+from infoagent.records.summaries import read_summaries
 
 
 @pytest.fixture
@@ -61,11 +61,11 @@ def test_two_processes_share_a_grid_and_one_summarises_it(recipe):
     assert min(held) > 0
     rows = read_records(out)
     assert len(rows) == sum(held) == 3 * 4 * 2  # nothing was done twice
-    assert [s["n_compressions"] for s in read_summaries(out)] == [4, 4, 4]
+    assert [s.n_compressions for s in read_summaries(out)] == [4, 4, 4]
     assert done.stdout.count("MI easy") == 1
-    full = {s["label"]: s for s in read_summaries(out)}["lead"]["predictors"]
+    full = {s.label: s for s in read_summaries(out)}["lead"].predictors
     [answers] = full.values()
-    assert answers["break_even"]["gflops"]["verdict"] == "always"
+    assert answers.break_even["gflops"].verdict == "always"
 
 
 def test_a_checkpoint_is_judged_in_words(recipe, tiny_dir):
@@ -76,7 +76,7 @@ def test_a_checkpoint_is_judged_in_words(recipe, tiny_dir):
     [comparison] = json.loads((recipe.parent / "out" / "comparison.json").read_text())
     verdicts = {v["quantity"]: v for v in comparison["verdicts"]}
     assert verdicts["distortion/error"]["test"].startswith("McNemar")
-    curves = {s["label"]: s["curve"] for s in read_summaries(recipe.parent / "out")}
+    curves = {s.label: s.curve for s in read_summaries(recipe.parent / "out")}
     assert curves["trained runs/checkpoint-3"] != curves["lm"]  # a trained point is none of the frozen curve's
     assert all("p_holm" in v for v in verdicts.values() if "p" in v)
     row = comparison["values"]["mi/hard_nats"]

@@ -128,7 +128,7 @@ def test_a_sandbox_that_fails_later_is_a_failed_record_and_tried_again(tiny_dir,
     answers = [r for r in as_json(records) if r["kind"] == "prediction"]
     assert {(r["status"], r["cause"]) for r in answers} == {("failed", "sandbox")}
     assert not any("correct" in r for r in answers)
-    assert next(iter(summaries[0]["predictors"].values()))["failed"] == DOCUMENTS
+    assert next(iter(summaries[0].predictors.values())).failed == DOCUMENTS
     again, _ = run_evaluation(recipe, cells, quiet=True)
     assert {r["status"] for r in as_json(again) if r["kind"] == "prediction"} == {"ok"}
 

@@ -18,12 +18,12 @@ from infoagent.config import load_recipe
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.summaries import Summary
 from infoagent.types import NATS_PER_BIT, InputError
 
 Size = Literal["small", "full"]
 SIZES: tuple[Size, ...] = ("small", "full")
 Point = dict[str, Any]
-Summary = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -128,17 +128,16 @@ def points_of(summaries: Sequence[Summary], scorer: str | None = None) -> list[P
     """
     points = []
     for summary in summaries:
-        section = summary["compressor"]
+        compressor = summary.compressor
         point: Point = {
-            "data": summary["data"]["name"], "label": summary["label"], "curve": summary["curve"],
-            "kind": section["kind"], "documents": summary["n_documents"], "failed": summary["failed"],
+            "data": summary.data.name, "label": summary.label, "curve": summary.curve,
+            "kind": compressor.kind, "documents": summary.n_documents, "failed": summary.failed,
             "measures": _measures(summary), "predictors": _predictors(summary),
         }  # fmt: skip
-        sentences = section.get("sentences") or section.get("prompt", {}).get("sentences")
-        point |= {"sentences": sentences} if sentences else {}
+        point |= {"sentences": compressor.sentences} if compressor.sentences else {}
         point |= {"scorer": scorer} if scorer else {}
-        if section["kind"] == "lm":
-            point |= {"model": section["model"]["name"], **_parameters(section["model"])}
+        if compressor.kind == "lm":
+            point |= {"model": compressor.model["name"], **_parameters(compressor.model)}
         points.append(point)
     return points
 
@@ -154,25 +153,23 @@ def _parameters(model: Mapping[str, Any]) -> dict[str, int]:
 
 def _measures(summary: Summary) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if "rate/tokens" in summary["values"]:
-        found["tokens"] = dict(summary["values"]["rate/tokens"])
+    if summary.rate_tokens is not None:
+        found["tokens"] = {**vars(summary.rate_tokens)}
     for name, kinds in (("mi_nats", "easy"), ("hard_nats", "hard")):
-        if kinds in summary["estimates"]:
-            e = summary["estimates"][kinds]
-            low, high = e["ci_nats"]
-            found[name] = {
-                "value": e["infonce_nats"],
-                "low": low,
-                "high": high,
-                "ceiling": e["ceiling_nats"],
-                "saturation": e["saturation"],
-            }
+        if kinds in summary.estimates:
+            e = summary.estimates[kinds]
+            value, low, high = e.interval_nats
+            found[name] = {"value": value, "low": low, "high": high, "ceiling": e.ceiling_nats, "saturation": e.saturation}
     if "mi_nats" in found and found.get("tokens", {}).get("value", 0) > 0:
         found["bits_per_token"] = _per_token_bits(found["mi_nats"], found["tokens"])
-    for part in ("paper", "total", "decode"):
-        name = f"compressor_gflops_{part}"
-        if name in summary.get("cost", {}):
-            found[f"gflops_{part}"] = {"value": summary["cost"][name]}
+    cost = summary.cost
+    for part, gflops in (
+        ("paper", cost.compressor_gflops_paper),
+        ("total", cost.compressor_gflops_total),
+        ("decode", cost.compressor_gflops_decode),
+    ):
+        if gflops is not None:
+            found[f"gflops_{part}"] = {"value": gflops}
     return found
 
 
@@ -187,16 +184,14 @@ def _per_token_bits(mi: Mapping[str, float], tokens: Mapping[str, float]) -> dic
 
 def _predictors(summary: Summary) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for title, values in summary["predictors"].items():
-        row: dict[str, Any] = {name: values[name] for name in ("n", "failed", "unparseable") if name in values}
-        if "distortion/error" in values:
-            e = values["distortion/error"]
-            row["accuracy"] = {"value": 1 - e["value"], "low": 1 - e["high"], "high": 1 - e["low"], "n": e["n"]}
-        if "distortion/nll_per_token" in values:
-            row["nll_nats"] = dict(values["distortion/nll_per_token"])
-        cost = values.get("cost", {})
-        row |= {name: cost[name] for name in ("gflops_total", "usd_total") if name in cost}
-        found[title] = row
+    for title, p in summary.predictors.items():
+        row: dict[str, Any] = {"n": p.n, "failed": p.failed, "unparseable": p.unparseable}
+        if (e := p.error) is not None:
+            row["accuracy"] = {"value": 1 - e.value, "low": 1 - e.high, "high": 1 - e.low, "n": e.n}
+        if (nll := p.values.get("distortion/nll_per_token")) is not None:
+            row["nll_nats"] = {**vars(nll)}
+        costs = (("gflops_total", p.cost.gflops_total), ("usd_total", p.cost.usd_total))
+        found[title] = row | {name: cost for name, cost in costs if cost is not None}
     return found
 
 

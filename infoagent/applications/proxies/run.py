@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from infoagent.applications.proxies.critics import Critic, load_critic
 from infoagent.applications.proxies.recipe import ProxySection
@@ -28,6 +27,7 @@ from infoagent.lm.sizes import architecture_of
 from infoagent.progress import Progress
 from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.records.grid import CompressionRecord, GridRecord, compressions_of
+from infoagent.records.summaries import Summary
 from infoagent.store import text_id
 from infoagent.types import DTYPES, InputError
 
@@ -78,7 +78,7 @@ def _check(section: ProxySection, cells: Sequence[Cell]) -> None:
 
 def proxy_summaries(
     recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord], scorers: Sequence[ProxySection], quiet: bool
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[str, list[Summary]]:
     """Summaries of the grid's compressions as each scorer sees them, by the scorer's label."""
     return {section.label: summarise(proxy_rows(recipe, cells, records, section, quiet), recipe.price) for section in scorers}
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import ROOT
+from summarised import finding, information, predictor, summary_of
 
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, Missing, check_claims, correlation, ratio
 from infoagent.applications.paper.drawing import DRAWINGS, save_experiment
@@ -24,6 +26,8 @@ from infoagent.applications.paper.published import (
 from infoagent.config import load_recipe, recipe_yaml
 from infoagent.files import clean
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.grid import CompressorIdentity
+from infoagent.records.summaries import CompressorCost, PredictorCost
 from infoagent.reporting.plots import new_figure
 from infoagent.types import InputError
 
@@ -33,36 +37,23 @@ def value(centre, half):
 
 
 def summary(label, tokens=20.0, mi=2.0, error=0.4, nll=1.0, curve="family", data="longhealth", half=0.02, **section):
-    estimate = {"infonce_nats": mi, "ci_nats": [mi - half, mi + half], "ceiling_nats": math.log(20), "saturation": 0.5}
-    compressor = {"label": label, "kind": "lm", "model": {"name": "smollm2-135m"}, "prompt": {"sentences": None}, **section}
-    return {
-        "data": {"name": data},
-        "compressor": compressor,
-        "label": label,
-        "curve": curve,
-        "n_documents": 20,
-        "failed": 0,
-        "values": {"rate/tokens": value(tokens, half)},
-        "estimates": {"easy": estimate},
-        "cost": {"compressor_gflops_total": 10.0 * tokens, "compressor_gflops_paper": tokens},
-        "predictors": {
-            "GPT-4o": {
-                "distortion/error": value(error, half),
-                "distortion/nll_per_token": value(nll, half),
-                "n": 20,
-                "failed": 0,
-                "unparseable": 1,
-                "cost": {"usd_total": 0.01},
-            }
-        },
-    }
+    answers = {"distortion/error": finding(error, half, 20), "distortion/nll_per_token": finding(nll, half, 20)}
+    return summary_of(
+        label,
+        data=data,
+        compressor={"model": {"name": "smollm2-135m"}, "prompt": {"sentences": None}, **section},
+        curve=curve,
+        n_documents=20,
+        values={"rate/tokens": finding(tokens, half, 20)},
+        estimates={"easy": information(mi, half, math.log(20), saturation=0.5)},
+        cost=CompressorCost(compressor_gflops_total=10.0 * tokens, compressor_gflops_paper=tokens),
+        predictors={"GPT-4o": predictor(answers, n=20, unparseable=1, cost=PredictorCost(usd_total=0.01))},
+    )
 
 
 def anchor(error):
     made = summary("full document", error=error)
-    made["compressor"]["kind"] = "full-document"
-    made["estimates"] = {}
-    return made
+    return replace(made, compressor=CompressorIdentity(label=made.label, kind="full-document"), estimates={})
 
 
 def test_points_are_the_summaries_numbers_in_the_figures_units():
@@ -146,16 +137,15 @@ def test_what_is_missing_is_named_and_no_number_stands_for_it():
     found, row = verdict(Direction("accuracy", SIDES, 1.6), summary("a"))
     assert (found, row["ours"], row["why"]) == (UNASKED, None, "needs 'b' on this data set")
     assert verdict(NotAsked("no such loop"))[1]["why"] == "no such loop"
-    bare = summary("b")
-    bare["predictors"] = {}
+    bare = replace(summary("b"), predictors={})
     assert verdict(Direction("accuracy", SIDES, 1.6), summary("a"), bare)[1]["why"] == "'b' has no accuracy"
 
 
 def test_costs_as_the_paper_counts_and_in_all_are_two_answers():
     """7B writes a fifth of the tokens: alike where only written tokens count; reading the document changes that."""
     small, large = summary("Qwen2.5 1.5B", tokens=100), summary("Qwen2.5 7B", tokens=22)
-    small["cost"] = {"compressor_gflops_paper": 300.0, "compressor_gflops_total": 3_300.0}
-    large["cost"] = {"compressor_gflops_paper": 308.0, "compressor_gflops_total": 14_300.0}
+    small = replace(small, cost=CompressorCost(compressor_gflops_paper=300.0, compressor_gflops_total=3_300.0))
+    large = replace(large, cost=CompressorCost(compressor_gflops_paper=308.0, compressor_gflops_total=14_300.0))
     rows = check_claims("fig2", points_of([small, large]), {})
     verdicts = {r["quantity"]: r["verdict"] for r in rows if "GFLOP" in r["quantity"]}
     assert list(verdicts.values()) == [HOLDS, FAILS]

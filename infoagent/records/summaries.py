@@ -1,0 +1,228 @@
+"""Summaries of an evaluation: the numbers of a compressor on a data set, with intervals clustered by document.
+
+The one place that knows how they stand in summary.json. NaN here is null there: a number that few documents leave
+undetermined. A number that does not exist is None here and absent there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infoagent.costs import BreakEven
+from infoagent.files import read_json
+from infoagent.records.grid import CompressorIdentity, DataIdentity, Settings
+from infoagent.records.json_form import MissingField, always, from_json, object_of, record_of_object
+from infoagent.store import SCHEMA_VERSION
+from infoagent.types import ANCHORS, Finding, InputError
+
+SUMMARY_FILE = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InformationSummary:
+    """An `MIEstimate` without its rows, which follow from the records."""
+
+    infonce_nats: float
+    leave_one_out_nats: float
+    midpoint_nats: float
+    midpoint_ci_nats: list[float]
+    stderr_nats: float
+    ci_nats: list[float]
+    detectable_nats: float
+    ceiling_nats: float
+    saturation: float
+    at_k: dict[str, float]
+    n_documents: int
+    n_compressions: int
+    dropped: int = 0
+    beta: float | None = always(default=None)
+    warnings: list[str] = field(default_factory=list)
+    headroom_nats: float
+    left_out_as_padded: int | None = None
+    """Compressions with fewer negatives of these kinds than most."""
+    extra: Settings = field(default_factory=dict)
+
+    @property
+    def interval_nats(self) -> tuple[float, float, float]:
+        """InfoNCE and its 95 % interval."""
+        low, high = self.ci_nats
+        return self.infonce_nats, low, high
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressorCost:
+    """Means per draw, those without a z included; None: not known of every draw."""
+
+    compressor_gflops_total: float | None = None
+    compressor_gflops_decode: float | None = None
+    compressor_gflops_paper: float | None = None
+    seconds: float | None = None
+    tokens_per_second: float | None = None
+    written_tokens: float | None = None
+    thinking_tokens: float | None = None
+    compressor_usd: float | None = None
+    """What a server asked; None: compressed here."""
+    extra: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorCost:
+    """Means per question: the predictor's, the judge's, and those of compressor and predictor together."""
+
+    predictor_gflops_total: float | None = None
+    predictor_usd: float | None = None
+    judge_usd: float | None = None
+    seconds: float | None = None
+    gflops_total: float | None = None
+    gflops_decode: float | None = None
+    usd_total: float | None = None
+    extra: Settings = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorSummary:
+    """What a predictor makes of a compressor's texts. In the file the findings stand beside the counts, under names with
+    a slash."""
+
+    values: dict[str, Finding]
+    n: int
+    failed: int
+    failed_causes: dict[str, int]
+    unparseable: int
+    cost: PredictorCost
+    judge_agreement: dict[str, float] | None = None
+    right_of_all: Finding | None = None
+    """Share of all draws asked that were answered right, those without a z counted as wrong."""
+    break_even: dict[str, BreakEven] | None = None
+    """By unit of cost, gflops and usd."""
+    extra: Settings = field(default_factory=dict)
+
+    @property
+    def error(self) -> Finding | None:
+        """Share of questions answered wrong; None: nothing was graded."""
+        return self.values.get("distortion/error")
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> PredictorSummary:
+        counts = {name: value for name, value in row.items() if "/" not in name}
+        return record_of_object(cls, {"values": {name: row[name] for name in row if "/" in name}, **counts})
+
+    def to_json(self) -> dict[str, Any]:
+        row = object_of(self)
+        return {**row.pop("values"), **row}
+
+
+@dataclass(frozen=True)
+class DrawsWithoutZ(Finding):
+    """Share of draws that hold no z, and how many for which cause."""
+
+    causes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthAdherence:
+    """An `Adherence` and the length that was asked for."""
+
+    requested_tokens: float
+    median_error: Finding
+    over_budget: float
+    median_achieved: float
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The numbers of one compressor on one data set."""
+
+    data: DataIdentity
+    compressor: CompressorIdentity
+    label: str
+    curve: str
+    n_compressions: int
+    n_documents: int
+    failed: int
+    failed_causes: dict[str, int]
+    price: float
+    """Of a token, in nats."""
+    values: dict[str, Finding]
+    estimates: dict[str, InformationSummary]
+    """Among easy, hard and all negatives."""
+    predictors: dict[str, PredictorSummary]
+    cost: CompressorCost
+    without_z: DrawsWithoutZ | None = None
+    """Of a compressor with a form or a thought."""
+    adherence: LengthAdherence | None = None
+    """Of a compressor that was asked for a length."""
+    extra: Settings = field(default_factory=dict)
+
+    @property
+    def is_point(self) -> bool:
+        """Whether it is a point of a curve: the whole document and none are its ends."""
+        return self.compressor.kind not in ANCHORS
+
+    @property
+    def rate_tokens(self) -> Finding | None:
+        return self.values.get("rate/tokens")
+
+    def error_of(self, predictor: str) -> Finding | None:
+        """Share of questions that `predictor` answered wrong; None: it was not asked, or nothing was graded."""
+        asked = self.predictors.get(predictor)
+        return None if asked is None else asked.error
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryFile:
+    """A summary.json as it is read."""
+
+    summaries: list[Summary]
+    commit: str = "unknown"
+    started: str = "unknown"
+
+
+def read_summaries(directory: str | Path) -> list[Summary]:
+    """The summaries of an evaluation directory. Raises InputError where the file is missing or of another version."""
+    path = Path(directory) / SUMMARY_FILE
+    if not path.is_file():
+        raise InputError(f"{directory}: holds no {SUMMARY_FILE}; give the output_dir of eval/frozen.py")
+    return read_summary_file(path).summaries
+
+
+def read_summary_file(path: str | Path, lacking: str | None = None) -> SummaryFile:
+    """A summary.json, or one kept as a baseline, with its provenance. Raises InputError for anything else, in the words
+    of `lacking` where it holds no summaries."""
+    content = read_json(path)
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version {version}; this version reads {SCHEMA_VERSION}: evaluate again (records are reused)"
+        )
+    if not isinstance(content.get("summaries"), list):
+        raise InputError(lacking or f"{path}: holds no summaries; evaluate again (records are reused)")
+    try:
+        return from_json(SummaryFile, {**content, "summaries": unknown_as_nan(content["summaries"])})
+    except MissingField as error:
+        raise InputError(f"{path}: {error} is missing; evaluate again (records are reused)") from None
+
+
+MAY_BE_UNKNOWN = (
+    "low", "high", "leave_one_out_nats", "midpoint_nats", "midpoint_ci_nats", "stderr_nats", "ci_nats", "detectable_nats",
+)  # fmt: skip
+"""Numbers of results that few documents leave undetermined: null in the file, NaN here."""
+
+
+def unknown_as_nan(value: Any) -> Any:
+    """What a file of results holds, with NaN for the numbers that are null there."""
+    if isinstance(value, list):
+        return [unknown_as_nan(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: (math.nan if v is None else [math.nan if x is None else x for x in v] if isinstance(v, list) else v)
+        if key in MAY_BE_UNKNOWN
+        else unknown_as_nan(v)
+        for key, v in value.items()
+    }
