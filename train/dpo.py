@@ -38,6 +38,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     from infoagent.training.frozen_scorer import base_scorer, frozen_scorer
     from infoagent.training.launch import check_one_process
     from infoagent.training.policy import load_to_sample, policy_name, quiet_libraries
+    from infoagent.training.proposing import proposer_of
     from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run import TrainingRun, run_trainer
     from infoagent.training.validation import validation_callbacks
@@ -48,6 +49,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
     prepared = run.prepare(sampling.max_completion_tokens, recipe.dpo.save_steps)
     reward = build_reward(recipe, prepared)
     settings = settings_of(recipe, sampling, prepared)
+    proposer = proposer_of(sampling, prepared)
     if recipe.candidates:
         drawn = load_candidates(recipe.candidates, settings, prepared.problems, reward.price)
         pairs = make_pairs(drawn, recipe.pairs)
@@ -61,7 +63,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         if file is not None:
             reward.scorer = base_scorer(recipe, lm)
             policy, everything = policy_name(recipe.init_adapter), range(len(prepared.problems))
-            drawn = sample_candidates(file, 1, policy, lm, reward, everything, sampling, recipe.seed, quiet)
+            drawn = sample_candidates(file, 1, policy, lm, reward, everything, recipe, proposer, quiet)
             pairs = make_pairs(drawn, recipe.pairs)
         steps = step_count(len(pairs), recipe.dpo)
         if run.steps_done >= steps:

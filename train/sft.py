@@ -42,6 +42,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     from infoagent.training.frozen_scorer import base_scorer, frozen_scorer
     from infoagent.training.launch import check_one_process
     from infoagent.training.policy import load_to_sample, policy_name, quiet_libraries
+    from infoagent.training.proposing import proposer_of
     from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run import TrainingRun, run_trainer
     from infoagent.training.validation import validation_callbacks
@@ -52,6 +53,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     last, least = run.resume_from, ("sft.problems_per_round", sft.problems_per_round or 1)
     first_round, run.steps_done = find_round(recipe, last)
     prepared = run.prepare(sampling.max_completion_tokens, 1, least)
+    proposer = proposer_of(sampling, prepared)
 
     with run:
         # 2. The record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
@@ -69,8 +71,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                 lm, fresh_adapter = load_to_sample(recipe, prepared, adapter)
                 reward.scorer = base_scorer(recipe, lm)
             problems = round_problems(number, sft.problems_per_round, len(prepared.problems), recipe.seed)
-            policy = policy_name(adapter)
-            drawn = sample_candidates(file, number, policy, lm, reward, problems, sampling, recipe.seed, quiet)
+            drawn = sample_candidates(file, number, policy_name(adapter), lm, reward, problems, recipe, proposer, quiet)
 
             # 4. Keep what beats its group.
             kept = keep_best(drawn, recipe.selection)
@@ -78,7 +79,6 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
 
             # 5. Imitate it: a fit of its own, from the adapter that wrote the samples; from a checkpoint if killed.
             work, resume_from, offset = begin_round(recipe, number, last, **run.sources)
-            title, facts = f"round {number}: fit", {**run.facts, "round": number}
             torch.manual_seed(recipe.seed)  # a fresh adapter is drawn here, whatever was drawn before
             with quiet_libraries():
                 trainer = SFTTrainer(
@@ -87,7 +87,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                     train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept), sft, recipe.seed + number),
                     processing_class=prepared.tokenizer,
                     peft_config=fresh_adapter,
-                    callbacks=[FitCallback(tracker, title, facts, metrics, offset, quiet)],
+                    callbacks=[FitCallback(tracker, f"round {number}: fit", run.facts | {"round": number}, metrics, offset, quiet)],
                 )
             run_trainer(trainer, resume_from, "the learning_rate")
             last = finish_round(recipe.output_dir, number, offset)

@@ -48,6 +48,8 @@ class Sample:
     """What the compression adds to log p(answer); None where there is no answer, or nobody asks for it."""
     budget: int | None = None
     """Tokens that its prompt names."""
+    source_nats: float | None = None
+    """log p(z | x, q) under the scorer, end of turn included."""
 
 
 Weight = Callable[[Price, Objective], float | None]
@@ -82,6 +84,12 @@ def _unsupported(sample: Sample, _: Price) -> float:
     return len(unsupported_spans(sample.compression.text, sample.problem.document, sample.problem.query))
 
 
+def _fluency(sample: Sample, _: Price) -> float | None:
+    """log p(z | x, q) / (tokens + 1): nats a token under the scorer, with the end of turn. Text that breaks off, or that begins
+    in the middle, is unlikely language."""
+    return None if sample.source_nats is None else sample.source_nats / (sample.compression.rate_tokens + 1)
+
+
 # fmt: off
 PARTS = {part.name: part for part in (
     Part("information", "reward/mi", "its information part: the objective by its weight",
@@ -94,6 +102,7 @@ PARTS = {part.name: part for part in (
          _missed_budget, lambda *_: -1.0),
     Part("unsupported", "reward/unsupported", "its part for numbers and names that the document does not have (negative)",
          _unsupported, lambda price, _: -price.unsupported_nats or None),
+    Part("fluency", "reward/fluency", "its part for likely language (negative): log p(z | x) a token under the scorer", _fluency),
     Part("truncated", "reward/cut_off", "its part for texts cut at the length limit (negative)",
          lambda sample, _: 1.0 if sample.compression.finish == "length" else None,
          lambda price, _: -price.truncated_penalty_nats),

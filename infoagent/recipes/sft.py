@@ -4,23 +4,72 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
+from infoagent.proposals.sources import SOURCES
 from infoagent.recipes.sections import NonNegativeInt, PositiveFloat, PositiveInt
 from infoagent.recipes.training import TrainingRecipe
+
+
+class ProposalsSection(Section):
+    """Texts of other sources than the policy, scored beside its samples: the best of all is the teacher."""
+
+    sources: list[str] = Field(default=["bm25", "sentences", "clauses", "windows"])
+    """Rows of `infoagent.proposals.sources`."""
+    keep: PositiveInt | None = 8
+    """So many of a problem's proposals are read by the scorer, chosen by a unigram critic; None: all of them."""
+    shorten_rounds: NonNegativeInt = 1
+    """Rounds of deletion from the best text so far, while its reward rises."""
+    shorten_keep: PositiveInt = 8
+    """Shorter texts that the scorer reads in a round."""
+    greedy: bool = False
+    """The policy's likeliest text as well."""
+    given: list[str] = Field(default=[])
+    """Directories of eval/frozen.py or eval/checkpoint.py on the same problems: what other models and endpoints wrote."""
+
+    @field_validator("sources")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in SOURCES:
+                raise ValueError(f"{name!r}: no source; allowed: {', '.join(SOURCES)}")
+        return names
+
+    @model_validator(mode="after")
+    def _some(self) -> ProposalsSection:
+        if not self.sources and not self.given:
+            raise ValueError("sources: empty, and nothing is given; name a source, or leave proposals out")
+        return self
 
 
 class SamplingSection(Section):
     """How compressions are drawn before they are scored."""
 
-    samples: Annotated[int, Field(ge=2)] = 8
-    """Compressions of each problem: the group in which the better ones are told from the worse ones."""
+    samples: NonNegativeInt = 8
+    """Compressions of each problem by the policy: the group in which the better ones are told from the worse ones. 0 with
+    proposals alone."""
+    proposals: ProposalsSection | None = None
+    """Texts that stand beside them; None: the policy's own alone."""
     max_completion_tokens: PositiveInt = 40
     temperature: PositiveFloat = 1.0
     """At 1, untruncated, the frozen scorer is the sampler of the first round."""
     batch_problems: PositiveInt = 4
     """Problems whose samples are drawn together; each prompt is computed once for all its samples."""
+
+    @property
+    def texts(self) -> int:
+        """Of a problem, about: samples, and proposals that the scorer reads."""
+        more = self.proposals
+        return self.samples + (
+            0 if more is None else (more.keep or 4 * more.shorten_keep) + more.shorten_rounds * more.shorten_keep
+        )
+
+    @model_validator(mode="after")
+    def _a_group(self) -> SamplingSection:
+        if self.samples < 2 and self.proposals is None:
+            raise ValueError(f"samples: {self.samples}; without proposals at least 2, of which one is better than the other")
+        return self
 
 
 class SelectionSection(Section):
@@ -32,6 +81,8 @@ class SelectionSection(Section):
     """In place of `top`: all samples at or above this quantile of their problem's rewards."""
     min_gain_nats: PositiveFloat = 0.05
     """Reward above the mean of the problem's samples, so that a problem without signal teaches nothing."""
+    min_reward_nats: float | None = None
+    """Reward of its own, so that the best of a group of poor ones teaches nothing; None: any."""
 
     @model_validator(mode="after")
     def _one(self) -> SelectionSection:
@@ -43,7 +94,7 @@ class SelectionSection(Section):
     def rule(self) -> dict[str, Any]:
         """The arguments of `infoagent.training.selection.best_of_n`."""
         top = 1 if self.top is None and self.quantile is None else self.top
-        return {"top": top, "quantile": self.quantile, "min_gain_nats": self.min_gain_nats}
+        return {"top": top, "quantile": self.quantile, "min_gain_nats": self.min_gain_nats, "min_reward_nats": self.min_reward_nats}
 
 
 class FitSection(Section):

@@ -169,7 +169,7 @@ class MIReward(InformationScorer):
             return replace(scored, reward=gate, gated=True, parts={"gate": gate})
         if isinstance(information, str):
             return replace(scored, failed=information)
-        sample = Sample(problem, z, information.earned, information.answer_nats, budget)
+        sample = Sample(problem, z, information.earned, information.answer_nats, budget, information.source_nats)
         parts = reward_parts(sample, self.price, self.objective)
         return replace(
             scored,

@@ -53,6 +53,8 @@ class Information:
     hard_nats: float
     earned: float
     answer_nats: float | None
+    source_nats: float
+    """log p(z | x, q), end of turn included."""
 
 
 @dataclass
@@ -116,8 +118,10 @@ class InformationScorer:
         easy_C, hard_C = (mi_nats_among(log_probs_CK, columns) for columns in (~hard_K, hard_K))
         answers_C = self._answer_gain(index, compressions)
         return [
-            Information(float(mi), float(easy), float(hard), float(earned), answer)
-            for mi, easy, hard, earned, answer in zip(mi_C, easy_C, hard_C, earned_C, answers_C, strict=True)
+            Information(float(mi), float(easy), float(hard), float(earned), answer, float(source))
+            for mi, easy, hard, earned, answer, source in zip(
+                mi_C, easy_C, hard_C, earned_C, answers_C, log_probs_CK[:, 0], strict=True
+            )
         ]
 
     def _answer_gain(self, index: int, compressions: Sequence[Compression]) -> list[float | None]:

@@ -20,18 +20,21 @@ from typing import Any
 
 from infoagent.data.revisions import same_data
 from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
-from infoagent.lm.generation import generate_groups
+from infoagent.lm.generation import generate, generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import Prompt, compressor_ids
 from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
-from infoagent.recipes.sft import SamplingSection
+from infoagent.proposals.sources import GREEDY, POLICY
+from infoagent.recipes.dpo import DPORecipe
+from infoagent.recipes.sft import SamplingSection, SFTRecipe
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.reward.metrics import ScoredCompression
 from infoagent.reward.mi_reward import MIReward
 from infoagent.store import TEMPLATE_DATE, provenance, template_date, text_id
 from infoagent.training.preparation import Prepared
+from infoagent.training.proposing import Proposer, Scored, scored_together
 from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
 
 SAMPLES_FILE = "candidates.jsonl"
@@ -50,6 +53,8 @@ class Candidate:
 
     round: int
     scored: ScoredCompression
+    origin: str = POLICY
+    """Where the text comes from: the policy, or a source of proposals."""
 
 
 def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Prepared) -> dict[str, Any]:
@@ -64,7 +69,7 @@ def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Pre
         "reward": recipe.reward.model_dump(mode="json", exclude=set(REPRICED)),
         "data_revision": prepared.data_revision,
         "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
-        "sampling": sampling.model_dump(mode="json"),
+        "sampling": sampling.model_dump(mode="json", exclude={"proposals"} if sampling.proposals is None else set()),
         "seed": recipe.seed,
     }
 
@@ -99,7 +104,7 @@ class CandidateFile:
         rows = read_jsonl(self.path)
         for row in rows:
             self._rows[row["round"], _key_of_row(row)].append(row)
-        for name in [name for name, group in self._rows.items() if len(group) < self.samples]:
+        for name in [name for name, group in self._rows.items() if len(group) < group[0].get("group", self.samples)]:
             del self._rows[name]  # a killed process left a part of the group: it is drawn again
         whole = [row for group in self._rows.values() for row in group]
         if len(whole) < len(rows):
@@ -133,11 +138,12 @@ class CandidateFile:
     def group(self, number: int, problem: Problem, price: Price) -> list[Candidate]:
         """The samples of one problem, worth what they are under `price`."""
         rows = sorted(self._rows[number, key_of(problem)], key=lambda row: row["sample"])
-        return [Candidate(number, scored_of(row, problem, price)) for row in rows]
+        return [candidate_of(row, problem, price) for row in rows]
 
-    def append(self, number: int, scored: Sequence[ScoredCompression]) -> None:
+    def append(self, number: int, scored: Sequence[Scored]) -> None:
         """All samples of one problem, in one write."""
-        rows = append_jsonl(self.path, [row_of(number, s) for s in scored])
+        size = None if len(scored) == self.samples else len(scored)
+        rows = append_jsonl(self.path, [row_of(number, s, origin, size) for origin, s in scored])
         self._rows[number, _key_of_row(rows[0])] = rows
 
 
@@ -148,48 +154,59 @@ def sample_candidates(
     lm: LoadedModel,
     reward: MIReward,
     indices: Sequence[int],
-    sampling: SamplingSection,
-    seed: int,
+    recipe: SFTRecipe | DPORecipe,
+    proposer: Proposer | None = None,
     quiet: bool = False,
 ) -> list[Candidate]:
     """The scored samples of the problems `indices` (positions in `reward.problems`) in round `number`.
 
-    What the file holds already is not computed again. `policy` names the adapter that `lm` stands with. Raises
-    RunFailed as soon as the scorer has failed on more than `reward.max_failed_share` of the round's samples.
+    With a `proposer` its proposals stand beside them. What the file holds already is not computed again. `policy` names the
+    adapter that `lm` stands with. Raises RunFailed as soon as the scorer has failed on more than `reward.max_failed_share`
+    of the texts that the round asks for.
     """
-    problems = reward.problems
+    problems, sampling = reward.problems, recipe.sampling
     file.begin_round(number, policy)
     file.forget_failures(number, [problems[i] for i in indices])
     prompt = Prompt(reward.template, reward.budget_words, reward.budget_tokens, reward.sentences, thinking=False)
     prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, prompt) for i in indices}
-    allowed = reward.max_failed_share * len(indices) * sampling.samples
+    asked = len(indices) * sampling.texts
     failures: list[str] = []
     with Progress(len(indices), f"round {number}: sample and score", "problem", quiet) as bar:
         for batch in _batches(prompts, sampling.batch_problems):
             missing = [i for i in batch if not file.holds(number, problems[i])]
             if missing:  # the whole batch is drawn again even if a part is there: the draw depends on the batch
-                groups = generate_groups(
-                    lm,
-                    [prompts[i] for i in batch],
-                    [problems[i].id for i in batch],
-                    sampling.samples,
-                    sampling.max_completion_tokens,
-                    sampling.temperature,
-                    _batch_seed(seed, number, problems[batch[0]]),
-                )
-                for i, group in zip(batch, groups, strict=True):
+                drawn = _drawn(lm, [problems[i] for i in batch], [prompts[i] for i in batch], sampling, number, recipe.seed)
+                for i, group in zip(batch, drawn, strict=True):
                     if i in missing:
-                        file.append(number, reward.score(i, group))
+                        file.append(
+                            number, scored_together(reward, i, group) if proposer is None else proposer.score(reward, i, group)
+                        )
             bar.update(len(batch))
             for i in batch:
                 failures += [c.scored.failed for c in file.group(number, problems[i], reward.price) if c.scored.failed]
-            if len(failures) > allowed:
+            if len(failures) > reward.max_failed_share * asked:
                 raise RunFailed(
                     f"round {number}: the scorer failed on {len(failures)} samples, more than reward.max_failed_share = "
-                    f"{reward.max_failed_share:g} of the round's {len(indices) * sampling.samples} allows; the last "
+                    f"{reward.max_failed_share:g} of the round's {asked} allows; the last "
                     f"cause: {failures[-1]}; what was scored stays in {file.path}"
                 )
     return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
+
+
+def _drawn(
+    lm: LoadedModel, problems: Sequence[Problem], prompts: Sequence[list[int]], sampling: SamplingSection, number: int, seed: int
+) -> list[list[tuple[str, Compression]]]:
+    """For each problem of a batch what the policy writes, each text with its origin."""
+    ids, drawn = [p.id for p in problems], _batch_seed(seed, number, problems[0])
+    groups: list[list[tuple[str, Compression]]] = [[] for _ in problems]
+    limit = sampling.max_completion_tokens
+    if sampling.samples:
+        sampled = generate_groups(lm, prompts, ids, sampling.samples, limit, sampling.temperature, drawn)
+        groups = [[(POLICY, z) for z in texts] for texts in sampled]
+    if sampling.proposals is not None and sampling.proposals.greedy:
+        for group, z in zip(groups, generate(lm, prompts, ids, limit, 0.0, drawn), strict=True):
+            group.append((GREEDY, z))
+    return groups
 
 
 def load_candidates(
@@ -216,7 +233,7 @@ def load_candidates(
             )
         else:
             rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
-            found += [Candidate(row["round"], scored_of(row, known[_key_of_row(row)], price)) for row in rows]
+            found += [candidate_of(row, known[_key_of_row(row)], price) for row in rows]
             if not rows:
                 mistakes.append(
                     f"candidates: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
@@ -236,8 +253,9 @@ def round_problems(number: int, per_round: int | None, total: int, seed: int) ->
     return [int(order[place % total]) for place in range((number - 1) * per_round, number * per_round)]
 
 
-def row_of(number: int, scored: ScoredCompression) -> dict[str, Any]:
-    """A line of the file. A value that is not known is left out."""
+def row_of(number: int, scored: ScoredCompression, origin: str = POLICY, group: int | None = None) -> dict[str, Any]:
+    """A line of the file. A value that is not known is left out. `group`: how many texts of the problem there are, where that is
+    not the number of samples."""
     z = scored.compression
     row: dict[str, Any] = {
         "problem_id": scored.problem.id, "document": text_id(scored.problem.document),
@@ -245,9 +263,14 @@ def row_of(number: int, scored: ScoredCompression) -> dict[str, Any]:
         "token_ids": list(z.token_ids), "text": z.text, "finish": z.finish, "stop_id": z.stop_id,
         "mi_nats": scored.mi_nats, "easy_nats": scored.easy_nats, "hard_nats": scored.hard_nats,
         "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes, "reward": scored.reward, "gated": scored.gated,
-        "failed": scored.failed, "parts": scored.parts,
+        "failed": scored.failed, "parts": scored.parts, "group": group, "origin": None if origin == POLICY else origin,
     }  # fmt: skip
     return {name: v for name, v in row.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
+
+
+def candidate_of(row: dict[str, Any], problem: Problem, price: Price) -> Candidate:
+    """The text of a line, its round and its origin."""
+    return Candidate(row["round"], scored_of(row, problem, price), row.get("origin", POLICY))
 
 
 def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredCompression:

@@ -25,13 +25,15 @@ def best_of_n(
     top: int | None = None,
     quantile: float | None = None,
     min_gain_nats: float = 0.05,
+    min_reward_nats: float | None = None,
 ) -> NDArray[np.intp]:
     """Positions of the samples to imitate, in rising order.
 
     Of each group, either the `top` best samples or those at or above the `quantile` of the group's rewards; and of
     these only the ones whose reward is at least `min_gain_nats` above the mean of the group, so that a group whose
-    samples are worth the same teaches nothing. Gated samples count in mean and quantile and are never chosen. Equal
-    rewards: the shorter sample goes first, then the earlier one; a text that stands in a group twice is taken once.
+    samples are worth the same teaches nothing, and at least `min_reward_nats`. Gated samples count in mean and quantile
+    and are never chosen. Equal rewards: the shorter sample goes first, then the earlier one; a text that stands in a
+    group twice is taken once.
 
     Raises ValueError for lengths that differ, both or neither of `top` and `quantile`, or a number out of its range.
     """
@@ -51,6 +53,8 @@ def best_of_n(
         floor = values.mean() + min_gain_nats
         if quantile is not None:
             floor = max(floor, np.quantile(values, quantile))
+        if min_reward_nats is not None:
+            floor = max(floor, min_reward_nats)
         seen: set[str] = set()
         for i in _best_first(members, rewards_N, lengths_N):
             if top is not None and len(seen) == top:

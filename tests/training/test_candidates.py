@@ -62,7 +62,7 @@ def lm(tiny_dir):
 def draw(directory, made, prepared, lm, scorer=None, number=1, indices=range(PROBLEMS)):
     file = CandidateFile(directory, settings_of(made, made.sampling, prepared))
     reward = build_reward(made, prepared, scorer or Scorer(lm.model))
-    return sample_candidates(file, number, "base", lm, reward, list(indices), made.sampling, made.seed, quiet=True)
+    return sample_candidates(file, number, "base", lm, reward, list(indices), made, quiet=True)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from infoagent.types import Change, Negative, Problem
 
 __all__ = [
     "PHRASE", "Lexicon", "Rejection", "answer_after", "counterfactuals", "kind_of", "lm_counterfactual", "new_value",
-    "replace_fact", "span_pattern", "typed_counterfactuals",
+    "replace_fact", "span_pattern", "typed_counterfactuals", "words_with_places",
 ]  # fmt: skip
 
 LONGEST_PHRASE = 5
@@ -250,7 +250,7 @@ LM_PROMPT = (
 _UNIT = regex.compile(rf"(?:{LETTERS}|{MARKS})+|\S", regex.V1)
 
 
-def _units(text: str) -> list[tuple[str, int, int]]:
+def words_with_places(text: str) -> list[tuple[str, int, int]]:
     """Words and signs with their places; where words are not set apart, each letter is one."""
     return [(m.group(), m.start(), m.end()) for m in _UNIT.finditer(text)]
 
@@ -276,8 +276,8 @@ def lm_counterfactual(problem: Problem, generator: Callable[[str], str], max_cha
         return Rejection("the text is the original", edited)
     if still_answers(problem, edited) or span_pattern(answer.casefold()).search(edited.casefold()):
         return Rejection(f"the answer {answer!r} still stands in the text", edited)
-    words_old = _units(document)
-    words_new = _units(edited)
+    words_old = words_with_places(document)
+    words_new = words_with_places(edited)
     matcher = difflib.SequenceMatcher(None, [w for w, *_ in words_old], [w for w, *_ in words_new], autojunk=False)
     mentions = [m.span() for m in span_pattern(answer).finditer(document)]
 

@@ -1,0 +1,1 @@
+"""Candidate compressions from other sources than the policy: what a reward may choose among."""

@@ -1,0 +1,149 @@
+"""Candidate spans: pieces of a document that could answer a question, cut where language allows it.
+
+A piece is a place (start, end) in the document. It never begins or ends inside a typed fact or inside what a
+counterfactual changes, so that a fact stands in it whole or not at all, and its brackets are closed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+
+import regex
+
+from infoagent.baselines.ranking import bm25_order
+from infoagent.data.counterfactual.documents import words_with_places
+from infoagent.data.counterfactual.spans import typed_spans
+from infoagent.data.negative_kinds import is_hard
+from infoagent.data.segmentation import sentence_spans
+from infoagent.grading.words import has_spaceless
+from infoagent.types import Negative, Problem
+
+Place = tuple[int, int]
+
+MATCHING_SENTENCES = 3
+"""So many of the best by BM25 are cut, beside those in which the counterfactuals differ."""
+LONGEST_WINDOW = 32
+"""Words."""
+MOST_PARTS = 6
+"""Of a sentence, between its punctuation; a list of fifty would have 1,275 runs."""
+
+_BORDER = regex.compile(r"(?<=[,;:—–،؛、，；：])\s*|\s+(?=[(\[—–])|(?<=[)\]])\s*")
+_SPLITS_FACT = regex.compile(r"[\p{L}\p{N}]|[.!?。！？]\s")
+"""July 1, 1890 is one fact where all of it changes; what stands before and behind a full stop are two."""
+_BRACKETS = {")": "(", "]": "[", "”": "“", "»": "«"}
+_EDGES = " \t\n,;:—–-،؛、，；："
+
+
+def changed_places(problem: Problem, negatives: Sequence[Negative]) -> list[Place]:
+    """Where the document differs from its counterfactual versions, in order, overlapping places joined.
+
+    Nobody needs to know the answer: what the versions change says what is asked. Empty without counterfactuals.
+    """
+    return list(_changed_places(problem.document, tuple(n.document for n in negatives if is_hard(n))))
+
+
+@lru_cache(maxsize=64)
+def _changed_places(document: str, versions: tuple[str, ...]) -> tuple[Place, ...]:
+    old = words_with_places(document)
+    words_old = [word for word, *_ in old]
+    places: list[Place] = []
+    for version in versions:
+        words_new = [word for word, *_ in words_with_places(version)]
+        for tag, i, j, _, _ in difflib.SequenceMatcher(None, words_old, words_new, autojunk=False).get_opcodes():
+            if tag != "equal" and j > i:
+                places.append((old[i][1], old[j - 1][2]))
+    return tuple(_joined(places, lambda between: _SPLITS_FACT.search(document[between]) is None))
+
+
+def _joined(places: Sequence[Place], close: Callable[[slice], bool] = lambda between: False) -> list[Place]:
+    """Places in order; those that overlap are one, and those that are `close` by what stands between them."""
+    joined: list[Place] = []
+    for start, end in sorted(places):
+        if joined and (start < joined[-1][1] or close(slice(joined[-1][1], start))):
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def telling_sentences(problem: Problem, negatives: Sequence[Negative]) -> list[Place]:
+    """The sentences worth cutting: those that a counterfactual changes, then the best by BM25 of the question, none twice."""
+    document = problem.document
+    sentences = [trimmed(document, place) for place in sentence_spans(document)]
+    sentences = [(start, end) for start, end in sentences if end > start]
+    changed = changed_places(problem, negatives)
+    holding = [s for s in sentences if any(s[0] < end and start < s[1] for start, end in changed)]
+    ranked = [sentences[i] for i in bm25_order([document[slice(*s)] for s in sentences], problem.query)] if sentences else []
+    return list(dict.fromkeys([*holding, *ranked[:MATCHING_SENTENCES]]))
+
+
+def clauses(document: str, sentence: Place) -> Iterator[Place]:
+    """The runs of one or more parts of a sentence between its inner punctuation, the whole sentence left out."""
+    start, end = sentence
+    inner = [start + m.start() for m in _BORDER.finditer(document[start:end])]
+    borders = sorted({start, *inner, end})
+    for one, other in itertools.combinations(range(len(borders)), 2):
+        if other - one <= MOST_PARTS and (borders[one], borders[other]) != (start, end):
+            yield borders[one], borders[other]
+
+
+def windows(document: str, sentence: Place, facts: Sequence[Place]) -> Iterator[Place]:
+    """Runs of words of a sentence that end where a fact or a clause ends.
+
+    A text that breaks off behind a fact still reads as language ("won the cup in 1998"); one that breaks off behind any
+    word does not ("won the cup in"). The beginning may be any word.
+    """
+    start, end = sentence
+    inner = document[start:end]
+    words = [(start + m.start(), start + m.end()) for m in regex.finditer(r"\S+", inner)]
+    if has_spaceless(inner):
+        words = [(start + a, start + b) for _, a, b in words_with_places(inner)]
+    ends = {b for _, b in facts if start < b <= end} | {b for _, b in clauses(document, sentence)} | {end}
+    for last in sorted(ends):
+        for first, _ in [w for w in words if w[0] < last][-LONGEST_WINDOW:]:
+            yield first, last
+
+
+def fact_places(problem: Problem, negatives: Sequence[Negative]) -> list[Place]:
+    """The typed facts of the document and what its counterfactuals change; those that overlap are one.
+
+    A more, an is or a not is no fact here: there is one in each clause, and nothing ends behind it.
+    """
+    typed = [(s.start, s.end) for s in typed_spans(problem.document) if s.kind not in ("comparative", "negation")]
+    return _joined([*typed, *changed_places(problem, negatives)])
+
+
+def whole_pieces(document: str, places: Iterator[Place], facts: Sequence[Place]) -> Iterator[Place]:
+    """The places without white space and punctuation at their edges that cut no fact and leave no bracket open, none twice."""
+    seen: set[Place] = set()
+    for place in places:
+        start, end = trimmed(document, place)
+        if (start, end) in seen or not any(c.isalnum() for c in document[start:end]):
+            continue
+        seen.add((start, end))
+        if not any(a < start < b or a < end < b for a, b in facts) and closes_brackets(document[start:end]):
+            yield start, end
+
+
+def trimmed(document: str, place: Place) -> Place:
+    """`place` without the white space and the separating punctuation at its edges."""
+    start, end = place
+    while start < end and document[start] in _EDGES:
+        start += 1
+    while end > start and document[end - 1] in _EDGES:
+        end -= 1
+    return start, end
+
+
+def closes_brackets(text: str) -> bool:
+    """Whether each bracket and quotation mark that has a partner meets it in the text, and straight quotes come in pairs."""
+    opened: list[str] = []
+    for sign in text:
+        if sign in _BRACKETS.values():
+            opened.append(sign)
+        elif sign in _BRACKETS and (not opened or opened.pop() != _BRACKETS[sign]):
+            return False
+    return not opened and text.count('"') % 2 == 0

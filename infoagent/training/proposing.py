@@ -1,0 +1,149 @@
+"""The teacher: best-of-n over proposals from any source, by the reward of all trainers.
+
+A policy that never samples the fact gets no signal from its own group: all rewards are alike. The reward scores any text, so the
+group may hold pieces of the document, what another run wrote, and what deletions make of the best so far. No answer is needed: the
+counterfactual versions say what is asked.
+
+    group = samples of the policy + proposals that a unigram critic keeps
+    repeat: score what is new; best = argmax reward; new = its shortenings, the critic's choice     while the best improves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from infoagent.files import read_jsonl
+from infoagent.lm.prompts import end_of_turn_id, text_ids
+from infoagent.proposals.critic import UnigramCritic, most_telling
+from infoagent.proposals.shortening import shortenings
+from infoagent.proposals.sources import GIVEN, SHORTENED, SOURCES, Proposal, propose
+from infoagent.recipes.sft import ProposalsSection, SamplingSection
+from infoagent.records.grid import CompressionRecord, record_of
+from infoagent.reward.metrics import ScoredCompression
+from infoagent.reward.mi_reward import MIReward
+from infoagent.training.preparation import Prepared
+from infoagent.types import ANCHORS, Compression, InputError, Negative, Problem
+
+RECORDS_FILE = "records.jsonl"
+LOOKED_AT = 50
+"""Problems that a source is tried on before a model loads."""
+
+Scored = tuple[str, ScoredCompression]
+"""(origin, text with its reward)"""
+Asked = tuple[str, str]
+"""(id, question) of a problem."""
+
+
+@dataclass
+class Proposer:
+    """Puts proposals beside the policy's samples. `most_tokens`: longer texts are not proposed."""
+
+    section: ProposalsSection
+    most_tokens: int
+    given: Mapping[Asked, Sequence[str]] = field(default_factory=dict)
+    """What other runs wrote."""
+    too_long: int = 0
+    """Proposals that were left out for their length, so far."""
+
+    def score(self, reward: MIReward, index: int, samples: Sequence[tuple[str, Compression]]) -> list[Scored]:
+        """The policy's samples, each with its origin, and the proposals of a problem, with their rewards. A text that has several
+        origins stands under the first."""
+        problem, negatives = reward.problems[index], reward.negatives[index]
+        critic = UnigramCritic([problem.document, *(n.document for n in negatives)], problem.query)
+        price = reward.price.price
+        scored = scored_together(reward, index, samples)
+        told = {s.compression.text for _, s in scored}
+        new = [p for p in self.proposals(problem, negatives, critic, price) if p.text not in told]
+        best = _best(scored)
+        for number in range(self.section.shorten_rounds + 1):
+            fresh = self._compressions(reward, problem, new)
+            scored += scored_together(reward, index, fresh)
+            told |= {p.text for p in new}
+            before, best = best, _best(scored)
+            if best is None or (best is before and number > 0):
+                break
+            shorter = [text for text in shortenings(best.compression.text) if text not in told]
+            chosen = most_telling(shorter, critic, price, self.section.shorten_keep)
+            new = [Proposal(shorter[i], SHORTENED) for i in chosen]
+            if not new:
+                break
+        return [(origin, replace(s, compression=replace(s.compression, sample=i))) for i, (origin, s) in enumerate(scored)]
+
+    def proposals(self, problem: Problem, negatives: Sequence[Negative], critic: UnigramCritic, price: float) -> list[Proposal]:
+        """Those that the scorer reads: all of the sources that ask for it and all that are given, and of the others the
+        critic's choice."""
+        everything = propose(problem, negatives, self.section.sources)
+        always = [p for p in everything if SOURCES[p.origin].always]
+        always += [Proposal(text, GIVEN) for text in self.given.get((problem.id, problem.query), ())]
+        others = [p for p in everything if not SOURCES[p.origin].always]
+        if self.section.keep is not None:
+            others = [others[i] for i in most_telling([p.text for p in others], critic, price, self.section.keep)]
+        return [*always, *others]
+
+    def _compressions(self, reward: MIReward, problem: Problem, new: Sequence[Proposal]) -> list[tuple[str, Compression]]:
+        end = end_of_turn_id(reward.tokenizer)
+        texts = []
+        for proposal in new:
+            ids = tuple(text_ids(reward.tokenizer, proposal.text))
+            if len(ids) > self.most_tokens and not (proposal.origin in SOURCES and SOURCES[proposal.origin].always):
+                self.too_long += 1
+                continue
+            texts.append((proposal.origin, Compression(problem.id, proposal.text, ids, "stop", stop_id=end)))
+        return texts
+
+
+def scored_together(reward: MIReward, index: int, texts: Sequence[tuple[str, Compression]]) -> list[Scored]:
+    """Texts of a problem, each with its origin, and their rewards."""
+    scored = reward.score(index, [z for _, z in texts]) if texts else []
+    return [(origin, s) for (origin, _), s in zip(texts, scored, strict=True)]
+
+
+def proposer_of(sampling: SamplingSection, prepared: Prepared) -> Proposer | None:
+    """What a recipe asks for; None without proposals. Raises InputError, a line each, for a source that yields nothing for the
+    first problems, and for a run that holds nothing on any problem."""
+    section = sampling.proposals
+    if section is None:
+        return None
+    mistakes: list[str] = []
+    looked = list(zip(prepared.problems, prepared.negatives, strict=True))[:LOOKED_AT]
+    for name in section.sources:
+        if looked and not any(propose(problem, versions, [name]) for problem, versions in looked):
+            mistakes.append(
+                f"sampling.proposals.sources: {name!r} yields no text for any of the first {len(looked)} problems; leave it out"
+            )
+    given: dict[Asked, list[str]] = {}
+    wanted = {(problem.id, problem.query) for problem in prepared.problems}
+    for directory in section.given:
+        texts = _texts_of(directory)
+        of_wanted = [(asked, text) for asked, text in texts or () if asked in wanted]
+        if texts is None:
+            mistakes.append(
+                f"sampling.proposals.given: {directory!r} holds no {RECORDS_FILE}; name the output_dir of eval/frozen.py or "
+                "eval/checkpoint.py"
+            )
+        elif not of_wanted:
+            mistakes.append(
+                f"sampling.proposals.given: {directory!r} holds no text on any of the {len(prepared.problems)} problems; "
+                "run it on the same data"
+            )
+        for asked, text in of_wanted:
+            given.setdefault(asked, []).append(text)
+    if mistakes:
+        raise InputError(mistakes)
+    return Proposer(section, sampling.max_completion_tokens, given)
+
+
+def _texts_of(directory: str) -> list[tuple[Asked, str]] | None:
+    """What an evaluation's compressors wrote, anchors aside; None where it has no records."""
+    path = Path(directory) / RECORDS_FILE
+    if not path.is_file():
+        return None
+    held = [r for r in map(record_of, read_jsonl(path)) if isinstance(r, CompressionRecord) and r.compressor.kind not in ANCHORS]
+    return [((r.problem_id, r.query), r.text) for r in held if r.is_ok and r.text and r.query is not None]
+
+
+def _best(scored: Sequence[Scored]) -> ScoredCompression | None:
+    live = [s for _, s in scored if s.reward is not None and not s.gated]
+    return max(live, key=lambda s: s.reward or 0.0, default=None)
