@@ -22,7 +22,7 @@ from infoagent.evaluation.records import RecordFile, Row, Shard, batches, conten
 from infoagent.evaluation.replies import Replies
 from infoagent.evaluation.summary import EASY, HARD
 from infoagent.evaluation.writing import Written, write
-from infoagent.grading import states_fact, unsupported_spans
+from infoagent.grading import states_facts, unsupported_spans
 from infoagent.information.tokens import token_information
 from infoagent.lm.detokenization import token_pieces
 from infoagent.lm.models import frozen
@@ -124,7 +124,7 @@ def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, po
         return record
     return replace(
         record,
-        fact_kept=all(states_fact(z.text, fact) for fact in problem.facts) if problem.facts else None,
+        fact_kept=states_facts(z.text, problem.facts),
         unsupported=unsupported_spans(z.text, problem.document, problem.query),
         audit=measure(z.text, problem),
     )

@@ -53,6 +53,11 @@ def states_fact(text: str, answer: str) -> bool:
     return states_value(text, answer)
 
 
+def states_facts(text: str, facts: Sequence[str]) -> bool | None:
+    """Whether `text` states all of the facts that an answer is made from; None where none could be looked for."""
+    return all(states_fact(text, fact) for fact in facts) if facts else None
+
+
 def stated_as_written(wanted: str) -> regex.Pattern[str]:
     """Matches `wanted` where it is no part of a longer word, number or dotted name."""
     # 5 is no part of 3.5 or of v1.5

@@ -17,9 +17,9 @@ from infoagent.types import Negative, Problem
 
 Propose = Callable[[Problem, Sequence[Negative]], Iterator[str]]
 
-POLICY, GREEDY, SHORTENED, GIVEN = "policy", "greedy", "shortened", "given"
-"""Origins beside those of the table: sampled from the policy, its likeliest text, shortened from the best so far, and given
-by another run."""
+POLICY, GREEDY, SHORTENED, GIVEN, YARDSTICK = "policy", "greedy", "shortened", "given", "bm25 cut"
+"""Origins beside those of the table: sampled from the policy, its likeliest text, shortened from the best so far, given by
+another run, and BM25's text in as many tokens as the best one has, which is compared with and never chosen."""
 
 
 @dataclass(frozen=True)

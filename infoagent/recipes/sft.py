@@ -25,6 +25,9 @@ class ProposalsSection(Section):
     """Shorter texts that the scorer reads in a round."""
     greedy: bool = False
     """The policy's likeliest text as well."""
+    yardstick: bool = False
+    """Score as well what BM25 says in as many tokens as the best text has: it is never imitated, and tells what a picker gets at
+    equal length."""
     given: list[str] = Field(default=[])
     """Directories of eval/frozen.py or eval/checkpoint.py on the same problems: what other models and endpoints wrote."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from infoagent.audit import audit
-from infoagent.grading import states_fact, unsupported_spans
+from infoagent.grading import states_facts, unsupported_spans
 from infoagent.information.estimators import SATURATED
 from infoagent.pricing.parts import PARTS, Price
 from infoagent.types import NATS_PER_BIT, Compression, Problem
@@ -70,9 +70,9 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
         known = [v for v in values if not np.isnan(v)]  # NaN: the recipe draws no negatives of that kind
         if known:
             metrics[name] = _mean(known)
-    answers = [float(not all(states_fact(s.compression.text, fact) for fact in s.problem.facts)) for s in scored if s.problem.facts]
-    if answers:
-        metrics["distortion/fact_missing"] = _mean(answers)
+    kept = [states_facts(s.compression.text, s.problem.facts) for s in scored if s.problem.facts]
+    if kept:
+        metrics["distortion/fact_missing"] = _mean([float(not stated) for stated in kept])
     asked = [(s.rate, s.budget) for s in scored if s.budget is not None]
     if asked:
         metrics["rate/adherence_error"] = float(np.median([abs(rate - budget) / budget for rate, budget in asked]))

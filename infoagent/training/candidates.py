@@ -20,6 +20,7 @@ from typing import Any
 
 from infoagent.data.revisions import same_data
 from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
+from infoagent.grading import states_facts
 from infoagent.lm.generation import generate, generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
@@ -264,6 +265,7 @@ def row_of(number: int, scored: ScoredCompression, origin: str = POLICY, group: 
         "mi_nats": scored.mi_nats, "easy_nats": scored.easy_nats, "hard_nats": scored.hard_nats,
         "rate_tokens": z.rate_tokens, "rate_bytes": z.rate_bytes, "reward": scored.reward, "gated": scored.gated,
         "failed": scored.failed, "parts": scored.parts, "group": group, "origin": None if origin == POLICY else origin,
+        "fact_kept": states_facts(z.text, scored.problem.facts),
     }  # fmt: skip
     return {name: v for name, v in row.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
 

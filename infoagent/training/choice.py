@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.pricing.parts import Price
+from infoagent.proposals.sources import YARDSTICK
 from infoagent.recipes.dpo import PairsSection
 from infoagent.recipes.sft import SelectionSection
 from infoagent.reward.metrics import summarise
@@ -17,6 +18,7 @@ from infoagent.types import RunFailed
 
 def keep_best(drawn: Sequence[Candidate], section: SelectionSection) -> list[Candidate]:
     """The samples to imitate. Raises RunFailed where no sample is better than its group."""
+    drawn = rivals(drawn)
     kept = [drawn[i] for i in best_of_n(**columns_of(drawn), **section.rule)]
     if not kept:
         raise RunFailed(
@@ -28,6 +30,7 @@ def keep_best(drawn: Sequence[Candidate], section: SelectionSection) -> list[Can
 
 def make_pairs(drawn: Sequence[Candidate], section: PairsSection) -> list[tuple[Candidate, Candidate]]:
     """(better, worse) samples of one problem. Raises RunFailed where no two differ by the margin."""
+    drawn = rivals(drawn)
     pairs = pairs_by_margin(**columns_of(drawn), **section.rule)
     if not pairs:
         raise RunFailed(
@@ -35,6 +38,11 @@ def make_pairs(drawn: Sequence[Candidate], section: PairsSection) -> list[tuple[
             "reward; lower pairs.margin_nats, or draw more samples"
         )
     return [(drawn[better], drawn[worse]) for better, worse in pairs]
+
+
+def rivals(drawn: Sequence[Candidate]) -> list[Candidate]:
+    """What may be chosen: all but yardsticks."""
+    return [c for c in drawn if c.origin != YARDSTICK]
 
 
 def columns_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -57,7 +65,7 @@ def choice_metrics(
 
     `candidates` is the number of documents that a sample was judged among.
     """
-    metrics = summarise([c.scored for c in drawn], price, candidates)
+    metrics = summarise([c.scored for c in rivals(drawn)], price, candidates)
     for name, part in chosen.items():
         values = summarise([c.scored for c in part], price, candidates)
         metrics |= {f"{name}/{metric}": value for metric, value in values.items()}

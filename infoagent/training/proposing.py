@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from infoagent.baselines.extracting import compress_extractive
 from infoagent.files import read_jsonl
 from infoagent.lm.prompts import end_of_turn_id, text_ids
 from infoagent.proposals.critic import UnigramCritic, most_telling
 from infoagent.proposals.shortening import shortenings
-from infoagent.proposals.sources import GIVEN, SHORTENED, SOURCES, Proposal, propose
+from infoagent.proposals.sources import GIVEN, SHORTENED, SOURCES, YARDSTICK, Proposal, propose
 from infoagent.recipes.sft import ProposalsSection, SamplingSection
 from infoagent.records.grid import CompressionRecord, record_of
 from infoagent.reward.metrics import ScoredCompression
@@ -69,6 +70,8 @@ class Proposer:
             new = [Proposal(shorter[i], SHORTENED) for i in chosen]
             if not new:
                 break
+        if self.section.yardstick and best is not None:
+            scored += scored_together(reward, index, [(YARDSTICK, self._yardstick(reward, problem, best.compression.rate_tokens))])
         return [(origin, replace(s, compression=replace(s.compression, sample=i))) for i, (origin, s) in enumerate(scored)]
 
     def proposals(self, problem: Problem, negatives: Sequence[Negative], critic: UnigramCritic, price: float) -> list[Proposal]:
@@ -81,6 +84,14 @@ class Proposer:
         if self.section.keep is not None:
             others = [others[i] for i in most_telling([p.text for p in others], critic, price, self.section.keep)]
         return [*always, *others]
+
+    def _yardstick(self, reward: MIReward, problem: Problem, tokens: int) -> Compression:
+        def count(text: str) -> int:
+            return len(text_ids(reward.tokenizer, text))
+
+        text = compress_extractive("bm25", problem, sentences=None, tokens=max(1, tokens), count_tokens=count, seed=0)
+        ids = tuple(text_ids(reward.tokenizer, text))
+        return Compression(problem.id, text, ids, "stop", stop_id=end_of_turn_id(reward.tokenizer))
 
     def _compressions(self, reward: MIReward, problem: Problem, new: Sequence[Proposal]) -> list[tuple[str, Compression]]:
         end = end_of_turn_id(reward.tokenizer)
