@@ -23,7 +23,7 @@ from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, wri
 from infoagent.lm.generation import generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prompts import Prompt, compressor_ids
+from infoagent.lm.prompts import compressor_ids
 from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
 from infoagent.recipes.sft import SamplingSection
@@ -160,8 +160,7 @@ def sample_candidates(
     problems = reward.problems
     file.begin_round(number, policy)
     file.forget_failures(number, [problems[i] for i in indices])
-    prompt = Prompt(reward.template, reward.budget_words, reward.budget_tokens, reward.sentences, thinking=False)
-    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, prompt) for i in indices}
+    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.prompt) for i in indices}
     allowed = reward.max_failed_share * len(indices) * sampling.samples
     failures: list[str] = []
     with Progress(len(indices), f"round {number}: sample and score", "problem", quiet) as bar:
