@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.files import clean, read_json
+from infoagent.files import clean
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.rate_points import rate_points
 from infoagent.records.summaries import Summary
+from infoagent.store import read_if_run
 from infoagent.tracking import Tracker, run_group
 
 Row = dict[str, Any]
@@ -116,16 +118,16 @@ def frontier_points(found: Mapping[str, Any]) -> list[Row]:
         clean(
             {
                 "data": part["data"],
-                "compressor": p["label"],
-                "curve": f"{'trained' if p['trained'] else 'frozen'} on {part['data']}",
-                "rate_tokens": p["tokens"]["value"],
-                "value": p["value"]["value"],
-                "low": p["value"]["low"],
-                "high": p["value"]["high"],
+                "compressor": p.label,
+                "curve": f"{'trained' if p.trained else 'frozen'} on {part['data']}",
+                "rate_tokens": p.tokens.value,
+                "value": p.value.value,
+                "low": p.value.low,
+                "high": p.value.high,
             }
         )
         for part in found["sets"]
-        for p in part["points"]
+        for p in rate_points(part["points"], part["data"])
     ]
 
 
@@ -134,8 +136,7 @@ def report_mirror(directory: str | Path, name: str, wandb: str | None = None) ->
 
     `wandb` is its mode; None: as the recipe of the run says.
     """
-    file = Path(directory) / "run.json"
-    recipe = read_json(file)["recipe"] if file.is_file() else {}
+    recipe = read_if_run(directory).get("recipe", {})
     section = {"wandb": "disabled", "project": "infoagent", "group": None, **recipe.get("tracking", {})}
     mode = wandb_mode(section["wandb"] if wandb is None else wandb)
     group = run_group(section["group"], directory)

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from infoagent.data.negative_kinds import easy_kinds, hard_kinds
-from infoagent.files import read_json, read_jsonl
+from infoagent.files import read_jsonl
 from infoagent.records.files import grid_of, last_of_each_key
 from infoagent.records.grid import CompressionRecord, PredictionRecord, compressions_of, predictions_of
+from infoagent.store import read_if_run
 
 Row = dict[str, Any]
 LONGEST_DOCUMENT = 20_000
@@ -65,7 +66,7 @@ def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, 
 
 def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[CompressionRecord, list[PredictionRecord]]]]:
     """(data, problem) → compressions of the last evaluation, each with its predictions; the first draw of each."""
-    keys = set(read_json(directory / "run.json").get("record_keys", []))
+    keys = set(read_if_run(directory).get("record_keys", []))
     records = [r for r in grid_of(last_of_each_key(directory)) if not keys or r.key in keys]
     answers: dict[str, list[PredictionRecord]] = defaultdict(list)
     for prediction in predictions_of(records):
