@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.costs import Architecture, scoring_flops
     from infoagent.files import write_json
     from infoagent.lm.machine import device, dtype
-    from infoagent.lm.models import load_tokenizer, load_weights, resolve
+    from infoagent.lm.models import load_weights, resolve
+    from infoagent.lm.reference import load_tokenizer
     from infoagent.lm.scoring.exact import Scorer
     from infoagent.store import provenance
 

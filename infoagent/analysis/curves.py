@@ -34,13 +34,13 @@ from infoagent.rate_distortion.resampling import cluster_index, draw_counts
 from infoagent.recipes.compressors import WRITERS
 from infoagent.records.grid import KINDS as RECORDS
 from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord, compressions_of, known, predictions_of
+from infoagent.records.json_form import Json
 from infoagent.records.rate_points import RatePoint
 from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
 MOST_BD_RESAMPLES = 500
 """Curves are resampled in pairs, one by one: more would take longer than the rest of the analysis together."""
-Json = dict[str, Any]
 Scores = list[tuple[CompressionRecord, float]]
 """Compressions, each with a number of it or of the answer from it."""
 

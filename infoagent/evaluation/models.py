@@ -12,9 +12,10 @@ from infoagent.costs import Architecture
 from infoagent.evaluation.engines import EnginePool
 from infoagent.lm import models
 from infoagent.lm.adapter_fit import attach, check_fit
-from infoagent.lm.adapters import needs_own_base
+from infoagent.lm.adapters import check_adapter, needs_own_base
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, check_adapter, find_model, frozen, pinned
+from infoagent.lm.models import LoadedModel, find_model, frozen
+from infoagent.lm.reference import pinned
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.sizes import architecture_of

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from infoagent.files import read_jsonl
 from infoagent.records.grid import KINDS, GridRecord, missing_in, record_of
+from infoagent.records.json_form import Json
 from infoagent.store import read_if_run
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
-Row = dict[str, Any]
+Row = Json
+"""A line of records.jsonl."""
 
 
 def rows_of(directory: Path) -> Iterator[Row]:

@@ -10,8 +10,8 @@ import importlib.util
 import re
 from typing import Any
 
-from infoagent.lm.models import ModelReference, load_config
 from infoagent.lm.pretrained import blank_model
+from infoagent.lm.reference import ModelReference, load_config
 from infoagent.recipes.sections import LoraSection
 from infoagent.training.launch import is_sharded_launch
 from infoagent.types import InputError

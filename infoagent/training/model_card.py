@@ -12,8 +12,8 @@ from typing import Any
 
 from infoagent.data.negative_kinds import NEGATIVES
 from infoagent.files import read_json, read_jsonl, reading, write_text
+from infoagent.lm.adapters import RECORD_FILE, is_adapter
 from infoagent.lm.embedded import EMBEDDED
-from infoagent.lm.models import RECORD_FILE, is_adapter
 from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.records.summaries import unknown_as_nan
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows

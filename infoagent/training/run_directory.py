@@ -15,8 +15,9 @@ from typing import Any
 
 from infoagent.data.revisions import same_data
 from infoagent.files import hold, read_json, write_json
+from infoagent.lm.adapters import RECORD_FILE
 from infoagent.lm.identity import same_revision
-from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
+from infoagent.lm.reference import ModelReference, pinned
 from infoagent.recipes import schema_for
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import RUN_FILE, check_output_dir, provenance, read_run, template_date

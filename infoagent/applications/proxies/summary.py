@@ -29,11 +29,11 @@ from infoagent.information.calibration import Calibration, fit_beta
 from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement, spearman_low
 from infoagent.rate_distortion.resampling import FEWEST_CLUSTERS, Refused
 from infoagent.records.grid import CompressionRecord, PredictionRecord, known
+from infoagent.records.json_form import Json
 from infoagent.records.rate_points import with_reason
 from infoagent.types import RunFailed
 
 SELF = "self"
-Json = dict[str, Any]
 Scored = Mapping[str, Sequence[CompressionRecord]]
 """Compressions by scorer, SELF among them, each with that scorer's log-probabilities."""
 
