@@ -52,6 +52,24 @@ class InformationSummary:
         low, high = self.ci_nats
         return self.infonce_nats, low, high
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether its interval is wider than all that lies between 0 and the ceiling: too few documents."""
+        low, high = self.ci_nats
+        return high - low > self.ceiling_nats
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a reader has to know before believing the value: the estimator's warnings, and whether it says nothing."""
+        if not self.says_nothing:
+            return list(self.warnings)
+        width = self.ci_nats[1] - self.ci_nats[0]
+        return [
+            *self.warnings,
+            f"its interval is {width:.2f} nats wide, more than the ceiling of {self.ceiling_nats:.2f}: {self.n_documents} "
+            "documents are too few to say anything; take more",
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompressorCost:
