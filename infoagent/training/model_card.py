@@ -194,8 +194,8 @@ def _record(directory: Path, step: int) -> str:
     measured = next((r for r in best["history"] if r["step"] == step), None) if best else None
     if best and measured:
         chosen = "; the best checkpoint of its run so far" if best.get("step") == step else ""
-        found = f"{best['metric']} = {measured[best['metric']]:.4g}" if best["metric"] in measured else "not measurable"
-        parts.append(f"Validation, which chose among checkpoints: {found}{chosen}.")
+        value = f"{best['metric']} = {measured[best['metric']]:.4g}" if best["metric"] in measured else "not measurable"
+        parts.append(f"Validation, which chose among checkpoints: {value}{chosen}.")
     return "\n\n".join(parts) or "No metrics came with this checkpoint."
 
 

@@ -62,8 +62,8 @@ FREE_KEYS = (
 
 def complete_checkpoints(output_dir: str | Path) -> list[Path]:
     """Complete checkpoints in the order of their steps."""
-    found = [d for d in Path(output_dir).glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(d.name)]
-    return sorted((d for d in found if (d / RECORD_FILE).is_file()), key=checkpoint_step)
+    checkpoints = [d for d in Path(output_dir).glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(d.name)]
+    return sorted((d for d in checkpoints if (d / RECORD_FILE).is_file()), key=checkpoint_step)
 
 
 def checkpoint_step(checkpoint: Path) -> int:
