@@ -21,8 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     from infoagent.evaluation.mirroring import draw_curves, report_mirror
-    from infoagent.files import read_json
-    from infoagent.records.summaries import read_summaries, read_summary_file
+    from infoagent.records.summaries import read_analysis, read_summaries, read_summary_file
     from infoagent.reporting.curves import (
         BD_COLUMNS,
         CONTROLLED_COLUMNS,
@@ -41,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     for ending in ("png", "svg"):
         save_curves(summaries, out / f"curves.{ending}", baselines)
     for directory in arguments.directories:
-        analysis = read_json(Path(directory) / "analysis.json")
+        analysis = read_analysis(directory)
         print(f"{directory}: D(R) = C·exp(−b·R) + D0 and its alternatives, 95 % intervals over documents")
         print(as_text(FIT_COLUMNS, fit_rows(analysis)))
         print("\nfirst curve over second, paired by document, 95 %")

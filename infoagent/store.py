@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,18 @@ def read_run(directory: str | Path) -> dict[str, Any]:
     content = read_json(file, "restore it, or name another directory")
     if not isinstance(content.get("recipe"), dict):
         raise InputError(f"{file}: was not written by a run of infoagent (it names no recipe); name another directory")
+    check_version(content, file)
+    return content
+
+
+def read_if_run(directory: str | Path) -> dict[str, Any]:
+    """What run.json says, with a recipe or without; an empty one where there is none: a directory of records alone, or of
+    an adapter that was moved. Raises InputError where it is damaged, or a later version's."""
+    file = Path(directory) / RUN_FILE
+    if not file.is_file():
+        return {}
+    content: dict[str, Any] = read_json(file)
+    check_version(content, file)
     return content
 
 
@@ -104,4 +117,14 @@ def text_id(text: str) -> str:
 
 
 SCHEMA_VERSION = 1
-"""Of summary.json and run.json; eval/results/README.md describes their fields."""
+"""Of run.json, summary.json and analysis.json; eval/results/README.md describes their fields."""
+
+
+def check_version(content: Mapping[str, Any], file: str | Path) -> None:
+    """Raise InputError for a file of a later version, whose fields may mean something else. A run of a trainer, and
+    records, which lie beside a run.json, name no version."""
+    version = content.get("schema_version", SCHEMA_VERSION)
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise InputError(
+            f"{file}: schema_version {version}; this version reads up to {SCHEMA_VERSION}: install the infoagent that wrote it"
+        )

@@ -66,7 +66,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         run.write_run_file(processes=engine.processes, engine=engine.name)
         tracker = run.track()
 
-        # 3. The reward: information minus length, judged among negatives that never change; the price may move.
+        # 3. The reward: information minus length, scored among negatives that never change; the price may move.
         reward = build_reward(recipe, prepared)
         reward.price = replace(reward.price, price=control.price)
 

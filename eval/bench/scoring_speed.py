@@ -32,15 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     from infoagent.costs import Architecture, scoring_flops
     from infoagent.files import write_json
     from infoagent.lm.machine import device, dtype
-    from infoagent.lm.models import load_tokenizer, load_weights, resolve
+    from infoagent.lm.models import find_by_name, load_weights
     from infoagent.lm.scoring.exact import Scorer
     from infoagent.store import provenance
 
-    reference, place = resolve(arguments.model), device.default_device()
+    base, place = find_by_name(arguments.model), device.default_device()
     arguments.dtype = dtype.resolve(arguments.dtype, place)
-    prefixes, continuations = texts(load_tokenizer(reference), **sizes)
-    engine = vllm_figures(reference, arguments.dtype, prefixes, continuations) if arguments.vllm else None
-    model = load_weights(reference, arguments.dtype)
+    prefixes, continuations = texts(base.tokenizer, **sizes)
+    engine = vllm_figures(base.reference, arguments.dtype, prefixes, continuations) if arguments.vllm else None
+    model = load_weights(base.reference, arguments.dtype)
     shared, naive = Scorer(model), Scorer(model)
     shared.score(prefixes[:1], continuations[:1])  # the check of the first cell is made once for each scorer
     shared.prefix_tokens = shared.continuation_tokens = 0
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     needed = scoring_flops(architecture, *work, past=arguments.prefix_tokens)
     rate = matrix_rate(architecture, arguments.dtype, place, rows=512)
     result = {
-        "model": reference.name, "revision": reference.revision, "dtype": arguments.dtype, "device": place, **sizes,
+        "model": base.reference.name, "revision": base.reference.revision, "dtype": arguments.dtype, "device": place, **sizes,
         "shared_seconds": shared_seconds, "one_by_one_seconds": naive_seconds, "speedup": naive_seconds / shared_seconds,
         "largest_difference_nats": float(abs(fast - slow).max()), "shared_tokens": tokens,
         "one_by_one_tokens": naive.prefix_tokens + naive.continuation_tokens,

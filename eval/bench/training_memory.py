@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     shapes = [parsed(text) for text in arguments.shape] if arguments.shape else SHAPES
 
-    from infoagent.lm.models import load_tokenizer, resolve
+    from infoagent.lm.models import resolve
+    from infoagent.lm.reference import load_tokenizer
 
     rows, tokenizer = [], load_tokenizer(resolve(arguments.model))
     framework = float(subprocess.check_output([sys.executable, "-c", BASELINE], cwd=ROOT, text=True).split()[-1])

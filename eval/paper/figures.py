@@ -84,12 +84,13 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
         print(describe_evaluation(recipe) + (f"\nthen scored by {', '.join(names)}" if names else ""))
         return 0
 
-    from infoagent.analysis.session import ANALYSIS_FILE, run_grid
+    from infoagent.analysis.session import run_grid
     from infoagent.applications.paper.drawing import save_experiment
     from infoagent.applications.proxies.run import check_scorers, parse_scorer, proxy_summaries
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.mirroring import track_evaluation
-    from infoagent.files import read_json, write_json
+    from infoagent.files import write_json
+    from infoagent.records.summaries import read_analysis
     from infoagent.store import provenance
 
     scorers = [parse_scorer(name) for name in names]
@@ -104,7 +105,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
         seen = proxy_summaries(recipe, cells, records, scorers, arguments.quiet)
         points = [point for title, part in seen.items() for point in points_of(part, title)]
     out = Path(recipe.output_dir)
-    numbers = numbers_of(experiment, arguments.size, points, read_json(out / ANALYSIS_FILE))
+    numbers = numbers_of(experiment, arguments.size, points, read_analysis(out))
     revisions = {cell.data.name: cell.data.revision for cell in cells}
     about = {"recipe": recipe.model_dump(mode="json"), "data_revisions": revisions, **provenance()}
     write_json(out / f"{experiment.name}.json", {**numbers, **about})

@@ -34,12 +34,13 @@ from infoagent.rate_distortion.resampling import cluster_index, draw_counts
 from infoagent.recipes.compressors import WRITERS
 from infoagent.records.grid import KINDS as RECORDS
 from infoagent.records.grid import CompressionRecord, GridRecord, PredictionRecord, compressions_of, known, predictions_of
+from infoagent.records.json_form import Json
+from infoagent.records.rate_points import RatePoint
 from infoagent.types import ANCHORS, Finding
 
 KINDS = {"hard": HARD, "all": EASY + HARD}
 MOST_BD_RESAMPLES = 500
 """Curves are resampled in pairs, one by one: more would take longer than the rest of the analysis together."""
-Json = dict[str, Any]
 Scores = list[tuple[CompressionRecord, float]]
 """Compressions, each with a number of it or of the answer from it."""
 
@@ -227,29 +228,25 @@ def _curve(series: Series, name: str, labels: Sequence[str], seed: int, resample
     if common is None:
         return {"curve": name, **NOTHING_SHARED}
     order = np.argsort(common.tokens_PQ.mean(axis=1), kind="stable")
-    points = []
-    for p in order:
-        row: Json = {"label": common.labels[p], "tokens": _mean(common.tokens_PQ[p], common.documents)}
-        row["value"] = _mean(common.value_PQ[p], common.documents)
-        row["distortion"] = _mean(series.best - common.value_PQ[p], common.documents)
-        points.append(row)
+    points = [
+        RatePoint(
+            label=common.labels[p],
+            tokens=_mean(common.tokens_PQ[p], common.documents),
+            value=_mean(common.value_PQ[p], common.documents),
+            distortion=_mean(series.best - common.value_PQ[p], common.documents),
+        ).with_reasons()
+        for p in order
+    ]
     fit = fit_curve(
         common.tokens_PQ, series.best - common.value_PQ, common.documents, np.random.default_rng(seed), resamples, series.bounds
     )
     return {"curve": name, "questions": len(common.documents), "left_out": common.left_out, "points": points, "fit": fit.to_dict()}
 
 
-def _mean(values: np.ndarray, documents: Sequence[str]) -> Json:
+def _mean(values: np.ndarray, documents: Sequence[str]) -> Finding:
     if len(set(documents)) < 2:
-        return {"value": float(values.mean()), "n": 1, "refused": "one document has no interval"}
-    return plain(mean_interval(values, documents))
-
-
-def plain(found: Finding) -> Json:
-    """A finding for JSON, without NaN."""
-    if math.isfinite(found.low) and math.isfinite(found.high):
-        return {**vars(found)}
-    return {"value": found.value, "n": found.n, "refused": "the spread is unknown"}
+        return Finding(float(values.mean()), math.nan, math.nan, 1)
+    return mean_interval(values, documents)
 
 
 def _pair(series: Series, new: str, old: str, seed: int, resamples: int) -> Json:

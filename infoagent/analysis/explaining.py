@@ -12,7 +12,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from infoagent.evaluation.summary import EASY, HARD
 from infoagent.rate_distortion.design import Factor, Number, Term, build_design, dependent_columns
@@ -20,10 +19,10 @@ from infoagent.rate_distortion.regression import fit_mixed_logit
 from infoagent.rate_distortion.resampling import Refused
 from infoagent.recipes.compressors import WRITERS
 from infoagent.records.grid import CompressionRecord, CompressorIdentity, PredictionRecord, known
+from infoagent.records.json_form import Json
 from infoagent.types import ANCHORS
 
 Pair = tuple[CompressionRecord, PredictionRecord]
-Json = dict[str, Any]
 FACTORS = ("family", "predictor", "data")
 GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
 """Terms that go first where columns replace one another: a size that only one family varies in, a predictor of one set."""

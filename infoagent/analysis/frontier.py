@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoagent.evaluation.summary import EASY, HARD
-from infoagent.files import read_json
 from infoagent.information import mean_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
 from infoagent.records.files import grid_of, read_records
 from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, Draw, compressions_of, known, predictions_of
+from infoagent.records.json_form import as_json
+from infoagent.records.rate_points import RatePoint
+from infoagent.store import read_if_run
 from infoagent.types import InputError
 
 VALUES = {
@@ -40,7 +42,7 @@ TOGETHER = "all sets together"
 
 @dataclass(frozen=True)
 class Point:
-    """One compressor on the common problems: means over documents, in the order of `documents` of its set."""
+    """One compressor on the common problems: a mean of each document, in the order of `documents` of its set."""
 
     label: str
     trained: bool
@@ -49,14 +51,14 @@ class Point:
     right_D: NDArray[np.float64] | None
     """Share of questions answered from it; None where no predictor was asked about each of them."""
 
-    def to_dict(self, documents: Sequence[str]) -> dict[str, Any]:
-        return {
-            "label": self.label,
-            "trained": self.trained,
-            "tokens": asdict(mean_interval(self.rate_D, documents)),
-            "value": asdict(mean_interval(self.value_D, documents)),
-            **({"accuracy": asdict(mean_interval(self.right_D, documents))} if self.right_D is not None else {}),
-        }
+    def mean(self, documents: Sequence[str]) -> RatePoint:
+        return RatePoint(
+            label=self.label,
+            trained=self.trained,
+            tokens=mean_interval(self.rate_D, documents),
+            value=mean_interval(self.value_D, documents),
+            accuracy=None if self.right_D is None else mean_interval(self.right_D, documents),
+        )
 
 
 def find_frontier(directory: str | Path, value: str, seed: int = 0, resamples: int = 2000) -> dict[str, Any]:
@@ -100,9 +102,7 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
             continue
         trained = record.compressor.adapter is not None
         sets[record.data.name][record.compressor.label, trained].append((record, right))
-    run_file = Path(directory) / "run.json"
-    run = read_json(run_file) if run_file.is_file() else {}
-    current = set(run.get("record_keys", []))
+    current = set(read_if_run(directory).get("record_keys", []))
     for groups in sets.values():
         for who, rows in groups.items():
             last = next((r for r, _ in rows if r.key in current), rows[-1][0])
@@ -206,7 +206,12 @@ def _compare(
         except ValueError as error:
             row["tokens_refused"] = str(error)
         comparisons.append(row)
-    return {"data": name, "documents": len(documents), "points": [p.to_dict(documents) for p in points], "comparisons": comparisons}
+    return {
+        "data": name,
+        "documents": len(documents),
+        "points": as_json([p.mean(documents) for p in points]),
+        "comparisons": comparisons,
+    }
 
 
 def _stack(points: Sequence[Point]) -> Points:

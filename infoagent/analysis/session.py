@@ -26,11 +26,11 @@ from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.grid import GridRecord
 from infoagent.records.json_form import as_json
-from infoagent.records.summaries import SUMMARY_FILE, Summary
+from infoagent.records.summaries import ANALYSIS_FILE, SUMMARY_FILE, Summary
 from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance, text_id
 from infoagent.types import RunFailed
 
-ANALYSIS_FILE, PROBLEMS_FILE, DOCUMENTS_FILE = "analysis.json", "problems.jsonl", "documents.jsonl"
+PROBLEMS_FILE, DOCUMENTS_FILE = "problems.jsonl", "documents.jsonl"
 
 logger = logging.getLogger(__name__)
 

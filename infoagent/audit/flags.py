@@ -24,7 +24,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr
 
-Row = Mapping[str, Any]
+StepMetrics = Mapping[str, Any]
+"""A line of metrics.jsonl."""
 Severity = Literal["alarm", "warning"]
 
 PART = 4
@@ -85,7 +86,7 @@ class Change:
         return self.first - self.last >= self.smallest and 1 - self.p_rise < limit
 
 
-def change(history: Sequence[Row], name: str) -> Change | None:
+def change(history: Sequence[StepMetrics], name: str) -> Change | None:
     """The change of a metric between the first and the last quarter of the rows, or None where it cannot be told."""
     part = len(history) // PART
     first, last = (_values(rows, name) for rows in (history[:part], history[len(history) - part :]))
@@ -101,7 +102,7 @@ def change(history: Sequence[Row], name: str) -> Change | None:
     return Change(float(first.mean()), float(last.mean()), p_rise, SMALLEST.get(name, 0.0))
 
 
-def flags(history: Sequence[Row], hard_ceiling_nats: float | None = None) -> list[Flag]:
+def flags(history: Sequence[StepMetrics], hard_ceiling_nats: float | None = None) -> list[Flag]:
     """The flags of a run, worst first. `history` are rows of metrics.jsonl, one a step, in the order of the steps.
 
     `hard_ceiling_nats` is log(1 + counterfactuals): it tells hard information that cannot rise any more from hard
@@ -119,7 +120,7 @@ def flags(history: Sequence[Row], hard_ceiling_nats: float | None = None) -> lis
 Changes = Mapping[str, Change | None]
 
 
-def _paid_for_loss(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:
+def _paid_for_loss(changes: Changes, history: Sequence[StepMetrics], ceiling: float | None) -> Iterator[Flag]:
     """Information rises while what it is for gets worse."""
     mi = changes["mi/nats"]
     if mi is None or not mi.rises(MET_LIMIT):
@@ -144,7 +145,7 @@ def _paid_for_loss(changes: Changes, history: Sequence[Row], ceiling: float | No
         )
 
 
-def _identifier_hacking(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:
+def _identifier_hacking(changes: Changes, history: Sequence[StepMetrics], ceiling: float | None) -> Iterator[Flag]:
     """Information among other documents rises, information among versions of the same document does not.
 
     Since "does not rise" is no finding, the rise must pass the strict limit.
@@ -165,7 +166,7 @@ def _identifier_hacking(changes: Changes, history: Sequence[Row], ceiling: float
         )
 
 
-def _blind_reward(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:
+def _blind_reward(changes: Changes, history: Sequence[StepMetrics], ceiling: float | None) -> Iterator[Flag]:
     """MI near its ceiling while many compressions lack the fact: these negatives cannot tell the difference."""
     part = len(history) // PART
     last = history[len(history) - part :]
@@ -195,7 +196,7 @@ SINGLE: tuple[tuple[str, str, int, str, Severity], ...] = (
 )
 
 
-def _single(changes: Changes, history: Sequence[Row], ceiling: float | None) -> Iterator[Flag]:
+def _single(changes: Changes, history: Sequence[StepMetrics], ceiling: float | None) -> Iterator[Flag]:
     """Texts get worse, whatever the reward does. Texts growing alike is one only if information falls with it: a policy
     that has settled on a good sentence writes it for every sample of a group."""
     for name, metric, direction, title, severity in SINGLE:
@@ -218,10 +219,10 @@ class FlagHistory:
 
     def __init__(self, hard_ceiling_nats: float | None = None) -> None:
         self.hard_ceiling_nats = hard_ceiling_nats
-        self.rows: list[Row] = []
+        self.rows: list[StepMetrics] = []
         self._seen: dict[str, dict[str, Any]] = {}
 
-    def add(self, row: Row) -> list[Flag]:
+    def add(self, row: StepMetrics) -> list[Flag]:
         """Take the row of one step; returns the flags that appear for the first time."""
         self.rows.append(row)
         new = []
@@ -239,7 +240,7 @@ class FlagHistory:
         return {"step": step, "flags": [{**seen, "standing": seen["last_step"] == step} for seen in self._seen.values()]}
 
 
-def _values(rows: Sequence[Row], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _values(rows: Sequence[StepMetrics], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([row[name] for row in rows if name in row], dtype=float)
 
 

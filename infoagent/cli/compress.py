@@ -56,6 +56,7 @@ class _Session:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from infoagent.lm import models
+        from infoagent.lm.adapters import base_here
         from infoagent.lm.long_text import CompressionTask
         from infoagent.lm.machine import device, dtype
         from infoagent.lm.prompts import Prompt
@@ -63,16 +64,15 @@ class _Session:
         self.adapter: str | None = arguments.adapter
         name = arguments.model
         if name is None and self.adapter is not None:
-            name = models.base_here(self.adapter)
+            name = base_here(self.adapter)
         self.name = name or "smollm2-135m"
         prompt: dict[str, Any] = {"template": "query-v1" if arguments.query else "agnostic-v1"}
-        if self.adapter is not None:
-            models.check_adapter(self.adapter, self.name)
-        reference = models.resolve(self.name)
+        self.model = models.find_by_name(self.name, adapter=self.adapter)
         if self.adapter is not None:
             from infoagent.lm.adapter_fit import check_fit
 
-            check_fit(self.adapter, models.pinned(reference))
+            check_fit(self.adapter, self.model.pinned.reference)
+        reference = self.model.reference
         budget_range = None
         if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
             prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)
@@ -88,7 +88,6 @@ class _Session:
             batch_size=arguments.batch_size,
             budget_range=budget_range,
         )
-        self.model = models.FoundModel(reference, self.adapter)
         self.tokenizer, self.context_tokens = self.model.tokenizer, self.model.context_tokens
         self.dtype = dtype.resolve(_begun_dtype(arguments) or arguments.dtype, device.default_device())
         self._lm: Any = None

@@ -48,7 +48,7 @@ def _local_writer(
     from infoagent.lm.questions.files import check_file
     from infoagent.lm.questions.writing import check_lengths, local_writer, question_header
 
-    model = models.FoundModel(models.pinned(models.resolve(arguments.model)))
+    model = models.find_by_name(arguments.model).pinned
     header = question_header(model.reference.name, model.reference.revision, wanted, arguments.data_name, revision)
     check_file(arguments.out, header)
     check_lengths(documents, wanted, model.tokenizer, model.context_tokens, arguments.max_tokens)

@@ -36,7 +36,7 @@ def score(arguments: argparse.Namespace) -> None:
     by_id = {p.id: p for p in problems}
     _check_pool(arguments.documents, documents, {by_id[i].document for i, _ in texts}, arguments.allow_missing)
     refuse_repeated({p.id: text for text, p in documents.items()})
-    model = models.FoundModel(models.resolve(arguments.model))
+    model = models.find_by_name(arguments.model)
     tokenizer = model.tokenizer
     longest = max(len(prompts.text_ids(tokenizer, text)) for _, text in texts) + 1
     fit_to_context(problems, tokenizer, model.context_tokens, longest, "error")

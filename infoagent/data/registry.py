@@ -19,6 +19,7 @@ from infoagent.data.sets import (
     continuations,
     financebench,
     fineweb,
+    generic,
     humaneval,
     longhealth,
     math_problems,
@@ -200,7 +201,7 @@ DATA_SETS = {
         DataSet(
             "wildchat",
             "WildChat: ten conversations as one memory, stored or cloze questions",
-            lambda a: wildchat.load(*a.hub, a.seed, *a.words, a.questions),
+            lambda a: generic.load_published("wildchat", wildchat.HUB, wildchat.memories, *a.hub, a.seed, *a.words, a.questions),
             cuts=True,
             needs_path=True,
             hub=wildchat.HUB,
@@ -209,7 +210,7 @@ DATA_SETS = {
         DataSet(
             "fineweb",
             "FineWeb: 100 pages of 15k-28k tokens, stored or cloze questions",
-            lambda a: fineweb.load(*a.hub, a.seed, *a.words, a.questions),
+            lambda a: generic.load_published("fineweb", fineweb.HUB, fineweb.pages, *a.hub, a.seed, *a.words, a.questions),
             cuts=True,
             needs_path=True,
             hub=fineweb.HUB,

@@ -2,7 +2,7 @@
 
 Cells that are scored alike go together: under one document and question the prefixes are read once, and the texts of
 all compressors follow them. A picking compressor is no language model; its text is scored by the frozen model of its
-section, as a critic, which is a lower bound on what the text tells.
+section, which did not draw it: a lower bound on what the text tells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from infoagent.audit import measure
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.costing import flops_fields
-from infoagent.evaluation.models import Judge, ModelPool
+from infoagent.evaluation.models import ModelPool, ModelScorer
 from infoagent.evaluation.records import RecordFile, Row, Shard, batches, content_key
 from infoagent.evaluation.replies import Replies
 from infoagent.evaluation.summary import EASY, HARD
@@ -88,10 +88,10 @@ def _records(
     records = [_record(cell, index, found, sample, seed, pool) for cell, found in zip(cells, written, strict=True)]
     there = [(place, found.z) for place, found in enumerate(written) if found.z is not None]
     if cells[0].scored and there:
-        # the frozen and the trained are judged by one model
-        judge = pool.judge(frozen(cells[0].compressor.model), cells[0].engine)
+        # the frozen and the trained are scored by one model
+        base = pool.scorer(frozen(cells[0].compressor.model), cells[0].engine)
         with pool.times("score"):
-            scores = _scores(cells[0], index, [z for _, z in there], judge)
+            scores = _scores(cells[0], index, [z for _, z in there], base)
         for (place, _), fields in zip(there, scores, strict=True):
             records[place] = replace(records[place], **fields)
     return records
@@ -143,15 +143,15 @@ def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Ro
     return {"prompt_tokens": len(prompt), **written.cost, **flops}
 
 
-def _scores(cell: Cell, index: int, compressions: Sequence[Compression], judge: Judge) -> list[Row]:
+def _scores(cell: Cell, index: int, compressions: Sequence[Compression], base: ModelScorer) -> list[Row]:
     """The scores of texts under the candidates of one problem. A text that cannot be scored fails alone."""
-    query, tokenizer, end = cell.problems[index].query, judge.tokenizer, end_of_turn_id(judge.tokenizer)
+    query, tokenizer, end = cell.problems[index].query, base.tokenizer, end_of_turn_id(base.tokenizer)
     prefixes = [tuple(compressor_ids(tokenizer, d, query, cell.scored_as)) for d in cell.candidates(index)]
 
     def score(together: Sequence[Compression]) -> list[Row]:
         start = time.perf_counter()
         strings = [continuation_ids(z, end) for z in together]
-        columns = pair_log_probs(judge.scorer, [(prefix, string) for string in strings for prefix in prefixes])
+        columns = pair_log_probs(base.scorer, [(prefix, string) for string in strings for prefix in prefixes])
         found = [_score_fields([columns[p, s] for p in prefixes], cell.kinds(index), s, tokenizer) for s in strings]
         seconds = (time.perf_counter() - start) / len(together)
         return [{**part, "scoring_seconds": seconds} for part in found]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from infoagent.evaluation.cells import Cell
-from infoagent.lm.models import find_model, frozen, load_tokenizer, pinned
+from infoagent.lm.models import find_model, frozen
+from infoagent.lm.reference import load_tokenizer, pinned
 from infoagent.lm.vllm.check import check_engine_values, expected_values
 from infoagent.lm.vllm.engine import VllmEngine
 from infoagent.phases import PhaseTimes

@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.files import clean, read_json
+from infoagent.files import clean
 from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.json_form import Json
+from infoagent.records.rate_points import rate_points
 from infoagent.records.summaries import Summary
+from infoagent.store import read_if_run
 from infoagent.tracking import Tracker, run_group
 
-Row = dict[str, Any]
 CHARTS = {"rate_distortion": "mi_nats", "rate_distortion_hard": "mi_hard_nats", "rate_accuracy": "accuracy"}
 """Chart → what stands over the tokens."""
 
@@ -23,7 +25,7 @@ CHARTS = {"rate_distortion": "mi_nats", "rate_distortion_hard": "mi_hard_nats", 
 def track_evaluation(recipe: EvaluationRecipe, summaries: Sequence[Summary], comparisons: Sequence[Mapping[str, Any]] = ()) -> None:
     """One finished W&B run, and metrics.jsonl, of an evaluation whose files are written."""
     tracker = Tracker.of(recipe, "eval")
-    whole: Row = {}
+    whole: Json = {}
     for step, summary in enumerate(summaries):
         line = flat_metrics(summary)
         tracker.log(step, line)
@@ -37,9 +39,9 @@ def track_evaluation(recipe: EvaluationRecipe, summaries: Sequence[Summary], com
     tracker.finish()
 
 
-def flat_metrics(summary: Summary) -> Row:
+def flat_metrics(summary: Summary) -> Json:
     """One summary as a line of metrics under the house's names, with its compressor's label."""
-    line: Row = {"compressor": summary.label, "data": summary.data.name}
+    line: Json = {"compressor": summary.label, "data": summary.data.name}
     line |= {name: found.value for name, found in summary.values.items()}
     for name, key in (("mi/nats", "all"), ("mi/easy_nats", "easy"), ("mi/hard_nats", "hard")):
         if key in summary.estimates:
@@ -60,7 +62,7 @@ def draw_curves(mirror: Mirror, summaries: Sequence[Summary]) -> None:
             mirror.chart(name, rows, "rate_tokens", y, "curve", f"{y} against tokens")
 
 
-def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Row]:
+def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Json]:
     """A row for each compressor with a rate; None where it has no such number. The whole document and none are no
     points of a curve."""
     several = len({s.data.name for s in summaries}) > 1
@@ -89,7 +91,7 @@ def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Row]:
     return rows
 
 
-def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Row]:
+def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Json]:
     """A row for each quantity of each pair; the difference is trained − frozen."""
     return [
         clean(
@@ -110,22 +112,22 @@ def comparison_rows(comparisons: Sequence[Mapping[str, Any]]) -> list[Row]:
     ]
 
 
-def frontier_points(found: Mapping[str, Any]) -> list[Row]:
+def frontier_points(found: Mapping[str, Any]) -> list[Json]:
     """A row for each point of `find_frontier`."""
     return [
         clean(
             {
                 "data": part["data"],
-                "compressor": p["label"],
-                "curve": f"{'trained' if p['trained'] else 'frozen'} on {part['data']}",
-                "rate_tokens": p["tokens"]["value"],
-                "value": p["value"]["value"],
-                "low": p["value"]["low"],
-                "high": p["value"]["high"],
+                "compressor": p.label,
+                "curve": f"{'trained' if p.trained else 'frozen'} on {part['data']}",
+                "rate_tokens": p.tokens.value,
+                "value": p.value.value,
+                "low": p.value.low,
+                "high": p.value.high,
             }
         )
         for part in found["sets"]
-        for p in part["points"]
+        for p in rate_points(part["points"], part["data"])
     ]
 
 
@@ -134,8 +136,7 @@ def report_mirror(directory: str | Path, name: str, wandb: str | None = None) ->
 
     `wandb` is its mode; None: as the recipe of the run says.
     """
-    file = Path(directory) / "run.json"
-    recipe = read_json(file)["recipe"] if file.is_file() else {}
+    recipe = read_if_run(directory).get("recipe", {})
     section = {"wandb": "disabled", "project": "infoagent", "group": None, **recipe.get("tracking", {})}
     mode = wandb_mode(section["wandb"] if wandb is None else wandb)
     group = run_group(section["group"], directory)

@@ -12,9 +12,10 @@ from infoagent.costs import Architecture
 from infoagent.evaluation.engines import EnginePool
 from infoagent.lm import models
 from infoagent.lm.adapter_fit import attach, check_fit
-from infoagent.lm.adapters import needs_own_base
+from infoagent.lm.adapters import check_adapter, needs_own_base
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, check_adapter, find_model, frozen, pinned
+from infoagent.lm.models import LoadedModel, find_model, frozen
+from infoagent.lm.reference import pinned
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.sizes import architecture_of
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Judge:
+class ModelScorer:
     """A scorer with the tokenizer of its model."""
 
     scorer: ColumnScorer
@@ -55,7 +56,7 @@ class ModelPool:
         self.times = times or PhaseTimes()
         """Who works with the models says here what for."""
         self._bases: dict[tuple[str, str | None, str, str | None], _Base] = {}
-        self._judges: dict[tuple[int, str | None], Judge] = {}
+        self._scorers: dict[tuple[int, str | None], ModelScorer] = {}
         self._tokenizers: dict[tuple[str, str | None], Any] = {}
         self._architectures: dict[tuple[str, str | None], Architecture | None] = {}
 
@@ -84,18 +85,18 @@ class ModelPool:
         assert self.engines is not None
         return partial(generate_served, ServedModel(self.engines.get(section), self.tokenizer(section), section.adapter))
 
-    def judge(self, section: ModelSection, engine: str = "hf") -> Judge:
+    def scorer(self, section: ModelSection, engine: str = "hf") -> ModelScorer:
         """Who scores: the frozen base where `section` names no adapter, whatever adapters the base carries."""
         if engine == "vllm":
             assert self.engines is not None
-            return Judge(VllmScorer(self.engines.get(section), section.adapter), self.tokenizer(section))
+            return ModelScorer(VllmScorer(self.engines.get(section), section.adapter), self.tokenizer(section))
         lm = self.get(section)
         carries = bool(self._base(section).adapters)
         name = (id(lm.model), section.adapter)  # one scorer for each, since it checks its first cell
-        if name not in self._judges:
+        if name not in self._scorers:
             base_only = carries and section.adapter is None
-            self._judges[name] = Judge(Scorer(lm.model, self.memory_mib, base_only), lm.tokenizer)
-        return self._judges[name]
+            self._scorers[name] = ModelScorer(Scorer(lm.model, self.memory_mib, base_only), lm.tokenizer)
+        return self._scorers[name]
 
     def tokenizer(self, section: ModelSection) -> Any:
         """Without the weights."""

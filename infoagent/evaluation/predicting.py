@@ -106,19 +106,19 @@ def _head(
 
 def _likelihood(pool: ModelPool, predictor: PredictorSection, text: str, problem: Problem) -> Answer:
     """log p(choice as the complete reply) for every choice; without choices only the answer's NLL."""
-    judge = pool.judge(predictor.model, predictor.engine)
+    reader = pool.scorer(predictor.model, predictor.engine)
     options = problem.choices or (str(problem.answer),)
     template = predictor.template or PREDICTOR_TEMPLATE
     start = time.perf_counter()
     try:
-        [log_probs] = answer_log_probs(judge.scorer, judge.tokenizer, [text], problem.query, options, template)
+        [log_probs] = answer_log_probs(reader.scorer, reader.tokenizer, [text], problem.query, options, template)
         if not np.isfinite(log_probs).all():
             raise FloatingPointError("an option has no finite log-probability; try dtype float32")
     except FloatingPointError as error:
         return Answer(status="failed", cause="prediction", error=f"prediction: {error}")
     right = options.index(str(problem.answer))
-    prompt = len(chat_ids(judge.tokenizer, predictor_messages(text, problem.query, template)))
-    lengths = [len(text_ids(judge.tokenizer, option)) + 1 for option in options]  # each with its end of turn
+    prompt = len(chat_ids(reader.tokenizer, predictor_messages(text, problem.query, template)))
+    lengths = [len(text_ids(reader.tokenizer, option)) + 1 for option in options]  # each with its end of turn
     return Answer(
         answer_nll_nats=float(-log_probs[right]),
         answer_tokens=lengths[right],

@@ -95,7 +95,7 @@ def compression_quantities(price: float) -> dict[str, Quantity[CompressionRecord
 
 
 def of_all_quantities(records: Sequence[CompressionRecord]) -> dict[str, Quantity[CompressionRecord]]:
-    """MI of all draws, for negatives that `records` have: a draw without a z is a symbol that the critic finds equally likely
+    """MI of all draws, for negatives that `records` have: a draw without a z is a symbol that the scorer finds equally likely
     under every candidate, so its InfoNCE term is 0.
 
     With this symbol the mean stays a lower bound. Over the draws with a z alone it is none: the sources of these are the

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
-from infoagent.lm.models import adapter_budget_range, adapter_group, adapter_prompt, check_adapter
+from infoagent.lm.adapters import check_adapter
+from infoagent.lm.models import adapter_budget_range, adapter_group, adapter_prompt
 from infoagent.recipes import EvaluationRecipe, ModelSection, PromptSection
 from infoagent.types import InputError
 

@@ -19,19 +19,11 @@ import torch
 
 from infoagent.files import write_json
 from infoagent.lm.adapter_fit import attach, check_fit
+from infoagent.lm.adapters import base_here
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
-from infoagent.lm.models import (
-    ModelReference,
-    adapter_budget_range,
-    adapter_prompt,
-    adapter_revision,
-    base_here,
-    check_adapter,
-    load_tokenizer,
-    load_weights,
-    resolve,
-)
+from infoagent.lm.models import adapter_budget_range, adapter_prompt, adapter_revision, find_by_name, load_weights
 from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.reference import ModelReference
 from infoagent.types import InputError, RunFailed
 
 TOLERANCE_NATS = {"float32": 1e-3, "bfloat16": 0.1}
@@ -68,10 +60,9 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
     if target.exists():
         raise InputError(f"--out {target}: exists already; name a new directory")
     base = base_here(adapter) if base is None else base
-    check_adapter(adapter, base)
-    reference = resolve(base)
+    whole = find_by_name(base, adapter=adapter)
+    reference, tokenizer = whole.reference, whole.tokenizer
     check_fit(adapter, reference)
-    tokenizer = load_tokenizer(reference)
     prefix = compressor_ids(tokenizer, CHECK_TEXT, CHECK_QUESTION)
 
     model = attach(load_weights(reference, "float32", device="cpu"), adapter, reference)
@@ -93,8 +84,8 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
         _write_source(work, reference, adapter, dtype)
         del model, merged
         gc.collect()
-        found = prompt_log_probs(load_weights(ModelReference(str(target), str(work), ""), dtype, device="cpu"), prefix)
-        difference = float((found - adapted).abs().mean())
+        again = prompt_log_probs(load_weights(ModelReference(str(target), str(work), ""), dtype, device="cpu"), prefix)
+        difference = float((again - adapted).abs().mean())
         if not difference <= TOLERANCE_NATS[dtype]:
             raise RunFailed(
                 f"{adapter}: merged in {dtype} it differs from the adapter by {difference:.3g} nats a token, "

@@ -11,11 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, is_adapter, read_json, read_record
-from infoagent.lm.adapters import RECORD_FILE as RECORD_FILE
-from infoagent.lm.adapters import adapter_base as adapter_base
-from infoagent.lm.adapters import base_here as base_here
-from infoagent.lm.adapters import check_adapter as check_adapter
+from infoagent.files import read_json
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, check_adapter, is_adapter, read_record
 from infoagent.lm.embedded import EMBEDDED, prepare
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
 from infoagent.lm.machine.allocator import keep_freed_memory
@@ -23,12 +20,7 @@ from infoagent.lm.machine.device import default_device, settle_deepspeed
 from infoagent.lm.machine.dtype import resolve as resolve_dtype
 from infoagent.lm.machine.dtype import say_notes
 from infoagent.lm.pretrained import check_readable, read_weights
-from infoagent.lm.reference import ModelReference as ModelReference
-from infoagent.lm.reference import hub_revision
-from infoagent.lm.reference import load_config as load_config
-from infoagent.lm.reference import load_tokenizer as load_tokenizer
-from infoagent.lm.reference import pinned as pinned
-from infoagent.lm.reference import record_identity as record_identity
+from infoagent.lm.reference import ModelReference, hub_revision, load_config, load_tokenizer, pinned, record_identity
 from infoagent.recipes.sections import ModelSection
 from infoagent.types import AUTO, InputError
 
@@ -74,9 +66,14 @@ class FoundModel:
 
 def find_model(section: ModelSection) -> FoundModel:
     """Raises InputError where the model is not there, or its adapter is none of this model."""
-    if section.adapter is not None:
-        check_adapter(section.adapter, section.name)
-    return FoundModel(resolve(section.name, section.revision), section.adapter)
+    return find_by_name(section.name, section.revision, section.adapter)
+
+
+def find_by_name(name: str, revision: str | None = None, adapter: str | None = None) -> FoundModel:
+    """The same of what no recipe names."""
+    if adapter is not None:
+        check_adapter(adapter, name)
+    return FoundModel(resolve(name, revision), adapter)
 
 
 def frozen(section: ModelSection) -> ModelSection:
@@ -119,10 +116,10 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
     if name in EMBEDDED:
         embedded = EMBEDDED[name]
         path = prepare(embedded)
-        found = directory_revision(path)
-        if revision not in (None, embedded.revision, found):
-            raise InputError(f"model {name!r}: the embedded revision is {found}, not {revision!r}; drop it")
-        return ModelReference(name, str(path), found)
+        held = directory_revision(path)
+        if revision not in (None, embedded.revision, held):
+            raise InputError(f"model {name!r}: the embedded revision is {held}, not {revision!r}; drop it")
+        return ModelReference(name, str(path), held)
     directory = Path(name).expanduser()
     if directory.is_dir():
         if is_adapter(directory):  # transformers would load the base that its settings name, and the adapter on it
@@ -133,10 +130,10 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         if not (directory / "config.json").is_file():
             raise InputError(f"model {name!r}: the directory holds no config.json")
         check_readable(name, directory)
-        found = directory_revision(directory)
-        if revision not in (None, found):  # a name for the weights says nothing of the chat template
-            found = f"{str(revision).partition(MARK)[0]}{MARK}{prompt_hash(directory)}"
-        return ModelReference(name, str(directory), found)
+        held = directory_revision(directory)
+        if revision not in (None, held):  # a name for the weights says nothing of the chat template
+            held = f"{str(revision).partition(MARK)[0]}{MARK}{prompt_hash(directory)}"
+        return ModelReference(name, str(directory), held)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
         raise InputError(f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}")
@@ -164,9 +161,9 @@ def adapter_budget_range(directory: str | Path) -> tuple[int, int] | None:
     """The budgets in tokens that an any-rate adapter, or a model it was merged into, follows; None for any other."""
     for name in (RECORD_FILE, SOURCE_FILE):
         file = Path(directory) / name
-        found = read_json(file).get("budget_range") if file.is_file() else None
-        if found is not None:
-            return int(found[0]), int(found[1])
+        budgets = read_json(file).get("budget_range") if file.is_file() else None
+        if budgets is not None:
+            return int(budgets[0]), int(budgets[1])
     return None
 
 
@@ -206,15 +203,13 @@ def load(
     """Load a model, and a LoRA adapter on top if one is named. `dtype` auto is what suits the device; the loaded model
     names it. Raises InputError where a name is wrong."""
     dtype = resolve_dtype(dtype, device or default_device())
-    if adapter is not None:
-        check_adapter(adapter, name)
-    reference = pinned(resolve(name, revision))
-    tokenizer = load_tokenizer(reference)
+    base = find_by_name(name, revision, adapter).pinned
+    tokenizer = base.tokenizer
     if adapter is not None:
         from infoagent.lm.adapter_fit import attach, check_fit  # it brings torch
 
-        check_fit(adapter, reference)
-    model = load_weights(reference, dtype, device)
+        check_fit(adapter, base.reference)
+    model = load_weights(base.reference, dtype, device)
     if adapter is not None:
-        model = attach(model, adapter, reference)
-    return LoadedModel(reference, model, tokenizer, dtype, adapter)
+        model = attach(model, adapter, base.reference)
+    return LoadedModel(base.reference, model, tokenizer, dtype, adapter)

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from infoagent.files import read_json
 from infoagent.lm.machine import dtype
 from infoagent.lm.machine.device import default_device
+from infoagent.store import read_if_run
 from infoagent.types import AUTO
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class _Began:
         file = Path(directory or ".") / "run.json"
         if directory is None or not file.is_file() or not any(next(file.parent.glob(p), None) for p in WORK):
             return cls(str(directory), {})
-        recipe = read_json(file).get("recipe")
+        recipe = read_if_run(directory).get("recipe")
         return cls(directory, dict(_named(recipe, ())))
 
     def type_of(self, section: BaseModel, where: Place) -> str | None:

@@ -2,7 +2,7 @@
 
 A reply is a thought between marks and z behind it. What is asked for here is p(z | x, q) with the thought summed out; it
 cannot be scored, so that z is scored as if it had been written without one (`compressor_ids(..., thinking=False)`). Any
-critic gives a lower bound on I(X;Z|Q), and this one no upper bound: the scorer is not the sampler.
+scorer gives a lower bound on I(X;Z|Q), and this one no upper bound: the scorer is not the sampler.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Pool:
 
 
 def score_pool(
-    judge: LoadedModel,
+    scorer_model: LoadedModel,
     adapter: str | None,
     pool: Pool,
     continuations: Sequence[Sequence[int]],
@@ -83,18 +83,18 @@ def score_pool(
 ) -> ScoreMatrix:
     """Score what `store` does not hold yet and put the matrix together, the same on every process.
 
-    base_only: `judge` carries an adapter that does not take part in judging; then `adapter` is None.
+    base_only: `scorer_model` carries an adapter that does not take part in scoring; then `adapter` is None.
     """
     pairs, rows = pool.prompts()
     # four bytes a token: there is a prompt for every document and question
-    prefixes = [array("I", compressor_ids(judge.tokenizer, document, query, prompt)) for document, query in pairs]
+    prefixes = [array("I", compressor_ids(scorer_model.tokenizer, document, query, prompt)) for document, query in pairs]
     wanted: list[list[int]] = [[] for _ in prefixes]
     for c, columns in enumerate(rows):
         for k in dict.fromkeys(columns):
             wanted[k].append(c)
     revision = None if adapter is None else adapter_revision(adapter)
-    identity = scorer_identity(judge.reference.name, judge.reference.revision, judge.dtype, revision)
-    scorer = Scorer(judge.model, memory_mib, base_only)
+    identity = scorer_identity(scorer_model.reference.name, scorer_model.reference.revision, scorer_model.dtype, revision)
+    scorer = Scorer(scorer_model.model, memory_mib, base_only)
     held = ScoreStore(store, identity, processes.index)
     cells = score_cells(scorer, prefixes, continuations, wanted, held, processes, quiet, totals=not tokens)
     held.close()
@@ -115,7 +115,7 @@ def score_pool(
         counterfactual_CN=totals[:, width:] if totals.shape[1] > width else None,
         strata=pool.strata,
         token_log_probs_TK=_padded([np.stack(row, axis=1) for row in scored]) if tokens else None,
-        token_T=np.array([p for z in continuations for p in token_pieces(judge.tokenizer, z)]) if tokens else None,
+        token_T=np.array([p for z in continuations for p in token_pieces(scorer_model.tokenizer, z)]) if tokens else None,
         tokens_C=np.array([len(z) for z in continuations]) if tokens else None,
         about={
             "estimand": ESTIMANDS[pool.query],

@@ -92,11 +92,11 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
             mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:
         raise InputError(mistakes)
-    compressor, judge = models
+    compressor, scorer = models
     data = load_data(**recipe.data.asked)
 
     def fitted(problems: list[Problem]) -> list[Problem]:
-        for model in models[: 1 if judge.reference == compressor.reference else 2]:
+        for model in models[: 1 if scorer.reference == compressor.reference else 2]:
             problems = fit_to_context(
                 problems, model.tokenizer, model.context_tokens, section.max_tokens, recipe.data.truncate, Prompt.of(section.prompt)
             )
@@ -111,11 +111,11 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
         raise InputError(f"near = {recipe.near}: the data has no groups to tell which documents are near; set near=0")
     beta = None
     if recipe.calibration is not None and recipe.scorer is not None:
-        reference = judge.reference
-        held = scorer_identity(reference.name, reference.revision, recipe.scorer.dtype, judge.adapter_revision)
+        reference = scorer.reference
+        held = scorer_identity(reference.name, reference.revision, recipe.scorer.dtype, scorer.adapter_revision)
         documents = [text_id(p.document) for p in problems]
         beta = read_calibration(recipe.calibration, scorer_name(held), documents).beta
-    return Measurement(recipe, data, pool, compressor, judge, beta)
+    return Measurement(recipe, data, pool, compressor, scorer, beta)
 
 
 def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix:
@@ -123,13 +123,15 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
     recipe = plan.recipe
     section = recipe.compressor
     compressions, lm = _compressions(plan, processes, quiet)
-    judge_section = plan.scorer_section
-    judge = lm if judge_section in (section.model, frozen(section.model)) else None
-    base_only = judge is not None and judge_section.adapter is None and section.model.adapter is not None
+    scorer_section = plan.scorer_section
+    scorer_model = lm if scorer_section in (section.model, frozen(section.model)) else None
+    base_only = scorer_model is not None and scorer_section.adapter is None and section.model.adapter is not None
     lm = None  # one model in memory at a time
-    if judge is None:
-        judge = load(judge_section.name, plan.scorer.reference.revision, judge_section.dtype, judge_section.adapter)
-    continuations = express(judge.tokenizer, compressions, recipe.scorer in (None, section.model), judge.reference.name)
+    if scorer_model is None:
+        scorer_model = load(scorer_section.name, plan.scorer.reference.revision, scorer_section.dtype, scorer_section.adapter)
+    continuations = express(
+        scorer_model.tokenizer, compressions, recipe.scorer in (None, section.model), scorer_model.reference.name
+    )
 
     position = {p.id: i for i, p in enumerate(plan.problems)}
     own_C = [position[z.problem_id] for z in compressions]
@@ -141,8 +143,8 @@ def measure(plan: Measurement, processes: Processes, quiet: bool) -> ScoreMatrix
         strata=None if recipe.far is None else _strata(recipe, recipe.far, own_C, [p.group for p in plan.problems]),
     )
     matrix = score_pool(
-        judge,
-        judge_section.adapter,
+        scorer_model,
+        scorer_section.adapter,
         pool,
         continuations,
         [f"{z.problem_id}#{z.sample}" for z in compressions],

@@ -102,7 +102,7 @@ class CompressorSection(Section):
     model: ModelSection = ModelSection()
     """Who writes; for the other kinds whose tokens are counted and who scores."""
     server: ServerSection | None = None
-    """Of kind endpoint: who writes. Its text is scored by `model`, as a critic: a lower bound."""
+    """Of kind endpoint: who writes. Its text is scored by `model`, which did not draw it: a lower bound."""
     prompt: PromptSection = PromptSection()
     form: FormSection | None = None
     """A structured compression, in place of a text; the template is then form-v1 unless another one is named."""

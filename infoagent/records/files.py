@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from infoagent.files import read_jsonl
 from infoagent.records.grid import KINDS, GridRecord, missing_in, record_of
+from infoagent.records.json_form import Json
+from infoagent.store import read_if_run
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
-Row = dict[str, Any]
+Row = Json
+"""A line of records.jsonl."""
 
 
 def rows_of(directory: Path) -> Iterator[Row]:
@@ -36,9 +38,10 @@ def last_of_each_key(directory: str | Path) -> list[Row]:
 
 
 def read_records(directory: str | Path) -> list[Row]:
-    """The lines of an evaluation that count. Raises InputError if the directory holds none."""
+    """The lines of an evaluation that count. Raises InputError if the directory holds none, or a later version's."""
     if not any(Path(directory).glob("records*.jsonl")):
         raise InputError(f"{directory}: holds no {RECORDS_FILE}; give the output_dir of eval/frozen.py or eval/checkpoint.py")
+    read_if_run(directory)
     return last_of_each_key(directory)
 
 

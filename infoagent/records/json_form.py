@@ -14,6 +14,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Json = dict[str, Any]
+"""A JSON object: a line of a file, or what is ready to be written."""
 EXTRA = "extra"
 
 

@@ -16,10 +16,10 @@ from infoagent.costs import BreakEven
 from infoagent.files import read_json
 from infoagent.records.grid import CompressorIdentity, DataIdentity, Settings
 from infoagent.records.json_form import MissingField, always, from_json, object_of, record_of_object
-from infoagent.store import SCHEMA_VERSION
+from infoagent.store import SCHEMA_VERSION, check_version
 from infoagent.types import ANCHORS, Finding, InputError
 
-SUMMARY_FILE = "summary.json"
+SUMMARY_FILE, ANALYSIS_FILE = "summary.json", "analysis.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,24 @@ class InformationSummary:
         """InfoNCE and its 95 % interval."""
         low, high = self.ci_nats
         return self.infonce_nats, low, high
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether its interval is wider than all that lies between 0 and the ceiling: too few documents."""
+        low, high = self.ci_nats
+        return high - low > self.ceiling_nats
+
+    @property
+    def cautions(self) -> list[str]:
+        """What a reader has to know before believing the value: the estimator's warnings, and whether it says nothing."""
+        if not self.says_nothing:
+            return list(self.warnings)
+        width = self.ci_nats[1] - self.ci_nats[0]
+        return [
+            *self.warnings,
+            f"its interval is {width:.2f} nats wide, more than the ceiling of {self.ceiling_nats:.2f}: {self.n_documents} "
+            "documents are too few to say anything; take more",
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +213,7 @@ def read_summary_file(path: str | Path, lacking: str | None = None) -> SummaryFi
     """A summary.json, or one kept as a baseline, with its provenance. Raises InputError for anything else, in the words
     of `lacking` where it holds no summaries."""
     content = read_json(path)
+    check_version(content, path)
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
@@ -206,6 +225,17 @@ def read_summary_file(path: str | Path, lacking: str | None = None) -> SummaryFi
         return from_json(SummaryFile, {**content, "summaries": unknown_as_nan(content["summaries"])})
     except MissingField as error:
         raise InputError(f"{path}: {error} is missing; evaluate again (records are reused)") from None
+
+
+def read_analysis(directory: str | Path, needed: bool = True) -> dict[str, Any]:
+    """The content of analysis.json, whose points `rate_points` reads. Raises InputError where it is of a later version or
+    missing; not `needed`, a missing one is empty."""
+    path = Path(directory) / ANALYSIS_FILE
+    if not needed and not path.is_file():
+        return {}
+    content: dict[str, Any] = read_json(path)
+    check_version(content, path)
+    return content
 
 
 MAY_BE_UNKNOWN = (

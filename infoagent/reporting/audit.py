@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.audit import flags
-from infoagent.audit.flags import PART, change
+from infoagent.audit.flags import PART, StepMetrics, change
 from infoagent.data.negative_kinds import hard_kinds
 from infoagent.files import read_json, read_jsonl
 from infoagent.records.summaries import Summary
 from infoagent.reporting import plots
 from infoagent.reporting.tables import with_interval
 from infoagent.types import Finding
-
-Row = Mapping[str, Any]
 
 # metric → (title, factor, digits)
 SHOWN = {
@@ -70,13 +68,13 @@ PANELS = (
 SHOWN_TEXTS = 4
 
 
-def hard_ceiling_nats(run: Row) -> float | None:
+def hard_ceiling_nats(run: Mapping[str, Any]) -> float | None:
     """log(1 + hard negatives) of a training run's recipe; None if it draws none."""
     number = sum(run["recipe"].get("negatives", {}).get(kind, 0) for kind in hard_kinds())
     return math.log(1 + number) if number else None
 
 
-def run_flags(directory: str, run: Row, metrics: Sequence[Row]) -> list[dict[str, Any]]:
+def run_flags(directory: str, run: Mapping[str, Any], metrics: Sequence[StepMetrics]) -> list[dict[str, Any]]:
     """The flags of a training run with the steps between which they stood, from audit.json; for a run without one the
     flags of all its steps."""
     file = Path(directory) / "audit.json"
@@ -89,19 +87,19 @@ def run_flags(directory: str, run: Row, metrics: Sequence[Row]) -> list[dict[str
     ]
 
 
-def training_rows(metrics: Sequence[Row]) -> list[Row]:
+def training_rows(metrics: Sequence[StepMetrics]) -> list[StepMetrics]:
     """The rows of training steps: metrics.jsonl also holds those of validation."""
     return [row for row in metrics if "rate/tokens" in row]
 
 
-def flag_text(flag: Row) -> str:
+def flag_text(flag: Mapping[str, Any]) -> str:
     """`alarm fact_lost, steps 40 to 60, over since: MI rose ...`."""
     when = f", steps {flag['first_step']} to {flag['last_step']}" if "first_step" in flag else ""
     over = "" if flag.get("standing", True) else ", over since"
     return f"{flag['severity']} {flag['name']}{when}{over}: {flag['sentence']}"
 
 
-def training_audit(directory: str, run: Row, metrics: Sequence[Row]) -> dict[str, Any]:
+def training_audit(directory: str, run: Mapping[str, Any], metrics: Sequence[StepMetrics]) -> dict[str, Any]:
     """The audit section of a training run: flags, plot, first against last quarter, first and last samples."""
     rows = training_rows(metrics)
     table = []
@@ -146,7 +144,7 @@ def _first_and_last(path: Path) -> list[dict[str, Any]]:
     return [row for step in shown for row in [r for r in rows if r["step"] == step][:SHOWN_TEXTS]]
 
 
-def _plot(rows: Sequence[Row], ceiling: float | None) -> str:
+def _plot(rows: Sequence[StepMetrics], ceiling: float | None) -> str:
     panels = [p for p in PANELS if any(name in r for name, _, _ in p[1] for r in rows)]
     if not panels:
         return ""

@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from infoagent.records.rate_points import rate_points
 from infoagent.records.summaries import Summary
 from infoagent.reporting.curves import Measured, answered, information, likelihood, rest_of
+from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, Style, as_svg, legend_below, new_grid, scale_tokens, shown
-from infoagent.types import Finding
 
 PER_ROW = 3
 DRAWN = 60
@@ -87,18 +88,20 @@ def _length(summary: Summary) -> float:
 
 def _curve(axis: Any, points: Sequence[Summary], measure: Measure, style: Style, hollow: bool) -> None:
     known = sorted(
-        ((_interval(s.rate_tokens), m) for s in points if s.rate_tokens and _length(s) and (m := measure(s)) is not None),
+        ((interval_of(s.rate_tokens), m) for s in points if s.rate_tokens and _length(s) and (m := measure(s)) is not None),
         key=lambda point: point[0][0],
     )
     if not known:
         return
     name = shown(points[0].curve)
     lengths, values = [x[0] for x, _ in known], [y[0] for _, y in known]
-    axis.errorbar(lengths, values, xerr=_bars([x for x, _ in known]), fmt="none", ecolor=style.colour, elinewidth=0.7, alpha=0.35)
+    axis.errorbar(
+        lengths, values, xerr=error_bars(x for x, _ in known), fmt="none", ecolor=style.colour, elinewidth=0.7, alpha=0.35
+    )
     axis.errorbar(
         lengths,
         values,
-        yerr=_bars([y for _, y in known]),
+        yerr=error_bars(y for _, y in known),
         color=style.colour,
         marker=style.marker,
         markersize=5,
@@ -110,15 +113,6 @@ def _curve(axis: Any, points: Sequence[Summary], measure: Measure, style: Style,
         markerfacecolor="white" if hollow else style.colour,
         label=f"{name} (baseline)" if hollow else name,
     )
-
-
-def _interval(found: Finding) -> Measured:
-    return found.value, found.low, found.high
-
-
-def _bars(points: Sequence[Measured]) -> list[list[float]]:
-    """Distances to the ends of the intervals; an unknown one is drawn without a bar."""
-    return [[0.0 if math.isnan(side) else abs(p[0] - side) for p in points for side in (p[k],)] for k in (1, 2)]
 
 
 def _anchors(axis: Any, summaries: Sequence[Summary], measure: Measure) -> None:
@@ -156,7 +150,7 @@ def _laws(axis: Any, part: Mapping[str, Any] | None, styles: Mapping[str, Style]
                 linewidth=0,
                 zorder=0,
             )
-        ends = [p["tokens"]["value"] for p in curve["points"]]
+        ends = [p.tokens.value for p in rate_points(curve["points"], curve["curve"])]
         tokens = [min(ends) * (max(ends) / min(ends)) ** (i / (DRAWN - 1)) for i in range(DRAWN)] if min(ends) > 0 else []
         axis.plot(
             tokens,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.records.summaries import Summary
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import INK, new_grid, save_figure, scale_tokens, shown, styles_of
 from infoagent.types import Finding
 
@@ -90,14 +91,10 @@ def _draw(axis: Any, points: Sequence[Summary], measure: Any, colour: str, marke
     known = sorted((x, y) for x, y in known if y is not None and x > 0)
     if not known:
         return
-    spread = [
-        [0.0 if math.isnan(y[1]) else y[0] - y[1] for _, y in known],
-        [0.0 if math.isnan(y[2]) else y[2] - y[0] for _, y in known],
-    ]
     axis.errorbar(
         [x for x, _ in known],
         [y[0] for _, y in known],
-        yerr=spread,
+        yerr=error_bars(y for _, y in known),
         color=colour,
         marker=marker,
         ms=5,

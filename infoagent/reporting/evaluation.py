@@ -95,9 +95,9 @@ def analysis_part(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 def _warnings(summaries: Sequence[Summary]) -> list[str]:
     return [
-        f"{s.label}, {title}: {warning}"
+        f"{s.label}, {title}: {caution}"
         for s in summaries
         for key, title in KINDS.items()
         if key in s.estimates
-        for warning in s.estimates[key].warnings
+        for caution in s.estimates[key].cautions
     ]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.records.rate_points import RatePoint, rate_points
+from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, PALETTE, as_svg, new_figure, save_figure, shown
 from infoagent.reporting.tables import with_interval
 
@@ -28,12 +30,13 @@ def _figure(found: Mapping[str, Any]) -> Any:
     sets = found["sets"]
     figure, axes = new_figure(4.6 * len(sets), 3.8, panels=len(sets))
     for axis, part in zip(axes, sets, strict=True):
-        frozen = sorted((p for p in part["points"] if not p["trained"]), key=lambda p: p["tokens"]["value"])
-        trained = [p for p in part["points"] if p["trained"]]
+        points = rate_points(part["points"], part["data"])
+        frozen = sorted((p for p in points if not p.trained), key=lambda p: p.tokens.value)
+        trained = [p for p in points if p.trained]
         _bars(axis, frozen, INK, "o", "frozen, by prompt")
-        axis.plot([p["tokens"]["value"] for p in frozen], [p["value"]["value"] for p in frozen], color=INK, lw=1)
+        axis.plot([p.tokens.value for p in frozen], [p.value.value for p in frozen], color=INK, lw=1)
         for number, point in enumerate(trained):
-            _bars(axis, [point], PALETTE[number % len(PALETTE)], "sDv^P*X"[number % 7], shown(point["label"]))
+            _bars(axis, [point], PALETTE[number % len(PALETTE)], "sDv^P*X"[number % 7], shown(point.label))
         axis.set_title(f"{part['data']} ({part['documents']} documents)", fontsize=10)
         axis.set_xlabel("tokens")
         axis.set_xlim(left=0)
@@ -42,18 +45,12 @@ def _figure(found: Mapping[str, Any]) -> Any:
     return figure
 
 
-def _bars(axis: Any, points: Sequence[Mapping[str, Any]], color: str, marker: str, label: str) -> None:
-    def spread(name: str) -> list[list[float]]:  # an unknown interval is drawn without a bar
-        sides = [
-            (0.0, 0.0) if math.isnan((f := p[name])["low"]) else (f["value"] - f["low"], f["high"] - f["value"]) for p in points
-        ]
-        return [[low for low, _ in sides], [high for _, high in sides]]
-
+def _bars(axis: Any, points: Sequence[RatePoint], color: str, marker: str, label: str) -> None:
     axis.errorbar(
-        [p["tokens"]["value"] for p in points],
-        [p["value"]["value"] for p in points],
-        xerr=spread("tokens"),
-        yerr=spread("value"),
+        [p.tokens.value for p in points],
+        [p.value.value for p in points],
+        xerr=error_bars(interval_of(p.tokens) for p in points),
+        yerr=error_bars(interval_of(p.value) for p in points),
         fmt=marker,
         color=color,
         ms=6,
@@ -67,17 +64,13 @@ def frontier_rows(found: Mapping[str, Any]) -> list[list[str]]:
     rows = []
     for part in found["sets"]:
         comparisons = {c["label"]: c for c in part["comparisons"]}
-        for point in part["points"]:
-            tokens, value = (with_interval(*_three(point[name]), digits=d) for name, d in (("tokens", 1), ("value", 2)))
-            compared = _compared(comparisons[point["label"]]) if point["trained"] else ["", ""]
-            rows.append([part["data"], point["label"], tokens, value, *compared])
+        for point in rate_points(part["points"], part["data"]):
+            tokens, value = (with_interval(f.value, f.low, f.high, digits=d) for f, d in ((point.tokens, 1), (point.value, 2)))
+            compared = _compared(comparisons[point.label]) if point.trained else ["", ""]
+            rows.append([part["data"], point.label, tokens, value, *compared])
         if "all checkpoints" in comparisons:
             rows.append([part["data"], "all checkpoints", "", "", *_compared(comparisons["all checkpoints"])])
     return rows
-
-
-def _three(found: Mapping[str, float]) -> tuple[float, float, float]:
-    return found["value"], found["low"], found["high"]
 
 
 def _compared(row: Mapping[str, Any]) -> list[str]:

@@ -51,7 +51,7 @@ def tiles(content: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
         return []
     lost = sum(s.failed for s in every), sum(p.failed for s in every for p in s.predictors.values())
     unread = sum(p.unparseable for s in every for p in s.predictors.values())
-    warned = sum(len(e.warnings) for s in every for e in s.estimates.values())
+    warned = sum(len(e.cautions) for s in every for e in s.estimates.values())
     return [
         (f"{len({s.data.name for s in every})}", "data sets", False),
         (f"{len({s.label for s in every})}", "compressors", False),

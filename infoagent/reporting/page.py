@@ -15,13 +15,14 @@ from typing import Any
 
 from infoagent.files import WRITTEN_BY, read_json, read_jsonl, write_json, write_text
 from infoagent.records.json_form import as_json
-from infoagent.records.summaries import read_summaries, read_summary_file, unknown_as_nan
+from infoagent.records.summaries import read_analysis, read_summaries, read_summary_file, unknown_as_nan
 from infoagent.reporting import curves, evaluation_tables, overview, plots, tables
 from infoagent.reporting import frontier as frontiers_of
 from infoagent.reporting.audit import run_flags, training_audit
 from infoagent.reporting.evaluation import analysis_part, data_parts
 from infoagent.reporting.information import information_lines, token_html
 from infoagent.reporting.viewer import as_script_json, samples_of
+from infoagent.store import read_if_run
 from infoagent.types import InputError
 
 SHOWN_SAMPLES = 200
@@ -43,11 +44,10 @@ def collect(directories: Sequence[str]) -> dict[str, Any]:
         if not run_file.is_file():
             mistakes.append(f"{name}: no run directory, it holds no run.json; give an output_dir of train/ or eval/")
             continue
-        run = read_json(run_file)
+        run = read_if_run(directory)
         if (directory / "summary.json").is_file():
-            analysis_file = directory / "analysis.json"
-            analysis = read_json(analysis_file) if analysis_file.is_file() else {}
-            evaluations.append({"directory": name, "run": run, "summaries": read_summaries(directory), "analysis": analysis})
+            found = {"summaries": read_summaries(directory), "analysis": read_analysis(directory, needed=False)}
+            evaluations.append({"directory": name, "run": run, **found})
             if (directory / "comparison.json").is_file():
                 comparisons += unknown_as_nan(read_json(directory / "comparison.json", kind=list))
         elif (directory / "information.json").is_file():

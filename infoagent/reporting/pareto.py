@@ -7,6 +7,7 @@ from typing import Any
 
 from infoagent.rate_distortion import pareto_front
 from infoagent.records.summaries import Summary
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import INK, Style, as_svg, new_figure, scale_tokens, shown
 from infoagent.types import Finding
 
@@ -49,11 +50,11 @@ def _panel(axis: Any, known: Sequence[tuple[Summary, float, Finding]], styles: M
     costs, right = [cost for _, cost, _ in known], [100 * (1 - error.value) for *_, error in known]
     for s, cost, error in known:
         style = styles.get(s.curve, anchor)
-        half = 50 * (error.high - error.low)
+        value, low, high = (100 * (1 - end) for end in (error.value, error.high, error.low))
         axis.errorbar(
             cost,
-            100 * (1 - error.value),
-            yerr=half if half == half else None,
+            value,
+            yerr=error_bars([(value, low, high)]),
             color=style.colour,
             marker=style.marker,
             markersize=5,

@@ -12,6 +12,7 @@ from typing import Any
 from infoagent.files import replacing
 from infoagent.pricing.parts import PARTS
 from infoagent.records.summaries import Summary
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.information import known
 from infoagent.types import InputError
 
@@ -82,10 +83,6 @@ def as_svg(figure: Any) -> str:
     for drawn, themed in ((INK, "currentColor"), ("#000000", "currentColor"), ("#ffffff", "var(--ground)")):
         text = text.replace(f"fill: {drawn}", f"fill: {themed}").replace(f"stroke: {drawn}", f"stroke: {themed}")
     return text[text.index("<svg") :]
-
-
-def _error(value: float, low: float, high: float) -> list[list[float]] | None:
-    return None if math.isnan(low) else [[value - low], [high - value]]
 
 
 def styles_of(summaries: Sequence[Summary]) -> dict[str, Style]:
@@ -189,17 +186,15 @@ def _mi_at_k_figure(found: Mapping[str, Any]) -> Any:
     ks = sorted(at_k)
     axis.plot(ks, [math.log(k) for k in ks], ":", color=INK, linewidth=0.9, label="ceiling log K")
     axis.plot(ks, [at_k[k] for k in ks], "o-", color=PALETTE[0], label="among documents of the pool")
-    low, high = found["ci_nats"]
-    if not math.isnan(low):
-        axis.errorbar([ks[-1]], [found["infonce_nats"]], yerr=_error(found["infonce_nats"], low, high), color=PALETTE[0], capsize=3)
+    value = found["infonce_nats"]
+    axis.errorbar([ks[-1]], [value], yerr=error_bars([(value, *found["ci_nats"])]), color=PALETTE[0], capsize=3)
     fact = found["chain"]["fact"]
     if fact is not None:
         versions = round(math.exp(fact["ceiling_nats"]))
-        error = _error(fact["value_nats"], *fact["ci_nats"])
         axis.errorbar(
             [versions],
             [fact["value_nats"]],
-            yerr=error,
+            yerr=error_bars([(fact["value_nats"], *fact["ci_nats"])]),
             fmt="s",
             color=PALETTE[1],
             capsize=3,
@@ -225,9 +220,8 @@ def save_fact_deletion(found: Mapping[str, Any], path: str) -> None:
         ("fact", "among versions of the own document (its facts), mean over facts", PALETTE[1]),
     ):
         values = [p[f"{name}_nats"] for p in points]
-        low = [v - p[f"{name}_ci_nats"][0] for v, p in zip(values, points, strict=True)]
-        high = [p[f"{name}_ci_nats"][1] - v for v, p in zip(values, points, strict=True)]
-        axis.errorbar(left, values, yerr=[low, high], fmt="o-", color=colour, capsize=3, label=title)
+        bars = error_bars((p[f"{name}_nats"], *p[f"{name}_ci_nats"]) for p in points)
+        axis.errorbar(left, values, yerr=bars, fmt="o-", color=colour, capsize=3, label=title)
         axis.axhline(found[f"{name}_ceiling_nats"], color=colour, linestyle=":", linewidth=1)
     axis.set_xlim(max(left) + 0.3, min(left) - 0.3)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]), top=found["random_ceiling_nats"] * 1.25)

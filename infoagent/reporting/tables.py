@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import write_text
+from infoagent.information.matrix import name_first
 from infoagent.records.summaries import Summary
 from infoagent.types import Finding
 
@@ -98,8 +99,24 @@ def summary_text(summaries: Sequence[Summary]) -> str:
     for name in names:
         own = [s for s in summaries if s.data.name == name]
         title = f"{name} ({own[0].data.split}, {max(s.n_documents for s in own)} documents)\n"
-        parts.append((title if len(names) > 1 else "") + as_text(COLUMNS, [summary_row(s) for s in own]))
+        parts.append(
+            (title if len(names) > 1 else "") + "\n".join([as_text(COLUMNS, [summary_row(s) for s in own]), *_too_few(own)])
+        )
     return "\n\n".join(parts)
+
+
+def _too_few(summaries: Sequence[Summary]) -> list[str]:
+    """One line that names the values of the table whose interval is wider than their ceiling; none where there are none."""
+    shown = {"easy": "MI easy", "hard": "MI hard"}
+    named = {
+        s.label: ", ".join(shown[key] for key in shown if key in s.estimates and s.estimates[key].says_nothing) for s in summaries
+    }
+    told = [f"{label} ({columns})" for label, columns in named.items() if columns]
+    if not told:
+        return []
+    return [
+        f"warning: too few documents, the interval is wider than the ceiling and the value says nothing: {name_first(told)}; take more"
+    ]
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:

@@ -12,19 +12,20 @@ from typing import Any
 import numpy as np
 
 from infoagent.data.negative_kinds import easy_kinds, hard_kinds
-from infoagent.files import read_json, read_jsonl
+from infoagent.files import read_jsonl
 from infoagent.records.files import grid_of, last_of_each_key
 from infoagent.records.grid import CompressionRecord, PredictionRecord, compressions_of, predictions_of
+from infoagent.records.json_form import Json
+from infoagent.store import read_if_run
 
-Row = dict[str, Any]
 LONGEST_DOCUMENT = 20_000
 """Characters of a document in the page."""
 
 
-def samples_of(directories: Sequence[str], most: int) -> Row:
+def samples_of(directories: Sequence[str], most: int) -> Json:
     """{samples, documents, left_out}: at most `most` compressions, whole problems at a time so that all compressors of a
     problem stand beside one another."""
-    samples: list[Row] = []
+    samples: list[Json] = []
     documents: dict[str, str] = {}
     left_out = 0
     for directory in directories:
@@ -55,7 +56,7 @@ def as_script_json(content: Any) -> str:
     return text
 
 
-def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, str]]:
+def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Json], dict[str, str]]:
     problems, documents = directory / "problems.jsonl", directory / "documents.jsonl"
     return (
         {(r["data"], r["problem_id"], r["document_key"]): r for r in (read_jsonl(problems) if problems.is_file() else [])},
@@ -65,7 +66,7 @@ def _texts(directory: Path) -> tuple[dict[tuple[str, str, str], Row], dict[str, 
 
 def _by_problem(directory: Path) -> dict[tuple[str, str], list[tuple[CompressionRecord, list[PredictionRecord]]]]:
     """(data, problem) → compressions of the last evaluation, each with its predictions; the first draw of each."""
-    keys = set(read_json(directory / "run.json").get("record_keys", []))
+    keys = set(read_if_run(directory).get("record_keys", []))
     records = [r for r in grid_of(last_of_each_key(directory)) if not keys or r.key in keys]
     answers: dict[str, list[PredictionRecord]] = defaultdict(list)
     for prediction in predictions_of(records):
@@ -85,7 +86,7 @@ def _pieces(evidence: str | Sequence[str] | None) -> list[str]:
     return [evidence] if isinstance(evidence, str) else list(evidence or ())
 
 
-def _sample(record: CompressionRecord, answers: Sequence[PredictionRecord], problem: Mapping[str, Any]) -> Row:
+def _sample(record: CompressionRecord, answers: Sequence[PredictionRecord], problem: Mapping[str, Any]) -> Json:
     tokens = record.tokens
     return {
         "data": record.data.name,
@@ -116,7 +117,7 @@ def _mi(record: CompressionRecord, kinds: Sequence[str]) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _answer(record: PredictionRecord, problem: Mapping[str, Any]) -> Row:
+def _answer(record: PredictionRecord, problem: Mapping[str, Any]) -> Json:
     who = record.predictor.title
     if not record.is_ok:
         return {"who": who, "reply": None, "outcome": "failed", "why": record.cause or record.error, "nll": None}

@@ -152,7 +152,7 @@ class MIReward(InformationScorer):
         """The reward of several compressions of one problem; its prefixes are computed once for all of them."""
         assert self.scorer is not None, "MIReward.scorer must be set before the first reward"
         problem = self.problems[index]
-        budget = budget if budget is not None else self.budget_tokens
+        budget = budget if budget is not None else self.prompt.budget_tokens
         gated = [not z.text.strip() or is_looping(z.text) for z in compressions]
         live = [i for i, g in enumerate(gated) if not g]
         told = dict(zip(live, self.information(index, [compressions[i] for i in live], budget), strict=True))

@@ -6,7 +6,7 @@ Shape legend: C compressions of one problem, K candidate documents; column 0 is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,12 +67,8 @@ class InformationScorer:
     problems: Sequence[Problem]
     negatives: Sequence[tuple[Negative, ...]]
     tokenizer: Any
-    template: str
-    budget_words: int | None
-    budget_tokens: int | None = None
-    """A fixed budget that the prompt names; `budget` of a row goes before it."""
-    sentences: int | None = None
-    """The number of sentences that the prompt names."""
+    prompt: Prompt
+    """What the compressor was told; the budget of a row goes before its own."""
     scorer: ColumnScorer | None = None
     objective: Objective = field(default_factory=Objective)
     watch_only: bool = False
@@ -100,15 +96,9 @@ class InformationScorer:
     def _score_together(self, index: int, compressions: Sequence[Compression], budget: int | None) -> list[Information]:
         assert self.scorer is not None
         problem, negatives = self.problems[index], self.negatives[index]
-        prefixes = [
-            compressor_ids(
-                self.tokenizer,
-                document,
-                problem.query,
-                Prompt(self.template, self.budget_words, budget, self.sentences, thinking=False),
-            )
-            for document in (problem.document, *(n.document for n in negatives))
-        ]
+        prompt = replace(self.prompt, budget_tokens=budget)
+        documents = (problem.document, *(n.document for n in negatives))
+        prefixes = [compressor_ids(self.tokenizer, document, problem.query, prompt) for document in documents]
         # column 0 is the compression's own document x, the others are its negatives
         log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
         hard_K = np.array([False] + [is_hard(n) for n in negatives])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from infoagent.files import read_json
-from infoagent.lm.models import ADAPTER_WEIGHTS, RECORD_FILE
+from infoagent.lm.adapters import ADAPTER_WEIGHTS, RECORD_FILE
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.tracking import Tracker
 from infoagent.training.model_card import CARD_FILE

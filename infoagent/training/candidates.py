@@ -24,7 +24,7 @@ from infoagent.grading import states_facts
 from infoagent.lm.generation import generate, generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prompts import Prompt, compressor_ids
+from infoagent.lm.prompts import compressor_ids
 from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
 from infoagent.proposals.sources import GREEDY, POLICY
@@ -168,8 +168,7 @@ def sample_candidates(
     problems, sampling = reward.problems, recipe.sampling
     file.begin_round(number, policy)
     file.forget_failures(number, [problems[i] for i in indices])
-    prompt = Prompt(reward.template, reward.budget_words, reward.budget_tokens, reward.sentences, thinking=False)
-    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, prompt) for i in indices}
+    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.prompt) for i in indices}
     asked = len(indices) * sampling.texts
     failures: list[str] = []
     with Progress(len(indices), f"round {number}: sample and score", "problem", quiet) as bar:

@@ -63,7 +63,7 @@ def choice_metrics(
 ) -> dict[str, float]:
     """The metrics of all samples, and of each chosen part under its name: `selected/mi/nats`, `selected/number`, ...
 
-    `candidates` is the number of documents that a sample was judged among.
+    `candidates` is the number of documents that a sample was scored among.
     """
     metrics = summarise([c.scored for c in rivals(drawn)], price, candidates)
     for name, part in chosen.items():

@@ -78,8 +78,8 @@ class _WrappedModelCheck(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         model = self.trainer.model_wrapped
-        found = Engine(wrapper_name(model), self.asked.processes, self.asked.rank)
-        _compare(self.asked, found, f"by the model's class, {type(model).__name__}")
+        used = Engine(wrapper_name(model), self.asked.processes, self.asked.rank)
+        _compare(self.asked, used, f"by the model's class, {type(model).__name__}")
         if self.asked.name != ALONE and self.asked.rank == 0 and not args.disable_tqdm:
             print(f"engine: {self.asked.name} over {self.asked.processes} processes, as asked", file=sys.stderr)
 
@@ -102,9 +102,9 @@ def wrapper_name(model: Any) -> str:
     return ALONE
 
 
-def _compare(asked: Engine, found: Engine, where: str) -> None:
-    if found != asked:
-        raise RunFailed(f"engine: asked for {asked}; in use is {found} {where}; {REMEDY}")
+def _compare(asked: Engine, used: Engine, where: str) -> None:
+    if used != asked:
+        raise RunFailed(f"engine: asked for {asked}; in use is {used} {where}; {REMEDY}")
 
 
 def _state_name(state: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json
-from infoagent.lm.models import RECORD_FILE
+from infoagent.lm.adapters import RECORD_FILE
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.model_card import write_card
 from infoagent.training.run_directory import (

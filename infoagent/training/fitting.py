@@ -22,7 +22,7 @@ from infoagent.recipes.sft import FitSection
 from infoagent.training.candidates import Candidate
 from infoagent.training.preparation import Prepared
 
-Row = dict[str, list[int]]
+TokenRow = dict[str, list[int]]
 
 WINDOW_STEPS = 8
 """Batches are filled from so many steps' worth of examples, sorted by length: little padding, and still a mixture."""
@@ -30,7 +30,7 @@ NO_LOSS = -100
 """The label that PyTorch's cross-entropy leaves out."""
 
 
-def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Candidate]) -> list[Row]:
+def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Candidate]) -> list[TokenRow]:
     """Prompt and completion; the loss is on the completion alone, its end of turn included where one was sampled."""
     rows = []
     for candidate in kept:
@@ -39,7 +39,7 @@ def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Can
     return rows
 
 
-def preference_rows(prepared: Prepared, prompt: PromptSection, pairs: Sequence[tuple[Candidate, Candidate]]) -> list[Row]:
+def preference_rows(prepared: Prepared, prompt: PromptSection, pairs: Sequence[tuple[Candidate, Candidate]]) -> list[TokenRow]:
     """Prompt, chosen and rejected completion, each with its end of turn where one was sampled."""
     rows = []
     for better, worse in pairs:
@@ -80,7 +80,7 @@ def step_count(examples: int, section: FitSection) -> int:
     return math.ceil(examples * section.epochs / section.batch_size)
 
 
-def data_set(rows: Sequence[Row], section: FitSection, seed: int) -> Any:
+def data_set(rows: Sequence[TokenRow], section: FitSection, seed: int) -> Any:
     """The rows as the trainer goes through them, from the first to the last."""
     from datasets import Dataset
 

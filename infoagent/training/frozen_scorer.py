@@ -1,4 +1,4 @@
-"""The frozen scorer that judges the policy: its own base beneath the adapter, a named model, or a server."""
+"""The frozen scorer of a training run: the policy's own base beneath the adapter, a named model, or a server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from infoagent.lm.models import LoadedModel, load_weights, resolve
+from infoagent.lm.models import LoadedModel, find_model, frozen, load_weights
 from infoagent.lm.scoring.client import HttpScorer
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer
@@ -47,7 +47,7 @@ def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
 
 
 def _frozen(section: ModelSection, device: str | None = None) -> Any:
-    return load_weights(resolve(section.name, section.revision), section.dtype, device).requires_grad_(False)
+    return load_weights(find_model(frozen(section)).reference, section.dtype, device).requires_grad_(False)
 
 
 def served_scorer(section: ScorerSection) -> HttpScorer:

@@ -10,8 +10,8 @@ import importlib.util
 import re
 from typing import Any
 
-from infoagent.lm.models import ModelReference, load_config
 from infoagent.lm.pretrained import blank_model
+from infoagent.lm.reference import ModelReference, load_config
 from infoagent.recipes.sections import LoraSection
 from infoagent.training.launch import is_sharded_launch
 from infoagent.types import InputError
@@ -54,11 +54,11 @@ def _target_mistakes(targets: str | list[str], reference: ModelReference) -> lis
     known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name, is_linear in modules.items() if is_linear}))
     mistakes = []
     for target in targets if isinstance(targets, list) else [targets]:
-        found = [name for name in modules if _matches(target, name, is_pattern=isinstance(targets, str))]
-        if not found:
+        matched = [name for name in modules if _matches(target, name, is_pattern=isinstance(targets, str))]
+        if not matched:
             what = "matches no module"
-        elif not all(modules[name] for name in found):
-            what = f"matches {next(n for n in found if not modules[n])}, which is no linear layer"
+        elif not all(modules[name] for name in matched):
+            what = f"matches {next(n for n in matched if not modules[n])}, which is no linear layer"
         else:
             continue
         mistakes.append(f"lora.targets: {target!r} {what} of {reference.name}; its linear layers are {known}")

@@ -12,13 +12,14 @@ from typing import Any
 
 from infoagent.data.negative_kinds import NEGATIVES
 from infoagent.files import read_json, read_jsonl, reading, write_text
+from infoagent.lm.adapters import RECORD_FILE, is_adapter
 from infoagent.lm.embedded import EMBEDDED
-from infoagent.lm.models import RECORD_FILE, is_adapter
 from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.records.summaries import unknown_as_nan
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
+from infoagent.store import read_if_run
 from infoagent.tracking import METRICS_FILE
-from infoagent.training.run_directory import RUN_FILE, read_best
+from infoagent.training.run_directory import read_best
 from infoagent.types import InputError
 
 CARD_FILE = "README.md"
@@ -61,8 +62,7 @@ def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[M
     from huggingface_hub import ModelCardData
 
     adapter = read_json(directory / "adapter_config.json")
-    run_file = directory.resolve().parent / RUN_FILE
-    run = read_json(run_file) if run_file.is_file() else {}
+    run = read_if_run(directory.resolve().parent)
     base, hub_base = _base_names(str(facts["base_model"]))
     header = ModelCardData(
         base_model=hub_base,
@@ -194,8 +194,8 @@ def _record(directory: Path, step: int) -> str:
     measured = next((r for r in best["history"] if r["step"] == step), None) if best else None
     if best and measured:
         chosen = "; the best checkpoint of its run so far" if best.get("step") == step else ""
-        found = f"{best['metric']} = {measured[best['metric']]:.4g}" if best["metric"] in measured else "not measurable"
-        parts.append(f"Validation, which chose among checkpoints: {found}{chosen}.")
+        value = f"{best['metric']} = {measured[best['metric']]:.4g}" if best["metric"] in measured else "not measurable"
+        parts.append(f"Validation, which chose among checkpoints: {value}{chosen}.")
     return "\n\n".join(parts) or "No metrics came with this checkpoint."
 
 

@@ -1,7 +1,7 @@
 """The prompts of TRL's trainers as everybody else here reads them: texts as plain text, no thought, the house's date.
 
 Left to itself TRL gives a prompt to the tokenizer with its control tokens live, so that a document could end its turn in
-training, and the frozen scorer would judge under other ids than those that the policy sampled from.
+training, and the frozen scorer would score under other ids than those that the policy sampled from.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from infoagent.lm.machine.device import default_device
-from infoagent.lm.models import LoadedModel, ModelReference, adapter_revision, load_weights
+from infoagent.lm.models import LoadedModel, adapter_revision, load_weights
+from infoagent.lm.reference import ModelReference
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import lora_config, quantization_of
 from infoagent.training.preparation import Prepared

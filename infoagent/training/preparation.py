@@ -7,9 +7,11 @@ from typing import Any
 
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
+from infoagent.lm.adapters import check_adapter
 from infoagent.lm.context import fit_to_context
-from infoagent.lm.models import ModelReference, check_adapter, context_tokens, load_config, load_tokenizer, pinned, resolve
+from infoagent.lm.models import find_model
 from infoagent.lm.prompts import Prompt, check_template
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
 from infoagent.recipes.training import TrainingRecipe
@@ -54,18 +56,19 @@ def prepare(
             f"reward.answer_weight = {recipe.reward.answer_weight:g}: none of the {total} problems has an answer; "
             "set it to 0, or bring data with the field `answer`"
         )
-    reference = resolve(recipe.model.name, recipe.model.revision)
+    model = find_model(recipe.model)
+    reference = model.reference
     check_lora(recipe.lora, reference)
     if recipe.init_adapter is not None:
         from infoagent.lm.adapter_fit import check_fit  # it brings torch, which --dry-run leaves alone
 
         check_fit(recipe.init_adapter, reference)
-    tokenizer = load_tokenizer(reference)
+    tokenizer = model.tokenizer
     if recipe.scorer.model is not None:
         _check_scorer(recipe.scorer.model, tokenizer)
     if recipe.scorer.url is not None:
-        judge = recipe.scorer.model or recipe.model
-        check_served(recipe.scorer.url, pinned(resolve(judge.name, judge.revision)), judge.dtype, tokenizer)
+        scorer = recipe.scorer.model or recipe.model
+        check_served(recipe.scorer.url, find_model(scorer).pinned.reference, scorer.dtype, tokenizer)
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
@@ -74,8 +77,7 @@ def prepare(
     if recipe.reward.budget_range is not None:
         prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])
     for section, data in zip(recipe.all_data, sets, strict=True):
-        context = context_tokens(load_config(reference))
-        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, prompt)
+        fitted = fit_to_context(data.problems, tokenizer, model.context_tokens, completion_tokens, section.truncate, prompt)
         drawn = take_negatives(fitted, counts, recipe.negatives.seed, quiet)
         problems += drawn.problems
         negatives += drawn.negatives
@@ -88,8 +90,7 @@ def _check_scorer(section: ModelSection, tokenizer: Any) -> None:
     """A scorer in training reads the policy's token ids, so it must share its vocabulary."""
     if section.adapter is not None:
         raise InputError("scorer.model.adapter: the scorer is a frozen model without an adapter; merge it first")
-    other = load_tokenizer(resolve(section.name, section.revision))
-    if other.get_vocab() != tokenizer.get_vocab():
+    if find_model(section).tokenizer.get_vocab() != tokenizer.get_vocab():
         raise InputError(
             f"scorer.model.name = {section.name!r}: its vocabulary is not the policy's; name a model of the same family"
         )

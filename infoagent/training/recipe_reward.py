@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infoagent.lm.prompts import Prompt
 from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.pricing.objectives import Objective
 from infoagent.pricing.parts import Price
@@ -28,10 +29,7 @@ def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: ColumnScore
             section.under_nats if any_rate else 0.0,
             section.parts or {},
         ),
-        template=recipe.prompt.template,
-        budget_words=recipe.prompt.budget_words,
-        budget_tokens=recipe.prompt.budget_tokens,
-        sentences=recipe.prompt.sentences,
+        prompt=Prompt.of(recipe.prompt, thinking=False),
         scorer=scorer,
         objective=Objective(section.objective, section.clip_nats, section.information_weight, section.answer_weight),
         max_failed_share=section.max_failed_share,

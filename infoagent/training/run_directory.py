@@ -15,8 +15,9 @@ from typing import Any
 
 from infoagent.data.revisions import same_data
 from infoagent.files import hold, read_json, write_json
+from infoagent.lm.adapters import RECORD_FILE
 from infoagent.lm.identity import same_revision
-from infoagent.lm.models import RECORD_FILE, ModelReference, pinned
+from infoagent.lm.reference import ModelReference, pinned
 from infoagent.recipes import schema_for
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.store import RUN_FILE, check_output_dir, provenance, read_run, template_date
@@ -61,8 +62,8 @@ FREE_KEYS = (
 
 def complete_checkpoints(output_dir: str | Path) -> list[Path]:
     """Complete checkpoints in the order of their steps."""
-    found = [d for d in Path(output_dir).glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(d.name)]
-    return sorted((d for d in found if (d / RECORD_FILE).is_file()), key=checkpoint_step)
+    checkpoints = [d for d in Path(output_dir).glob("checkpoint-*") if CHECKPOINT_NAME.fullmatch(d.name)]
+    return sorted((d for d in checkpoints if (d / RECORD_FILE).is_file()), key=checkpoint_step)
 
 
 def checkpoint_step(checkpoint: Path) -> int:

@@ -178,12 +178,12 @@ class SharedPrefix(_Trainer):
                 model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, compute_aux_loss, **more
             )
         size = batch_size or len(input_ids)
-        found = [
+        rows = [
             self._packed(model, input_ids[i : i + size], attention_mask[i : i + size], logits_to_keep, compute_entropy)
             for i in range(0, len(input_ids), size)
         ]
-        log_probs = torch.cat([log_probs for log_probs, _ in found])
-        entropies = [entropy for _, entropy in found if entropy is not None]
+        log_probs = torch.cat([log_probs for log_probs, _ in rows])
+        entropies = [entropy for _, entropy in rows if entropy is not None]
         return log_probs, torch.cat(entropies) if entropies else None, None
 
     def _packed(

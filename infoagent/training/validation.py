@@ -1,6 +1,6 @@
 """Validation at checkpoints, and which checkpoint is the best.
 
-The policy compresses the validation problems, the frozen scorer of training judges them, and the values go to
+The policy compresses the validation problems, the frozen scorer of training scores them, and the values go to
 metrics.jsonl as `validation/...`. Nothing of it may touch the training: all random states are put back, so that a
 run with validation takes the same steps as one without, and a resumed run the same as an unbroken one.
 
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 class ValidationCallback(TrainerCallback):
     """Measures checkpoints and keeps best.json. Stands behind RunCallback, which marks a checkpoint complete.
 
-    `reward` is that of training: its scorer and its settings judge here as well, under a price that does not move.
+    `reward` is that of training: its scorer and its settings hold here as well, under a price that does not move.
     On several processes the main one (which has the tracker) measures and the others wait.
     """
 
@@ -87,7 +87,7 @@ class ValidationCallback(TrainerCallback):
     def _measure(self, model: Any) -> dict[str, float]:
         plan = self.plan
         price = replace(self.reward.price, price=plan.price)
-        judge = replace(self.reward, problems=plan.prepared.problems, negatives=plan.prepared.negatives, price=price, last=[])
+        reward = replace(self.reward, problems=plan.prepared.problems, negatives=plan.prepared.negatives, price=price, last=[])
         lm = LoadedModel(plan.prepared.reference, model, plan.prepared.tokenizer, str(model.dtype).split(".")[-1])
         indices = range(len(plan.prepared.problems))
         scored: list[ScoredCompression] = []
@@ -103,7 +103,7 @@ class ValidationCallback(TrainerCallback):
                     plan.seed + start,
                 )
                 for index, compression in zip(batch, compressions, strict=True):
-                    scored += judge.score(index, [compression], plan.budgets[index])
+                    scored += reward.score(index, [compression], plan.budgets[index])
                     bar.update()
         return validation_metrics(scored, price, candidates=1 + len(plan.prepared.negatives[0]))
 

@@ -1,7 +1,7 @@
 """The policy's weights for vLLM, without touching the frozen base.
 
 TRL merges the adapter into the base, hands the weights over, and takes it out again. In bfloat16 (W + BA) − BA is not W:
-the base, which judges the policy, takes a step at random with every update. (On a random model with a rank-8 adapter, its
+the base, which scores what the policy writes, takes a step at random with every update. (On a random model with a rank-8 adapter, its
 weights were 0.7 % off after 100 updates and its log-probabilities 0.15 nats a token.) Here each sum is made beside the
 weight.
 """
@@ -20,7 +20,7 @@ _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the 
 
 
 class ExactBase(_Trainer):
-    """Mixed into a TRL trainer. Where the weights are sharded TRL's own way is taken: there the frozen base that judges
+    """Mixed into a TRL trainer. Where the weights are sharded TRL's own way is taken: there the frozen base that scores
     is a copy of its own."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

@@ -7,8 +7,9 @@ from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.information import channels, estimate_mi
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, ModelReference
+from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import end_of_turn_id
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 
 PROMPTS = [[5, 9, 40], [5, 9, 41, 7], [77], [80, 81, 82, 83, 84, 85]]

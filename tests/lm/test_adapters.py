@@ -15,8 +15,9 @@ from infoagent.cli import main
 from infoagent.evaluation.models import ModelPool
 from infoagent.lm import adapters
 from infoagent.lm.adapter_fit import attach, check_fit
+from infoagent.lm.adapters import adapter_base, base_here, check_adapter
 from infoagent.lm.merging import merge_adapter
-from infoagent.lm.models import adapter_base, base_here, check_adapter, load, resolve
+from infoagent.lm.models import load, resolve
 from infoagent.lm.vllm.adapters import Room
 from infoagent.recipes import ModelSection
 from infoagent.types import InputError

@@ -6,8 +6,9 @@ import pytest
 from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.lm.generation import generate
-from infoagent.lm.models import LoadedModel, ModelReference
+from infoagent.lm.models import LoadedModel
 from infoagent.lm.prompts import chat_ids
+from infoagent.lm.reference import ModelReference
 from infoagent.structured import Unfit, schema_form
 from infoagent.types import InputError
 

@@ -4,7 +4,8 @@ import pytest
 from conftest import run_killed_at
 
 from infoagent.lm import embedded, prompts
-from infoagent.lm.models import load_tokenizer, resolve
+from infoagent.lm.models import resolve
+from infoagent.lm.reference import load_tokenizer
 from infoagent.types import InputError
 
 SMOLLM = embedded.EMBEDDED["smollm2-135m"]

@@ -16,8 +16,9 @@ from tiny import save_adapter, save_tiny, tiny_model
 from infoagent.cli import main
 from infoagent.config import exit_code
 from infoagent.lm.adapters import check_adapter
-from infoagent.lm.models import load, load_config, load_tokenizer, load_weights, resolve
+from infoagent.lm.models import load, load_weights, resolve
 from infoagent.lm.pretrained import blank_model
+from infoagent.lm.reference import load_config, load_tokenizer
 from infoagent.training.faults import one_line_faults
 from infoagent.types import InputError
 

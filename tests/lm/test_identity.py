@@ -8,7 +8,8 @@ from tiny import CHAT_TEMPLATE, tiny_tokenizer
 
 from infoagent.lm import models
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, note_prompt, prompt_hash, same_revision
-from infoagent.lm.models import record_identity, resolve
+from infoagent.lm.models import resolve
+from infoagent.lm.reference import record_identity
 from infoagent.recipes.evaluation import PredictorSection
 
 

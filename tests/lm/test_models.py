@@ -5,7 +5,9 @@ import json
 import pytest
 
 from infoagent.lm import prompts
-from infoagent.lm.models import adapter_base, check_adapter, load, load_tokenizer, resolve
+from infoagent.lm.adapters import adapter_base, check_adapter
+from infoagent.lm.models import load, resolve
+from infoagent.lm.reference import load_tokenizer
 from infoagent.types import InputError
 
 

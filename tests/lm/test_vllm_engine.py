@@ -15,7 +15,8 @@ from tiny import save_adapter, tiny_model
 from transformers import LlamaForCausalLM
 
 from infoagent.lm.generation import generate
-from infoagent.lm.models import ModelReference, load, load_tokenizer
+from infoagent.lm.models import load
+from infoagent.lm.reference import ModelReference, load_tokenizer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.vllm import adapters as served_adapters
 from infoagent.lm.vllm import engine as vllm_engine

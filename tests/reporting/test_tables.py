@@ -3,9 +3,11 @@
 import math
 
 import pytest
+from summarised import information, summary_of
 
-from infoagent.reporting.plots import moving_mean
-from infoagent.reporting.tables import as_text, comparison_rows, with_interval
+from infoagent.reporting.evaluation import data_parts
+from infoagent.reporting.plots import moving_mean, styles_of
+from infoagent.reporting.tables import as_text, comparison_rows, summary_text, with_interval
 
 
 def compared(value, low, high):
@@ -58,3 +60,28 @@ def test_the_exact_test_has_the_last_word():
     assert comparison_rows({"distortion/error": row})[0][-1] == "better"
     judged = {**row, "verdict": {"verdict": "not distinguishable, and shorter"}}
     assert comparison_rows({"distortion/error": judged})[0][-1] == "no difference shown"
+
+
+def test_a_value_of_too_few_documents_is_said_to_say_nothing():
+    """2 documents gave −1.42 ± 26.85 of 0.69; ± 0.35 of 0.69 is wider still, ± 0.34 is not, and an unknown one is said elsewhere."""
+    ceiling = math.log(2)
+    wide, edge, narrow, unknown = (
+        information(x, half, ceiling) for x, half in ((-1.42, 26.85), (0.3, 0.35), (0.3, 0.34), (0.3, math.nan))
+    )
+    rows = [
+        summary_of("a", estimates={"easy": narrow, "hard": wide}),
+        summary_of("b", estimates={"easy": edge, "hard": edge, "all": edge}),
+        summary_of("c", estimates={"easy": narrow, "hard": unknown}),
+    ]
+    *_, said = summary_text(rows).splitlines()
+    assert said.startswith("warning: too few documents, ")
+    assert said.endswith(": a (MI hard), b (MI easy, MI hard); take more")
+    assert "warning" not in summary_text(rows[2:])
+    assert wide.cautions == [
+        "its interval is 53.70 nats wide, more than the ceiling of 0.69: 4 documents are too few to say anything; take more"
+    ]
+    assert (narrow.cautions, unknown.cautions) == ([], [])
+    assert information(0.3, 0.35, ceiling, warnings=["saturated"]).cautions[0] == "saturated"
+    [part] = data_parts({"directory": "d", "summaries": rows, "analysis": {}}, {}, styles_of(rows))
+    assert f"a, changed facts: {wide.cautions[0]}" in part["warnings"]
+    assert sum("too few to say anything" in line for line in part["warnings"]) == 4

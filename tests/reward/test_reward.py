@@ -38,7 +38,11 @@ def reward():
     tokenizer = tiny_tokenizer()
     tokenizer.padding_side = "left"
     made = MIReward(
-        PROBLEMS, draw_negatives(PROBLEMS, Counts(random=2, counterfactual=3), 0), tokenizer, "query-v1", None, price=Price(0.02)
+        PROBLEMS,
+        draw_negatives(PROBLEMS, Counts(random=2, counterfactual=3), 0),
+        tokenizer,
+        Prompt(thinking=False),
+        price=Price(0.02),
     )
     made.scorer = Scorer(tiny_model(len(tokenizer)))
     return made
@@ -208,10 +212,7 @@ def test_when_all_are_gated_no_information_is_logged(reward):
 
 def test_bytes_as_the_rate(reward):
     by_bytes = MIReward(
-        **{
-            **{f: getattr(reward, f) for f in ("problems", "negatives", "tokenizer", "template", "budget_words")},
-            "price": Price(0.1, "bytes"),
-        }
+        **{**{f: getattr(reward, f) for f in ("problems", "negatives", "tokenizer", "prompt")}, "price": Price(0.1, "bytes")}
     )
     by_bytes.scorer = reward.scorer
     [got] = by_bytes([None], [None], [ids(reward, "é")], problem_index=[0])
@@ -233,7 +234,7 @@ class Faulty:
 
 
 def with_scorer(reward, scorer, **more):
-    fields = ("problems", "negatives", "tokenizer", "template", "budget_words", "price")
+    fields = ("problems", "negatives", "tokenizer", "prompt", "price")
     return MIReward(**{**{f: getattr(reward, f) for f in fields}, "scorer": scorer, **more})
 
 
@@ -319,7 +320,7 @@ def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
     """On real text the reward orders: right fact, no fact, wrong fact."""
     problems = list(load_data("records", split="test", limit=6, min_words=80, max_words=100).problems)
     made = MIReward(
-        problems, draw_negatives(problems, Counts(counterfactual=4), 0), smollm.tokenizer, "query-v1", None, price=Price(0.0)
+        problems, draw_negatives(problems, Counts(counterfactual=4), 0), smollm.tokenizer, Prompt(thinking=False), price=Price(0.0)
     )
     made.scorer = Scorer(smollm.model)
     end = [smollm.tokenizer.eos_token_id]

@@ -10,7 +10,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
-from infoagent.lm.prompts import text_ids
+from infoagent.lm.prompts import Prompt, text_ids
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.pricing.parts import Price
 from infoagent.reward.mi_reward import MIReward
@@ -24,7 +24,7 @@ IDS = [[*text_ids(TOKENIZER, f"text {row} of {PROBLEMS[i].id}"), TOKENIZER.eos_t
 
 
 def reward_of(scorer):
-    return MIReward(PROBLEMS, NEGATIVES, TOKENIZER, "query-v1", None, price=Price(0.02), scorer=scorer)
+    return MIReward(PROBLEMS, NEGATIVES, TOKENIZER, Prompt(thinking=False), price=Price(0.02), scorer=scorer)
 
 
 class Served:

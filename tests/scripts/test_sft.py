@@ -138,7 +138,8 @@ def test_a_finished_run_is_left_as_it_is_and_can_be_taken_further(tiny_dir, unbr
 
 
 def test_the_adapter_is_one_that_the_other_commands_take(tiny_dir, unbroken):
-    from infoagent.lm.models import adapter_prompt, check_adapter, load
+    from infoagent.lm.adapters import check_adapter
+    from infoagent.lm.models import adapter_prompt, load
     from infoagent.recipes.sections import PromptSection
 
     checkpoint = f"{unbroken}/checkpoint-{STEPS}"

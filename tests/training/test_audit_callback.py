@@ -15,7 +15,7 @@ from tiny import tiny_model, tiny_tokenizer
 from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.files import read_jsonl
-from infoagent.lm.prompts import PREDICTOR_TEMPLATES, chat_ids, end_of_turn_id, predictor_messages, text_ids
+from infoagent.lm.prompts import PREDICTOR_TEMPLATES, Prompt, chat_ids, end_of_turn_id, predictor_messages, text_ids
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.pricing.parts import Price
 from infoagent.recipes import GRPORecipe
@@ -32,7 +32,7 @@ TEMPLATE = next(iter(PREDICTOR_TEMPLATES))
 def reward():
     tokenizer = tiny_tokenizer()
     negatives = draw_negatives(PROBLEMS, Counts(random=1, counterfactual=1), 0)
-    made = MIReward(PROBLEMS, negatives, tokenizer, "query-v1", None, price=Price(0.02))
+    made = MIReward(PROBLEMS, negatives, tokenizer, Prompt(thinking=False), price=Price(0.02))
     made.scorer = Scorer(tiny_model(len(tokenizer)))
     return made
 

@@ -8,7 +8,8 @@ from peft import LoraConfig
 from tiny import tiny_model
 from trl import SFTTrainer
 
-from infoagent.lm.models import load_tokenizer, resolve
+from infoagent.lm.models import resolve
+from infoagent.lm.reference import load_tokenizer
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.reward.metrics import ScoredCompression
 from infoagent.training.candidates import Candidate

@@ -8,8 +8,9 @@ import pytest
 from tiny import save_adapter, tiny_model, tiny_tokenizer
 
 from infoagent.lm.generation import generate
-from infoagent.lm.models import load, load_tokenizer, resolve
+from infoagent.lm.models import load, resolve
 from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.reference import load_tokenizer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.vllm.check import DOCUMENTS, QUESTION, check_engine_values, expected_values
 from infoagent.lm.vllm.engine import VllmEngine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,14 +38,6 @@ def value_of(point: Point, measure: str, predictor: str | None = None) -> Mappin
             factor = 100 if measure == "accuracy" else 1
             return {k: factor * v for k, v in values[measure].items() if k != "n" and v is not None}
     return None
-
-
-def bar_of(value: Mapping[str, Any]) -> list[list[float]] | None:
-    """Distances to the ends of the interval; None where it is unknown, or the value is a count."""
-    low, high = value.get("low"), value.get("high")
-    if low is None or high is None or math.isnan(low):
-        return None
-    return [[value["value"] - low], [high - value["value"]]]
 
 
 def colours_of(names: Sequence[str]) -> dict[str, str]:

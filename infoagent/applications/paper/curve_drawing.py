@@ -11,13 +11,13 @@ from infoagent.applications.paper.axes import (
     MARKERS,
     MISSING,
     Point,
-    bar_of,
     colours_of,
     drawn_of,
     legend_below,
     say_missing,
     value_of,
 )
+from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, PALETTE, new_figure
 from infoagent.types import ANCHORS
 
@@ -37,8 +37,8 @@ def rate_distortion(numbers: Mapping[str, Any], points: Sequence[Point], data: s
                 axis.errorbar(
                     tokens["value"],
                     value["value"],
-                    xerr=bar_of(tokens),
-                    yerr=bar_of(value),
+                    xerr=error_bars([interval_of(tokens)]),
+                    yerr=error_bars([interval_of(value)]),
                     fmt=markers[point["curve"]],
                     color=colours[point["curve"]],
                     ms=5,
@@ -79,8 +79,8 @@ def _mi_perplexity(
         axis.errorbar(
             x["value"],
             y["value"],
-            xerr=bar_of(x),
-            yerr=bar_of(y),
+            xerr=error_bars([interval_of(x)]),
+            yerr=error_bars([interval_of(y)]),
             fmt=markers[point["curve"]],
             color=colours[point["curve"]],
             ms=5,
@@ -112,7 +112,7 @@ def proxies(numbers: Mapping[str, Any], points: Sequence[Point], data: str) -> A
             left.errorbar(
                 value["value"],
                 y + shift,
-                xerr=bar_of(value),
+                xerr=error_bars([interval_of(value)]),
                 fmt=MARKERS[n % len(MARKERS)],
                 color=colour,
                 ms=5,
@@ -150,7 +150,7 @@ def coefficients(numbers: Mapping[str, Any], points: Sequence[Point], data: str)
             axis.errorbar(
                 c["value"],
                 names.index(c["name"]) + (0.12 if hollow else -0.12),
-                xerr=bar_of(c),
+                xerr=error_bars([interval_of(c)]),
                 fmt="o",
                 color=PALETTE[int(hollow)],
                 mfc="white" if hollow else PALETTE[0],

@@ -17,7 +17,6 @@ from infoagent.applications.paper.axes import (
     TITLES,
     Point,
     anchor_lines,
-    bar_of,
     bound,
     ceiling_lines,
     colours_of,
@@ -30,6 +29,7 @@ from infoagent.applications.paper.axes import (
     value_of,
 )
 from infoagent.applications.paper.curve_drawing import coefficients, proxies, rate_distortion
+from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, new_figure, save_figure
 
 
@@ -89,7 +89,7 @@ def _by_size(axis: Any, points: Sequence[Point], measure: str) -> None:
                 axis.errorbar(
                     x,
                     value["value"],
-                    yerr=bar_of(value),
+                    yerr=error_bars([interval_of(value)]),
                     fmt=MARKERS[number % len(MARKERS)],
                     color=colour,
                     ms=5.5,
@@ -121,7 +121,14 @@ def _by_row(axis: Any, points: Sequence[Point], measure: str) -> None:
             drawn = True
             colour = colours[point["curve"]]
             axis.errorbar(
-                value["value"], y, xerr=bar_of(value), fmt="o", color=colour, ms=6, capsize=2.5, mfc="white" if hollow else colour
+                value["value"],
+                y,
+                xerr=error_bars([interval_of(value)]),
+                fmt="o",
+                color=colour,
+                ms=6,
+                capsize=2.5,
+                mfc="white" if hollow else colour,
             )
     axis.set_yticks(range(len(rows)), [p["label"] for p in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
@@ -147,7 +154,7 @@ def _pairing(numbers: Mapping[str, Any], points: Sequence[Point], data: str) -> 
                 left.errorbar(
                     value["value"],
                     y + shift,
-                    xerr=bar_of(value),
+                    xerr=error_bars([interval_of(value)]),
                     fmt=MARKERS[n % len(MARKERS)],
                     color=colours[title],
                     ms=5,
@@ -194,7 +201,7 @@ def _conciseness(numbers: Mapping[str, Any], points: Sequence[Point], data: str)
                 axis.errorbar(
                     x,
                     value["value"],
-                    yerr=bar_of(value),
+                    yerr=error_bars([interval_of(value)]),
                     fmt=MARKERS[n % len(MARKERS)],
                     color=colour,
                     ms=5.5,

@@ -18,6 +18,7 @@ from infoagent.config import load_recipe
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.rate_points import rate_points
 from infoagent.records.summaries import Summary
 from infoagent.types import NATS_PER_BIT, InputError
 
@@ -205,7 +206,7 @@ def fits_of(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
             whole = "refused" not in fit and all("value" in fit[name] for name in ("C", "b", "D0"))
             if whole:
                 row |= {"best": fit["best"], **{name: fit[name] for name in ("C", "b", "D0")}}
-                tokens = [p["tokens"]["value"] for p in curve["points"]]
+                tokens = [p.tokens.value for p in rate_points(curve["points"], curve["curve"])]
                 row["tokens"] = [min(tokens), max(tokens)]
             else:
                 refused = [fit, *(fit[name] for name in ("C", "b", "D0") if name in fit)]

@@ -22,17 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from infoagent.analysis.curves import KINDS, plain
+from infoagent.analysis.curves import KINDS
 from infoagent.evaluation.summary import EASY, HARD, evenly
 from infoagent.information import infonce_terms, mean_interval
 from infoagent.information.calibration import Calibration, fit_beta
 from infoagent.rate_distortion.ranks import difference_in_agreement, rank_agreement, spearman_low
 from infoagent.rate_distortion.resampling import FEWEST_CLUSTERS, Refused
 from infoagent.records.grid import CompressionRecord, PredictionRecord, known
+from infoagent.records.json_form import Json
+from infoagent.records.rate_points import with_reason
 from infoagent.types import RunFailed
 
 SELF = "self"
-Json = dict[str, Any]
 Scored = Mapping[str, Sequence[CompressionRecord]]
 """Compressions by scorer, SELF among them, each with that scorer's log-probabilities."""
 
@@ -149,7 +150,7 @@ def _part(
             }
         for name, (beta, own_beta) in betas.items():
             terms, reference = table.terms(scorer, beta), table.terms(SELF, own_beta)
-            row[name] = {"mi_nats": plain(mean_interval(terms, table.documents))}
+            row[name] = {"mi_nats": with_reason(mean_interval(terms, table.documents))}
             if scorer != SELF:
                 row[name] |= _against_self(table, terms, reference, trusted_correlation, level, seed, resamples)
             row[name]["accuracy"] = {
@@ -197,7 +198,7 @@ def _against_self(
         "new": sum(d["shown"] and not known[p]["shown"] for p, d in own.items()),
     }
     return {
-        "shift_nats": plain(mean_interval(terms - reference, table.documents)),
+        "shift_nats": with_reason(mean_interval(terms - reference, table.documents)),
         "self": ranks.to_dict(),
         "criterion": low.to_dict() if isinstance(low, Refused) else {"level": level, "low": low},
         "verdicts": verdicts,

@@ -102,8 +102,8 @@ class Asking:
     def _score(self, section: PredictorSection, prefixes: Sequence[Sequence[int]], replies: Sequence[Sequence[int]]) -> Any:
         if not prefixes:
             return []
-        judge = self.pool.judge(section.model, section.engine)
-        return judge.scorer.score(prefixes, replies).T.tolist()
+        reader = self.pool.scorer(section.model, section.engine)
+        return reader.scorer.score(prefixes, replies).T.tolist()
 
     def _too_long(self, section: PredictorSection, prompt_tokens: int, reply_tokens: int) -> Row | None:
         name = (section.name, section.revision)

@@ -20,7 +20,7 @@ from infoagent.applications.research.search import (
 from infoagent.baselines import PICKERS
 from infoagent.data.sets.research_tasks import ResearchTask, load_tasks, tasks_of_records
 from infoagent.evaluation.trained import trained_beside
-from infoagent.lm.models import find_model, resolve
+from infoagent.lm.models import find_model
 from infoagent.lm.prompts import chat_ids, check_template
 from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes.evaluation import PredictorSection
@@ -114,7 +114,7 @@ def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
         except InputError as error:
             mistakes += error.problems
         if system.kind in PICKERS:
-            resolve(system.model.name, system.model.revision)
+            find_model(system.model)
     if mistakes:
         raise InputError(mistakes)
     if recipe.checkpoint is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import MARKERS, PALETTE, legend_below, new_grid, save_figure, scale_tokens, shown
 
 Found = Mapping[str, Any]
@@ -111,11 +112,10 @@ def _panel(axis: Any, systems: Sequence[Mapping[str, Any]], quality: str, unit: 
         if quality not in system["values"] or cost is None:
             continue
         value, low, high = (factor * system["values"][quality][key] for key in ("value", "low", "high"))
-        error = None if math.isnan(low) else [[value - low], [high - value]]
         axis.errorbar(
             cost,
             value,
-            yerr=error,
+            yerr=error_bars([(value, low, high)]),
             fmt=MARKERS[place % len(MARKERS)],
             color=PALETTE[place % len(PALETTE)],
             markersize=6,

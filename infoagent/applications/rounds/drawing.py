@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, MARKERS, PALETTE, legend_below, new_figure, save_figure, shown
 from infoagent.reporting.tables import with_interval
 
@@ -204,11 +204,10 @@ def _curve(axis: Any, x: Sequence[float], points: Sequence[Found | None], number
     held = [(at, p) for at, p in zip(x, points, strict=True) if p is not None]
     if not held:
         return
-    sides = [(0.0, 0.0) if math.isnan(p["low"]) else (p["value"] - p["low"], p["high"] - p["value"]) for _, p in held]
     axis.errorbar(
         [at for at, _ in held],
         [p["value"] for _, p in held],
-        yerr=[[low for low, _ in sides], [high for _, high in sides]],
+        yerr=error_bars(interval_of(p) for _, p in held),
         color=PALETTE[number % len(PALETTE)],
         marker=MARKERS[number % len(MARKERS)],
         markersize=5,

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from infoagent.applications.rounds.recipe import StepsRecipe
 from infoagent.evaluation.compressing import failed_score, flops_fields
-from infoagent.evaluation.models import Judge, ModelPool
+from infoagent.evaluation.models import ModelPool, ModelScorer
 from infoagent.evaluation.predicting import answer_texts
 from infoagent.evaluation.records import RecordFile, Row, batches, content_key
 from infoagent.evaluation.replies import Replies, predictor_identity
@@ -180,13 +180,13 @@ def score_missing(place: Workplace, scorings: Sequence[Scoring]) -> None:
             by_critic.setdefault(content_key(base=scoring.critic.model_dump()), {})[scoring.key] = scoring
     for missing in by_critic.values():
         group = list(missing.values())
-        judge = place.pool.judge(group[0].critic)
+        critic = place.pool.scorer(group[0].critic)
 
-        def score(units: Sequence[list[Pair]], judge: Judge = judge) -> list[list[float] | Exception]:
-            found = pair_log_probs(judge.scorer, [pair for unit in units for pair in unit])
+        def score(units: Sequence[list[Pair]], critic: ModelScorer = critic) -> list[list[float] | Exception]:
+            found = pair_log_probs(critic.scorer, [pair for unit in units for pair in unit])
             return [[total(found[pair]) for pair in unit] for unit in units]
 
-        values = each_alone(score, [scoring.pairs(judge.tokenizer) for scoring in group], lambda error: error)
+        values = each_alone(score, [scoring.pairs(critic.tokenizer) for scoring in group], lambda error: error)
         place.records.append(*(scoring.row(v) for scoring, v in zip(group, values, strict=True)))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infoagent.reporting.plots import INK, PALETTE, _error, new_figure, save_figure
+from infoagent.reporting.error_bars import error_bars, interval_of
+from infoagent.reporting.plots import INK, PALETTE, new_figure, save_figure
 
 MARKERS = "osD^vP"
 
@@ -46,8 +47,8 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
             left.errorbar(
                 tokens["value"],
                 nats["value"],
-                xerr=_error(tokens["value"], tokens["low"], tokens["high"]),
-                yerr=_error(nats["value"], nats["low"], nats["high"]),
+                xerr=error_bars([interval_of(tokens)]),
+                yerr=error_bars([interval_of(nats)]),
                 fmt=marker,
                 color=colour,
                 markersize=5,
@@ -69,8 +70,8 @@ def save_shannon(found: Mapping[str, Any], path: str) -> None:
             right.errorbar(
                 nats["value"],
                 wrong["value"],
-                xerr=_error(nats["value"], nats["low"], nats["high"]),
-                yerr=_error(wrong["value"], wrong["low"], wrong["high"]),
+                xerr=error_bars([interval_of(nats)]),
+                yerr=error_bars([interval_of(wrong)]),
                 fmt=marker,
                 color=colour,
                 markersize=5,

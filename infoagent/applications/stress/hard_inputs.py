@@ -225,14 +225,14 @@ def _task(recipe: HardInputsRecipe, section: CompressorSection, query: str) -> C
 def _score(case: HardCase, pack: Sequence[tuple[CompressorSection, Row]], pool: ModelPool) -> None:
     """log p of each text under the document and its counterfactuals, by the frozen base. Where there is none, why not."""
     section = pack[0][0]
-    judge = pool.judge(frozen(section.model))
-    end, prompt = end_of_turn_id(judge.tokenizer), Prompt.of(section.prompt)
+    base = pool.scorer(frozen(section.model))
+    end, prompt = end_of_turn_id(base.tokenizer), Prompt.of(section.prompt)
 
     def score(together: Sequence[Row]) -> list[Row]:
         documents = [case.document, *case.counterfactuals]
-        prefixes = [tuple(compressor_ids(judge.tokenizer, d, case.query, prompt)) for d in documents]
+        prefixes = [tuple(compressor_ids(base.tokenizer, d, case.query, prompt)) for d in documents]
         strings = [tuple(continuation_ids(row["compression"], end)) for row in together]
-        found = pair_log_probs(judge.scorer, [(prefix, string) for string in strings for prefix in prefixes])
+        found = pair_log_probs(base.scorer, [(prefix, string) for string in strings for prefix in prefixes])
         return [{"log_probs": [total(found[prefix, string]) for prefix in prefixes]} for string in strings]
 
     def failed(error: Exception) -> Row:

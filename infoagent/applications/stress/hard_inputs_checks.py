@@ -10,7 +10,7 @@ from infoagent.baselines import PICKERS, check_extractive
 from infoagent.data.sets.hard_cases import HARD_KINDS, HardCase, HardKind, Settings, check_kinds, make_cases
 from infoagent.evaluation.records import content_key
 from infoagent.evaluation.trained import trained_beside
-from infoagent.lm.models import find_model, resolve
+from infoagent.lm.models import find_model
 from infoagent.lm.prompts import check_predictor_template, check_template
 from infoagent.recipes.compressors import CompressorSection
 from infoagent.types import InputError, Problem
@@ -57,7 +57,7 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
             mistakes += error.problems
     if recipe.predictor is not None and recipe.predictor.kind == "lm":
         try:
-            resolve(recipe.predictor.name, recipe.predictor.revision)
+            find_model(recipe.predictor)
         except InputError as error:
             mistakes += [line for line in error.problems if line not in mistakes]
     if mistakes:

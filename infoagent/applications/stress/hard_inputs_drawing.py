@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import PALETTE, new_figure, save_figure, shown
 from infoagent.reporting.tables import as_text
 
@@ -81,7 +82,7 @@ def save_hard_inputs(found: Mapping[str, Any], *paths: str | Path) -> None:
             axis.errorbar(
                 [100 * share["value"] for _, share in own],
                 [y for y, _ in own],
-                xerr=[[100 * (s["value"] - s["low"]) for _, s in own], [100 * (s["high"] - s["value"]) for _, s in own]],
+                xerr=error_bars((100 * s["value"], 100 * s["low"], 100 * s["high"]) for _, s in own),
                 marker="osD^v"[place % 5],
                 ms=4,
                 lw=1,

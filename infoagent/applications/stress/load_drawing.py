@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import INK, PALETTE, new_figure, save_figure, shown
 from infoagent.reporting.tables import as_text
 
@@ -121,12 +122,11 @@ def save_load(conditions: Sequence[Condition], *paths: str | Path) -> None:
 
 def _line(axis: Any, points: Sequence[tuple[float, Mapping[str, Any]]], colour: str, line: str, marker: str, label: str) -> None:
     known = [(x, p) for x, p in points if "value" in p]
-    low = [0.0 if p["low"] is None else p["value"] - max(0.0, p["low"]) for _, p in known]
-    high = [0.0 if p["high"] is None else p["high"] - p["value"] for _, p in known]
+    bars = error_bars((p["value"], None if p["low"] is None else max(0.0, p["low"]), p["high"]) for _, p in known)
     axis.errorbar(
         [x for x, _ in known],
         [p["value"] for _, p in known],
-        yerr=[low, high],
+        yerr=bars,
         color=colour,
         ls=line,
         marker=marker,

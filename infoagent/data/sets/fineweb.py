@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections import Counter
 
 from infoagent.data.questions import SourceDocument
-from infoagent.data.reading.hub import Hub, open_source
+from infoagent.data.reading.hub import Hub, Source
 from infoagent.data.reading.schema import STRING, TEXT, WHOLE, Mistakes, Schema
-from infoagent.data.sets.generic import problem_set
-from infoagent.types import InputError, ProblemSet
+from infoagent.types import InputError
 
 HUB = Hub(
     "HuggingFaceFW/fineweb",
@@ -27,20 +26,10 @@ DOCUMENTS = 100
 _ROW: dict[str, Schema] = {"id": TEXT, "text": TEXT, "language": STRING, "token_count": WHOLE}
 
 
-def load(
-    path: str | None,
-    split: str,
-    revision: str | None,
-    seed: int,
-    min_words: int | None,
-    max_words: int | None,
-    questions: str | None,
-) -> ProblemSet:
-    """Pages, whole or in passages of min_words to max_words words. Rows after the hundredth page are not read."""
-    source = open_source("fineweb", path, split, revision, HUB)
+def pages(source: Source, left_out: Counter[str]) -> list[SourceDocument]:
+    """English pages of that length. Rows after the hundredth are not read."""
     mistakes = Mistakes(source.name)
     documents: list[SourceDocument] = []
-    left_out: Counter[str] = Counter()
     for row in source.rows:
         if not mistakes.fit(row.where, row.content, _ROW):
             continue
@@ -57,4 +46,4 @@ def load(
     mistakes.settle()
     if not documents:
         raise InputError(f"{source.name}: holds no English document of {TOKENS[0]:,} to {TOKENS[1]:,} tokens (token_count)")
-    return problem_set("fineweb", source.revision, documents, split, seed, min_words, max_words, questions, left_out)
+    return documents

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from infoagent.data.cloze import NO_SPAN, Passage, questions_and_rest
 from infoagent.data.counterfactual.documents import span_pattern
 from infoagent.data.passages import cut, cut_and_rest
 from infoagent.data.questions import WITHOUT_QUESTION, SourceDocument, attach_questions, documents_without
+from infoagent.data.reading.hub import Hub, Source, open_source
 from infoagent.data.splits import splits_of, splits_of_parts
 from infoagent.types import InputError, Problem, ProblemSet
 
@@ -70,6 +71,29 @@ def problem_set(
         problems = attach_questions(documents, questions)
         revision += "+sha256:" + hashlib.sha256(Path(questions).expanduser().read_bytes()).hexdigest()[:16]
     return ProblemSet(name, revision, split, tuple(problems), +dropped)
+
+
+Take = Callable[[Source, Counter[str]], list[SourceDocument]]
+"""The documents of a source; what is not taken is counted. Raises InputError with a line for every bad row."""
+
+
+def load_published(
+    name: str,
+    hub: Hub,
+    take: Take,
+    path: str | None,
+    split: str,
+    revision: str | None,
+    seed: int,
+    min_words: int | None,
+    max_words: int | None,
+    questions: str | None,
+) -> ProblemSet:
+    """Published texts, of `path` or of the hub: what `take` makes of their rows, as `problem_set` cuts and asks."""
+    source = open_source(name, path, split, revision, hub)
+    left_out: Counter[str] = Counter()
+    documents = take(source, left_out)
+    return problem_set(name, source.revision, documents, split, seed, min_words, max_words, questions, left_out)
 
 
 def _lines(text: str) -> list[str]:

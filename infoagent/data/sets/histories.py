@@ -25,7 +25,7 @@ import numpy as np
 from infoagent.data.cloze import Passage, make_questions
 from infoagent.data.counterfactual.documents import Lexicon, counterfactuals, span_pattern
 from infoagent.data.reading.chat_logs import MESSAGES, conversation_id, messages_field, read_messages, turns_of
-from infoagent.data.reading.hub import missing_path, open_files
+from infoagent.data.reading.hub import missing_path, open_files, open_source
 from infoagent.data.reading.schema import TEXT, WHOLE, ListOf, Maybe, Mistakes, Schema
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.sets import records, wildchat
@@ -126,8 +126,9 @@ def read_talks(
     """(revision, conversations) of `conversations` or `wildchat`; what is not taken is counted in `left_out`. Their
     probes are held to what is `wanted`, where that is given. Raises InputError for every bad row."""
     if name == "wildchat":
-        found, users = wildchat.load_users(path, "all", revision, left_out)
-        return found, [(u.id, turns_of([m for _, messages in u.conversations for m in messages]), None) for u in users]
+        source = open_source(name, path, "all", revision, wildchat.HUB)
+        users = wildchat.users_of(source, left_out)
+        return source.revision, [(u.id, turns_of([m for _, messages in u.conversations for m in messages]), None) for u in users]
     return _own(path, revision, wanted, left_out)
 
 

@@ -8,16 +8,15 @@ Source: Zhao et al. 2024, arXiv 2405.01470; `allenai/WildChat-1M`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from infoagent.data.questions import SourceDocument
 from infoagent.data.reading.chat_logs import Message, read_messages
-from infoagent.data.reading.hub import Hub, open_source
+from infoagent.data.reading.hub import Hub, Source
 from infoagent.data.reading.schema import STRING, TEXT, WHOLE, Kind, Mistakes, Schema
-from infoagent.data.sets.generic import problem_set
-from infoagent.types import InputError, ProblemSet
+from infoagent.types import InputError
 
 HUB = Hub(
     "allenai/WildChat-1M",
@@ -55,27 +54,13 @@ class User:
     conversations: tuple[tuple[datetime, tuple[Message, ...]], ...]
 
 
-def load(
-    path: str | None,
-    split: str,
-    revision: str | None,
-    seed: int,
-    min_words: int | None,
-    max_words: int | None,
-    questions: str | None,
-) -> ProblemSet:
-    """Users' memories, whole or in passages of min_words to max_words words."""
-    left_out: Counter[str] = Counter()
-    found, users = load_users(path, split, revision, left_out)
-    documents = [SourceDocument(user.id, _memory(user), None) for user in users]
-    data = problem_set("wildchat", found, documents, split, seed, min_words, max_words, questions)
-    return replace(data, left_out=Counter(data.left_out) + left_out)
+def memories(source: Source, left_out: Counter[str]) -> list[SourceDocument]:
+    """A document for each user."""
+    return [SourceDocument(user.id, _memory(user), None) for user in users_of(source, left_out)]
 
 
-def load_users(path: str | None, split: str, revision: str | None, left_out: Counter[str]) -> tuple[str, list[User]]:
-    """(revision of the data, users); what is not taken is counted in `left_out`. Raises InputError with a line for every
-    bad row."""
-    source = open_source("wildchat", path, split, revision, HUB)
+def users_of(source: Source, left_out: Counter[str]) -> list[User]:
+    """Ten conversations each; what is not taken is counted in `left_out`. Raises InputError with a line for every bad row."""
     mistakes = Mistakes(source.name)
     kept: list[tuple[datetime, str, tuple[Message, ...]]] = []
     for row in source.rows:
@@ -103,7 +88,7 @@ def load_users(path: str | None, split: str, revision: str | None, left_out: Cou
         if len(part) == CONVERSATIONS
     ]
     left_out[f"conversation beyond {USERS} users of {CONVERSATIONS}"] += len(kept) - CONVERSATIONS * len(users)
-    return source.revision, users
+    return users
 
 
 def _memory(user: User) -> str:

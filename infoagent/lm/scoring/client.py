@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from infoagent.lm.foreign_http import exchange, mishap, one_line, open_client
-from infoagent.lm.models import ModelReference
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.columns import ColumnScorer, TokenLogProbs, check_tokens
 from infoagent.lm.scoring.protocol import LARGEST_BODY_BYTES, TOKEN_VARIABLE, read_token, vocabulary_hash
 from infoagent.types import InputError, RunFailed

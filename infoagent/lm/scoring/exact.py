@@ -56,7 +56,7 @@ class Scorer(ColumnScorer):
     """log p(continuation | prefix) in nats from a Hugging Face causal LM.
 
     `model` may be a PEFT model: with `base_only` its adapter is disabled while scoring, so that a policy in training
-    is judged by its frozen base at no extra memory. The model is put into evaluation mode and back. `memory_mib`
+    is scored by its frozen base at no extra memory. The model is put into evaluation mode and back. `memory_mib`
     bounds what a pass takes beside the weights and the cache of one prefix. `pack_tokens` overrides the size of a
     pack.
 

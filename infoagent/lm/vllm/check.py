@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from infoagent.lm.adapter_fit import attach
-from infoagent.lm.models import ModelReference, load_weights
+from infoagent.lm.models import load_weights
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.columns import ColumnScorer, TokenLogProbs
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.vllm.engine import VllmEngine

@@ -19,7 +19,8 @@ from typing import Any
 
 from infoagent.lm.machine.device import default_device
 from infoagent.lm.machine.dtype import say_notes
-from infoagent.lm.models import ModelReference, context_tokens, load_config
+from infoagent.lm.models import context_tokens
+from infoagent.lm.reference import ModelReference, load_config
 from infoagent.lm.vllm.adapters import Room, ServedAdapters
 from infoagent.types import InputError, RunFailed
 

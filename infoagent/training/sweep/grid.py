@@ -112,4 +112,4 @@ def best_checkpoint(directory: Path) -> Path:
     if not complete:
         raise FileNotFoundError(f"{directory}: no complete checkpoint")
     best = read_best(directory)
-    return next((found for found in complete if best is not None and found.name == best["checkpoint"]), complete[-1])
+    return next((checkpoint for checkpoint in complete if best is not None and checkpoint.name == best["checkpoint"]), complete[-1])

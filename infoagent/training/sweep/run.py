@@ -181,7 +181,7 @@ def cause_of(output: str, code: int) -> str:
     """Why a script ended: its own last `error:` or `failed:` line, else the last line before a launcher's traceback."""
     lines = [line.split("\r")[-1].strip() for line in output.split("\n")]
     lines = [line for line in lines if line]
-    said = [found[1] for line in lines if (found := re.search(r"(?:^|\])((?:error|failed): .*)", line))]
+    said = [cause[1] for line in lines if (cause := re.search(r"(?:^|\])((?:error|failed): .*)", line))]
     if said:  # at the start of a line, or right behind a progress bar
         return said[-1]
     if lines and lines[-1].startswith("subprocess.CalledProcessError"):  # what accelerate adds to any failure

@@ -207,7 +207,7 @@ ANALYSIS = {
         {
             "data": "longhealth", "predictor": "GPT-4o", "measure": "error",
             "curves": [
-                {"curve": "family", "points": [{"tokens": {"value": t}} for t in (5.0, 40.0)],
+                {"curve": "family", "points": [{"label": "b", "tokens": value(t, 1.0), "value": value(0.5, 0.1)} for t in (5.0, 40.0)],
                  "fit": {"best": "exponential", "C": value(0.5, 0.1), "b": value(0.1, 0.01), "D0": value(0.2, 0.1)}},
                 {"curve": "short", "points": [], "fit": {"refused": "2 points"}},
                 {"curve": "flat", "points": [],

@@ -18,6 +18,7 @@ from infoagent.data.registry import load_data
 from infoagent.data.sets.shannon import FACTS, all_states, state_of
 from infoagent.information import infonce_terms
 from infoagent.lm.models import load
+from infoagent.lm.prompts import Prompt
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.pricing.parts import Price
 from infoagent.reward.mi_reward import MIReward
@@ -137,8 +138,7 @@ def test_a_policy_is_priced_as_in_training(young):
         problems=problems,
         negatives=negatives,
         tokenizer=young.tokenizer,
-        template="plain-v1",
-        budget_words=None,
+        prompt=Prompt("plain-v1", thinking=False),
         price=Price(0.3, truncated_penalty_nats=recipe.reward.truncated_penalty_nats),
         scorer=Scorer(young.model),
     )

@@ -16,8 +16,9 @@ from infoagent.applications.shannon.tiny_lm import (
     train_tiny_lm,
 )
 from infoagent.data.sets.shannon import FACTS, all_states, text_of
-from infoagent.lm.models import load, load_tokenizer, resolve
+from infoagent.lm.models import load, resolve
 from infoagent.lm.prompts import Prompt, compressor_ids, end_of_turn_id
+from infoagent.lm.reference import load_tokenizer
 from infoagent.types import InputError
 
 STATE = ("red", "small", "intact", "home")

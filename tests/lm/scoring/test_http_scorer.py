@@ -12,7 +12,7 @@ from conftest import eventually
 from tiny import tiny_model
 from virtual_time import Clock
 
-from infoagent.lm.models import ModelReference
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring import client as http_scorer
 from infoagent.lm.scoring import protocol as scorer_protocol
 from infoagent.lm.scoring.client import HttpScorer, check_served

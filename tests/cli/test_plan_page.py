@@ -1,0 +1,43 @@
+"""What accelerate_configs/README.md shows of `infoagent plan` is what the command prints."""
+
+import json
+import re
+
+from conftest import ROOT
+
+from infoagent.cli import main
+
+PAGE = (ROOT / "accelerate_configs" / "README.md").read_text(encoding="utf-8")
+MACHINE = re.compile(r"(\d+) × (\d+) GiB")
+
+
+def printed(capsys, *arguments):
+    assert main(["plan", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def cell(capsys, model, machine):
+    """Configuration and GiB at the peak; where none fits the first remedy with them."""
+    gpus, memory = MACHINE.fullmatch(machine).groups()
+    said = json.loads(printed(capsys, model, "--gpus", gpus, "--gpu-memory", memory, "--json"))
+    fitting = [row for row in said["configurations"] if row["fits"]]
+    if fitting:
+        assert said["take"] == fitting[0]["name"]
+        return f"`{said['take']}`, {fitting[0]['peak_gib']:.0f}"
+    first = said["remedies"][0]
+    return f"`{first['take']}`, {first['peak_gib']:.0f} with `{first['set']}`"
+
+
+def test_the_printed_plan(capsys):
+    [command] = re.findall(r"^\$ infoagent plan (.+)$", PAGE, re.MULTILINE)
+    shown = PAGE.split(f"$ infoagent plan {command}\n")[1].split("```")[0]
+    assert printed(capsys, *command.split()) == shown
+
+
+def test_the_table_of_models(capsys):
+    head, _, *rows = PAGE[PAGE.index("| model |") :].split("\n\n")[0].splitlines()
+    machines = [name.strip() for name in head.strip("|").split("|")[1:]]
+    assert len(rows) == 5
+    for row in rows:
+        model = row.strip("|").split("|")[0].strip().strip("`")
+        assert row == f"| `{model}` | {' | '.join(cell(capsys, model, machine) for machine in machines)} |"
