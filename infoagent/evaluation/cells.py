@@ -88,9 +88,10 @@ class Cell:
 
     @property
     def is_drawn_as_scored(self) -> bool:
-        """Whether the scored ids are those that were drawn. Canonical JSON, what follows a thought and the text of a
-        server are not: their estimates have no upper bound."""
-        return self.compressor.kind != "endpoint" and self.form is None and not self.compressor.thinks
+        """Whether the scored ids are those that were drawn, by the model's own distribution. Canonical JSON, what follows a
+        thought, the text of a server and of another temperature are not: their estimates have no upper bound."""
+        section = self.compressor
+        return section.kind != "endpoint" and self.form is None and not section.thinks and section.temperature == 1.0
 
     @property
     def scored(self) -> bool:
