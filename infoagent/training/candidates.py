@@ -11,6 +11,7 @@ not of a generator that runs on. MI and rate are stored apart, so another price 
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,8 @@ from infoagent.store import TEMPLATE_DATE, provenance, template_date, text_id
 from infoagent.training.preparation import Prepared
 from infoagent.training.proposing import Proposer, Scored, scored_together
 from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
+
+logger = logging.getLogger(__name__)
 
 SAMPLES_FILE = "candidates.jsonl"
 MANIFEST_FILE = "candidates.json"
@@ -138,11 +141,13 @@ class CandidateFile:
 
     def group(self, number: int, problem: Problem, price: Price) -> list[Candidate]:
         """The samples of one problem, worth what they are under `price`."""
-        rows = sorted(self._rows[number, key_of(problem)], key=lambda row: row["sample"])
+        rows = sorted(self._rows.get((number, key_of(problem)), ()), key=lambda row: row["sample"])
         return [candidate_of(row, problem, price) for row in rows]
 
     def append(self, number: int, scored: Sequence[Scored]) -> None:
-        """All samples of one problem, in one write."""
+        """All samples of one problem, in one write; none where nothing was sampled and every proposal is too long."""
+        if not scored:
+            return
         size = None if len(scored) == self.samples else len(scored)
         rows = append_jsonl(self.path, [row_of(number, s, origin, size) for origin, s in scored])
         self._rows[number, _key_of_row(rows[0])] = rows
@@ -190,6 +195,10 @@ def sample_candidates(
                     f"{reward.max_failed_share:g} of the round's {asked} allows; the last "
                     f"cause: {failures[-1]}; what was scored stays in {file.path}"
                 )
+    without = sum(not file.holds(number, problems[i]) for i in indices)
+    if without:
+        limit = f"sampling.max_completion_tokens = {sampling.max_completion_tokens}"
+        logger.warning("round %d: %d of %d problems have no proposal within %s", number, without, len(indices), limit)
     return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
 
 
