@@ -40,6 +40,10 @@ class RunFailed(RuntimeError):
     """The run cannot go on, and its input is not to blame: one line says why; what was saved stays."""
 
 
+NOT_STATED = "(not stated)"
+"""In a change: what a document says that does not state the fact."""
+
+
 @dataclass(frozen=True)
 class Change:
     """A fact of a document swapped for another: `kind` of span, the old and the new text, at how many places."""

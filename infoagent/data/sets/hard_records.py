@@ -32,10 +32,8 @@ from infoagent.data.sets.records import (
     word_limits,
 )
 from infoagent.data.sets.records import revision as records_revision
-from infoagent.types import Change, InputError, Negative, Problem, ProblemSet
+from infoagent.types import NOT_STATED, Change, InputError, Negative, Problem, ProblemSet
 
-NOT_STATED = "(not stated)"
-"""Stands in the description of a change for the value of a document that does not state the fact."""
 APART = 10_000_000
 """Each kind draws its records from so many numbers of its own; `records` has the first ones."""
 VARIANT_STREAM = 1
