@@ -1,8 +1,9 @@
 """The user's own data: `jsonl` (documents with questions) and `text` (files or folders; questions by cloze, or stored).
 
 Questions are rows with `id`, `document`, `query`, and optionally `answer`, `references`, `choices`, `group`, `negatives`,
-`evidence`, `unanswerable`, `sides`: JSON lines, a JSON list, CSV or parquet by the names of the columns, each plain or gzipped. In a cell of CSV a
-list is written as JSON. Files in SQuAD's forms are read as well. Every bad row is reported, with its place and field.
+`evidence`, `unanswerable`, `sides`: JSON lines, a JSON list, CSV or parquet by the names of the columns, each plain or gzipped.
+In a cell of CSV a list is written as JSON. Files in SQuAD's forms are read as well. Every bad row is reported, with its place
+and field.
 """
 
 from __future__ import annotations
