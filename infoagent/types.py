@@ -40,6 +40,10 @@ class RunFailed(RuntimeError):
     """The run cannot go on, and its input is not to blame: one line says why; what was saved stays."""
 
 
+NOT_STATED = "(not stated)"
+"""In a change: what a document says that does not state the fact."""
+
+
 @dataclass(frozen=True)
 class Change:
     """A fact of a document swapped for another: `kind` of span, the old and the new text, at how many places."""
@@ -105,6 +109,11 @@ class Problem:
     """For code: the answer is a function, and this tells whether another one does the same."""
     answer_start: int | None = None
     """Where in `document` the answer stands, in characters, where the data say so: the mention that is asked for."""
+    unanswerable: bool = False
+    """The data say that the document does not answer the question. Its counterfactual documents are those that do."""
+    sides: tuple[str, ...] = ()
+    """Pieces of the document, each as it stands there, that contradict each other on what is asked. Its counterfactual
+    documents hold one of them only."""
 
     def __post_init__(self) -> None:
         pieces = (self.evidence,) if isinstance(self.evidence, str) else tuple(self.evidence or ())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from infoagent.data.sets import (
     financebench,
     fineweb,
     generic,
+    hard_records,
     humaneval,
     longhealth,
     math_problems,
@@ -92,7 +94,11 @@ class DataSet:
         pinned = ""
         if self.hub is not None:
             pinned = f" ({self.hub.id} at {self.hub.revision[:12] if self.hub.revision else 'data.revision=COMMIT'})"
-        return f"{self.name:17} {source:23} {use:16} {self.description}{pinned}"
+        return f"{self.name:21} {source:23} {use:16} {self.description}{pinned}"
+
+
+def _hard_records(name: str, asked: Asked) -> ProblemSet:
+    return hard_records.load(name, asked.split, asked.limit, asked.seed, *asked.words)
 
 
 DATA_SETS = {
@@ -103,6 +109,10 @@ DATA_SETS = {
             "seeded records of patients, companies, shipments; exact counterfactuals",
             lambda a: records.load(a.split, a.limit, a.seed, *a.words),
             generated=True,
+        ),
+        *(
+            DataSet(name, f"records, {kind.description}", partial(_hard_records, name), generated=True)
+            for name, kind in hard_records.HARD_RECORDS.items()
         ),
         DataSet(
             "shannon",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from infoagent.grading import unsupported_spans
+from infoagent.grading.language import keeps_language
 from infoagent.pricing.objectives import Objective
 from infoagent.types import Compression, Problem
 
@@ -90,6 +91,16 @@ def _fluency(sample: Sample, _: Price) -> float | None:
     return None if sample.source_nats is None else sample.source_nats / (sample.compression.rate_tokens + 1)
 
 
+def _language(sample: Sample, _: Price) -> float | None:
+    """−1 for a text in another language than its document's; None where it is too short to be judged, or where the question
+    is in another language than the document, so that either may be wanted."""
+    document = sample.problem.document
+    kept = keeps_language(sample.compression.text, document)
+    if kept is None or keeps_language(sample.problem.query, document) is False:
+        return None
+    return 0.0 if kept else -1.0
+
+
 # fmt: off
 PARTS = {part.name: part for part in (
     Part("information", "reward/mi", "its information part: the objective by its weight",
@@ -103,6 +114,7 @@ PARTS = {part.name: part for part in (
     Part("unsupported", "reward/unsupported", "its part for numbers and names that the document does not have (negative)",
          _unsupported, lambda price, _: -price.unsupported_nats or None),
     Part("fluency", "reward/fluency", "its part for likely language (negative): log p(z | x) a token under the scorer", _fluency),
+    Part("language", "reward/language", "its part for another language than the document's (negative)", _language),
     Part("truncated", "reward/cut_off", "its part for texts cut at the length limit (negative)",
          lambda sample, _: 1.0 if sample.compression.finish == "length" else None,
          lambda price, _: -price.truncated_penalty_nats),

@@ -12,6 +12,7 @@ from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.revisions import FORMERLY, digest, same_data
 from infoagent.data.sets import (
     continuations,
+    hard_records,
     histories,
     python_functions,
     python_reference,
@@ -26,6 +27,9 @@ from infoagent.training.run_directory import RECORD_FILE, check_same_sources
 from infoagent.types import InputError, Negative, Problem
 
 PINNED = {
+    "records-unanswerable": (lambda: hard_records.revision("records-unanswerable"), "sha256:f799f3492ea13480"),
+    "records-contradictory": (lambda: hard_records.revision("records-contradictory"), "sha256:c5be20981fbd8c57"),
+    "records-two-facts": (lambda: hard_records.revision("records-two-facts"), "sha256:88d90e34e9467f63"),
     "records": (records.revision, "sha256:475cd76176a99249"),
     "shannon": (shannon.revision, "sha256:e2ff44537afe3c5f"),
     "word-problems": (word_problems.revision, "sha256:c024919acb58438c"),

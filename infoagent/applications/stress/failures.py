@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from infoagent.audit.language import language_of
 from infoagent.data.sets.hard_cases import HardCase
 from infoagent.data.sets.hard_texts import Command, clean, has_text, is_mark
 from infoagent.grading import denies, gives_up, states_fact, unsupported_spans
+from infoagent.grading.language import language_of
 
 FAILURES = {
     "crashed": "an exception ended it",

@@ -3,7 +3,8 @@
 `records` brings exact ones along, rendered from changed facts. For any other problem with an answer that stands in
 the document, every mention of the answer is swapped for one of the wrong choices, which are spans of the same type.
 With a lexicon there are more for any text: the typed spans at the answer, or without an answer any fact, swapped for
-others of their type.
+others of their type. Of a contradiction they hold one side only, or change one; of a question that the document does not
+answer they state an answer (`stating`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import regex
@@ -19,10 +20,11 @@ import regex
 from infoagent.data.counterfactual.lexicon import PHRASE, Lexicon, new_value
 from infoagent.data.counterfactual.replacing import kind_of, replace_fact
 from infoagent.data.counterfactual.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
+from infoagent.data.counterfactual.stating import stating_documents
 from infoagent.grading import states_fact
 from infoagent.grading.notation import is_polar, same_in_value, value_places
 from infoagent.grading.words import LETTERS, MARKS, contains, count_words, in_western_letters, whole
-from infoagent.types import Change, Negative, Problem
+from infoagent.types import NOT_STATED, Change, Negative, Problem
 
 __all__ = [
     "PHRASE", "Lexicon", "Rejection", "answer_after", "counterfactuals", "kind_of", "lm_counterfactual", "new_value",
@@ -54,16 +56,30 @@ def counterfactuals(
 def _in_order(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generator | None) -> Iterator[Negative]:
     seen = {problem.document}
     given = [n for n in problem.negatives if n.kind == "counterfactual"]
-    for negative in [*given, *_choices(problem)]:
+    used = {c.new for n in given for c in n.changes} | set(problem.choices)
+    for negative in chain(given, _choices(problem), one_sided(problem), _drawn(problem, lexicon, rng, used)):
         if negative.document not in seen:
             seen.add(negative.document)
             yield negative
-    if lexicon is not None and rng is not None:
-        used = {c.new for n in given for c in n.changes} | set(problem.choices)
-        for negative in typed_counterfactuals(problem, lexicon, rng, used):
-            if negative.document not in seen:
-                seen.add(negative.document)
-                yield negative
+
+
+def _drawn(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generator | None, used: set[str]) -> Iterator[Negative]:
+    if lexicon is None or rng is None:
+        return iter(())
+    if problem.unanswerable:
+        return stating_documents(problem, lexicon, rng, used)
+    return typed_counterfactuals(problem, lexicon, rng, used)
+
+
+def one_sided(problem: Problem) -> Iterator[Negative]:
+    """For each side of a contradiction the document without the other ones."""
+    for kept in problem.sides:
+        document = problem.document
+        others = [side for side in problem.sides if side != kept]
+        for side in others:
+            before, _, after = document.partition(side)
+            document = before + (after.lstrip() if not before or before[-1].isspace() else after)
+        yield Negative("counterfactual", document, tuple(Change("side", side, NOT_STATED, mentions=1) for side in others))
 
 
 def answer_place(problem: Problem) -> tuple[int, int] | None:
@@ -109,7 +125,8 @@ def typed_counterfactuals(
 ) -> Iterator[Negative]:
     """Typed edits at the answer where it stands in the document, else at facts drawn at random, one fact an edit.
 
-    Without an answer in the document the facts of `problem.evidence` come first. No text comes twice.
+    Without an answer in the document the facts of `problem.evidence` come first, and of a contradiction those of its sides
+    are all there is. No text comes twice.
     """
     place = answer_place(problem)
     used = set(avoid)
@@ -201,10 +218,11 @@ def is_weak(span: Span) -> bool:
 def _facts(problem: Problem, rng: np.random.Generator) -> Iterator[Span]:
     """Facts to change, a different one each time as long as there are, then all over again in another order.
 
-    Facts of the evidence come first, bare auxiliaries last; a fact with several mentions counts once.
+    Facts of the evidence come first, bare auxiliaries last; a fact with several mentions counts once. Of a contradiction
+    only those of its sides.
     """
     document = problem.document
-    found = [(document.find(piece), len(piece)) for piece in problem.evidence]
+    found = [(document.find(piece), len(piece)) for piece in problem.sides or problem.evidence]
     inside = {i for at, length in found if at >= 0 for i in range(at, at + length)}
     distinct: dict[tuple[str, str], Span] = {}
     for span in typed_spans(document):
@@ -213,7 +231,7 @@ def _facts(problem: Problem, rng: np.random.Generator) -> Iterator[Span]:
         key = (span.kind, span.text)
         if key not in distinct or (span.start in inside and distinct[key].start not in inside):
             distinct[key] = span
-    spans = list(distinct.values())
+    spans = [s for s in distinct.values() if not problem.sides or s.start in inside]
     while spans:
         # a third of the weight: a more or a not stands in each sentence, and few questions ask for it
         rank = rng.exponential(size=len(spans)) * [3.0 if s.kind in ("comparative", "negation") else 1.0 for s in spans]

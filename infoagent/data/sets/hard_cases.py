@@ -28,6 +28,7 @@ from infoagent.data.sets.hard_texts import (
     forge_turn,
     give_order,
 )
+from infoagent.data.sets.record_edits import place_of, stated_twice, without_fact
 from infoagent.data.sets.record_templates import KINDS, Fact
 from infoagent.data.sets.records import Record, make_known_problem, other_values
 from infoagent.types import InputError, Problem
@@ -174,13 +175,6 @@ def _unanswerable(index: int, settings: Settings) -> HardCase:
     return HardCase(f"unanswerable-{index:03d}", "unanswerable", "", record.text(), start.query)
 
 
-def without_fact(record: Record, fact: Fact) -> Record:
-    """The record without a fact; remarks that followed it follow the one before."""
-    place = next(i for i, (f, _, _) in enumerate(record.facts) if f.key == fact.key)
-    fillers = tuple((after if after < place else max(0, after - 1), text) for after, text in record.fillers)
-    return replace(record, facts=record.facts[:place] + record.facts[place + 1 :], fillers=fillers)
-
-
 def _off_topic(index: int, settings: Settings) -> HardCase:
     start = _start("off topic", index, settings)
     if index % 2:
@@ -215,16 +209,11 @@ def _ambiguous(index: int, settings: Settings) -> HardCase:
 def _contradictory(index: int, settings: Settings) -> HardCase:
     """The asked fact stands there twice, with two values; the second one in other words where there are any."""
     start = _start("contradictory", index, settings)
-    other, rng = start.others[0], start.rng
-    place = next(i for i, (f, _, _) in enumerate(start.record.facts) if f.key == start.fact.key)
-    wording = (start.record.facts[place][2] + 1) % len(start.fact.sentences)
-    at = int(rng.integers(place + 1, len(start.record.facts) + 1))
+    other = start.others[0]
+    at = int(start.rng.integers(place_of(start.record, start.fact) + 1, len(start.record.facts) + 1))
 
     def render(value: str) -> str:
-        facts = [(f, value if f.key == start.fact.key else v, w) for f, v, w in start.record.facts]
-        facts.insert(at, (start.fact, other, wording))
-        fillers = tuple((after if after < at else after + 1, text) for after, text in start.record.fillers)
-        return replace(start.record, facts=tuple(facts), fillers=fillers).text()
+        return stated_twice(start.record, start.fact, value, other, at).text()
 
     return _case("contradictory", index, start, render, settings, values=(start.value, other), spare=1)
 

@@ -1,8 +1,9 @@
 """The user's own data: `jsonl` (documents with questions) and `text` (files or folders; questions by cloze, or stored).
 
 Questions are rows with `id`, `document`, `query`, and optionally `answer`, `references`, `choices`, `group`, `negatives`,
-`evidence`: JSON lines, a JSON list, CSV or parquet by the names of the columns, each plain or gzipped. In a cell of CSV a
-list is written as JSON. Files in SQuAD's forms are read as well. Every bad row is reported, with its place and field.
+`evidence`, `unanswerable`, `sides`: JSON lines, a JSON list, CSV or parquet by the names of the columns, each plain or gzipped.
+In a cell of CSV a list is written as JSON. Files in SQuAD's forms are read as well. Every bad row is reported, with its place
+and field.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from infoagent.parsing import json_loads
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 REQUIRED = ("id", "document", "query")
-LISTS = ("choices", "negatives", "references", "evidence")
-OPTIONAL = ("answer", "references", "choices", "group", "negatives", "evidence")
+LISTS = ("choices", "negatives", "references", "evidence", "sides")
+OPTIONAL = ("answer", "references", "choices", "group", "negatives", "evidence", "unanswerable", "sides")
 log = logging.getLogger(__name__)
 
 
@@ -99,7 +100,7 @@ def _with_lists(row: Any) -> Any:
     if not isinstance(row, dict):
         return row
     read = dict(row)
-    for name in LISTS:
+    for name in (*LISTS, "unanswerable"):
         try:
             read[name] = json_loads(read[name])
         except (KeyError, ValueError):
@@ -137,6 +138,7 @@ def _row_mistakes(row: Any) -> list[str]:
             value = [value]
         if value is not None and not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
             mistakes.append(f"field {field!r}: must be a list of non-empty strings, got {shown(value)}")
+    mistakes += _unanswered_mistakes(row)
     if not mistakes and row.get("choices"):
         if row.get("answer") not in row["choices"]:
             mistakes.append("field 'choices': must contain the answer")
@@ -152,6 +154,25 @@ def _row_mistakes(row: Any) -> list[str]:
     return mistakes
 
 
+def _unanswered_mistakes(row: Mapping[str, Any]) -> list[str]:
+    """Of the fields for a document that does not answer, or answers in two ways."""
+    unanswerable, sides = row.get("unanswerable"), row.get("sides")
+    mistakes = []
+    if unanswerable is not None and not isinstance(unanswerable, bool):
+        mistakes.append(f"field 'unanswerable': must be true, false or absent, got {shown(unanswerable)}")
+    elif unanswerable and (row.get("answer") is not None or sides):
+        mistakes.append("field 'unanswerable': is true beside an answer or sides; drop one of them")
+    if isinstance(sides, list) and isinstance(row.get("document"), str):
+        if len(set(map(str, sides))) < 2:
+            mistakes.append("field 'sides': must be at least two different pieces of the document that contradict each other")
+        mistakes += [
+            f"field 'sides': {shown(side)} does not stand in the document"
+            for side in sides
+            if isinstance(side, str) and side not in row["document"]
+        ]
+    return mistakes
+
+
 def _problem(row: Mapping[str, Any], texts: Texts) -> Problem:
     document, document_id = texts.one(row["document"])
     return Problem(
@@ -164,6 +185,8 @@ def _problem(row: Mapping[str, Any], texts: Texts) -> Problem:
         group=row.get("group"),
         negatives=tuple(Negative("counterfactual", text) for text in row.get("negatives") or ()),
         evidence=row.get("evidence") or (),
+        unanswerable=bool(row.get("unanswerable")),
+        sides=tuple(row.get("sides") or ()),
         references=tuple(dict.fromkeys(r for r in row.get("references") or () if r != row["answer"])),
     )
 

@@ -60,17 +60,19 @@ class Record:
         }
         lines: list[str] = []
         for position, (fact, value, wording) in enumerate(self.facts):
-            value = changed.get(fact.key, value)
-            if self.style == "note":
-                lines.append(f"{fact.label}: {value}")
-            else:
-                sentence = fact.sentences[wording].format(value=value, name=self.name)
-                lines.append(sentence[0].upper() + sentence[1:])
+            lines.append(self.line(fact, changed.get(fact.key, value), wording))
             lines += [filler for after, filler in self.fillers if after == position]
         separator = "\n" if self.style == "note" else " "
         opening = _OPENINGS[self.style].format(**parts)
         gap = "\n\n" if self.style == "letter" else separator
         return opening + gap + separator.join(lines) + _CLOSINGS[self.style]
+
+    def line(self, fact: Fact, value: str, wording: int) -> str:
+        """How this record states a fact: a sentence, or an entry of a note."""
+        if self.style == "note":
+            return f"{fact.label}: {value}"
+        sentence = fact.sentences[wording].format(value=value, name=self.name)
+        return sentence[0].upper() + sentence[1:]
 
 
 def draw_record(rng: np.random.Generator, min_words: int, max_words: int) -> Record:
@@ -169,14 +171,19 @@ def revision() -> str:
 
 def load(split: str, limit: int | None, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
     """`limit` records of `split` (default 2,000 to train, 200 to validate and to test)."""
+    low, high = word_limits(min_words, max_words)
+    problems = tuple(make_problem(seed, name, index, low, high) for name, index in numbers_of(split, limit))
+    return ProblemSet("records", revision(), split, problems)
+
+
+def word_limits(min_words: int | None, max_words: int | None) -> tuple[int, int]:
+    """The fewest and the most words of a record: 80 to 400 where nothing is asked for."""
     low = min_words if min_words is not None else min(80, max_words or 80)
-    high = max_words if max_words is not None else max(400, low)
+    return low, max_words if max_words is not None else max(400, low)
+
+
+def numbers_of(split: str, limit: int | None) -> list[tuple[str, int]]:
+    """(split, number in it) of the problems that are loaded; `all` is the splits behind each other."""
     splits = list(SPLITS) if split == "all" else [split]
-    problems = [
-        make_problem(seed, name, index, low, high)
-        for name in splits
-        for index in range(limit if limit is not None else DEFAULT_SIZE[name])
-    ]
-    if split == "all" and limit is not None:
-        problems = problems[:limit]
-    return ProblemSet("records", revision(), split, tuple(problems))
+    found = [(name, index) for name in splits for index in range(limit if limit is not None else DEFAULT_SIZE[name])]
+    return found if limit is None else found[:limit]

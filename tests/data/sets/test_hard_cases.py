@@ -6,22 +6,13 @@ import unicodedata
 
 import pytest
 
-from infoagent.audit.language import language_of
-from infoagent.data.sets.hard_cases import (
-    EMPTY,
-    ENORMOUS,
-    GENERAL,
-    HARD_KINDS,
-    NOT_TEXT,
-    Settings,
-    check_kinds,
-    make_cases,
-    without_fact,
-)
+from infoagent.data.sets.hard_cases import EMPTY, ENORMOUS, GENERAL, HARD_KINDS, NOT_TEXT, Settings, check_kinds, make_cases
 from infoagent.data.sets.hard_languages import LANGUAGES, WORDINGS
 from infoagent.data.sets.hard_texts import clean
+from infoagent.data.sets.record_edits import without_fact
 from infoagent.data.sets.record_templates import KINDS
 from infoagent.data.sets.records import make_known_problem
+from infoagent.grading.language import language_of
 from infoagent.types import InputError
 
 SETTINGS = Settings(seed=0, min_words=80, max_words=100, context_tokens=600, counterfactuals=4)
