@@ -16,6 +16,7 @@ from typing import Any
 from infoagent.files import only_writer, read_json, say_holder, write_json
 from infoagent.progress import Progress, say
 from infoagent.recipes import SweepFile
+from infoagent.shipped import shipped
 from infoagent.store import check_output_dir, provenance
 from infoagent.training.run_directory import complete_checkpoints
 from infoagent.training.sweep.grid import SweepRun, best_checkpoint
@@ -23,7 +24,6 @@ from infoagent.types import InputError, RunFailed
 
 RECORD_FILE = "sweep.json"
 TRAIN_LOG, EVALUATION_LOG, FRONTIER_LOG = "train.log", "evaluation.log", "frontier.log"
-EVAL_SCRIPTS = Path(__file__).resolve().parents[3] / "eval"
 
 
 class Sweep:
@@ -102,7 +102,7 @@ class Sweep:
                 continue
             command = [
                 sys.executable,
-                str(EVAL_SCRIPTS / "checkpoint.py"),
+                str(shipped("eval/checkpoint.py")),
                 evaluate,
                 "--quiet",
                 f"checkpoint={json.dumps(row['checkpoint'])}",
@@ -118,7 +118,7 @@ class Sweep:
                 print(f"{run.name}: {said}", file=sys.stderr)
         if not proven:
             return
-        command = [sys.executable, str(EVAL_SCRIPTS / "frontier.py"), self.evaluation_dir, "--out", str(self.out)]
+        command = [sys.executable, str(shipped("eval/frontier.py")), self.evaluation_dir, "--out", str(self.out)]
         cause = run_logged(command, self.out / FRONTIER_LOG, lock, self.group, show=True)
         if cause:
             raise RunFailed(f"frontier.py, see {self.out / FRONTIER_LOG}: {cause}")
