@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from infoagent.training.sweep.grid import SweepRun, best_checkpoint
 from infoagent.types import InputError, RunFailed
 
 RECORD_FILE = "sweep.json"
+FOLLOW_SECONDS = 0.2
 TRAIN_LOG, EVALUATION_LOG, FRONTIER_LOG = "train.log", "evaluation.log", "frontier.log"
 
 
@@ -150,9 +151,11 @@ def read_rows(out: str | Path) -> list[dict[str, Any]]:
     return [*rows[0], *rows[1]]
 
 
-def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: bool = False) -> str | None:
-    """Run `command` in the W&B group `group`, its output appended to `log` (`show`: stdout goes through). None if it went
-    well, else the cause."""
+def run_logged(
+    command: Sequence[str], log: Path, lock: int, group: str, show: bool = False, tell: Callable[[str], None] | None = None
+) -> str | None:
+    """Run `command` in the W&B group `group`, its output appended to `log` (`show`: stdout goes through; `tell` gets each
+    line of the log as it comes). None if it went well, else the cause."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # `accelerate` and `python` are those of this environment, whether or not it is activated
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -167,7 +170,7 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
             return f"{command[0]}: {error.strerror}"
         try:
             say_holder(lock, process.pid)
-            code = process.wait()
+            code = process.wait() if tell is None else _followed(process, log, start, tell)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)  # a launcher and what it launched
@@ -175,6 +178,22 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
     if code == 0:
         return None
     return cause_of(log.read_bytes()[start:].decode("utf-8", errors="replace"), code)
+
+
+def _followed(process: subprocess.Popen[bytes], log: Path, start: int, tell: Callable[[str], None]) -> int:
+    """The exit code of `process`; until then `tell` gets the whole lines that come to `log` behind `start`. Read from the
+    file and not from a pipe, so that who is killed here does not take the writer along."""
+    with log.open("rb") as stream:
+        stream.seek(start)
+        half = b""
+        while True:
+            code = process.poll()
+            *lines, half = (half + stream.read()).split(b"\n")
+            for line in lines:
+                tell(line.decode("utf-8", errors="replace").split("\r")[-1])
+            if code is not None:
+                return code
+            time.sleep(FOLLOW_SECONDS)
 
 
 def cause_of(output: str, code: int) -> str:
