@@ -11,7 +11,11 @@ from infoagent.files import read_json, reading
 from infoagent.records.summaries import read_summaries
 from infoagent.reporting.tables import summary_text
 
-SPOKEN_ON = {"mi/hard_nats": "information on the asked fact (nats)", "distortion/fact_missing": "asked fact missing (share)"}
+SPOKEN_ON = {
+    "mi/hard_nats": "information on the asked fact (nats)",
+    "distortion/fact_missing": "asked fact missing (share)",
+    "distortion/error": "reader's error (share)",
+}
 """Quantities of a verdict, where both sides have them, and how they are called."""
 
 
@@ -19,16 +23,18 @@ def ending(plan: FitPlan) -> str:
     """The last lines of the command. Raises InputError where a record is missing or damaged."""
     out, checkpoint = plan.settings.out, checkpoint_of(plan, "train")
     assert checkpoint is not None  # the stages before have left it
-    pairs = read_json(out / "evaluate" / "pairs.json")
     lines = [summary_text(read_summaries(out / "evaluate")), ""]
-    with reading(str(out / "evaluate" / "pairs.json")):
-        for pair in pairs["pairs"]:
-            if pair["new"] == trained_label(checkpoint):
-                lines += [
-                    f"trained against {pair['old']}, {SPOKEN_ON[verdict['quantity']]}: {verdict['sentence']}"
-                    for verdict in pair["verdicts"]
-                    if verdict["quantity"] in SPOKEN_ON
-                ]
+    with reading(str(out / "evaluate")):
+        comparisons = read_json(out / "evaluate" / "comparison.json", kind=list)
+        pairs = read_json(out / "evaluate" / "pairs.json")["pairs"]
+        against = [(comparison["frozen"], comparison["verdicts"]) for comparison in comparisons]
+        against += [(pair["old"], pair["verdicts"]) for pair in pairs if pair["new"] == trained_label(checkpoint)]
+        for other, verdicts in against:
+            lines += [
+                f"trained against {other}, {SPOKEN_ON[verdict['quantity']]}: {verdict['sentence']}"
+                for verdict in verdicts
+                if verdict["quantity"] in SPOKEN_ON
+            ]
     compress = ["infoagent", "compress", "FILE", "--query", "…", "--budget", str(plan.settings.longest), "--adapter", checkpoint]
     return "\n".join(
         [
