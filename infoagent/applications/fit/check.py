@@ -117,7 +117,7 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
         name: _hard(data, replace(sft.negatives.counts, counterfactual=asked), sft.negatives.seed) for name, data in sets.items()
     }
     least = {"train": max(LEAST_DOCUMENTS, grpo.grpo.prompts_per_step), "validation": LEAST_DOCUMENTS, "test": LEAST_DOCUMENTS}
-    number = _most_for_all(hard, least, asked)
+    number = most_for_all(hard, least, asked)
     kept = {name: [p for p, n in zip(data.problems, hard[name], strict=True) if n >= number] for name, data in sets.items()}
     found_splits = {name: SplitFound(len(data.documents), len(data), len(kept[name])) for name, data in sets.items()}
     mistakes = _too_few(settings.documents, sft.data, found_splits, kept, least, asked > 0 and number == 0)
@@ -193,7 +193,7 @@ def _hard(data: ProblemSet, counts: Counts, seed: int) -> list[int]:
     return [sum(n.kind == "counterfactual" for n in drawn) for drawn in found.negatives]
 
 
-def _most_for_all(hard: dict[str, list[int]], least: dict[str, int], asked: int) -> int:
+def most_for_all(hard: dict[str, list[int]], least: dict[str, int], asked: int) -> int:
     """The most counterfactual documents, up to `asked`, that half of each split's problems with any have, and enough of
     them; 1 where there are some, 0 where there are none."""
     for number in range(asked, 0, -1):
