@@ -69,7 +69,7 @@ def test_killed_and_called_again_it_comes_to_an_adapter(fitted):
     labels = {r["compressor"]["label"] for r in read_jsonl(out / "evaluate" / "records.jsonl")}
     assert labels == {"frozen", trained, "closed book", *against}
     assert trained in (out / "report.html").read_text()
-    assert "## Evaluation" in (adapter / "README.md").read_text() or "frozen" in (adapter / "README.md").read_text()
+    assert "held-out records" in (adapter / "README.md").read_text() or "frozen" in (adapter / "README.md").read_text()
     for said in ("trained against BM25, cut", f"--adapter {adapter}", str(out / "report.html"), "4/4 report"):
         assert said in result.stdout
 
@@ -81,7 +81,6 @@ def test_each_stage_can_be_repeated_by_hand(fitted):
         file = out / "recipes" / f"{number}-{name}.yaml"
         assert yaml.safe_load(file.read_text()) == held[name]["recipe"]
         assert file.read_text().startswith(f"# {held[name]['commands'][0]}\n")
-        assert held[name]["commands"][0].endswith(f"{name if name != 'x' else ''}.yaml")
     python, script, recipe = held["warm-start"]["commands"][0].split()
     assert (python, script) == (sys.executable, str(ROOT / "train" / "sft.py"))
     result = run_script(script, recipe, **QUIET)
@@ -104,7 +103,7 @@ def test_called_again_it_does_nothing_twice(fitted, tiny_dir):
     [
         (9, [], "budget was 8 and is 9 now; ask for the same to go on, or name another --out"),
         (8, ["train.lora.r=4"], "stage train: output_dir ="),
-        (8, ["data.seed=3"], "revision was"),
+        (8, ["data.seed=3"], "data.seed differ"),
     ],
 )
 def test_called_otherwise_it_says_what_differs(fitted, tiny_dir, budget, more, said):

@@ -17,6 +17,7 @@ from infoagent.applications.fit.recipes import FitPlan
 from infoagent.applications.fit.settings import FitSettings, data_source
 from infoagent.audit.language import language_of
 from infoagent.config import checked_recipe
+from infoagent.data.negative_kinds import is_hard
 from infoagent.data.negatives import Counts, find_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.sets.own import read_texts
@@ -82,7 +83,7 @@ class Found:
             f"median {middle:g}; {self.tokens_per_character:.2f} tokens a character; languages: {told}",
             f"questions: {questions}, {made[self.kind]}",
             *(f"left out, {cause}: {number}" for cause, number in self.left_out.items()),
-            "split by document: "
+            "split, no file, group or document in two of them: "
             + "; ".join(
                 f"{name} {s.documents} documents, {s.usable} of {s.questions} questions" for name, s in self.splits.items()
             ),
@@ -99,6 +100,8 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
     """
     settings.launch_config  # noqa: B018 (an unknown one is found here)
     plan = FitPlan(settings, data_source(settings.documents))
+    if "path" in plan.source and settings.out.resolve().is_relative_to(plan.source["path"]):
+        raise InputError(f"--out {settings.out}: lies in DOCUMENTS, and would be read as one of them; name a directory outside")
     sft = checked_recipe(SFTRecipe, plan.warm_start(), "warm-start")
     grpo = checked_recipe(GRPORecipe, plan.train(None), "train")
     evaluation = checked_recipe(EvaluationRecipe, plan.evaluate(None, settings.budget), "evaluate")
@@ -113,9 +116,7 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
         "test": _split(evaluation.data[0], whole),
     }
     asked = sft.negatives.counterfactual
-    hard = {
-        name: _hard(data, replace(sft.negatives.counts, counterfactual=asked), sft.negatives.seed) for name, data in sets.items()
-    }
+    hard = {name: _hard(data, asked, sft.negatives.seed) for name, data in sets.items()}
     least = {"train": max(LEAST_DOCUMENTS, grpo.grpo.prompts_per_step), "validation": LEAST_DOCUMENTS, "test": LEAST_DOCUMENTS}
     number = most_for_all(hard, least, asked)
     kept = {name: [p for p, n in zip(data.problems, hard[name], strict=True) if n >= number] for name, data in sets.items()}
@@ -184,13 +185,13 @@ def _split(section: DataSection, whole: ProblemSet | None) -> ProblemSet:
         return replace(whole, split=section.split, problems=())
 
 
-def _hard(data: ProblemSet, counts: Counts, seed: int) -> list[int]:
-    """How many counterfactual documents each problem has, up to the number that is asked for."""
-    if not counts.counterfactual or not data.problems:
+def _hard(data: ProblemSet, asked: int, seed: int) -> list[int]:
+    """How many counterfactual documents each problem has, up to `asked`."""
+    if not asked or not data.problems:
         return [0] * len(data)
     with _unsaid():
-        found = find_negatives(data.problems, Counts(counterfactual=counts.counterfactual, missing="fewer"), seed, quiet=True)
-    return [sum(n.kind == "counterfactual" for n in drawn) for drawn in found.negatives]
+        found = find_negatives(data.problems, Counts(counterfactual=asked, missing="fewer"), seed, quiet=True)
+    return [sum(is_hard(n) for n in drawn) for drawn in found.negatives]
 
 
 def most_for_all(hard: dict[str, list[int]], least: dict[str, int], asked: int) -> int:

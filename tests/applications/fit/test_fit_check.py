@@ -114,6 +114,12 @@ def test_no_passage_is_long_enough(folder, tiny_dir, tmp_path):
     assert "hold no passage of 20 words" in line
 
 
+def test_an_output_directory_among_the_documents(folder, tiny_dir, tmp_path):
+    folder([text(seed) for seed in range(16)])
+    [line] = mistakes(tmp_path, tiny_dir, tmp_path)
+    assert "lies in DOCUMENTS" in line
+
+
 def test_a_budget_is_below_the_documents(folder, tiny_dir, tmp_path):
     documents = folder([text(seed) for seed in range(16)])
     [line] = mistakes(documents, tiny_dir, tmp_path, 900)
