@@ -189,7 +189,7 @@ def _hard(data: ProblemSet, asked: int, seed: int) -> list[int]:
     """How many counterfactual documents each problem has, up to `asked`."""
     if not asked or not data.problems:
         return [0] * len(data)
-    with _unsaid():
+    with draws_unsaid():
         found = find_negatives(data.problems, Counts(counterfactual=asked, missing="fewer"), seed, quiet=True)
     return [sum(is_hard(n) for n in drawn) for drawn in found.negatives]
 
@@ -268,8 +268,8 @@ def _read_by(
 
 
 @contextmanager
-def _unsaid() -> Iterator[None]:
-    """Without the warnings of a draw whose counts are told here."""
+def draws_unsaid() -> Iterator[None]:
+    """Without the warnings of draws of negatives whose counts are printed."""
     logger = logging.getLogger("infoagent.data.negatives")
     before, logger.disabled = logger.disabled, True
     try:

@@ -59,13 +59,15 @@ def run_fit(plan: FitPlan, found: Found, before: FitRecord | None, quiet: bool =
         rows = [earlier.get(stage.name) or StageRecord(stage.name, stage.title) for stage in STAGES]
         record = FitRecord(asked_of(plan, found), found.to_json(), rows)
         record.write(out)
+        changed = False
         for number, (stage, row) in enumerate(zip(STAGES, rows, strict=True), start=1):
             said = f"{number}/{len(STAGES)} {stage.name}"
-            if _is_done(stage, row, plan):
+            if not changed and _is_done(stage, row, plan):
                 say(f"{said}: done before, {row.result}")
                 continue
             if not quiet:
                 say(f"{said}: {stage.title}; log: {stage.log_file(plan)}")
+            changed = True  # what comes after rests on it; its script computes what is missing and no more
             _do(stage, row, plan, record, lock, quiet)
             say(f"{said}: {duration(row.seconds or 0)}, {row.result}")
     return record

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infoagent.applications.fit.check import draws_unsaid
 from infoagent.applications.fit.recipes import Content, FitPlan
 from infoagent.config import checked_recipe
 from infoagent.evaluation.estimate import describe_evaluation
@@ -59,7 +60,8 @@ class Stage:
         lines = [shlex.join(command) for command in self.commands(plan, self.recipe_file(plan))]
         if self.recipe is not None and self.estimate is not None:
             recipe = settle(checked_recipe(self.schema, self.recipe(plan), self.name), dry_run=True)
-            lines += self.estimate(recipe).splitlines()
+            with draws_unsaid():
+                lines += self.estimate(recipe).splitlines()
         return "\n".join(f"  {line}" for line in lines)
 
     def check_resumable(self, plan: FitPlan) -> None:
