@@ -14,7 +14,8 @@ from conftest import ROOT, eventually, run_script, start_script
 
 from infoagent.files import read_jsonl
 
-QUIET = {"WANDB_MODE": "disabled"}
+pytestmark = pytest.mark.timeout(1500)  # six programs one after the other, each with its own imports
+QUIET = {"WANDB_MODE": "disabled", "OMP_NUM_THREADS": "1"}
 SMALL = [
     "model.dtype=float32", "data.limit=4", "data.min_words=30", "data.max_words=40", "negatives.random=1",
     "negatives.counterfactual=2", "warm-start.sft.problems_per_round=4", "warm-start.sft.epochs=1",
