@@ -6,6 +6,8 @@ The checkpoint takes the place of the recipe's first `lm` compressor and nothing
 negatives, seeds, same frozen scorer and predictors. An any-rate checkpoint takes the place of every `lm` compressor
 whose prompt names a budget. Differences are taken problem by problem, so that the interval holds what the training did
 and not how hard the documents are. Frozen records that eval/frozen.py left in the same output_dir are reused.
+
+What `compare` holds against the frozen compressor ([frozen, BM25]) is held against its checkpoint as well: pairs.json.
 """
 
 import sys
@@ -28,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         print(describe_evaluation(recipe))
         return 0
 
-    from infoagent.analysis.comparison import compare, verdicts
+    from infoagent.analysis.comparison import compare, compare_pairs, verdicts
     from infoagent.analysis.session import run_grid
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.mirroring import track_evaluation
@@ -39,8 +41,10 @@ def main(argv: list[str] | None = None) -> int:
         adherence_rows,
         as_text,
         comparison_rows,
+        comparison_text,
         summary_text,
     )
+    from infoagent.store import provenance
 
     cells = plan_cells(recipe, arguments.quiet)
     found = run_grid(recipe, cells, arguments.quiet, shard)
@@ -75,6 +79,12 @@ def main(argv: list[str] | None = None) -> int:
             print(as_text(COMPARISON_COLUMNS, comparison_rows(comparison)))
             print("\n".join(f"verdict on {v['quantity']}: {v['sentence']}" for v in verdicts(comparison)))
     write_json(Path(recipe.output_dir) / "comparison.json", comparisons)
+    if recipe.compare:
+        trained = dict(pairs)
+        asked = [[label, old] for new, old in recipe.compare for label in (new, trained.get(new)) if label is not None]
+        found_pairs = compare_pairs(records, asked, recipe.price)
+        write_json(Path(recipe.output_dir) / "pairs.json", {"pairs": found_pairs, **provenance()})
+        print("".join("\n" + comparison_text(comparison) + "\n" for comparison in found_pairs))
     track_evaluation(recipe, summaries, comparisons)
     print(f"\ncomparison: {recipe.output_dir}/comparison.json")
     return 0

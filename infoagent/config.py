@@ -68,20 +68,28 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     problems: list[str] = []
     for override in overrides:
         try:
-            _apply_override(content, override)
+            apply_override(content, override)
         except InputError as error:
             problems += error.problems
     try:
-        recipe = schema.model_validate(content)
-    except ValidationError as error:
-        found = error.errors()
-        problems += [_explain(schema, dict(e), where) for e in found[:REPORTED]]
-        if len(found) > REPORTED:
-            problems.append(f"{where}: and {len(found) - REPORTED} more mistakes")
-        raise InputError(problems) from None
+        recipe = checked_recipe(schema, content, where)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from None
     if problems:
         raise InputError(problems)
     return recipe
+
+
+def checked_recipe(schema: type[RecipeT], content: Any, where: str) -> RecipeT:
+    """What `where` holds, validated against `schema`. Raises InputError with one line per mistake."""
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        found = error.errors()
+        problems = [_explain(schema, dict(e), where) for e in found[:REPORTED]]
+        if len(found) > REPORTED:
+            problems.append(f"{where}: and {len(found) - REPORTED} more mistakes")
+        raise InputError(problems) from None
 
 
 def recipe_keys(path: str | Path) -> set[str]:
@@ -89,7 +97,8 @@ def recipe_keys(path: str | Path) -> set[str]:
     return set(recipe_content(path))
 
 
-def _apply_override(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Put the value of `override` ("a.b=c") into the content of a recipe. Raises InputError for what is none."""
     key, sign, text = override.partition("=")
     if not sign or not key or any(not part for part in key.split(".")):
         raise InputError(f"{shortened(repr(override), 80)}: an override is written key=value or section.key=value")

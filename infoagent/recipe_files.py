@@ -172,6 +172,11 @@ def _resolved(file: Path, before: tuple[Path, ...]) -> dict[str, Any]:
     return dict(_over(content, _resolved(base, chain), (), (str(file), str(base))))
 
 
+def laid_over(content: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """`content` over `base`, as a recipe lies over the one that it extends."""
+    return dict(_over(content, base, (), ("the recipe", "the one it extends")))
+
+
 def _over(content: Any, base: Any, at: tuple[str, ...], files: tuple[str, str]) -> Any:
     """`content` of the first file laid over `base` of the second, both at the keys `at`."""
     if isinstance(content, dict) and isinstance(base, dict):

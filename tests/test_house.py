@@ -13,7 +13,7 @@ FLOORS = (
     "types logs address phases",
     "parsing",
     "files",
-    "arguments store recipe_files",
+    "arguments store recipe_files shipped",
     "config progress mirror information rate_distortion costs grading structured",
     "pricing",
     "data",
@@ -47,6 +47,7 @@ PURE = (
     "files",
     "arguments",
     "recipe_files",
+    "shipped",
     "store",
     "baselines",
     "proposals",
@@ -203,13 +204,17 @@ def test_the_wheel_holds_the_package_and_its_page_only(tmp_path):
     shutil.copytree(PACKAGE, source / "infoagent", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
-    for name in ("train", "eval", "tests"):
+    for name in ("train", "eval", "tests", "configs", "accelerate_configs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
     subprocess.run(build, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert "infoagent/reporting/page.html" in names
     assert {n.split("/")[0].split("-")[0] for n in names} == {"infoagent"}
+    carried = {n.removeprefix("infoagent/checkout/") for n in names if n.startswith("infoagent/checkout/")}
+    wanted = [*(ROOT / "train").glob("*.py"), *(ROOT / "eval").rglob("*.py"), *(ROOT / "accelerate_configs").glob("*.yaml")]
+    wanted = [f for f in wanted if ROOT / "eval" / "results" not in f.parents] + [*(ROOT / "configs" / "fit").rglob("*.yaml")]
+    assert carried == {str(f.relative_to(ROOT)) for f in wanted}
 
 
 def test_no_code_of_a_model_and_no_pickle_is_ever_read():

@@ -15,7 +15,7 @@ from infoagent.types import AUTO, DTYPES
 
 MODULES = {
     "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
-    "sweep": "sweep", "questions": "questions", "serve": "serve", "plan": "plan",
+    "fit": "fit", "sweep": "sweep", "questions": "questions", "serve": "serve", "plan": "plan",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
 AUTO_HELP = "auto (default): bfloat16 where the device has it and is faster in it, else float32"
@@ -26,16 +26,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int | None:
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(_parser(), argv)
     command = getattr(import_module(f"infoagent.cli.{MODULES[arguments.run]}"), arguments.run)
     code: int | None = command(arguments)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parsed(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line; overrides may stand behind options, which argparse takes for unknown words in a subcommand."""
+    arguments, rest = parser.parse_known_args(argv)
+    late = [word for word in rest if hasattr(arguments, "overrides") and "=" in word and not word.startswith("-")]
+    if unknown := [word for word in rest if word not in late]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if late:
+        arguments.overrides = [*arguments.overrides, *late]
+    return parser.checked(arguments)
+
+
+def _parser() -> Parser:
     parser = Parser(prog="infoagent", description="Measure, train and prove context compressors.")
     parser.add_argument("--version", action="version", version=f"infoagent {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="from documents to a trained adapter, its comparison and its report; resumable")
+    fit.add_argument("documents", help="a file or folder of texts, a file of problems, or a set of `infoagent data ls`")
+    fit.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.questions=FILE train.grpo.steps=50")
+    fit.add_argument("--budget", type=COUNT, required=True, metavar="N", help="mean tokens of a compression")
+    fit.add_argument("--model", default="smollm2-135m", help="embedded model, hub id or directory (default: smollm2-135m)")
+    fit.add_argument("--adapter", metavar="DIR", help="start from this checkpoint")
+    fit.add_argument("--size", default="standard", help="base recipes of configs/fit/: standard (default), quick")
+    fit.add_argument("--launch", default="cpu", metavar="X", help="accelerate_configs/X.yaml for the training (default: cpu)")
+    fit.add_argument("--out", metavar="DIR", help="where all of it goes (default: runs/fit/NAME-N)")
+    fit.add_argument("--dry-run", action="store_true", help="check the documents, show the stages and an estimate, then stop")
+    fit.add_argument("--quiet", action="store_true", help="a line a stage")
+    add_log_level(fit)
+    fit.set_defaults(run="fit")
 
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
     compress.add_argument("file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)")

@@ -126,7 +126,8 @@ class EvaluationRecipe(Section):
     variants: list[VariantSection] = Field(default_factory=list)
     """Prompts; each lm compressor is tried with each of them, in place of its own."""
     compare: list[Annotated[list[Name], Field(min_length=2, max_length=2)]] = Field(default_factory=list)
-    """eval/frozen.py: pairs of labels [new, old] to be held against each other problem by problem, at equal length too."""
+    """Pairs of labels [new, old] to be held against each other problem by problem, at equal length too. eval/checkpoint.py
+    holds the checkpoint against `old` as well where `new` is the frozen compressor whose place it takes."""
     predictors: list[PredictorSection] = Field(default=[PredictorSection()])
     """May be empty: then only information, rate and facts are measured."""
     grading: GradingSection = GradingSection()

@@ -13,10 +13,11 @@ from infoagent.config import recipe_yaml
 from infoagent.files import HELD_VARIABLE, only_writer, say_holder, write_text
 from infoagent.progress import Progress
 from infoagent.recipes.grpo import GRPORecipe
+from infoagent.shipped import shipped
 from infoagent.training.run_directory import checkpoint_step, complete_checkpoints, find_resume_point
 from infoagent.types import RunFailed
 
-SCRIPT = Path(__file__).resolve().parents[3] / "train" / "grpo.py"
+SCRIPT = "train/grpo.py"
 LOG_FILE, RECIPE_FILE = "grpo.log", "recipe.yaml"
 
 
@@ -49,7 +50,7 @@ def run_all(recipes: Sequence[GRPORecipe], processes: int, quiet: bool = False) 
                 if process.returncode:
                     log = Path(recipe.output_dir) / LOG_FILE
                     last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["no output"]
-                    raise RunFailed(f"{SCRIPT.name} ended with code {process.returncode}, see {log}: {last[0]}")
+                    raise RunFailed(f"{Path(SCRIPT).name} ended with code {process.returncode}, see {log}: {last[0]}")
                 bar.update()
     finally:
         bar.close()
@@ -68,7 +69,7 @@ def _start(recipe: GRPORecipe) -> subprocess.Popen[bytes]:
         write_text(directory / RECIPE_FILE, recipe_yaml(recipe))
         # one thread each: several processes with a thread for every core stand in each other's way
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", HELD_VARIABLE: str(lock)}
-        command = [sys.executable, str(SCRIPT), str(directory / RECIPE_FILE), "--quiet"]
+        command = [sys.executable, str(shipped(SCRIPT)), str(directory / RECIPE_FILE), "--quiet"]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, pass_fds=(lock,))
         say_holder(lock, process.pid)
         return process

@@ -9,21 +9,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from infoagent.files import only_writer, read_json, say_holder, write_json
 from infoagent.progress import Progress, say
 from infoagent.recipes import SweepFile
+from infoagent.shipped import shipped
 from infoagent.store import check_output_dir, provenance
 from infoagent.training.run_directory import complete_checkpoints
 from infoagent.training.sweep.grid import SweepRun, best_checkpoint
 from infoagent.types import InputError, RunFailed
 
 RECORD_FILE = "sweep.json"
+FOLLOW_SECONDS = 0.2
 TRAIN_LOG, EVALUATION_LOG, FRONTIER_LOG = "train.log", "evaluation.log", "frontier.log"
-EVAL_SCRIPTS = Path(__file__).resolve().parents[3] / "eval"
 
 
 class Sweep:
@@ -102,7 +103,7 @@ class Sweep:
                 continue
             command = [
                 sys.executable,
-                str(EVAL_SCRIPTS / "checkpoint.py"),
+                str(shipped("eval/checkpoint.py")),
                 evaluate,
                 "--quiet",
                 f"checkpoint={json.dumps(row['checkpoint'])}",
@@ -118,7 +119,7 @@ class Sweep:
                 print(f"{run.name}: {said}", file=sys.stderr)
         if not proven:
             return
-        command = [sys.executable, str(EVAL_SCRIPTS / "frontier.py"), self.evaluation_dir, "--out", str(self.out)]
+        command = [sys.executable, str(shipped("eval/frontier.py")), self.evaluation_dir, "--out", str(self.out)]
         cause = run_logged(command, self.out / FRONTIER_LOG, lock, self.group, show=True)
         if cause:
             raise RunFailed(f"frontier.py, see {self.out / FRONTIER_LOG}: {cause}")
@@ -150,9 +151,11 @@ def read_rows(out: str | Path) -> list[dict[str, Any]]:
     return [*rows[0], *rows[1]]
 
 
-def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: bool = False) -> str | None:
-    """Run `command` in the W&B group `group`, its output appended to `log` (`show`: stdout goes through). None if it went
-    well, else the cause."""
+def run_logged(
+    command: Sequence[str], log: Path, lock: int, group: str, show: bool = False, tell: Callable[[str], None] | None = None
+) -> str | None:
+    """Run `command` in the W&B group `group`, its output appended to `log` (`show`: stdout goes through; `tell` gets each
+    line of the log as it comes). None if it went well, else the cause."""
     log.parent.mkdir(parents=True, exist_ok=True)
     # `accelerate` and `python` are those of this environment, whether or not it is activated
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -167,7 +170,7 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
             return f"{command[0]}: {error.strerror}"
         try:
             say_holder(lock, process.pid)
-            code = process.wait()
+            code = process.wait() if tell is None else _followed(process, log, start, tell)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)  # a launcher and what it launched
@@ -175,6 +178,22 @@ def run_logged(command: Sequence[str], log: Path, lock: int, group: str, show: b
     if code == 0:
         return None
     return cause_of(log.read_bytes()[start:].decode("utf-8", errors="replace"), code)
+
+
+def _followed(process: subprocess.Popen[bytes], log: Path, start: int, tell: Callable[[str], None]) -> int:
+    """The exit code of `process`; until then `tell` gets the whole lines that come to `log` behind `start`. Read from the
+    file and not from a pipe, so that who is killed here does not take the writer along."""
+    with log.open("rb") as stream:
+        stream.seek(start)
+        half = b""
+        while True:
+            code = process.poll()
+            *lines, half = (half + stream.read()).split(b"\n")
+            for line in lines:
+                tell(line.decode("utf-8", errors="replace").split("\r")[-1])
+            if code is not None:
+                return code
+            time.sleep(FOLLOW_SECONDS)
 
 
 def cause_of(output: str, code: int) -> str:

@@ -1,0 +1,28 @@
+"""Where the files of the checkout lie that travel with the package: scripts, launch configurations, base recipes.
+
+In a clone they stand beside the package, where people read and change them; an installed wheel carries copies of them
+(`infoagent/wheel.py`). Nothing imports a script: it is run by its path.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infoagent.types import InputError
+
+PACKAGE = Path(__file__).resolve().parent
+CARRIED = PACKAGE / "checkout"
+"""Of a wheel; a clone has none."""
+
+
+def root() -> Path:
+    """The folder that holds train/, eval/, configs/ and accelerate_configs/."""
+    return CARRIED if CARRIED.is_dir() else PACKAGE.parent
+
+
+def shipped(name: str) -> Path:
+    """The path of a file or folder, e.g. `train/grpo.py`. Raises InputError where this installation has none."""
+    found = root() / name
+    if not found.exists():
+        raise InputError(f"{name}: is not in {root()}; install infoagent anew from its wheel, or run it from a clone")
+    return found
