@@ -110,11 +110,8 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
     check_trainable(sft.all_data)
     # a new set is asked for in one piece first: what is wrong with it is no matter of its splits
     whole = None if DATA_SETS[sft.data.name].generated else _whole(sft.data, settings.documents)
-    sets = {
-        "train": _split(sft.data, whole),
-        "validation": _split(validation_data(grpo)[0], whole),
-        "test": _split(evaluation.data[0], whole),
-    }
+    sections = {"train": [sft.data], "validation": validation_data(grpo), "test": evaluation.data}
+    sets = {name: _split(found[0], whole) for name, found in sections.items() if found}  # train.validation=null: two splits
     asked = sft.negatives.counterfactual
     hard = {name: _hard(data, asked, sft.negatives.seed) for name, data in sets.items()}
     least = {"train": max(LEAST_DOCUMENTS, grpo.grpo.prompts_per_step), "validation": LEAST_DOCUMENTS, "test": LEAST_DOCUMENTS}

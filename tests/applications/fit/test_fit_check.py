@@ -90,6 +90,8 @@ def test_problems_of_ones_own_keep_their_questions(tiny_dir, tmp_path):
     _, found = check(settings(tmp_path / "own.jsonl", tiny_dir, tmp_path))
     assert found.kind == "own"
     assert sum(s.documents for s in found.splits.values()) == 14
+    _, found = check(settings(tmp_path / "own.jsonl", tiny_dir, tmp_path, 20, None, "train.validation=null"))
+    assert list(found.splits) == ["train", "test"]
 
 
 def test_too_few_documents_to_split(folder, tiny_dir, tmp_path):
