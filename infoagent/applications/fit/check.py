@@ -15,12 +15,12 @@ from typing import Any
 
 from infoagent.applications.fit.recipes import FitPlan
 from infoagent.applications.fit.settings import FitSettings, data_source
-from infoagent.grading.language import language_of
 from infoagent.config import checked_recipe
 from infoagent.data.negative_kinds import is_hard
 from infoagent.data.negatives import Counts, find_negatives
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.sets.own import read_texts
+from infoagent.grading.language import language_of
 from infoagent.lm.models import check_adapter, context_tokens, load_config, load_tokenizer, resolve
 from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.recipes import DataSection, EvaluationRecipe, GRPORecipe, SFTRecipe
