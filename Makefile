@@ -1,4 +1,4 @@
-# make quickstart   set up, then measure, train and prove a compressor once, on the embedded model and text
+# make quickstart   set up, then fit a compressor once, from documents to a report, on the embedded model and text
 # make test         set up, then lint, type-check and run the default test suite
 # make test-slow    the tests that take minutes each
 # make speed        how fast, and where the time of a training step goes: one JSON
@@ -12,14 +12,12 @@ VENV_VLLM ?= .venv-vllm
 BIN := $(VENV)/bin
 # processes of the test suite; each may take 3 GB
 TEST_PROCESSES ?= 2
-# trailing arguments for the quickstart's scripts, such as --quiet or key=value
-TRAIN_ARGS ?=
-EVAL_ARGS ?=
+# trailing arguments of infoagent fit in the quickstart, such as --quiet or train.grpo.steps=12
+FIT_ARGS ?=
 GPU_ARGS ?=
 # of pytest, such as --no-skips
 TEST_ARGS ?=
 QUICKSTART_DIR ?= runs/quickstart
-LAUNCH := $(BIN)/accelerate launch --config_file accelerate_configs/cpu.yaml --num_cpu_threads_per_process $$($(BIN)/python -c 'import os; print(os.cpu_count())')
 
 .PHONY: quickstart speed gpu test test-slow test-gpu test-vllm setup setup-dev lint clean
 
@@ -42,25 +40,12 @@ setup: $(VENV)/.ready
 
 setup-dev: $(VENV)/.ready-dev
 
-# a stage of the quickstart, and the seconds that it took
-define stage
-	@echo "== $(1)"
-	@start=$$(date +%s) && $(2) && echo "   took $$(($$(date +%s) - start)) s"
-endef
-
 quickstart: setup
 	$(BIN)/infoagent models prepare smollm2-135m
-	@echo "== what it will take on this machine, after some seconds of measuring it"
-	@printf "1/4 and 3/4 "; $(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS) --dry-run | grep "^compute:"
-	@printf "2/4 "; $(BIN)/python train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS) --dry-run | grep "^compute:"
-	$(call stage,1/4 measure the frozen model,$(BIN)/python eval/frozen.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval $(EVAL_ARGS))
-	$(call stage,2/4 train: a few steps of GRPO against MI - price x tokens,$(LAUNCH) train/grpo.py configs/quickstart.yaml output_dir=$(QUICKSTART_DIR)/grpo $(TRAIN_ARGS))
-	$(call stage,3/4 prove: the checkpoint against its frozen self,$(BIN)/python eval/checkpoint.py configs/eval/quickstart.yaml output_dir=$(QUICKSTART_DIR)/eval checkpoint=$$(ls -d $(QUICKSTART_DIR)/grpo/checkpoint-* | sort -V | tail -n 1) $(EVAL_ARGS))
-	$(call stage,4/4 report,$(BIN)/infoagent report $(QUICKSTART_DIR)/eval $(QUICKSTART_DIR)/grpo --out $(QUICKSTART_DIR)/report.html)
+	$(BIN)/infoagent fit records --budget 16 --size quick --out $(QUICKSTART_DIR) $(FIT_ARGS)
 	@echo
-	@echo "A few steps on a few documents show the machinery, not a result. A real run (about an hour on two cores):"
-	@echo "  accelerate launch --config_file accelerate_configs/cpu.yaml train/grpo.py configs/train/records.yaml"
-	@echo "  python eval/checkpoint.py configs/eval/records.yaml checkpoint=runs/records-grpo/checkpoint-100"
+	@echo "A few steps on a few documents show the machinery, not a result. The same on your own documents, at full size:"
+	@echo "  infoagent fit FOLDER --budget 20 --dry-run"
 
 speed: setup
 	$(BIN)/infoagent models prepare smollm2-135m
