@@ -11,7 +11,15 @@ from pydantic_core import PydanticCustomError
 from infoagent.address import address_mistakes
 from infoagent.baselines import PICKERS
 from infoagent.config import Section
-from infoagent.recipes.sections import ModelSection, Name, NonNegativeInt, PositiveFloat, PositiveInt, PromptSection
+from infoagent.recipes.sections import (
+    ModelSection,
+    Name,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PromptSection,
+)
 from infoagent.types import ANCHORS
 
 WRITERS = ("lm", "endpoint")
@@ -115,8 +123,8 @@ class CompressorSection(Section):
     max_tokens: PositiveInt = 40
     """Longest compression of an lm, behind its thought; a text that is cut there counts as truncated. That of a server that
     thinks is cut in the tokens of the scorer."""
-    temperature: PositiveFloat = 1.0
-    """1 where the scorer is the sampler; otherwise the value is read as a bound."""
+    temperature: NonNegativeFloat = 1.0
+    """1 where the scorer is the sampler; otherwise the value is read as a bound. 0 is greedy: what people decode with."""
     sentences: PositiveInt | None = None
     """A picking compressor keeps so many sentences …"""
     tokens: PositiveInt | None = None
