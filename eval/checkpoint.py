@@ -2,10 +2,11 @@
 
     python eval/checkpoint.py configs/eval/records.yaml checkpoint=runs/records-grpo/checkpoint-100 [key=value ...]
 
-The checkpoint takes the place of the recipe's first `lm` compressor and nothing else changes: same problems, prompts,
-negatives, seeds, same frozen scorer and predictors. An any-rate checkpoint takes the place of every `lm` compressor
-whose prompt names a budget. Differences are taken problem by problem, so that the interval holds what the training did
-and not how hard the documents are. Frozen records that eval/frozen.py left in the same output_dir are reused.
+The checkpoint takes the place of the recipe's first `lm` compressor, at each temperature that the recipe has it at, and
+nothing else changes: same problems, prompts, negatives, seeds, same frozen scorer and predictors. An any-rate checkpoint
+takes the place of every `lm` compressor whose prompt names a budget. Differences are taken problem by problem, so that the
+interval holds what the training did and not how hard the documents are. Frozen records that eval/frozen.py left in the
+same output_dir are reused.
 
 What `compare` holds against the frozen compressor ([frozen, BM25]) is held against its checkpoint as well: pairs.json.
 """

@@ -12,7 +12,7 @@ among different negatives are refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,8 +105,8 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
     current = set(read_if_run(directory).get("record_keys", []))
     for groups in sets.values():
         for who, rows in groups.items():
-            last = next((r for r, _ in rows if r.key in current), rows[-1][0])
-            groups[who] = [(r, right) for r, right in rows if _identity(r) == _identity(last)]
+            counting = {r.key for r in last_measured([r for r, _ in rows], current)}
+            groups[who] = [(r, right) for r, right in rows if r.key in counting]
     frozen = {label for groups in sets.values() for label, trained in groups if not trained}
     trained_labels = {label for groups in sets.values() for label, trained in groups if trained}
     if not frozen or not trained_labels:
@@ -115,6 +115,13 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
             "frontier needs both: run eval/frozen.py, and eval/checkpoint.py for each checkpoint, with this output_dir"
         )
     return sets
+
+
+def last_measured(records: Sequence[CompressionRecord], current: Collection[str]) -> list[CompressionRecord]:
+    """Of the records of one label those that were measured as the last ones: as one of the keys `current`, those of the
+    last evaluation, or else as the last that was written."""
+    last = next((r for r in records if r.key in current), records[-1])
+    return [r for r in records if _identity(r) == _identity(last)]
 
 
 def _identity(record: CompressionRecord) -> tuple[CompressorIdentity, DataIdentity]:

@@ -24,13 +24,12 @@ from infoagent.lm.scoring.jobs import Processes, current_processes
 from infoagent.mirror import wandb_mode
 from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
+from infoagent.records.files import DOCUMENTS_FILE, PROBLEMS_FILE
 from infoagent.records.grid import GridRecord
 from infoagent.records.json_form import as_json
 from infoagent.records.summaries import ANALYSIS_FILE, SUMMARY_FILE, Summary
 from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance, text_id
 from infoagent.types import RunFailed
-
-PROBLEMS_FILE, DOCUMENTS_FILE = "problems.jsonl", "documents.jsonl"
 
 logger = logging.getLogger(__name__)
 

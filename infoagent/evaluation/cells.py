@@ -88,10 +88,11 @@ class Cell:
 
     @property
     def is_drawn_as_scored(self) -> bool:
-        """Whether the scored ids are those that were drawn, by the model's own distribution. Canonical JSON, what follows a
-        thought, the text of a server and of another temperature are not: their estimates have no upper bound."""
+        """Whether the scored ids are those that were drawn, from what is scored. Canonical JSON, what follows a thought, the
+        text of a server and what was drawn at another temperature than 1 are not: their estimates have no upper bound."""
         section = self.compressor
-        return section.kind != "endpoint" and self.form is None and not section.thinks and section.temperature == 1.0
+        sampled = section.kind != "lm" or section.temperature == 1
+        return section.kind != "endpoint" and self.form is None and not section.thinks and sampled
 
     @property
     def scored(self) -> bool:

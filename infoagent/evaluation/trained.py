@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from infoagent.lm.adapters import check_adapter
 from infoagent.lm.models import adapter_budget_range, adapter_group, adapter_prompt
-from infoagent.recipes import EvaluationRecipe, ModelSection, PromptSection
+from infoagent.recipes import CompressorSection, EvaluationRecipe, ModelSection, PromptSection
 from infoagent.types import InputError
 
 
@@ -57,8 +57,14 @@ def trained_beside(
     return copied
 
 
+def _other_temperature(compressor: CompressorSection, like: CompressorSection) -> CompressorSection:
+    """`compressor` under the name and at the temperature of `like`."""
+    return compressor.model_copy(update={name: getattr(like, name) for name in ("label", "curve", "temperature")})
+
+
 def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], EvaluationRecipe]:
-    """((label of a frozen compressor, label of the trained one beside it), …) and the recipe with the latter added."""
+    """((label of a frozen compressor, label of the trained one beside it), …) and the recipe with the latter added: for the
+    first `lm` compressor, and for those that differ from it in temperature alone."""
     if recipe.checkpoint is None:
         raise InputError("checkpoint: must be given, e.g. checkpoint=runs/records-grpo/checkpoint-100")
     labels = [c.label for c in recipe.compressors]
@@ -70,10 +76,12 @@ def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], Ev
             if any_rate
             else "compressors: none of them is of kind lm; the checkpoint needs one to be compared with"
         )
-    frozen = frozen if any_rate else frozen[:1]
+    frozen = frozen if any_rate else [c for c in frozen if _other_temperature(c, frozen[0]) == frozen[0]]
     pairs, trained = [], []
     for compressor in frozen:
         suffix = f" at {compressor.prompt.budget_tokens}" if any_rate else ""
+        if compressor.temperature != frozen[0].temperature:
+            suffix += f", temperature {compressor.temperature:g}"
         rule: Rule = "template" if any_rate else "prompt"
         copied = trained_beside(compressor, recipe.checkpoint, labels, rule=rule, suffix=suffix)
         trained.append(copied.model_copy(update={"curve": trained_label(recipe.checkpoint)}))

@@ -9,6 +9,7 @@ from infoagent.config import Section
 from infoagent.recipes.compressors import CompressorSection
 from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import EvaluationRecipe
+from infoagent.recipes.goals import GoalsRecipe
 from infoagent.recipes.grpo import GRPORecipe
 from infoagent.recipes.information import PRESETS, InformationRecipe
 from infoagent.recipes.sections import DataSection, ModelSection, PromptSection
@@ -16,8 +17,8 @@ from infoagent.recipes.sft import SFTRecipe
 from infoagent.recipes.sweep import SweepFile
 
 __all__ = [
-    "CORE_RECIPES", "PRESETS", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "InformationRecipe",
-    "ModelSection", "PromptSection", "SFTRecipe", "SweepFile", "schema_for",
+    "CORE_RECIPES", "PRESETS", "CompressorSection", "DPORecipe", "DataSection", "EvaluationRecipe", "GRPORecipe", "GoalsRecipe",
+    "InformationRecipe", "ModelSection", "PromptSection", "SFTRecipe", "SweepFile", "schema_for",
 ]  # fmt: skip
 
 CORE_RECIPES: dict[str, type[Section]] = {
@@ -26,6 +27,7 @@ CORE_RECIPES: dict[str, type[Section]] = {
     "train/dpo.py": DPORecipe,
     "eval/frozen.py": EvaluationRecipe,
     "eval/information.py": InformationRecipe,
+    "eval/goals.py": GoalsRecipe,
     "infoagent sweep": SweepFile,
 }
 

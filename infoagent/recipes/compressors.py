@@ -124,8 +124,7 @@ class CompressorSection(Section):
     """Longest compression of an lm, behind its thought; a text that is cut there counts as truncated. That of a server that
     thinks is cut in the tokens of the scorer."""
     temperature: NonNegativeFloat = 1.0
-    """1 where the scorer is the sampler; otherwise the value is read as a bound. 0 is greedy decoding, as most people use a
-    compressor."""
+    """1 where the scorer is the sampler; otherwise the value is read as a bound. 0 is greedy: what people decode with."""
     sentences: PositiveInt | None = None
     """A picking compressor keeps so many sentences …"""
     tokens: PositiveInt | None = None

@@ -12,6 +12,8 @@ from infoagent.store import read_if_run
 from infoagent.types import InputError
 
 RECORDS_FILE = "records.jsonl"
+PROBLEMS_FILE, DOCUMENTS_FILE = "problems.jsonl", "documents.jsonl"
+"""The texts that records name by key."""
 Row = Json
 """A line of records.jsonl."""
 

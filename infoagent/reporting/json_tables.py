@@ -17,6 +17,7 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -24,6 +25,7 @@ import yaml
 from infoagent.files import read_json, read_jsonl
 from infoagent.types import InputError
 
+NONE: Mapping[str, Any] = MappingProxyType({})
 FIELD = re.compile(r"\{([^{}]*?)(\?)?(?::((?:± |\[\] )?[+,]?[.\d]*[a-z%]?))?\}")
 
 
@@ -51,7 +53,7 @@ def _cell(template: str, directory: Path, names: Mapping[str, str], variables: M
         places, optional, form = field.groups()
         for place in places.split(" or "):
             try:
-                value = _value_at(place.removeprefix("1 - "), directory, names, variables)
+                value = value_at(place.removeprefix("1 - "), directory, names, variables)
             except (KeyError, IndexError):
                 continue
             return formatted(value, form or "", rest=place.startswith("1 - "))
@@ -62,7 +64,7 @@ def _cell(template: str, directory: Path, names: Mapping[str, str], variables: M
     return FIELD.sub(shown, template)
 
 
-def _value_at(place: str, directory: Path, names: Mapping[str, str], variables: Mapping[str, Any]) -> Any:
+def value_at(place: str, directory: Path, names: Mapping[str, str] = NONE, variables: Mapping[str, Any] = NONE) -> Any:
     """What stands at `summary.json > summaries > label=frozen > values`. KeyError where nothing does."""
     first, *steps = place.split(" > ")
     while first in names:
