@@ -30,7 +30,7 @@ LONGEST_WINDOW = 32
 MOST_PARTS = 6
 """Of a sentence, between its punctuation; a list of fifty would have 1,275 runs."""
 
-_BORDER = regex.compile(r"(?<=[,;:—–،؛、，；：])\s*|\s+(?=[(\[—–])|(?<=[)\]])\s*")
+_BORDER = regex.compile(r"(?<=[,;:—–،؛、，；：)\]])|(?=[(\[—–])")
 _SPLITS_FACT = regex.compile(r"[\p{L}\p{N}]|[.!?。！？]\s")
 """July 1, 1890 is one fact where all of it changes; what stands before and behind a full stop are two."""
 _BRACKETS = {")": "(", "]": "[", "”": "“", "»": "«"}

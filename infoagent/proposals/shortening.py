@@ -14,7 +14,7 @@ from infoagent.data.counterfactual.documents import words_with_places
 from infoagent.grading.words import has_spaceless
 from infoagent.proposals.pieces import closes_brackets
 
-_BRACKETED = regex.compile(r"\s*[(\[（【][^()\[\]（）【】]*[)\]）】]")
+_BRACKETED = regex.compile(r"[(\[（【][^()\[\]（）【】]*[)\]）】]")
 _APPOSITION = regex.compile(r"[,،、，][^,،、，;:]*(?=[,،、，;:.。]|$)")
 
 
@@ -30,7 +30,7 @@ def shortenings(text: str) -> list[str]:
 def _deletions(text: str) -> Iterator[str]:
     for pattern in (_BRACKETED, _APPOSITION):
         for match in pattern.finditer(text):
-            yield text[: match.start()] + text[match.end() :]
+            yield text[: match.start()].rstrip() + text[match.end() :]
     words = [(start, end) for _, start, end in words_with_places(text)] if has_spaceless(text) else _runs(text)
     for start, _ in words[1:]:
         yield text[start:]

@@ -107,7 +107,7 @@ def summary_text(summaries: Sequence[Summary]) -> str:
 
 def _too_few(summaries: Sequence[Summary]) -> list[str]:
     """One line that names the values of the table whose interval is wider than their ceiling; none where there are none."""
-    shown = {"easy": "MI easy", "hard": "MI hard"}
+    shown = {"easy": "easy MI", "hard": "hard MI"}
     named = {
         s.label: ", ".join(shown[key] for key in shown if key in s.estimates and s.estimates[key].says_nothing) for s in summaries
     }

@@ -75,7 +75,7 @@ def test_a_value_of_too_few_documents_is_said_to_say_nothing():
     ]
     *_, said = summary_text(rows).splitlines()
     assert said.startswith("warning: too few documents, ")
-    assert said.endswith(": a (MI hard), b (MI easy, MI hard); take more")
+    assert said.endswith(": a (hard MI), b (easy MI, hard MI); take more")
     assert "warning" not in summary_text(rows[2:])
     assert wide.cautions == [
         "its interval is 53.70 nats wide, more than the ceiling of 0.69: 4 documents are too few to say anything; take more"

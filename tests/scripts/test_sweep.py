@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -155,7 +156,7 @@ def fakes(tmp_path, monkeypatch):
     for name in ("checkpoint.py", "frontier.py"):
         (tmp_path / name).write_text(FAKE_EVALUATION.format(calls=str(calls)))
     (tmp_path / "train.py").write_text(FAKE_TRAINING)
-    monkeypatch.setattr(sweeping, "EVAL_SCRIPTS", tmp_path)
+    monkeypatch.setattr(sweeping, "shipped", lambda script: tmp_path / Path(script).name)
     return calls
 
 
