@@ -368,7 +368,7 @@ return str(os.pread({held}, 99, 0))
 ### every descriptor
 import os
 t = ''
-for fd in range(3, 64):
+for fd in range(3, max(64, {held} + 1)):
     try: t += str(os.pread(fd, 9999, 0))
     except OSError: pass
 return t
