@@ -44,16 +44,21 @@ class UnigramCritic:
 
     def worth_nats(self, text: str, price: float) -> float:
         """MI, plus what the words of the question are worth, minus price · words."""
+        return self.mi_nats(text) + self.beside_nats(text, price)
+
+    def beside_nats(self, text: str, price: float) -> float:
+        """What the words of the question are worth, minus price · words."""
         words = _words(text)
         named = len(self._query.intersection(words)) / len(self._query) if self._query else 0.0
-        return self.mi_nats(text) + QUESTION_NATS * named - price * len(words)
+        return QUESTION_NATS * named - price * len(words)
 
 
 def most_telling(texts: Sequence[str], critic: UnigramCritic, price: float, keep: int) -> list[int]:
     """Positions of the `keep` texts that a model should read: those that tell the document from its versions as far as words go
     (all, where none does), the best of each length."""
-    telling = [i for i, text in enumerate(texts) if critic.mi_nats(text) > LEAST_NATS] or list(range(len(texts)))
-    worth = [critic.worth_nats(texts[i], price) for i in telling]
+    mi = [critic.mi_nats(text) for text in texts]
+    telling = [i for i in range(len(texts)) if mi[i] > LEAST_NATS] or list(range(len(texts)))
+    worth = [mi[i] + critic.beside_nats(texts[i], price) for i in telling]
     return [telling[i] for i in best_by_length([texts[i] for i in telling], worth, keep)]
 
 

@@ -45,7 +45,8 @@ def test_a_later_version_is_refused_in_one_line(name, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "frontier"])
 def test_this_version_is_read(name, tmp_path):
-    READERS[name](written(tmp_path, SCHEMA_VERSION))
+    held = READERS[name](written(tmp_path, SCHEMA_VERSION))
+    assert held or name == "output_dir", "a check gives nothing back"
 
 
 def test_what_is_no_version_is_refused(tmp_path):

@@ -144,6 +144,7 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
 
 def _whole(section: DataSection, documents: str) -> ProblemSet:
     """All of a set. Raises InputError where it is for evaluation only, or where no question can be made."""
+    everything = {**section.asked, "split": "all", "limit": None}
     if section.name == "text":
         texts = read_texts(section.path, section.min_words, section.max_words, section.skip_bad_files)
         if not texts.passages:
@@ -152,24 +153,18 @@ def _whole(section: DataSection, documents: str) -> ProblemSet:
                 "lower data.min_words"
             )
         if section.questions is None:
-            data = _unless_empty(section)
-            if data is None:
+            try:
+                return load_data(**everything)
+            except InputError as error:  # the files were read before, so that nothing can be asked; its own words say what else
                 raise InputError(
                     f"DOCUMENTS {documents!r}: no question can be made of {len(texts.passages)} passages, for none has a fact (a "
-                    "name, number, date or term) with another of its kind; bring other documents, or your own questions as JSONL"
-                )
-            return data
-    data = load_data(**{**section.asked, "split": "all", "limit": None})
+                    "name, number, date or term) with another of its kind; bring other documents, or your own questions as JSONL "
+                    f"({'; '.join(error.problems)})"
+                ) from error
+    data = load_data(**everything)
     if data.benchmark is not None:
         raise InputError(f"DOCUMENTS {documents!r}: is for evaluation only, {data.benchmark}; train on other documents")
     return data
-
-
-def _unless_empty(section: DataSection) -> ProblemSet | None:
-    try:
-        return load_data(**{**section.asked, "split": "all", "limit": None})
-    except InputError:  # its files were read before: what is left to go wrong is that nothing can be asked
-        return None
 
 
 def _split(section: DataSection, whole: ProblemSet | None) -> ProblemSet:

@@ -28,7 +28,7 @@ from infoagent.data.sets.hard_texts import (
     forge_turn,
     give_order,
 )
-from infoagent.data.sets.record_edits import place_of, stated_twice, without_fact
+from infoagent.data.sets.record_edits import Start, place_of, stated_twice, without_fact
 from infoagent.data.sets.record_templates import KINDS, Fact
 from infoagent.data.sets.records import Record, make_known_problem, other_values
 from infoagent.types import InputError, Problem
@@ -113,37 +113,25 @@ def revision(cases: Sequence[HardCase]) -> str:
     return "sha256:" + hashlib.sha256("".join(case.key for case in cases).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class _Start:
-    """What most kinds begin with: a record, the fact that is asked for, its question, other values of it."""
-
-    record: Record
-    fact: Fact
-    value: str
-    query: str
-    others: list[str]
-    rng: np.random.Generator
-
-
 @lru_cache(maxsize=1024)
 def _known(index: int, settings: Settings) -> tuple[Problem, Record, Fact]:
     """The record number `index`, which cases of all kinds with this index begin with."""
     return make_known_problem(settings.seed, "test", index, settings.min_words, settings.max_words)
 
 
-def _start(kind: HardKind, index: int, settings: Settings) -> _Start:
+def _start(kind: HardKind, index: int, settings: Settings) -> Start:
     problem, record, fact = _known(index, settings)
     identity = int.from_bytes(hashlib.sha256(kind.encode()).digest()[:4], "little")
     rng = np.random.default_rng([settings.seed, identity, index])
     assert problem.answer is not None
     others = other_values(fact, problem.answer, settings.counterfactuals + 1, rng)
-    return _Start(record, fact, problem.answer, problem.query, others, rng)
+    return Start(record, fact, problem.answer, problem.query, others, rng)
 
 
 def _case(
     kind: HardKind,
     index: int,
-    start: _Start,
+    start: Start,
     render: Callable[[str], str],
     settings: Settings,
     variant: str = "",

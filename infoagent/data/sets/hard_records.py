@@ -19,18 +19,9 @@ from functools import cache, partial
 import numpy as np
 
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
-from infoagent.data.sets.record_edits import place_of, stated_twice, without_fact, without_place
+from infoagent.data.sets.record_edits import Start, place_of, stated_twice, without_fact, without_place
 from infoagent.data.sets.record_templates import Fact
-from infoagent.data.sets.records import (
-    ATTEMPTS,
-    COUNTERFACTUALS,
-    SPLITS,
-    Record,
-    make_known_problem,
-    numbers_of,
-    other_values,
-    word_limits,
-)
+from infoagent.data.sets.records import ATTEMPTS, COUNTERFACTUALS, SPLITS, make_known_problem, numbers_of, other_values, word_limits
 from infoagent.data.sets.records import revision as records_revision
 from infoagent.types import NOT_STATED, Change, InputError, Negative, Problem, ProblemSet
 
@@ -40,27 +31,15 @@ VARIANT_STREAM = 1
 
 
 @dataclass(frozen=True)
-class _Start:
-    """What all kinds begin with: a record, the fact that is asked for, its value and others, a question."""
-
-    record: Record
-    fact: Fact
-    value: str
-    query: str
-    others: list[str]
-    rng: np.random.Generator
-
-
-@dataclass(frozen=True)
 class HardRecords:
     """A kind of question. `make` writes the problem under an id; None where this record does not serve."""
 
     first: int
     description: str
-    make: Callable[[str, _Start], Problem | None]
+    make: Callable[[str, Start], Problem | None]
 
 
-def _unanswerable(identity: str, start: _Start) -> Problem | None:
+def _unanswerable(identity: str, start: Start) -> Problem | None:
     def stated(value: str) -> Negative:
         text = start.record.text({start.fact.key: value})
         return Negative("counterfactual", text, (Change("fact", NOT_STATED, value, mentions=1),))
@@ -76,7 +55,7 @@ def _unanswerable(identity: str, start: _Start) -> Problem | None:
     )
 
 
-def _contradictory(identity: str, start: _Start) -> Problem | None:
+def _contradictory(identity: str, start: Start) -> Problem | None:
     """First the versions that lack one of the two mentions, then those that say one value twice, then those in which another
     value stands in the place of one."""
     record, fact, one = start.record, start.fact, start.value
@@ -109,7 +88,7 @@ def _contradictory(identity: str, start: _Start) -> Problem | None:
     )
 
 
-def _two_facts(identity: str, start: _Start) -> Problem | None:
+def _two_facts(identity: str, start: Start) -> Problem | None:
     """The counterfactuals change the first fact and the second in turn."""
     document = start.record.text()
     asked = [entry for entry in start.record.facts if entry[0].key != start.fact.key and document.count(entry[1]) == 1]
@@ -138,7 +117,7 @@ def _two_facts(identity: str, start: _Start) -> Problem | None:
     )
 
 
-def _group(start: _Start) -> str:
+def _group(start: Start) -> str:
     return f"{start.record.kind.name}: {start.record.group}"
 
 
@@ -158,7 +137,7 @@ def make_problem(name: str, seed: int, split: str, index: int, min_words: int, m
         assert problem.answer is not None
         rng = np.random.default_rng([seed, SPLITS[split], number, VARIANT_STREAM])
         others = other_values(fact, problem.answer, COUNTERFACTUALS, rng)
-        start = _Start(record, fact, problem.answer, problem.query, others, rng)
+        start = Start(record, fact, problem.answer, problem.query, others, rng)
         made = kind.make(f"{name}-{split}-{seed}-{index:05d}", start)
         if made is not None and min_words <= len(made.document.split()) <= max_words:
             return made

@@ -5,10 +5,24 @@ What is absent or two-sided is made here, for training (`hard_records`) and for 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from infoagent.data.sets.record_templates import Fact
 from infoagent.data.sets.records import Record
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an edit begins with: a record, the fact that is asked for, its value, a question, other values, randomness."""
+
+    record: Record
+    fact: Fact
+    value: str
+    query: str
+    others: list[str]
+    rng: np.random.Generator
 
 
 def place_of(record: Record, fact: Fact) -> int:
