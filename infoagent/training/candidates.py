@@ -195,9 +195,12 @@ def sample_candidates(
                     f"{reward.max_failed_share:g} of the round's {asked} allows; the last "
                     f"cause: {failures[-1]}; what was scored stays in {file.path}"
                 )
+    limit = f"sampling.max_completion_tokens = {sampling.max_completion_tokens}"
+    if proposer is not None and proposer.too_long:
+        logger.warning("round %d: %d proposals are longer than %s and were left out", number, proposer.too_long, limit)
+        proposer.too_long = 0
     without = sum(not file.holds(number, problems[i]) for i in indices)
     if without:
-        limit = f"sampling.max_completion_tokens = {sampling.max_completion_tokens}"
         logger.warning("round %d: %d of %d problems have no proposal within %s", number, without, len(indices), limit)
     return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
 

@@ -46,7 +46,7 @@ class Proposer:
     given: Mapping[Asked, Sequence[str]] = field(default_factory=dict)
     """What other runs wrote."""
     too_long: int = 0
-    """Proposals that were left out for their length, so far."""
+    """Proposals that were left out for their length in this round."""
 
     def score(self, reward: MIReward, index: int, samples: Sequence[tuple[str, Compression]]) -> list[Scored]:
         """The policy's samples, each with its origin, and the proposals of a problem, with their rewards. A text that has several
@@ -54,22 +54,20 @@ class Proposer:
         problem, negatives = reward.problems[index], reward.negatives[index]
         critic = UnigramCritic([problem.document, *(n.document for n in negatives)], problem.query)
         price = reward.price.price
-        scored = scored_together(reward, index, samples)
-        told = {s.compression.text for _, s in scored}
+        told = {z.text for _, z in samples}
         new = [p for p in self.proposals(problem, negatives, critic, price) if p.text not in told]
-        best = _best(scored)
-        for number in range(self.section.shorten_rounds + 1):
-            fresh = self._compressions(reward, problem, new)
-            scored += scored_together(reward, index, fresh)
-            told |= {p.text for p in new}
+        fresh = [*samples, *self._compressions(reward, problem, new)]
+        scored: list[Scored] = []
+        best: ScoredCompression | None = None
+        for rounds_left in reversed(range(self.section.shorten_rounds + 1)):
+            scored += scored_together(reward, index, fresh)  # in one call: the documents are read once for all of them
+            told |= {z.text for _, z in fresh}
             before, best = best, _best(scored)
-            if best is None or (best is before and number > 0):
+            if best is None or best is before or not rounds_left:
                 break
             shorter = [text for text in shortenings(best.compression.text) if text not in told]
             chosen = most_telling(shorter, critic, price, self.section.shorten_keep)
-            new = [Proposal(shorter[i], SHORTENED) for i in chosen]
-            if not new:
-                break
+            fresh = self._compressions(reward, problem, [Proposal(shorter[i], SHORTENED) for i in chosen])
         if self.section.yardstick and best is not None:
             scored += scored_together(reward, index, [(YARDSTICK, self._yardstick(reward, problem, best.compression.rate_tokens))])
         return [(origin, replace(s, compression=replace(s.compression, sample=i))) for i, (origin, s) in enumerate(scored)]

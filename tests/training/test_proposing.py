@@ -88,6 +88,7 @@ def test_a_problem_without_a_text_is_counted(tiny_dir, lm, tmp_path, caplog):
     drawn = draw(tmp_path, made, lm)
     empty = PROBLEMS - len({c.scored.problem.id for c in drawn})
     assert empty > 0
+    assert "proposals are longer than sampling.max_completion_tokens = 20 and were left out" in caplog.text
     assert f"{empty} of {PROBLEMS} problems have no proposal within sampling.max_completion_tokens = 20" in caplog.text
 
 
