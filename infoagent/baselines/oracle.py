@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from infoagent.baselines.ranking import bm25_scores
+from infoagent.data.ranking import bm25_scores
 from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.grading import normalise, states_fact
 from infoagent.grading.words import bare_words

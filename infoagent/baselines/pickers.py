@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from infoagent.baselines import llmlingua2
 from infoagent.baselines.oracle import holding_sentences, oracle_order
-from infoagent.baselines.ranking import bm25_order, random_order, textrank_order
+from infoagent.data.ranking import bm25_order, random_order, textrank_order
 from infoagent.types import InputError, Problem
 
 Order = Callable[[Sequence[str], Problem, int], Sequence[int]]

@@ -21,7 +21,7 @@ from infoagent.lm.prompts import (
     can_think,
     chat_ids,
     check_predictor_template,
-    check_template,
+    check_prompt,
     predictor_messages,
 )
 from infoagent.lm.thinking import marks_of
@@ -175,7 +175,7 @@ class _Drawing:
 def _cells_of(
     compressor: CompressorSection, recipe: EvaluationRecipe, sets: Sequence[ProblemSet], drawing: _Drawing
 ) -> list[tuple[Cell, NegativeDraw]]:
-    check_template(compressor.prompt.template)
+    check_prompt(compressor.prompt)
     form = form_of(compressor)
     constrained = compressor.form is not None and compressor.form.constrained
     if form is not None and constrained and compressor.kind == "lm" and recipe.engine == "hf":

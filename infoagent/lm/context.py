@@ -28,12 +28,20 @@ def fit_to_context(
     Documents that do not fit are refused ("error": InputError with their lengths), or shortened to their "head",
     their "tail", or both ends without the "middle", at borders of characters. Their negatives are shortened in the
     same way. `setting` is how the user names `truncate`.
+    A prompt that picks sentences is bounded whatever the document: nothing is shortened then.
     """
     mistakes = []
     fitted = []
     # any document may stand as a negative under any question: room is left for the longest question
     longest_query = max((p.query for p in problems), key=lambda query: len(text_ids(tokenizer, query)), default="")
     empty = len(compressor_ids(tokenizer, "", longest_query, prompt)) + reply_tokens
+    if prompt.pick_tokens is not None:
+        if (length := empty + prompt.pick_tokens) > context_tokens:
+            raise InputError(
+                f"prompt.pick_tokens = {prompt.pick_tokens}: prompt and reply take {length} tokens, the model's context holds "
+                f"{context_tokens}; lower it"
+            )
+        return list(problems)
     for problem in problems:
         texts = [problem.document, *(n.document for n in problem.negatives)]
         # a token holds at least one byte, so most documents need not be tokenised here

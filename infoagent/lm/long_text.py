@@ -130,7 +130,7 @@ def compress_texts(lm: LoadedModel, texts: Sequence[str], task: CompressionTask)
 
 
 def _fits(text: str, tokenizer: Any, context_tokens: int, task: CompressionTask) -> bool:
-    if _count(text, tokenizer) > context_tokens:
+    if task.prompt.pick_tokens is None and _count(text, tokenizer) > context_tokens:
         return False
     return len(compressor_ids(tokenizer, text, task.query, task.prompt_for(task.budget))) + task.budget <= context_tokens
 

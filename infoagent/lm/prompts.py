@@ -16,6 +16,7 @@ from typing import Any
 
 from infoagent.lm.chat_template import MARKS, chat_template_ids, end_of_turn_id, template_marks
 from infoagent.lm.control_tokens import meant_ids, text_ids
+from infoagent.lm.picking import pick
 from infoagent.recipes.sections import PromptSection
 from infoagent.types import InputError
 
@@ -105,6 +106,8 @@ class Prompt:
     budget_tokens: int | None = None
     sentences: int | None = None
     """Their exact number; a template that names it needs it, and no other takes it."""
+    pick_tokens: int | None = None
+    """Of the document, so much is read: the sentences that BM25 picks for the question."""
     form: str | None = None
     """What is said of a structured form; likewise."""
     thinking: bool | None = None
@@ -124,9 +127,15 @@ def names_question(template: str) -> bool:
     return "{query}" in COMPRESSOR_TEMPLATES.get(template, "{query}")
 
 
-def check_template(name: str) -> None:
+def check_prompt(section: PromptSection) -> None:
+    name = section.template
     if name not in COMPRESSOR_TEMPLATES:
         raise InputError(f"prompt.template: {name!r} is unknown; allowed: {', '.join(COMPRESSOR_TEMPLATES)}")
+    if section.pick_tokens is not None and not names_question(name):
+        raise InputError(
+            f"prompt.pick_tokens = {section.pick_tokens}: template {name!r} names no question to pick sentences for; "
+            "drop it, or take query-v1"
+        )
 
 
 def check_predictor_template(name: str | None, where: str) -> None:
@@ -242,6 +251,8 @@ def compressor_ids(tokenizer: Any, document: str, query: str, prompt: Prompt = Q
 
     A model without a thinking mode that is asked for a thought in words finds it opened.
     """
+    if prompt.pick_tokens is not None:
+        document = pick(tokenizer, document, query, prompt.pick_tokens)
     ids = chat_ids(tokenizer, compressor_messages(document, query, prompt), prompt.thinking)
     if prompt.thinking and prompt.template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
         ids += meant_ids(tokenizer, f"{MARKS[0][0]}\n")  # else few models open a thought by themselves

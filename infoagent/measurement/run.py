@@ -22,7 +22,7 @@ from infoagent.information.stratified import Strata, draw_strata
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import batch_seed, generate
 from infoagent.lm.models import FoundModel, LoadedModel, find_model, frozen, load
-from infoagent.lm.prompts import Prompt, check_template, compressor_ids
+from infoagent.lm.prompts import Prompt, check_prompt, compressor_ids
 from infoagent.lm.scoring.jobs import Processes, scorer_identity
 from infoagent.measurement.calibration import read_calibration, scorer_name
 from infoagent.measurement.pool import Pool, express, score_pool
@@ -82,7 +82,7 @@ class Measurement:
 def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurement:
     """Load data, check names and lengths, draw the pool and the counterfactuals. Raises InputError, all mistakes."""
     section = recipe.compressor
-    check_template(section.prompt.template)
+    check_prompt(section.prompt)
     models: list[FoundModel] = []
     mistakes: list[str] = []
     for named in (section.model, recipe.scorer or frozen(section.model)):

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import regex
 
-from infoagent.baselines.ranking import bm25_order
+from infoagent.data.ranking import bm25_order
 from infoagent.data.counterfactual.documents import words_with_places
 from infoagent.data.counterfactual.spans import typed_spans
 from infoagent.data.negative_kinds import is_hard

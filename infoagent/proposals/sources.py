@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from infoagent.baselines.ranking import bm25_order
+from infoagent.data.ranking import bm25_order
 from infoagent.data.segmentation import sentences as split_sentences
 from infoagent.proposals.pieces import clauses, fact_places, telling_sentences, whole_pieces, windows
 from infoagent.types import Negative, Problem

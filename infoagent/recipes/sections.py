@@ -148,6 +148,9 @@ class PromptSection(Section):
     """The same in tokens: what an any-rate adapter (reward.budget_range) has learnt to follow."""
     sentences: PositiveInt | None = None
     """The exact number of sentences: for the templates sentences-…, which need it and take no budget."""
+    pick_tokens: Annotated[int, Field(ge=16)] | None = None
+    """Of the document the compressor reads so many tokens: the sentences that BM25 finds for the question, the best first. None:
+    all of it."""
 
     @model_validator(mode="after")
     def _one_length(self) -> PromptSection:

@@ -10,7 +10,7 @@ from infoagent.data.registry import load_data
 from infoagent.lm.adapters import check_adapter
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import find_model
-from infoagent.lm.prompts import Prompt, check_template
+from infoagent.lm.prompts import Prompt, check_prompt
 from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
@@ -43,7 +43,7 @@ def prepare(
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
     stage at once. `least` names the setting that needs so many problems; data that is for evaluation is refused
     unless it is not `for_training`."""
-    check_template(recipe.prompt.template)
+    check_prompt(recipe.prompt)
     if recipe.model.adapter is not None:
         raise InputError("model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter")
     if recipe.init_adapter is not None:

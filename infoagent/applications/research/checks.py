@@ -21,7 +21,7 @@ from infoagent.baselines import PICKERS
 from infoagent.data.sets.research_tasks import ResearchTask, load_tasks, tasks_of_records
 from infoagent.evaluation.trained import trained_beside
 from infoagent.lm.models import find_model
-from infoagent.lm.prompts import chat_ids, check_template
+from infoagent.lm.prompts import chat_ids, check_prompt
 from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import InputError
@@ -110,7 +110,7 @@ def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
     mistakes = []
     for system in recipe.systems:
         try:
-            check_template(system.prompt.template)
+            check_prompt(system.prompt)
         except InputError as error:
             mistakes += error.problems
         if system.kind in PICKERS:

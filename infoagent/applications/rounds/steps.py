@@ -19,7 +19,7 @@ from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.generation import batch_seed
 from infoagent.lm.models import FoundModel, find_model
-from infoagent.lm.prompts import can_think, chat_ids, check_predictor_template, check_template, end_of_turn_id, predictor_messages
+from infoagent.lm.prompts import can_think, chat_ids, check_predictor_template, check_prompt, end_of_turn_id, predictor_messages
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.lm.scoring.pairs import Ids, Pair, each_alone, pair_log_probs, total
 from infoagent.lm.thinking import behind_any_thought
@@ -73,7 +73,7 @@ def writer_identity(section: Writer) -> dict[str, Any]:
 
 def check_writer(section: Writer) -> FoundModel:
     """Raises InputError where its template or its model is not there."""
-    check_template(section.prompt.template)
+    check_prompt(section.prompt)
     return find_model(section.model)
 
 

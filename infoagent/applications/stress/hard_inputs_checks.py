@@ -11,7 +11,7 @@ from infoagent.data.sets.hard_cases import HARD_KINDS, HardCase, HardKind, Setti
 from infoagent.evaluation.records import content_key
 from infoagent.evaluation.trained import trained_beside
 from infoagent.lm.models import find_model
-from infoagent.lm.prompts import check_predictor_template, check_template
+from infoagent.lm.prompts import check_predictor_template, check_prompt
 from infoagent.recipes.compressors import CompressorSection
 from infoagent.types import InputError, Problem
 
@@ -44,7 +44,7 @@ def plan_inputs(recipe: HardInputsRecipe) -> InputsPlan:
     revisions, contexts = {}, {}
     for section in compressors:
         try:
-            check_template(section.prompt.template)
+            check_prompt(section.prompt)
             model = find_model(section.model)
             contexts[section.label] = min(model.context_tokens, recipe.context_tokens or model.context_tokens)
             revisions[section.label] = model.identity

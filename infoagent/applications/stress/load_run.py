@@ -28,7 +28,7 @@ from infoagent.lm.endpoint.client import Endpoint, EndpointSettings
 from infoagent.lm.endpoint.reply import worst_case
 from infoagent.lm.endpoint.settings import read_key
 from infoagent.lm.models import resolve
-from infoagent.lm.prompts import check_template
+from infoagent.lm.prompts import check_prompt
 from infoagent.lm.scoring.protocol import TOKEN_VARIABLE
 from infoagent.progress import Progress
 from infoagent.types import InputError, Problem, RunFailed
@@ -53,7 +53,7 @@ def plan_load(recipe: LoadRecipe) -> LoadPlan:
     """Load data, check keys, prices and the limit. Raises InputError with all mistakes; sends nothing."""
     mistakes: list[str] = []
     try:
-        check_template(recipe.prompt.template)
+        check_prompt(recipe.prompt)
         if recipe.is_local:
             resolve(recipe.server.model)
     except InputError as error:

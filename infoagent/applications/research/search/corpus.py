@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.applications.research.search.sources import SearchFailed, Source
-from infoagent.baselines.ranking import BM25
+from infoagent.data.ranking import BM25
 from infoagent.data.reading.schema import IDENTITY, STRING, TEXT, Maybe, Mistakes, Schema
 from infoagent.data.reading.tables import file_rows
 from infoagent.data.registry import load_data
@@ -23,7 +23,7 @@ SHORTEST_PASSAGE_WORDS = 5
 
 
 class Corpus:
-    """Documents, found by BM25 (`infoagent.baselines.ranking`) over title and text; free, and every text is at hand."""
+    """Documents, found by BM25 (`infoagent.data.ranking`) over title and text; free, and every text is at hand."""
 
     usd_per_search = 0.0
     usd_per_fetch = 0.0
