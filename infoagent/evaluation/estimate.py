@@ -48,7 +48,8 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
         read: set[str] = set()
         for compressor in fresh:
             form = forms[compressor.label]
-            prompt = document + PROMPT_OVERHEAD_TOKENS
+            pick = compressor.prompt.pick_tokens
+            prompt = (document if pick is None else min(document, pick)) + PROMPT_OVERHEAD_TOKENS
             prompt += 0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
             if compressor.kind in ANCHORS:

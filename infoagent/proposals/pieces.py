@@ -13,10 +13,10 @@ from functools import lru_cache
 
 import regex
 
-from infoagent.data.ranking import bm25_order
 from infoagent.data.counterfactual.documents import words_with_places
 from infoagent.data.counterfactual.spans import typed_spans
 from infoagent.data.negative_kinds import is_hard
+from infoagent.data.ranking import bm25_order
 from infoagent.data.segmentation import sentence_spans
 from infoagent.grading.words import has_spaceless
 from infoagent.types import Negative, Problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from infoagent.costs import (
@@ -72,7 +73,7 @@ def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
 
 def _work(
     recipe: TrainingRecipe,
-    words: Sequence[int],
+    words: Sequence[float],
     groups: int,
     sampling: tuple[int, int],
     has_reference: bool,
@@ -95,13 +96,16 @@ def _work(
     )
 
 
-def _step(recipe: GRPORecipe, words: Sequence[int]) -> TrainingWork | None:
+def _step(recipe: GRPORecipe, words: Sequence[float]) -> TrainingWork | None:
     sampling = (recipe.grpo.num_generations, recipe.grpo.max_completion_tokens)
     return _work(recipe, words, recipe.grpo.prompts_per_step, sampling, recipe.grpo.beta > 0)
 
 
-def _words(problems: Sequence[Problem]) -> list[int]:
-    return [count_words(problem.document) for problem in problems]
+def _words(recipe: TrainingRecipe, problems: Sequence[Problem]) -> list[float]:
+    """Of each document, the words that the compressor reads."""
+    pick = recipe.prompt.pick_tokens
+    most = math.inf if pick is None else pick / TOKENS_PER_WORD
+    return [min(count_words(problem.document), most) for problem in problems]
 
 
 def _unknown(recipe: TrainingRecipe) -> str:
@@ -110,7 +114,7 @@ def _unknown(recipe: TrainingRecipe) -> str:
 
 def describe_rest(recipe: GRPORecipe, problems: Sequence[Problem], done: int) -> str:
     """A line: the time that the steps after `done` take on this machine."""
-    step = _step(recipe, _words(problems))
+    step = _step(recipe, _words(recipe, problems))
     if step is None:
         return _unknown(recipe)
     left, rates = recipe.grpo.steps - done, machine_rates(recipe.cost.gflops_per_second, recipe.model.dtype)
@@ -131,7 +135,7 @@ def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
     problems, left_out = usable_problems(recipe)
     check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
-    words, processes = _words(problems), process_count()
+    words, processes = _words(recipe, problems), process_count()
     workload = workload_of(recipe, round(max(words) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS), processes)
     lines = [
         f"plan: {recipe.grpo.steps} steps of {recipe.grpo.prompts_per_step} problems × {recipe.grpo.num_generations} "
@@ -165,7 +169,7 @@ def describe_sft(recipe: SFTRecipe) -> str:
         f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     )
-    return "\n".join([plan, *left_out, *_fit(recipe, recipe.sft, _words(problems), recipe.sft.rounds * groups, texts)])
+    return "\n".join([plan, *left_out, *_fit(recipe, recipe.sft, _words(recipe, problems), recipe.sft.rounds * groups, texts)])
 
 
 def describe_dpo(recipe: DPORecipe) -> str:
@@ -180,14 +184,14 @@ def describe_dpo(recipe: DPORecipe) -> str:
         f"plan: at most {pairs} pairs from {source}, on {number} problems of {_names(recipe)}; {recipe.dpo.epochs} "
         f"epochs of {recipe.dpo.batch_size} pairs a step"
     )
-    return "\n".join([plan, *left_out, *_fit(recipe, recipe.dpo, _words(problems), groups, 2 * pairs * recipe.dpo.epochs)])
+    return "\n".join([plan, *left_out, *_fit(recipe, recipe.dpo, _words(recipe, problems), groups, 2 * pairs * recipe.dpo.epochs)])
 
 
 def _names(recipe: TrainingRecipe) -> str:
     return " and ".join(section.name for section in recipe.all_data)
 
 
-def _fit(recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[int], groups: int, texts: int) -> list[str]:
+def _fit(recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[float], groups: int, texts: int) -> list[str]:
     completion, is_preference = recipe.sampling.max_completion_tokens, isinstance(recipe, DPORecipe)
     work = _work(recipe, words, groups, (recipe.sampling.samples, completion), is_preference, texts)
     architecture = architecture_of(recipe.model.name, recipe.model.revision)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent.baselines import PICKERS, check_extractive, compress_extractive, llmlingua2
-from infoagent.data.ranking import bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
 from infoagent.data.cloze import sentences as split_sentences
+from infoagent.data.ranking import bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
 from infoagent.types import InputError, Problem
 
 SENTENCES = (

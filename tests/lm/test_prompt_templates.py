@@ -135,7 +135,7 @@ def test_an_adapter_from_before_sentences_keeps_its_prompt(tmp_path):
     adapter = make_adapter(tmp_path / "a", "base")
     old = {"template": "query-v1", "budget_words": 5, "budget_tokens": None}
     (tmp_path / "a" / "infoagent.json").write_text(json.dumps({"base_model": "base", "prompt": old}))
-    assert PromptSection(**adapter_prompt(adapter)).model_dump() == {**old, "sentences": None}
+    assert PromptSection(**adapter_prompt(adapter)).model_dump() == {**old, "sentences": None, "pick_tokens": None}
     assert "at most 5 words" in said(prompts.compressor_messages("DOC", "Q?", Prompt(**adapter_prompt(adapter))))
 
 

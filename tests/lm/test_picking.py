@@ -1,0 +1,69 @@
+"""What is picked of a document: a hand count, and any text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infoagent.data.segmentation import sentences
+from infoagent.lm.context import fit_to_context
+from infoagent.lm.models import load_tokenizer, resolve
+from infoagent.lm.picking import pick
+from infoagent.lm.prompts import Prompt, check_prompt, compressor_ids, text_ids
+from infoagent.recipes import PromptSection
+from infoagent.types import InputError, Problem
+
+TOKENIZER = load_tokenizer(resolve("smollm2-135m"))
+HARBOUR = (
+    "The harbour opened in 1921. Its lighthouse was built by Ada Quist. Ferries leave every hour. "
+    "The lighthouse burns oil from Oslo. Fish is sold at noon."
+)
+
+
+def test_the_best_match_stands_first_and_the_rest_follows_while_it_fits():
+    # by hand: "lighthouse" and "built" in the second sentence, "lighthouse" in the fourth, nothing elsewhere
+    asked = "Who built the lighthouse?"
+    assert pick(TOKENIZER, HARBOUR, asked, 24).split("\n") == [
+        "Its lighthouse was built by Ada Quist.",
+        "The lighthouse burns oil from Oslo.",
+    ]
+    assert pick(TOKENIZER, HARBOUR, asked, 1000).split("\n")[2:] == [
+        "The harbour opened in 1921.",
+        "Ferries leave every hour.",
+        "Fish is sold at noon.",
+    ]
+
+
+def test_a_sentence_that_is_too_long_alone_is_cut_and_a_later_one_may_take_the_room_of_one_that_does_not_fit():
+    long = "The lighthouse " + "and the lighthouse " * 60 + "stands. Nobody lives there."
+    cut = pick(TOKENIZER, long, "lighthouse", 20)
+    assert long.startswith(cut)
+    assert 0 < len(text_ids(TOKENIZER, cut)) <= 20
+    text = f"Quist. {long}"
+    assert pick(TOKENIZER, text, "Quist", 20).split("\n") == ["Quist.", "Nobody lives there."]
+
+
+@given(st.text(max_size=600), st.text(max_size=80), st.integers(16, 200))
+def test_any_text(document, query, tokens):
+    read = pick(TOKENIZER, document, query, tokens)
+    whole = [s.strip() for s in sentences(document)]
+    lines = read.split("\n") if "\n" not in document.strip() else []
+    assert len(text_ids(TOKENIZER, read)) <= tokens + read.count("\n") + 1
+    assert all(line in whole or document.find(line) >= 0 for line in lines)
+    assert bool(read) == bool(document.strip()) or not any(whole)
+
+
+def test_the_prompt_holds_what_was_picked_and_fits_where_the_document_does_not():
+    prompt = Prompt(pick_tokens=24)
+    asked = "Who built the lighthouse?"
+    short = pick(TOKENIZER, HARBOUR, asked, 24)
+    assert compressor_ids(TOKENIZER, HARBOUR, asked, prompt) == compressor_ids(TOKENIZER, short, asked)
+    problem = Problem("a", HARBOUR * 400, asked, document_id="a")
+    assert fit_to_context([problem], TOKENIZER, 256, 32, "error", prompt) == [problem]
+    with pytest.raises(InputError, match=r"prompt\.pick_tokens = 24: prompt and reply take \d+ tokens, .* holds 64; lower it"):
+        fit_to_context([problem], TOKENIZER, 64, 32, "error", prompt)
+
+
+def test_a_prompt_without_a_question_cannot_pick():
+    with pytest.raises(InputError, match=r"pick_tokens = 64: template 'agnostic-v1' names no question"):
+        check_prompt(PromptSection(template="agnostic-v1", pick_tokens=64))
+    check_prompt(PromptSection(pick_tokens=64))
