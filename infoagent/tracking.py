@@ -70,6 +70,7 @@ METRICS = {
     "memory/peak_gib": "most memory so far: of the GPU where one is used, else of the main process",
     "scorer/seconds": "time of the reward in one step",
     "scorer/share_of_step": "that over the whole step",
+    "proposals/lead_nats": "of the texts in grpo.proposals: how much more they earn than the policy's own of their group, on average",
     "train/loss": "of the trainer",
     "train/grad_norm": "norm of the gradient before it is clipped",
     "train/learning_rate": "of the step",

@@ -54,6 +54,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     check_vllm(recipe, process_count())
     least = ("grpo.prompts_per_step", grpo.prompts_per_step)
     prepared = run.prepare(grpo.max_completion_tokens, grpo.save_steps, least)
+    rows = training_rows(prepared, recipe)
     control = PriceControl.of(recipe.reward)
     if run.resume_from is not None:
         control.restore(run.resume_from)
@@ -77,7 +78,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
                 model=model,
                 reward_funcs=reward,
                 args=trainer_arguments(recipe, quiet),
-                train_dataset=training_rows(prepared, recipe),
+                train_dataset=rows,
                 processing_class=prepared.tokenizer,
                 peft_config=peft_config,
                 callbacks=[

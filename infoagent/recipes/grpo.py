@@ -36,6 +36,9 @@ class GRPOSection(Section):
     """KL to the frozen base, nats of reward per nat of KL: word salad that still names the fact pays for it."""
     loss_type: Literal["dr_grpo", "dapo", "grpo", "bnpo"] = "dr_grpo"
     scale_rewards: Literal["none", "group", "batch"] = "none"
+    proposals: list[str] = Field(default=[])
+    """Directories with the candidates.jsonl of train/sft.py or train/dpo.py: the best text that they know for a problem takes the
+    place of its group's last sample, and is imitated as far as it leads over the policy."""
     gradient_checkpointing: bool = False
     save_steps: PositiveInt = 25
     save_total_limit: PositiveInt | None = None
@@ -50,6 +53,24 @@ class GRPOSection(Section):
             raise ValueError(f"micro_batch {self.micro_batch} does not divide prompts_per_step × num_generations = {completions}")
         return self
 
+    @model_validator(mode="after")
+    def _beside_proposals(self) -> GRPOSection:
+        if not self.proposals:
+            return self
+        mistakes = {
+            f"algorithm {self.algorithm!r}": (self.algorithm != "grpo", "set it to grpo"),
+            f"scale_rewards {self.scale_rewards!r}": (self.scale_rewards != "none", "set it to none"),
+            f"num_generations {self.num_generations}": (self.num_generations < 3, "two samples of the policy beside one; raise it"),
+            f"beta {self.beta:g}": (
+                self.beta > 0,
+                "no KL on texts that were not sampled; set it to 0, and reward.parts.fluency above 0",
+            ),
+        }
+        wrong = [f"{what} with proposals: {why}" for what, (is_wrong, why) in mistakes.items() if is_wrong]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
 
 class GRPORecipe(TrainingRecipe):
     """train/grpo.py: reinforcement learning of a compressor against MI − price · rate."""
@@ -60,4 +81,10 @@ class GRPORecipe(TrainingRecipe):
     @model_validator(mode="after")
     def _reachable(self) -> GRPORecipe:
         self.reward.check_length(self.grpo.max_completion_tokens)
+        if self.grpo.proposals and self.vllm.enabled:
+            raise ValueError(
+                "grpo.proposals with vllm.enabled: the engine has no log-probability of a text it did not sample; drop one"
+            )
+        if self.grpo.proposals and self.reward.budget_range is not None:
+            raise ValueError("grpo.proposals with reward.budget_range: a text fits one budget, the prompts name many; drop one")
         return self

@@ -58,9 +58,11 @@ class MIReward(InformationScorer):
         budget: Sequence[int] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         trainer_state: Any = None,
+        proposed: Sequence[bool] | None = None,
         **_: Any,
     ) -> list[float | None]:
-        """Rewards in the order of the completions; None where scoring failed. Each process sees its own rows only.
+        """Rewards in the order of the completions; None where scoring failed. Each process sees its own rows only. Rows that are
+        `proposed` the policy did not write: they are in no metric, and not in `last`.
 
         Raises RunFailed when more than `max_failed_share` of the last FAILURE_WINDOW compressions failed.
         """
@@ -70,12 +72,14 @@ class MIReward(InformationScorer):
         for rows, results in zip(places, self._score_groups(list(groups)), strict=True):
             for row, result in zip(rows, results, strict=True):
                 scored[row] = result
-        self.last = [s for s in scored if s is not None]
-        self._count_failures()
+        everything = [s for s in scored if s is not None]
+        own = [i for i in range(len(everything)) if proposed is None or not proposed[i]]
+        self.last = [everything[i] for i in own]
+        self._count_failures(everything)
         if log_metric is not None:
             negatives = self.negatives[problem_index[0]]
             candidates = 1 + sum(not (self.watch_only and is_hard(n)) for n in negatives)
-            everywhere = self._of_all_processes(problem_index)
+            everywhere = self._of_all_processes([problem_index[i] for i in own])
             if is_first_process():  # the trainer averages over those that log
                 for name, value in summarise(everywhere, self.price, candidates).items():
                     log_metric(known_metric(name), value)
@@ -83,7 +87,7 @@ class MIReward(InformationScorer):
             for observe in self.observers:
                 for name, value in observe(self.last, trainer_state.global_step + 1).items():
                     log_metric(known_metric(name), value)
-        return [s.reward for s in self.last]
+        return [s.reward for s in everything]
 
     def _of_all_processes(self, problem_index: Sequence[int]) -> list[ScoredCompression]:
         """What this call scored on all processes, in the order of their ranks. A mean of the processes' means would not
@@ -137,12 +141,12 @@ class MIReward(InformationScorer):
         pool.shutdown(wait=False)  # its threads end with the last group
         return pending
 
-    def _count_failures(self) -> None:
-        self._recent_failures.extend(s.failed is not None for s in self.last)
+    def _count_failures(self, scored: Sequence[ScoredCompression]) -> None:
+        self._recent_failures.extend(s.failed is not None for s in scored)
         failed, seen = sum(self._recent_failures), len(self._recent_failures)
         # a share of a handful says nothing: one failure of eight is no reason to stop
         if failed > self.max_failed_share * max(seen, MINIMUM_SEEN):
-            cause = next((s.failed for s in reversed(self.last) if s.failed), "in an earlier step")
+            cause = next((s.failed for s in reversed(scored) if s.failed), "in an earlier step")
             raise RunFailed(
                 f"the scorer failed on {failed} of the last {seen} compressions, more than reward.max_failed_share = "
                 f"{self.max_failed_share:g} allows; the last cause: {cause}"

@@ -10,6 +10,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from infoagent.recipes import GRPORecipe
 from infoagent.training.early_scoring import EarlyScoring
+from infoagent.training.group_proposals import GroupProposals
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.phases import TimedPhases
 from infoagent.training.plain_prompts import PlainPrompts
@@ -20,7 +21,7 @@ from infoagent.training.vllm_weights import ExactBase
 def trainer_class(algorithm: str) -> Any:
     """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group."""
     trainer = RLOOTrainer if algorithm == "rloo" else GRPOTrainer
-    mixed = (TimedPhases, EarlyScoring, SharedPrefix, PlainPrompts, ExactBase, trainer)
+    mixed = (TimedPhases, EarlyScoring, GroupProposals, SharedPrefix, PlainPrompts, ExactBase, trainer)
     return type(f"SharedPrefix{trainer.__name__}", mixed, {})
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from infoagent.lm.prompts import Prompt, compressor_messages
 from infoagent.recipes import GRPORecipe
+from infoagent.training.group_proposals import PROPOSAL, group_proposals
 from infoagent.training.preparation import Prepared
 
 BUDGET_STREAM = 4
@@ -29,6 +30,9 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         budgets = draw_budgets(low, high, recipe.grpo.steps * recipe.grpo.prompts_per_step, recipe.seed)
         # every problem once before any comes again
         rows = {"problem_index": [i % number for i in range(len(budgets))], "budget": budgets}
+    if recipe.grpo.proposals:
+        known = group_proposals(recipe, prepared)
+        rows[PROPOSAL] = [known.get(index, []) for index in rows["problem_index"]]
     rows["prompt"] = []
     for position, index in enumerate(rows["problem_index"]):
         prompt = Prompt.of(recipe.prompt)

@@ -1,0 +1,139 @@
+"""A proposal in a GRPO group: a text that the policy did not write stands beside those that it wrote.
+
+A group teaches nothing where no sample holds the fact: all rewards are alike. The best text that an earlier run knows for the
+problem (a teacher's choice, another policy's sample) then takes the place of the group's last sample:
+
+    b     = mean reward of the group's own samples
+    A(z)  = r(z) − b              a sample of the policy: the policy gradient, as it were without the proposal
+    A(z*) = max(0, r(z*) − b)     the proposal: imitation, weighted by its lead over the policy
+
+The proposal is left out of the baseline, so the samples' gradient stays an unbiased estimate of that of the expected reward. Its own
+term is none of the policy's gradient (z* was not drawn from it) but imitation of a better text, and it ends by itself: where the
+policy has caught up, the lead is 0. A worse proposal is not pushed down: nothing is known of what the policy would write instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from trl import GRPOTrainer
+
+from infoagent.files import read_jsonl
+from infoagent.lm.prompts import end_of_turn_id
+from infoagent.proposals.sources import POLICY, YARDSTICK
+from infoagent.recipes import GRPORecipe
+from infoagent.training.candidates import SAMPLES_FILE, key_of, key_of_row
+from infoagent.training.launch import batch_shape, process_count
+from infoagent.training.preparation import Prepared
+from infoagent.types import InputError
+
+_Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
+
+logger = logging.getLogger(__name__)
+
+COLUMN = "proposed"
+"""Of a row of the batch: whether its completion is a proposal."""
+
+PROPOSAL = "proposal"
+"""Of a row of the data set: token ids of a text that may stand in its group, with the end of turn; empty for none."""
+
+
+class GroupProposals(_Trainer):
+    """Mixed into a TRL trainer whose groups lie whole in one process. Rows without proposals change nothing."""
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Any:
+        self._group_rows = inputs
+        if PROPOSAL not in inputs[0]:
+            return super()._generate_and_score_completions(inputs)
+        for place, row in enumerate(inputs):
+            is_last = place % self.num_generations == self.num_generations - 1
+            row[COLUMN] = is_last and len(row[PROPOSAL]) > 0
+        output = super()._generate_and_score_completions(inputs)
+        first = self.accelerator.process_index * len(inputs)
+        rewards_B = self._rewards_B[first : first + len(inputs)]
+        proposed_B = torch.tensor([row[COLUMN] for row in inputs], device=rewards_B.device)
+        lead_B = leads(rewards_B, proposed_B, self.num_generations)
+        output["advantages"] = advantages(lead_B, proposed_B)
+        everywhere = self.accelerator.gather(lead_B.masked_fill(~proposed_B, torch.nan)).nanmean().item()
+        if everywhere == everywhere:  # NaN: no group of this step has one
+            self._metrics["train"]["proposals/lead_nats"].append(everywhere)
+        return output
+
+    def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> Any:
+        generated = super()._generate_single_turn(prompt_ids, *more)
+        if PROPOSAL not in self._group_rows[0]:
+            return generated
+        completions, engine_log_probs = generated
+        for place, row in enumerate(self._group_rows):
+            if row[COLUMN]:
+                completions[place] = list(row[PROPOSAL])
+        return completions, engine_log_probs
+
+    def _calculate_rewards(self, *arguments: Any, **more: Any) -> Any:
+        rewards = super()._calculate_rewards(*arguments, **more)
+        self._rewards_B = rewards[:, 0]  # of all processes
+        return rewards
+
+
+def leads(rewards_B: torch.Tensor, proposed_B: torch.Tensor, group: int) -> torch.Tensor:
+    """(B,) r − b in nats. A reward that is NaN, since it could not be computed, is in no baseline, and its lead is NaN; so is that of
+    every row of a group without an own reward."""
+    own_B = rewards_B.masked_fill(proposed_B, torch.nan)
+    baseline_B = own_B.view(-1, group).nanmean(dim=1).repeat_interleave(group)
+    return rewards_B - baseline_B
+
+
+def advantages(lead_B: torch.Tensor, proposed_B: torch.Tensor) -> torch.Tensor:
+    """(B,) A in nats. A lead that is not known moves nothing: TRL drops such rows in the same way."""
+    known_B = torch.nan_to_num(lead_B, nan=0.0)
+    return torch.where(proposed_B, known_B.clamp(min=0.0), known_B)
+
+
+def group_proposals(recipe: GRPORecipe, prepared: Prepared) -> dict[int, list[int]]:
+    """For each problem on which the directories of `grpo.proposals` hold a text, the one that earned most there.
+
+    What a step pays for it is scored in the step. Raises InputError, a line for each directory that holds nothing here.
+    """
+    grpo, mistakes = recipe.grpo, []
+    if not grpo.proposals:
+        return {}
+    micro_batch, accumulation = batch_shape(recipe, process_count())
+    if micro_batch * accumulation % grpo.num_generations:
+        raise InputError(
+            f"grpo.proposals: a group of {grpo.num_generations} is divided over processes, of which each has {micro_batch * accumulation} "
+            "completions of a step; raise grpo.prompts_per_step, or start fewer processes"
+        )
+    index_of = {key_of(problem): index for index, problem in enumerate(prepared.problems)}
+    end, best, too_long = end_of_turn_id(prepared.tokenizer), dict[int, dict[str, Any]](), 0
+    for directory in grpo.proposals:
+        file = Path(directory) / SAMPLES_FILE
+        if not file.is_file():
+            mistakes.append(
+                f"grpo.proposals: {directory!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
+            )
+            continue
+        here = [row for row in read_jsonl(file) if key_of_row(row) in index_of]
+        if not here:
+            mistakes.append(
+                f"grpo.proposals: {directory!r} holds no text on any of the {len(prepared.problems)} problems; "
+                "name the data it was drawn from"
+            )
+        for row in here:
+            if row.get("origin", POLICY) == YARDSTICK or row["gated"] or "reward" not in row:
+                continue
+            if len(row["token_ids"]) > grpo.max_completion_tokens - 1:  # its end of turn needs a place
+                too_long += 1
+                continue
+            index = index_of[key_of_row(row)]
+            if index not in best or row["reward"] > best[index]["reward"]:
+                best[index] = row
+    if mistakes:
+        raise InputError(mistakes)
+    if too_long:
+        logger.warning("grpo.proposals: %d texts are longer than grpo.max_completion_tokens allows and are left out", too_long)
+    if len(best) < len(prepared.problems):
+        logger.warning("grpo.proposals: no text for %d of %d problems", len(prepared.problems) - len(best), len(prepared.problems))
+    return {index: [*row["token_ids"], row.get("stop_id") or end] for index, row in best.items()}
