@@ -66,7 +66,11 @@ def _parser() -> Parser:
     compress.add_argument("file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)")
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
     compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
-    compress.add_argument("--adapter", help="a trained checkpoint")
+    compress.add_argument(
+        "--adapter",
+        metavar="DIR",
+        help="a trained checkpoint; none: the frozen model (default: what comes along for the model, where --query is given)",
+    )
     compress.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     compress.add_argument("--budget", type=COUNT, default=60, help="at most so many tokens (default 60)")
     compress.add_argument("--temperature", type=TEMPERATURE, default=0.0, help="0 is greedy (default)")

@@ -20,6 +20,11 @@ from infoagent.types import AUTO, InputError
 SETTINGS_FILE = "compress.json"
 EARLIER_DTYPE = "bfloat16"
 """Of folders from before their settings named the type."""
+DEFAULT_MODEL = "smollm2-135m"
+NO_ADAPTER = "none"
+"""--adapter of that name: the frozen model, also where an adapter comes along."""
+ALONG = "bundled"
+"""How records name the adapter that comes along; where it lies depends on the machine, its revision does not."""
 FAILURES = (InputError, OSError)
 """What one file of a folder may fail of without stopping the others."""
 
@@ -61,11 +66,11 @@ class _Session:
         from infoagent.lm.machine import device, dtype
         from infoagent.lm.prompts import Prompt
 
-        self.adapter: str | None = arguments.adapter
+        self.adapter, self.is_bundled = chosen_adapter(arguments)
         name = arguments.model
-        if name is None and self.adapter is not None:
+        if name is None and self.adapter is not None and not self.is_bundled:
             name = base_here(self.adapter)
-        self.name = name or "smollm2-135m"
+        self.name = name or DEFAULT_MODEL
         prompt: dict[str, Any] = {"template": "query-v1" if arguments.query else "agnostic-v1"}
         self.model = models.find_by_name(self.name, adapter=self.adapter)
         if self.adapter is not None:
@@ -133,7 +138,7 @@ class _Session:
             "model_revision": self.model.reference.revision,
             "dtype": self.dtype,
             "template_date": None if template_date() == TEMPLATE_DATE else template_date().isoformat(),
-            "adapter": self.adapter,
+            "adapter": ALONG if self.is_bundled else self.adapter,
             "adapter_revision": self.model.adapter_revision,
             "query": task.query or None,
             "prompt": self.prompt,
@@ -142,6 +147,17 @@ class _Session:
             "seed": task.seed,
             "truncate": task.truncate,
         }
+
+
+def chosen_adapter(arguments: argparse.Namespace) -> tuple[str | None, bool]:
+    """(directory, whether it is the one that comes along): what is named, else what comes along for the model where a question is
+    asked, which is what it was trained for."""
+    from infoagent.lm.adapters import bundled_adapter
+
+    if arguments.adapter is not None:
+        return (None if arguments.adapter == NO_ADAPTER else arguments.adapter), False
+    along = bundled_adapter(arguments.model or DEFAULT_MODEL) if arguments.query else None
+    return along, along is not None
 
 
 def _figures(record: dict[str, Any]) -> str:

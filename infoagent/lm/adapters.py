@@ -24,6 +24,8 @@ RECORD_FILE = "infoagent.json"
 """Written beside every adapter: which base it belongs to."""
 PLAIN_STARTS = ("true", "false", "gaussian", "eva", "orthogonal", "mica")
 """Values of init_lora_weights that leave the base's weights alone."""
+BUNDLED = Path(__file__).parent / "bundled_adapters"
+"""A directory for each model that has one; package data."""
 _HUB_CACHE = re.compile(r"models--([^/\\]+)--([^/\\]+)[/\\]snapshots[/\\]")
 
 Shape = tuple[int, ...]
@@ -31,6 +33,12 @@ Shape = tuple[int, ...]
 
 def is_adapter(directory: str | Path) -> bool:
     return (Path(directory) / ADAPTER_SETTINGS).is_file()
+
+
+def bundled_adapter(model: str) -> str | None:
+    """The adapter that comes with this package for a model, in bfloat16 with its card and record; None where there is none."""
+    directory = BUNDLED / model
+    return str(directory) if is_adapter(directory) else None
 
 
 def read_settings(directory: str | Path) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""Putting a checkpoint into the package: the adapter that comes along.
+
+    python -m infoagent.lm.bundling CHECKPOINT
+
+The adapter's tensors in bfloat16, PEFT's settings and this package's record without the paths of the machine that trained it, and the
+card. Checked against the checkpoint before it stands there; no more than LIMIT_BYTES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from infoagent.files import read_json, write_json
+from infoagent.lm import adapters
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, adapter_base, check_checkpoint, read_record
+from infoagent.types import InputError
+
+LIMIT_BYTES = 5_000_000
+CARD = "README.md"
+
+
+def bundle(checkpoint: str) -> Path:
+    """Put `checkpoint` in the place of what the package holds for its base. Raises InputError for what is no adapter of ours, has no
+    card, or takes more than LIMIT_BYTES."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    check_checkpoint(checkpoint)
+    source, record, base = Path(checkpoint), read_record(checkpoint), adapter_base(checkpoint)
+    if record is None or base is None or "/" in base:
+        raise InputError(f"{checkpoint}: was not trained here on an embedded model; it cannot come along")
+    if not (source / CARD).is_file():
+        raise InputError(f"{checkpoint}: has no card; write one with infoagent card {checkpoint}")
+    target = adapters.BUNDLED / base
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as held:
+        work = Path(held) / base
+        work.mkdir()
+        tensors = {name: t.to(torch.bfloat16).contiguous() for name, t in load_file(source / ADAPTER_WEIGHTS).items()}
+        save_file(tensors, work / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        write_json(work / ADAPTER_SETTINGS, {**read_json(source / ADAPTER_SETTINGS), "base_model_name_or_path": base})
+        write_json(work / RECORD_FILE, record)
+        shutil.copyfile(source / CARD, work / CARD)
+        size = sum(file.stat().st_size for file in work.iterdir())
+        if size > LIMIT_BYTES:
+            raise InputError(
+                f"{checkpoint}: takes {size:,} bytes in bfloat16, at most {LIMIT_BYTES:,} may come along; lower lora.r"
+            )
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
+    return target
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m infoagent.lm.bundling", description=__doc__)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT")
+    print(bundle(parser.parse_args(argv).checkpoint))
+    return 0
+
+
+if __name__ == "__main__":
+    from infoagent.config import exit_code
+
+    sys.exit(exit_code(main))

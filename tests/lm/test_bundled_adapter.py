@@ -1,0 +1,82 @@
+"""The adapter that comes along: what goes into the package, who takes it, and what it weighs."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from tiny import tiny_model, tiny_tokenizer
+
+from infoagent.cli.compress import chosen_adapter
+from infoagent.lm import adapters
+from infoagent.lm.adapters import bundled_adapter
+from infoagent.lm.bundling import LIMIT_BYTES, bundle
+from infoagent.types import InputError
+
+
+def checkpoint_in(directory, base="smollm2-135m"):
+    model = get_peft_model(tiny_model(len(tiny_tokenizer())), LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model.save_pretrained(directory)
+    config = json.loads((directory / "adapter_config.json").read_text())
+    (directory / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": str(directory)}))
+    (directory / "infoagent.json").write_text(
+        json.dumps({"base_model": base, "prompt": {"template": "query-v1", "pick_tokens": 64}})
+    )
+    (directory / "README.md").write_text("# A card\n")
+    return directory
+
+
+def test_a_checkpoint_becomes_the_adapter_of_its_model(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
+    assert bundled_adapter("smollm2-135m") is None
+    checkpoint = checkpoint_in(tmp_path / "run" / "checkpoint-3")
+    place = bundle(str(checkpoint))
+    assert bundled_adapter("smollm2-135m") == str(place)
+    assert bundled_adapter("other") is None
+    before, after = (load_file(d / "adapter_model.safetensors") for d in (checkpoint, place))
+    assert {t.dtype for t in after.values()} == {torch.bfloat16}
+    assert {n: t.to(torch.bfloat16).tolist() for n, t in before.items()} == {n: t.tolist() for n, t in after.items()}
+    assert json.loads((place / "adapter_config.json").read_text())["base_model_name_or_path"] == "smollm2-135m"
+    assert str(tmp_path) not in "".join(f.read_text() for f in place.iterdir() if f.suffix != ".safetensors")
+    assert bundle(str(checkpoint)) == place  # again, in the place of the former
+
+
+def asked(**more):
+    return SimpleNamespace(**{"model": None, "adapter": None, "query": "Who?", **more})
+
+
+def test_it_is_taken_where_the_embedded_model_is_asked_a_question(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
+    assert chosen_adapter(asked()) == (None, False)
+    place = str(bundle(str(checkpoint_in(tmp_path / "run" / "checkpoint-3"))))
+    assert chosen_adapter(asked()) == chosen_adapter(asked(model="smollm2-135m")) == (place, True)
+    assert chosen_adapter(asked(query=None)) == (None, False)
+    assert chosen_adapter(asked(adapter="none")) == (None, False)
+    assert chosen_adapter(asked(adapter="mine")) == ("mine", False)
+    assert chosen_adapter(asked(model="another")) == (None, False)
+
+
+def test_what_cannot_come_along_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
+    elsewhere = checkpoint_in(tmp_path / "a" / "checkpoint-1", base="/models/mine")
+    with pytest.raises(InputError, match="was not trained here on an embedded model"):
+        bundle(str(elsewhere))
+    (bare := checkpoint_in(tmp_path / "b" / "checkpoint-1")).joinpath("README.md").unlink()
+    with pytest.raises(InputError, match="has no card"):
+        bundle(str(bare))
+    with pytest.raises(InputError, match="no such directory"):
+        bundle(str(tmp_path / "nowhere"))
+    monkeypatch.setattr("infoagent.lm.bundling.LIMIT_BYTES", 100)
+    with pytest.raises(InputError, match=r"at most 100 may come along; lower lora\.r"):
+        bundle(str(checkpoint_in(tmp_path / "c" / "checkpoint-1")))
+    assert not (tmp_path / "package" / "smollm2-135m").exists()
+
+
+def test_what_the_package_holds_is_whole_and_small():
+    for directory in adapters.BUNDLED.glob("*"):
+        assert sum(f.stat().st_size for f in directory.iterdir()) <= LIMIT_BYTES
+        assert {"README.md", "adapter_config.json", "adapter_model.safetensors", "infoagent.json"} == {
+            f.name for f in directory.iterdir()
+        }
