@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
 def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     from infoagent.applications.shannon.drawing import save_shannon, table
     from infoagent.applications.shannon.reached import one_thread, source_candidates
-    from infoagent.applications.shannon.run import Limits, compare_run, verdict
+    from infoagent.applications.shannon.run import Limits, compare_run, compare_teacher, verdict
     from infoagent.applications.shannon.subruns import finished_checkpoint, run_all
     from infoagent.applications.shannon.tiny_lm import TinySettings, train_tiny_lm
     from infoagent.data.negatives import take_negatives
@@ -62,12 +62,15 @@ def experiment(recipe: ShannonRecipe, quiet: bool) -> int:
     # 3. Reinforcement learning, for each price and seed.
     checkpoints = run_all(runs, recipe.processes, quiet)
 
-    # 4. What each run reaches.
+    # 4. What each run reaches, and the teacher that chooses among pieces of the documents.
     rows = [compare_run(run, checkpoint, limits, recipe) for run, checkpoint in zip(runs, checkpoints, strict=True)]
+    first = [recipe.run(price, recipe.seeds[0]) for price in recipe.prices]
+    teachers = [compare_teacher(run, drawn.problems, drawn.negatives, limits, quiet) for run in first]
     found = {
         "recipe": recipe.model_dump(mode="json"),
         "data_revision": test.revision,
         "rows": rows,
+        "teacher": teachers,
         "limits": limits.to_dict(recipe),
         "verdict": verdict(rows, recipe),
         **provenance(),

@@ -52,6 +52,11 @@ def test_it_leaves_rows_limits_and_a_plot(finished):
         assert row["reward"]["value"] <= row["optimum_reward"] + 0.05  # samples of a policy, not the policy itself
         assert row["optimum_reward"] == found["limits"]["optimum"][f"{row['price']:g}"]["reward"]
         assert row["tokens"]["n"] == 30
+    for teacher, price in zip(found["teacher"], (0.05, 0.3), strict=True):
+        assert teacher["price"] == price
+        assert teacher["ratio"]["value"] == pytest.approx(teacher["reward"]["value"] / teacher["optimum_reward"])
+        assert teacher["optimum_reward"] == found["limits"]["optimum"][f"{price:g}"]["reward"]
+        assert "teacher" in result.stdout
     assert found["recipe"]["seeds"] == [0]
     assert {"commit", "versions", "command", "data_revision"} <= set(found)
     assert found["limits"]["strings_tried"] == 1 + 15 + 15**2

@@ -97,6 +97,13 @@ def table(found: Mapping[str, Any]) -> str:
             *(f"{100 * row['default_said'][n]['value']:.1f} %" if n in row["default_said"] else "-" for n in defaults),
         ]  # fmt: skip
         lines.append("  ".join(f"{cell:>12}" for cell in cells) + ("" if row["goal_met"] else "  goal missed"))
+    for teacher in found.get("teacher", ()):  # records from before it have none
+        cells = [
+            f"{teacher['price']:g}", "teacher", f"{teacher['reward']['value']:.3f}", f"{teacher['optimum_reward']:.3f}",
+            f"{teacher['ratio']['value']:.3f}", f"{teacher['ratio']['low']:.3f}-{teacher['ratio']['high']:.3f}", "-",
+            f"{teacher['tokens']['value']:.2f}",
+        ]  # fmt: skip
+        lines.append("  ".join(f"{cell:>12}" for cell in cells))
     verdict = found["verdict"]
     exact = min(limit["exact_share"] for limit in found["limits"]["optimum"].values())
     lines += [

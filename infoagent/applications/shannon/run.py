@@ -14,6 +14,7 @@ from infoagent.applications.shannon.enumeration import string_at, string_lengths
 from infoagent.applications.shannon.optimum import Candidates, Optimum, best_strings, mean_terms, source_information
 from infoagent.applications.shannon.reached import blank_tokens, load_policy_model, reached_by, sample_policy, state_prompts
 from infoagent.applications.shannon.recipe import ShannonRecipe
+from infoagent.applications.shannon.teacher import teacher_texts
 from infoagent.data.sets.shannon import FACTS, all_states, state_probabilities
 from infoagent.files import replacing
 from infoagent.information.intervals import mean_interval
@@ -21,7 +22,7 @@ from infoagent.lm.models import load
 from infoagent.rate_distortion.naming_code import NamedFact, best_code, naming_frontier
 from infoagent.rate_distortion.shannon_limit import entropy_nats, facts_curve, string_capacity_nats
 from infoagent.recipes.grpo import GRPORecipe
-from infoagent.types import Finding, InputError
+from infoagent.types import Finding, InputError, Negative, Problem
 
 SLOPES = tuple(np.geomspace(0.3, 12.0, 40).tolist())
 PRICES = tuple(np.geomspace(0.02, 1.6, 60).tolist())
@@ -178,6 +179,22 @@ def compare_run(run: GRPORecipe, checkpoint: Path, limits: Limits, recipe: Shann
         "truncated": reached.truncated,
         "gated": reached.gated,
         "checkpoint": checkpoint.name,
+    }
+
+
+def compare_teacher(
+    run: GRPORecipe, problems: Sequence[Problem], negatives: Sequence[tuple[Negative, ...]], limits: Limits, quiet: bool
+) -> dict[str, Any]:
+    """What the teacher of a warm start earns at the price of `run` against the optimum, on the same problems."""
+    reward_N, tokens_N = teacher_texts(run, problems, negatives, quiet)
+    price = run.reward.first_price
+    optimum_N = limits.optimum(price).reward_D[limits.candidates.own_N]
+    return {
+        "price": price,
+        "reward": _plain(mean_interval(reward_N)),
+        "optimum_reward": float(optimum_N.mean()),
+        "ratio": _plain(share_of(reward_N, optimum_N)),
+        "tokens": _plain(mean_interval(tokens_N)),
     }
 
 

@@ -12,16 +12,18 @@ from infoagent.applications.shannon.optimum import best_strings, candidates_of, 
 from infoagent.applications.shannon.reached import reached_by, sample_policy, source_candidates
 from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.applications.shannon.run import share_of
+from infoagent.applications.shannon.teacher import teacher_texts
 from infoagent.applications.shannon.tiny_lm import TinySettings, train_tiny_lm
 from infoagent.data.negatives import Counts
 from infoagent.data.registry import load_data
 from infoagent.data.sets.shannon import FACTS, all_states, state_of
 from infoagent.information import infonce_terms
 from infoagent.lm.models import load
-from infoagent.lm.prompts import Prompt
+from infoagent.lm.prompts import Prompt, end_of_turn_id, text_ids
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.pricing.parts import Price
 from infoagent.reward.mi_reward import MIReward
+from infoagent.types import Compression
 
 
 @st.composite
@@ -167,3 +169,29 @@ def test_shares_of_said_defaults_are_counted_by_hand(young):
         assert found.default_said[name].value == pytest.approx(np.mean(said))
         assert found.default_said[name].n == len(said)
     assert len(all_states()) == candidates.counts_ND.shape[1]
+
+
+def test_the_teacher_stands_between_the_whole_document_and_the_best_of_all_its_subsequences(young, tmp_path):
+    """Of the four words of a document: 15 texts, priced by the table that the optimum is taken from."""
+    young.model.save_pretrained(tmp_path / "lm")
+    young.tokenizer.save_pretrained(tmp_path / "lm")
+    recipe = ShannonRecipe(
+        output_dir=str(tmp_path), grpo={"max_completion_tokens": 5}, negatives={"random": 0, "counterfactual": 7}
+    )
+    problems = load_data("shannon", split="test", limit=8).problems
+    negatives = draw_negatives(problems, Counts(counterfactual=7), 0)
+    candidates, end = source_candidates(problems, negatives), end_of_turn_id(young.tokenizer)
+    for price in (0.05, 0.5):
+        run = recipe.run(price, 0)
+        rewards = []
+        for kept in itertools.product([True, False], repeat=4):
+            texts = [" ".join(itertools.compress(state_of(p.document), kept)) for p in problems]
+            ids = [tuple(text_ids(young.tokenizer, text)) for text in texts]
+            assert {len(i) for i in ids} == {sum(kept)}
+            made = [Compression(p.id, t, i, "stop", stop_id=end) for p, t, i in zip(problems, texts, ids, strict=True)]
+            rewards.append(reached_by(young, run, candidates, made).reward_N)
+        reward_N, tokens_N = teacher_texts(run, problems, negatives, quiet=True)
+        assert (reward_N >= rewards[0] - 1e-4).all()
+        assert (reward_N <= np.max(rewards, axis=0) + 1e-4).all()
+        assert ((tokens_N >= 1) & (tokens_N <= 4)).all()
+    assert (reward_N > rewards[0] + 1e-3).any()  # at the higher price it deletes
