@@ -7,6 +7,9 @@ first few nearly always. So BM25 may choose what the model reads, and the model 
 
 This is still a compressor of x: its probability under another document x_k is that under pick(x_k, q), which is what the scorer
 computes, since both come from `compressor_ids`. What pick leaves out of x cannot be told, and earns nothing.
+
+The best match stands last, next to the question. A version of the document with the asked fact changed then differs near the end of
+the prompt alone, and the scorer reads what stands before only once.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from infoagent.lm.detokenization import cut_to_tokens
 
 
 def pick(tokenizer: Any, document: str, query: str, tokens: int) -> str:
-    """Sentences of `document`, one a line, the best match for `query` first: in that order each that still fits into `tokens`.
+    """Sentences of `document`, one a line, the best match for `query` last: from the best on each that still fits into `tokens`.
 
     Order and score are those of `bm25_order`: without a word in common with the question, the document's first sentences. A best
     sentence that alone is longer is cut. Lines are measured one by one; joined they may take a few tokens more.
@@ -35,4 +38,4 @@ def pick(tokenizer: Any, document: str, query: str, tokens: int) -> str:
         if 0 < length <= room and found[index]:
             chosen.append(found[index])
             room -= length
-    return "\n".join(chosen)
+    return "\n".join(reversed(chosen))

@@ -149,7 +149,7 @@ class PromptSection(Section):
     sentences: PositiveInt | None = None
     """The exact number of sentences: for the templates sentences-…, which need it and take no budget."""
     pick_tokens: Annotated[int, Field(ge=16)] | None = None
-    """Of the document the compressor reads so many tokens: the sentences that BM25 finds for the question, the best first. None:
+    """Of the document the compressor reads so many tokens: the sentences that BM25 finds for the question, the best last. None:
     all of it."""
 
     @model_validator(mode="after")

@@ -19,17 +19,17 @@ HARBOUR = (
 )
 
 
-def test_the_best_match_stands_first_and_the_rest_follows_while_it_fits():
+def test_the_best_match_stands_last_and_the_rest_before_it_while_it_fits():
     # by hand: "lighthouse" and "built" in the second sentence, "lighthouse" in the fourth, nothing elsewhere
     asked = "Who built the lighthouse?"
     assert pick(TOKENIZER, HARBOUR, asked, 24).split("\n") == [
-        "Its lighthouse was built by Ada Quist.",
         "The lighthouse burns oil from Oslo.",
+        "Its lighthouse was built by Ada Quist.",
     ]
-    assert pick(TOKENIZER, HARBOUR, asked, 1000).split("\n")[2:] == [
-        "The harbour opened in 1921.",
-        "Ferries leave every hour.",
+    assert pick(TOKENIZER, HARBOUR, asked, 1000).split("\n")[:3] == [
         "Fish is sold at noon.",
+        "Ferries leave every hour.",
+        "The harbour opened in 1921.",
     ]
 
 
@@ -39,7 +39,7 @@ def test_a_sentence_that_is_too_long_alone_is_cut_and_a_later_one_may_take_the_r
     assert long.startswith(cut)
     assert 0 < len(text_ids(TOKENIZER, cut)) <= 20
     text = f"Quist. {long}"
-    assert pick(TOKENIZER, text, "Quist", 20).split("\n") == ["Quist.", "Nobody lives there."]
+    assert pick(TOKENIZER, text, "Quist", 20).split("\n") == ["Nobody lives there.", "Quist."]
 
 
 @given(st.text(max_size=600), st.text(max_size=80), st.integers(16, 200))
