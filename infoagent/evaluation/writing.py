@@ -87,9 +87,9 @@ def _by_model(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, p
 
 
 def _by_server(cell: Cell, problems: Sequence[Problem], sample: int, seed: int, pool: ModelPool, replies: Replies) -> list[Written]:
-    questions = [Question(compressor_messages(p.document, p.query, cell.asked), (seed, sample)) for p in problems]
-    rows = replies.ask(writer_section(cell.compressor, cell.form), questions)
     tokenizer = pool.tokenizer(frozen(cell.compressor.model))
+    questions = [Question(compressor_messages(p.document, p.query, cell.asked, tokenizer), (seed, sample)) for p in problems]
+    rows = replies.ask(writer_section(cell.compressor, cell.form), questions)
     return [_of_reply(cell, p, row, sample, tokenizer) for p, row in zip(problems, rows, strict=True)]
 
 

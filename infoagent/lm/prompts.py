@@ -89,6 +89,7 @@ JUDGE_TEMPLATES = {
         '{"correct": true or false, "reason": "<one sentence>"}'
     )
 }
+NOT_PICKED = "no sentences are picked here, where the text is read for more than one question or behind a server; drop it"
 NO_NOTES = "(none)"
 """What a predictor reads in place of an empty compression."""
 NO_REPLY = "(nothing)"
@@ -127,7 +128,8 @@ def names_question(template: str) -> bool:
     return "{query}" in COMPRESSOR_TEMPLATES.get(template, "{query}")
 
 
-def check_prompt(section: PromptSection) -> None:
+def check_prompt(section: PromptSection, may_pick: bool = True) -> None:
+    """`may_pick`: whether sentences of the document can be picked there."""
     name = section.template
     if name not in COMPRESSOR_TEMPLATES:
         raise InputError(f"prompt.template: {name!r} is unknown; allowed: {', '.join(COMPRESSOR_TEMPLATES)}")
@@ -136,6 +138,8 @@ def check_prompt(section: PromptSection) -> None:
             f"prompt.pick_tokens = {section.pick_tokens}: template {name!r} names no question to pick sentences for; "
             "drop it, or take query-v1"
         )
+    if section.pick_tokens is not None and not may_pick:
+        raise InputError(f"prompt.pick_tokens = {section.pick_tokens}: {NOT_PICKED}")
 
 
 def check_predictor_template(name: str | None, where: str) -> None:
@@ -150,9 +154,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{(" + "|".join(values) + r")\}", lambda match: values[match[1]], template)
 
 
-def compressor_messages(document: str, query: str, prompt: Prompt = QUERY) -> list[dict[str, str]]:
-    """The chat that asks for a compression. Raises InputError where the template names what the prompt has not, or has no
-    place for what it has."""
+def compressor_messages(document: str, query: str, prompt: Prompt = QUERY, tokenizer: Any = None) -> list[dict[str, str]]:
+    """The chat that asks for a compression, the document's sentences picked as the prompt says. Raises InputError where the template
+    names what the prompt has not, or has no place for what it has, and where tokens are to be picked without a tokenizer."""
+    if prompt.pick_tokens is not None:
+        if tokenizer is None:
+            raise InputError(f"prompt.pick_tokens = {prompt.pick_tokens}: {NOT_PICKED}")
+        document = pick(tokenizer, document, query, prompt.pick_tokens)
     template, sentences, form = prompt.template, prompt.sentences, prompt.form
     text = COMPRESSOR_TEMPLATES[template]
     if ("{form}" in text) != (form is not None):
@@ -251,9 +259,7 @@ def compressor_ids(tokenizer: Any, document: str, query: str, prompt: Prompt = Q
 
     A model without a thinking mode that is asked for a thought in words finds it opened.
     """
-    if prompt.pick_tokens is not None:
-        document = pick(tokenizer, document, query, prompt.pick_tokens)
-    ids = chat_ids(tokenizer, compressor_messages(document, query, prompt), prompt.thinking)
+    ids = chat_ids(tokenizer, compressor_messages(document, query, prompt, tokenizer), prompt.thinking)
     if prompt.thinking and prompt.template in WITHOUT_THOUGHT and template_marks(tokenizer) is None:
         ids += meant_ids(tokenizer, f"{MARKS[0][0]}\n")  # else few models open a thought by themselves
     return ids

@@ -39,7 +39,7 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         if "budget" in rows:
             prompt = replace(prompt, budget_words=None, budget_tokens=rows["budget"][position])
         problem = prepared.problems[index]
-        rows["prompt"].append(compressor_messages(problem.document, problem.query, prompt))
+        rows["prompt"].append(compressor_messages(problem.document, problem.query, prompt, prepared.tokenizer))
     return Dataset.from_dict(rows)
 
 

@@ -8,8 +8,10 @@ from infoagent.data.segmentation import sentences
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import load_tokenizer, resolve
 from infoagent.lm.picking import pick
-from infoagent.lm.prompts import Prompt, check_prompt, compressor_ids, text_ids
-from infoagent.recipes import PromptSection
+from infoagent.lm.prompts import Prompt, chat_ids, check_prompt, compressor_ids, compressor_messages, text_ids
+from infoagent.recipes import GRPORecipe, PromptSection
+from infoagent.training.preparation import prepare
+from infoagent.training.prompt_rows import training_rows
 from infoagent.types import InputError, Problem
 
 TOKENIZER = load_tokenizer(resolve("smollm2-135m"))
@@ -67,3 +69,24 @@ def test_a_prompt_without_a_question_cannot_pick():
     with pytest.raises(InputError, match=r"pick_tokens = 64: template 'agnostic-v1' names no question"):
         check_prompt(PromptSection(template="agnostic-v1", pick_tokens=64))
     check_prompt(PromptSection(pick_tokens=64))
+
+
+def test_grpo_trains_on_the_very_prompts_that_are_scored(tmp_path):
+    """A chat that TRL turns into tokens, and the ids of the scorer's prefix: with picking both read the same sentences."""
+    recipe = GRPORecipe.model_validate(
+        {"output_dir": str(tmp_path), "model": {"name": "smollm2-135m"}, "prompt": {"pick_tokens": 48}, "reward": {"price": 0.02},
+         "data": {"name": "records", "split": "train", "limit": 4}, "negatives": {"random": 1}}
+    )  # fmt: skip
+    prepared = prepare(recipe, 20, quiet=True)
+    for row in training_rows(prepared, recipe):
+        problem = prepared.problems[row["problem_index"]]
+        scored = compressor_ids(TOKENIZER, problem.document, problem.query, Prompt(pick_tokens=48, thinking=False))
+        assert chat_ids(TOKENIZER, row["prompt"], thinking=False) == scored
+        assert len(scored) < len(compressor_ids(TOKENIZER, problem.document, problem.query, Prompt(thinking=False)))
+
+
+def test_without_a_tokenizer_nothing_is_picked_in_silence():
+    with pytest.raises(InputError, match=r"pick_tokens = 24: no sentences are picked here"):
+        compressor_messages(HARBOUR, "Who?", Prompt(pick_tokens=24))
+    with pytest.raises(InputError, match=r"pick_tokens = 64: no sentences are picked here"):
+        check_prompt(PromptSection(pick_tokens=64), may_pick=False)

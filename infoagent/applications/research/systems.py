@@ -152,7 +152,9 @@ class Research:
         if system.kind in PICKERS:
             written = [self._pick(system, texts[number], query) for number, query in pairs]
             return Notes(_joined(pairs, written), [])
-        chats = [compressor_messages(texts[n], query, Prompt.of(system.prompt)) for n, query in pairs]
+        prompt = Prompt.of(system.prompt)
+        tokenizer = None if prompt.pick_tokens is None else self.asking.pool.tokenizer(system.model)
+        chats = [compressor_messages(texts[n], query, prompt, tokenizer) for n, query in pairs]
         rows = [_with_text(row) for row in self.asking.ask(system.writer, chats, draw)]
         return Notes(_joined(pairs, [row["text"] if row["status"] == "ok" else "" for row in rows]), rows)
 

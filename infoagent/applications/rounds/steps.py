@@ -73,7 +73,7 @@ def writer_identity(section: Writer) -> dict[str, Any]:
 
 def check_writer(section: Writer) -> FoundModel:
     """Raises InputError where its template or its model is not there."""
-    check_prompt(section.prompt)
+    check_prompt(section.prompt, may_pick=False)  # the text is read once, and then other questions come
     return find_model(section.model)
 
 

@@ -53,7 +53,7 @@ def plan_load(recipe: LoadRecipe) -> LoadPlan:
     """Load data, check keys, prices and the limit. Raises InputError with all mistakes; sends nothing."""
     mistakes: list[str] = []
     try:
-        check_prompt(recipe.prompt)
+        check_prompt(recipe.prompt, may_pick=False)
         if recipe.is_local:
             resolve(recipe.server.model)
     except InputError as error:
