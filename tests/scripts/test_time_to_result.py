@@ -1,12 +1,12 @@
 """The clock of eval/bench/time_to_result.py on the tiny model: it stops where the metrics of the runs say, and never before."""
 
-import importlib
 import json
 
 import pytest
-from conftest import ROOT, run_script
+from conftest import run_script
 
 from infoagent.files import read_jsonl
+from infoagent.training.clock import Clock
 
 RECIPES = ["configs/train/time_to_result.yaml", "configs/train/time_to_result_grpo.yaml"]
 
@@ -35,9 +35,8 @@ def test_without_a_better_checkpoint_there_are_no_minutes(tiny_dir, tmp_path):
     assert sum(found["seconds"].values()) <= 60 * found["validations"][-1]["minutes"] + 1
 
 
-def test_the_clock_stops_at_the_first_checkpoint_that_is_so_much_better(monkeypatch):
-    clock_of = clock_class(monkeypatch)
-    clock = clock_of(0.5)
+def test_the_clock_stops_at_the_first_checkpoint_that_is_so_much_better():
+    clock = Clock(0.5)
     for kind, nats in (("fitting", None), ("validation", 0.4), ("fitting", None), ("validation", 0.6), ("validation", 0.9)):
         row = {} if nats is None else {"validation/objective/hard_nats": nats, "validation/rate/tokens": 9.0}
         clock.note(kind, row, 10.0)
@@ -45,11 +44,6 @@ def test_the_clock_stops_at_the_first_checkpoint_that_is_so_much_better(monkeypa
     assert found["reached_nats"] == 0.6
     assert found["minutes"] == found["validations"][1]["minutes"]
     assert found["seconds"] == {"fitting": 20.0, "validation": 20.0}  # what comes behind is not counted
-
-
-def clock_class(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "eval" / "bench")
-    return importlib.import_module("time_to_result").Clock
 
 
 def test_the_share_of_the_reward_is_that_of_the_steps(tiny_dir, tmp_path):
