@@ -28,13 +28,14 @@ from infoagent.recipes import GRPORecipe
 from infoagent.training.candidates import SAMPLES_FILE, key_of, key_of_row
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.preparation import Prepared
-from infoagent.training.prompt_rows import PROPOSAL
 from infoagent.types import InputError
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
 
 logger = logging.getLogger(__name__)
 
+PROPOSAL = "proposal"
+"""Of a row of the data set: token ids of a text that may stand in its group, with the end of turn; empty for none."""
 COLUMN = "proposed"
 """Of a row of the batch: whether its completion is a proposal."""
 

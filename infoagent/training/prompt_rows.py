@@ -11,8 +11,6 @@ from infoagent.lm.prompts import Prompt, compressor_messages
 from infoagent.recipes import GRPORecipe
 from infoagent.training.preparation import Prepared
 
-PROPOSAL = "proposal"
-"""Of a row: token ids of a text that may stand in its group, with the end of turn; empty for none."""
 BUDGET_STREAM = 4
 """Keeps the draw of budgets apart from other draws by the same seed."""
 
@@ -32,7 +30,7 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         # every problem once before any comes again
         rows = {"problem_index": [i % number for i in range(len(budgets))], "budget": budgets}
     if recipe.grpo.proposals:
-        from infoagent.training.group_proposals import group_proposals  # it brings torch, which --dry-run leaves alone
+        from infoagent.training.group_proposals import PROPOSAL, group_proposals  # it brings torch, which --dry-run leaves alone
 
         known = group_proposals(recipe, prepared)
         rows[PROPOSAL] = [known.get(index, []) for index in rows["problem_index"]]
