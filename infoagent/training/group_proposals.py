@@ -15,6 +15,7 @@ policy has caught up, the lead is 0. A worse proposal is not pushed down: nothin
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class GroupProposals(_Trainer):
         lead_B = leads(rewards_B, proposed_B, self.num_generations)
         output["advantages"] = advantages(lead_B, proposed_B)
         everywhere = self.accelerator.gather(lead_B.masked_fill(~proposed_B, torch.nan)).nanmean().item()
-        if everywhere == everywhere:  # NaN: no group of this step has one
+        if not math.isnan(everywhere):  # NaN: no group of this step has one
             self._metrics["train"]["proposals/lead_nats"].append(everywhere)
         return output
 
