@@ -8,7 +8,7 @@ from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, candidate_p
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
-from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here
+from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here, read_tokens
 from infoagent.lm.prompts import WITHOUT_THOUGHT
 from infoagent.progress import duration
 from infoagent.recipes import CompressorSection, EvaluationRecipe
@@ -48,8 +48,7 @@ def _evaluation(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Coll
         read: set[str] = set()
         for compressor in fresh:
             form = forms[compressor.label]
-            pick = compressor.prompt.pick_tokens
-            prompt = (document if pick is None else min(document, pick)) + PROMPT_OVERHEAD_TOKENS
+            prompt = read_tokens(document, compressor.prompt) + PROMPT_OVERHEAD_TOKENS
             prompt += 0 if form is None else len(form.request) / CHARACTERS_OF_A_TOKEN
             line = f"  {compressor.label} on {data.name}: {compressions} compressions"
             if compressor.kind in ANCHORS:

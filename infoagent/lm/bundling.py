@@ -3,7 +3,7 @@
     python -m infoagent.lm.bundling CHECKPOINT
 
 The adapter's tensors in bfloat16, PEFT's settings and this package's record without the paths of the machine that trained it, and the
-card. Checked against the checkpoint before it stands there; no more than LIMIT_BYTES.
+card; no more than LIMIT_BYTES.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from infoagent.files import read_json, write_json
 from infoagent.lm import adapters
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, adapter_base, check_checkpoint, read_record
+from infoagent.lm.embedded import EMBEDDED
 from infoagent.types import InputError
 
 LIMIT_BYTES = 5_000_000
@@ -31,7 +32,7 @@ def bundle(checkpoint: str) -> Path:
 
     check_checkpoint(checkpoint)
     source, record, base = Path(checkpoint), read_record(checkpoint), adapter_base(checkpoint)
-    if record is None or base is None or "/" in base:
+    if record is None or base not in EMBEDDED:
         raise InputError(f"{checkpoint}: was not trained here on an embedded model; it cannot come along")
     if not (source / CARD).is_file():
         raise InputError(f"{checkpoint}: has no card; write one with infoagent card {checkpoint}")

@@ -12,6 +12,8 @@ from infoagent.types import InputError, Negative, Problem
 
 Truncation = Literal["error", "head", "tail", "middle"]
 CUT_MARK = " … "
+JOINS = 16
+"""Tokens that a text may take beyond the sum of its parts: decoded and encoded again, or joined from lines."""
 
 
 def fit_to_context(
@@ -36,7 +38,7 @@ def fit_to_context(
     longest_query = max((p.query for p in problems), key=lambda query: len(text_ids(tokenizer, query)), default="")
     empty = len(compressor_ids(tokenizer, "", longest_query, prompt)) + reply_tokens
     if prompt.pick_tokens is not None:
-        if (length := empty + prompt.pick_tokens) > context_tokens:
+        if (length := empty + prompt.pick_tokens + JOINS) > context_tokens:
             raise InputError(
                 f"prompt.pick_tokens = {prompt.pick_tokens}: prompt and reply take {length} tokens, the model's context holds "
                 f"{context_tokens}; lower it"
@@ -73,8 +75,7 @@ def _shorten(problem: Problem, cut: Callable[[str], str]) -> Problem:
 
 
 def _cutter(tokenizer: Any, room: int, truncate: Truncation) -> Callable[[str], str]:
-    # decoded text can take a few tokens more when it is encoded again, and the cut mark takes some
-    room -= 16
+    room -= JOINS  # the cut mark takes some too
     if room < 1:
         raise InputError("the question and the reply alone fill the model's context; shorten them")
 

@@ -15,7 +15,7 @@ from infoagent.grading.words import count_words
 from infoagent.lm.machine.rates import machine_rates
 from infoagent.lm.sizes import architecture_of
 from infoagent.progress import duration
-from infoagent.recipes import ModelSection
+from infoagent.recipes import ModelSection, PromptSection
 from infoagent.recipes.compressors import ServerSection
 from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import PredictorSection
@@ -26,6 +26,11 @@ def mean_tokens(texts: Iterable[str]) -> float:
     """Of texts by their words."""
     words = [count_words(text) for text in texts]
     return sum(words) / len(words) * TOKENS_PER_WORD
+
+
+def read_tokens(document: float, prompt: PromptSection) -> float:
+    """Of a document of so many tokens, how many a compressor with this prompt reads."""
+    return document if prompt.pick_tokens is None else min(document, prompt.pick_tokens)
 
 
 def not_here(model: ModelSection) -> str:

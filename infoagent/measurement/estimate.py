@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.data.registry import load_data
-from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here
+from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here, read_tokens
 from infoagent.measurement.pool_draw import choose_pool
 from infoagent.recipes import InformationRecipe
 
 
 def describe_measurement(recipe: InformationRecipe) -> str:
     """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
-    share its tokens, so each document counts once and each question's end once a pair."""
+    share its tokens, so each document counts once and each question's end once a pair; what is picked of it is another text for
+    each question."""
     data = load_data(**recipe.data.asked)
     pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples
     columns = recipe.documents if recipe.far is None else 1 + recipe.near + recipe.far
-    document = mean_tokens(p.document for p in data.problems) + PROMPT_OVERHEAD_TOKENS
+    prompt = recipe.compressor.prompt
+    document = read_tokens(mean_tokens(p.document for p in data.problems), prompt) + PROMPT_OVERHEAD_TOKENS
     written = compressions * (document + recipe.compressor.max_tokens)
-    same_question = recipe.compressor.prompt.template.startswith("agnostic")
+    same_question = prompt.template.startswith("agnostic")
     pairs = recipe.documents * (columns + recipe.counterfactuals)
     questions = 0 if same_question or recipe.query == "own_document" else pairs * PROMPT_OVERHEAD_TOKENS
     read = recipe.documents * (1 + recipe.counterfactuals) * document + questions
+    if questions and prompt.pick_tokens is not None:
+        read = pairs * document
     scored = read + compressions * (columns + recipe.counterfactuals) * recipe.compressor.max_tokens
     lines = [
         f"plan: {recipe.documents} documents × {recipe.samples} compressions, {columns} pool columns and "

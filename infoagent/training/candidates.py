@@ -107,7 +107,7 @@ class CandidateFile:
     def _read(self) -> None:
         rows = read_jsonl(self.path)
         for row in rows:
-            self._rows[row["round"], key_of_row(row)].append(row)
+            self._rows[row["round"], _key_of_row(row)].append(row)
         for name in [name for name, group in self._rows.items() if len(group) < group[0].get("group", self.samples)]:
             del self._rows[name]  # a killed process left a part of the group: it is drawn again
         whole = [row for group in self._rows.values() for row in group]
@@ -150,7 +150,7 @@ class CandidateFile:
             return
         size = None if len(scored) == self.samples else len(scored)
         rows = append_jsonl(self.path, [row_of(number, s, origin, size) for origin, s in scored])
-        self._rows[number, key_of_row(rows[0])] = rows
+        self._rows[number, _key_of_row(rows[0])] = rows
 
 
 def sample_candidates(
@@ -229,26 +229,33 @@ def load_candidates(
     Samples of other documents or questions are left out. Raises InputError, one line for each directory: one that
     holds no samples, or whose samples were scored in another way (which settings differ), or for no problem at all.
     """
+    return read_candidates(directories, settings, problems, price, "candidates")
+
+
+def read_candidates(
+    directories: Sequence[str | Path], settings: dict[str, Any] | None, problems: Sequence[Problem], price: Price, named: str
+) -> list[Candidate]:
+    """As `load_candidates`, for the setting `named`; without `settings` the samples may have been scored in any way."""
     mistakes, found = [], []
     known = {key_of(problem): problem for problem in problems}
     for directory in directories:
         manifest, samples = Path(directory) / MANIFEST_FILE, Path(directory) / SAMPLES_FILE
         if list(directories).count(directory) > 1:
-            mistakes.append(f"candidates: {str(directory)!r} stands twice; name it once")
+            mistakes.append(f"{named}: {str(directory)!r} stands twice; name it once")
         elif not manifest.is_file() or not samples.is_file():
             mistakes.append(
-                f"candidates: {str(directory)!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
+                f"{named}: {str(directory)!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
             )
-        elif different := _different(read_json(manifest)["settings"], settings, WORTH):
+        elif settings is not None and (different := _different(read_json(manifest)["settings"], settings, WORTH)):
             mistakes.append(
-                f"candidates: {str(directory)!r} was scored with other settings, {', '.join(different)} differ; use the same, or draw anew"
+                f"{named}: {str(directory)!r} was scored with other settings, {', '.join(different)} differ; use the same, or draw anew"
             )
         else:
-            rows = [row for row in read_jsonl(samples) if key_of_row(row) in known]
-            found += [candidate_of(row, known[key_of_row(row)], price) for row in rows]
+            rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
+            found += [candidate_of(row, known[_key_of_row(row)], price) for row in rows]
             if not rows:
                 mistakes.append(
-                    f"candidates: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
+                    f"{named}: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
                 )
     if mistakes:
         raise InputError(sorted(set(mistakes), key=mistakes.index))
@@ -312,7 +319,7 @@ def key_of(problem: Problem) -> Key:
     return problem.id, text_id(problem.document), text_id(problem.query)
 
 
-def key_of_row(row: dict[str, Any]) -> Key:
+def _key_of_row(row: dict[str, Any]) -> Key:
     return row["problem_id"], row["document"], row["query"]
 
 

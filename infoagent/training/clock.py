@@ -7,15 +7,20 @@ the later one; nothing in the trainer is changed or imported.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from infoagent.files import only_writer
 from infoagent.recipes import GRPORecipe, SFTRecipe
 from infoagent.recipes.training import TrainingRecipe
+from infoagent.shipped import shipped
+from infoagent.training.run_directory import complete_checkpoints
+from infoagent.training.sweep.run import run_logged
 from infoagent.types import RunFailed
 
 METRIC = "objective/hard_nats"
@@ -36,25 +41,32 @@ class Clock:
         self.shares: list[float] = []
 
     def run(self, path: str, recipe: TrainingRecipe, out: Path, adapter: str | None, given: list[str]) -> str:
-        """Run one recipe to its end; its last checkpoint. Raises RunFailed with the end of its log if it fails."""
-        command = [sys.executable, SCRIPTS[type(recipe)], path, *given, f"output_dir={out}", "tracking.wandb=disabled", "--quiet"]
+        """Run one recipe to its end; its last checkpoint. Raises RunFailed with its cause if it fails."""
+        script, log = SCRIPTS[type(recipe)], out.with_suffix(".log")
+        command = [sys.executable, str(shipped(script)), path, *given, f"output_dir={out}", "tracking.wandb=disabled", "--quiet"]
         command += [] if adapter is None else [f"init_adapter={adapter}"]
         out.parent.mkdir(parents=True, exist_ok=True)
-        log = out.parent / f"{out.name}.log"
-        with log.open("w") as written:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=written, text=True)
-            watch, before = Watch(out), time.monotonic()
-            while process.poll() is None or watch.pending():
-                for kind, row in watch.new():
-                    now = time.monotonic()
-                    self.note(kind, row, now - before)
-                    before = now
-                time.sleep(POLL_SECONDS)
-            assert process.stdout is not None
-            said = process.stdout.read().split()
-        if process.returncode != 0 or not said:
-            raise RunFailed(f"{' '.join(command[1:3])} failed; the end of {log}: {log.read_text()[-300:]}")
-        return said[-1]
+        ended = threading.Event()
+        with only_writer(out.parent) as lock, ThreadPoolExecutor(1) as pool:
+            watching = pool.submit(self._watch, Watch(out), ended)
+            try:
+                cause = run_logged(command, log, lock, out.parent.name)
+            finally:
+                ended.set()
+            watching.result()
+        if cause is not None:
+            raise RunFailed(f"{script} {path}: {cause}; its log: {log}")
+        return str(complete_checkpoints(out)[-1])
+
+    def _watch(self, watch: Watch, ended: threading.Event) -> None:
+        before, is_last = time.monotonic(), False
+        while not is_last:
+            is_last = ended.is_set()  # asked before the files are read: nothing is written behind it
+            for kind, row in watch.new():
+                now = time.monotonic()
+                self.note(kind, row, now - before)
+                before = now
+            ended.wait(POLL_SECONDS)
 
     def note(self, kind: str, row: dict[str, Any], seconds: float) -> None:
         if not self.reached:
@@ -94,9 +106,6 @@ class Watch:
                 found.append((kind_of(name, row), row))
             self.seen[name] = len(lines)
         return found
-
-    def pending(self) -> bool:
-        return any(len(self._whole_lines(name)) > self.seen[name] for name in ("candidates.jsonl", "metrics.jsonl"))
 
     def _whole_lines(self, name: str) -> list[str]:
         file = self.out / name

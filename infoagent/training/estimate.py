@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from infoagent.costs import (
@@ -19,7 +18,7 @@ from infoagent.costs import (
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.grading.words import count_words
-from infoagent.lm.dry_run import machine_money, not_here
+from infoagent.lm.dry_run import machine_money, not_here, read_tokens
 from infoagent.lm.machine.rates import machine_rates
 from infoagent.lm.settling import planning_type
 from infoagent.lm.sizes import architecture_of
@@ -103,9 +102,7 @@ def _step(recipe: GRPORecipe, words: Sequence[float]) -> TrainingWork | None:
 
 def _words(recipe: TrainingRecipe, problems: Sequence[Problem]) -> list[float]:
     """Of each document, the words that the compressor reads."""
-    pick = recipe.prompt.pick_tokens
-    most = math.inf if pick is None else pick / TOKENS_PER_WORD
-    return [min(count_words(problem.document), most) for problem in problems]
+    return [read_tokens(count_words(p.document) * TOKENS_PER_WORD, recipe.prompt) / TOKENS_PER_WORD for p in problems]
 
 
 def _unknown(recipe: TrainingRecipe) -> str:

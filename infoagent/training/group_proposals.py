@@ -4,7 +4,7 @@ A group teaches nothing where no sample holds the fact: all rewards are alike. T
 problem (a teacher's choice, another policy's sample) then takes the place of the group's last sample:
 
     b     = mean reward of the group's own samples
-    A(z)  = r(z) − b              a sample of the policy: the policy gradient, as it were without the proposal
+    A(z)  = r(z) − b              a sample of the policy: the policy gradient, as it would be without the proposal
     A(z*) = max(0, r(z*) − b)     the proposal: imitation, weighted by its lead over the policy
 
 The proposal is left out of the baseline, so the samples' gradient stays an unbiased estimate of that of the expected reward. Its own
@@ -16,19 +16,20 @@ from __future__ import annotations
 
 import logging
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from trl import GRPOTrainer
 
-from infoagent.files import read_jsonl
 from infoagent.lm.prompts import end_of_turn_id
-from infoagent.proposals.sources import POLICY, YARDSTICK
+from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.proposals.sources import YARDSTICK
 from infoagent.recipes import GRPORecipe
-from infoagent.training.candidates import SAMPLES_FILE, key_of, key_of_row
+from infoagent.reward.metrics import ScoredCompression
+from infoagent.training.candidates import Key, key_of, read_candidates
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.preparation import Prepared
+from infoagent.training.recipe_reward import build_reward
 from infoagent.types import InputError
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
@@ -93,11 +94,12 @@ def advantages(lead_B: torch.Tensor, proposed_B: torch.Tensor) -> torch.Tensor:
 
 
 def group_proposals(recipe: GRPORecipe, prepared: Prepared) -> dict[int, list[int]]:
-    """For each problem on which the directories of `grpo.proposals` hold a text, the one that earned most there.
+    """For each problem on which the directories of `grpo.proposals` hold a text, the one that earns most at the first price: token
+    ids with the end of turn, by the problem's index.
 
     What a step pays for it is scored in the step. Raises InputError, a line for each directory that holds nothing here.
     """
-    grpo, mistakes = recipe.grpo, []
+    grpo = recipe.grpo
     if not grpo.proposals:
         return {}
     micro_batch, accumulation = batch_shape(recipe, process_count())
@@ -106,34 +108,21 @@ def group_proposals(recipe: GRPORecipe, prepared: Prepared) -> dict[int, list[in
             f"grpo.proposals: a group of {grpo.num_generations} is divided over processes, of which each has {micro_batch * accumulation} "
             "completions of a step; raise grpo.prompts_per_step, or start fewer processes"
         )
-    index_of = {key_of(problem): index for index, problem in enumerate(prepared.problems)}
-    end, best, too_long = end_of_turn_id(prepared.tokenizer), dict[int, dict[str, Any]](), 0
-    for directory in grpo.proposals:
-        file = Path(directory) / SAMPLES_FILE
-        if not file.is_file():
-            mistakes.append(
-                f"grpo.proposals: {directory!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
-            )
-            continue
-        here = [row for row in read_jsonl(file) if key_of_row(row) in index_of]
-        if not here:
-            mistakes.append(
-                f"grpo.proposals: {directory!r} holds no text on any of the {len(prepared.problems)} problems; "
-                "name the data it was drawn from"
-            )
-        for row in here:
-            if row.get("origin", POLICY) == YARDSTICK or row["gated"] or "reward" not in row:
-                continue
-            if len(row["token_ids"]) > grpo.max_completion_tokens - 1:  # its end of turn needs a place
-                too_long += 1
-                continue
-            index = index_of[key_of_row(row)]
-            if index not in best or row["reward"] > best[index]["reward"]:
-                best[index] = row
-    if mistakes:
-        raise InputError(mistakes)
-    if too_long:
-        logger.warning("grpo.proposals: %d texts are longer than grpo.max_completion_tokens allows and are left out", too_long)
+    price = build_reward(recipe, prepared).price
+    known = [
+        candidate.scored
+        for candidate in read_candidates(grpo.proposals, None, prepared.problems, price, "grpo.proposals")
+        if candidate.origin != YARDSTICK and candidate.scored.reward is not None and not candidate.scored.gated
+    ]
+    fitting = [s for s in known if s.compression.rate_tokens < grpo.max_completion_tokens]  # its end of turn needs a place
+    best: dict[Key, ScoredCompression] = {}
+    for scored in sorted(fitting, key=lambda s: s.reward or 0.0):
+        best[key_of(scored.problem)] = scored
+    if len(fitting) < len(known):
+        logger.warning("grpo.proposals: %d texts are longer than grpo.max_completion_tokens allows", len(known) - len(fitting))
     if len(best) < len(prepared.problems):
         logger.warning("grpo.proposals: no text for %d of %d problems", len(prepared.problems) - len(best), len(prepared.problems))
-    return {index: [*row["token_ids"], row.get("stop_id") or end] for index, row in best.items()}
+    end = end_of_turn_id(prepared.tokenizer)
+    texts = {key: s.compression for key, s in best.items()}
+    keys = {index: key_of(problem) for index, problem in enumerate(prepared.problems)}
+    return {index: list(continuation_ids(texts[key], end)) for index, key in keys.items() if key in texts}

@@ -1,15 +1,22 @@
 """What is picked of a document: a hand count, and any text."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infoagent.config import load_recipe
 from infoagent.data.segmentation import sentences
+from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.lm.context import fit_to_context
+from infoagent.lm.dry_run import read_tokens
 from infoagent.lm.models import load_tokenizer, resolve
 from infoagent.lm.picking import pick
 from infoagent.lm.prompts import Prompt, chat_ids, check_prompt, compressor_ids, compressor_messages, text_ids
-from infoagent.recipes import GRPORecipe, PromptSection
+from infoagent.measurement.estimate import describe_measurement
+from infoagent.recipes import EvaluationRecipe, GRPORecipe, InformationRecipe, PromptSection
+from infoagent.training.estimate import describe_grpo
 from infoagent.training.preparation import prepare
 from infoagent.training.prompt_rows import training_rows
 from infoagent.types import InputError, Problem
@@ -90,3 +97,21 @@ def test_without_a_tokenizer_nothing_is_picked_in_silence():
         compressor_messages(HARBOUR, "Who?", Prompt(pick_tokens=24))
     with pytest.raises(InputError, match=r"pick_tokens = 64: no sentences are picked here"):
         check_prompt(PromptSection(pick_tokens=64), may_pick=False)
+
+
+def test_estimates_count_what_is_read():
+    assert [read_tokens(300.0, PromptSection(pick_tokens=pick)) for pick in (None, 64, 400)] == [300.0, 64, 300.0]
+
+
+PLANS = [
+    ("configs/train/records.yaml", GRPORecipe, describe_grpo, "prompt"),
+    ("configs/eval/information.yaml", InformationRecipe, describe_measurement, "compressor.prompt"),
+    ("configs/eval/records.yaml", EvaluationRecipe, describe_evaluation, "compressors.0.prompt"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "schema", "describe", "key"), PLANS, ids=[p[0] for p in PLANS])
+def test_every_plan_is_smaller_where_less_is_read(recipe, schema, describe, key):
+    plans = [describe(load_recipe(schema, recipe, given)) for given in ([], [f"{key}.pick_tokens=16"])]
+    whole, picked = (float(re.search(r"([\d,.]+) GFLOP", plan)[1].replace(",", "")) for plan in plans)
+    assert picked < whole

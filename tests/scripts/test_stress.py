@@ -81,7 +81,7 @@ def test_load_on_a_server_of_ones_own_counts_every_job_once_and_repeats_nothing(
     for condition in found["conditions"]:
         for level in condition["levels"]:
             assert (level["served"], level["failed"]) == (18, {})
-            assert 0.01 <= level["latency_seconds"]["p50"]["value"] < 2  # no milliseconds; the machine may be busy
+            assert 0.01 <= level["latency_seconds"]["p50"]["value"] < 0.3
             assert level["latency_seconds"]["p99"] == {"refused": "needs 368 jobs, there are 18"}
     shared, own = (len({d[:20] for d in documents if d.startswith("[") == marked}) for marked in (False, True))
     assert shared <= 3 < own  # three documents, or a mark of its own before each

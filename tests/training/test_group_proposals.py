@@ -69,7 +69,8 @@ def test_own_samples_are_pushed_as_if_the_proposal_were_not_there():
 def row(problem, text, tokenizer, reward, **more):
     return {
         "problem_id": problem.id, "document": text_id(problem.document), "query": text_id(problem.query), "round": 1, "sample": 0,
-        "token_ids": list(text_ids(tokenizer, text)), "text": text, "finish": "stop", "gated": False, "parts": {}, "reward": reward, **more,
+        "token_ids": list(text_ids(tokenizer, text)), "text": text, "finish": "stop", "gated": False, "parts": {"mi": reward},
+        "rate_tokens": len(text_ids(tokenizer, text)), "rate_bytes": len(text.encode()), "reward": reward, **more,
     }  # fmt: skip
 
 
@@ -91,6 +92,7 @@ def made(tiny_dir, tmp_path_factory):
         {**row(second, "failed", tokenizer, 0.0, failed="why"), "reward": None},
         row(second, "worse", tokenizer, -1.0),
     ]
+    (directory / "candidates.json").write_text("{}")
     write_jsonl(directory / "candidates.jsonl", [{k: v for k, v in r.items() if v is not None} for r in rows])
     return recipe, prepared, directory
 
@@ -150,15 +152,15 @@ def test_directories_without_texts_are_refused_a_line_each(made, tmp_path):
     recipe, prepared, directory = made
     other = tmp_path / "other"
     other.mkdir()
+    (other / "candidates.json").write_text("{}")
     (other / "candidates.jsonl").write_text(json.dumps({**read_jsonl(directory / "candidates.jsonl")[0], "problem_id": "?"}) + "\n")
     asked = recipe.model_copy(update={"grpo": recipe.grpo.model_copy(update={"proposals": [str(tmp_path), str(other)]})})
     with pytest.raises(InputError) as error:
         group_proposals(asked, prepared)
     lines = str(error.value).splitlines()
-    assert [("holds no candidates.jsonl" in line, "holds no text on any of the 12 problems" in line) for line in lines] == [
-        (True, False),
-        (False, True),
-    ]
+    assert [
+        ("holds no candidates.jsonl" in line, "holds no sample for a problem of the recipe's data" in line) for line in lines
+    ] == [(True, False), (False, True)]
 
 
 def test_a_group_that_is_divided_over_processes_is_refused(made, monkeypatch):

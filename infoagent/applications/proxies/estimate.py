@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from infoagent.applications.proxies.recipe import ProxyRecipe
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.evaluation.estimate import longest_tokens, usable_sets
-from infoagent.lm.dry_run import PlannedWork, mean_tokens
+from infoagent.lm.dry_run import PlannedWork, mean_tokens, read_tokens
 from infoagent.progress import duration
 from infoagent.recipes import EvaluationRecipe
 from infoagent.types import ANCHORS
@@ -22,7 +22,8 @@ def describe_scorers(recipe: ProxyRecipe, grids: Sequence[EvaluationRecipe]) -> 
             document = mean_tokens(p.document for p in data.problems)
             written = [c for c in grid.grid if c.kind not in ANCHORS]
             candidates = 1 + grid.negatives.total
-            prompts += len({str(c.prompt) for c in written}) * len(data) * candidates * (document + PROMPT_OVERHEAD_TOKENS)
+            read = [read_tokens(document, prompt) for prompt in {str(c.prompt): c.prompt for c in written}.values()]
+            prompts += len(data) * candidates * sum(tokens + PROMPT_OVERHEAD_TOKENS for tokens in read)
             columns += draws * candidates * sum(longest_tokens(c, document) for c in written)
             texts += draws * len(written)
     lines = [f"scorers: {len(recipe.studied)} × {texts:,.0f} texts, {prompts + columns:,.0f} tokens each"]

@@ -14,7 +14,7 @@ from infoagent.baselines import PICKERS
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.costs.known import known_architecture
 from infoagent.data.sets.research_tasks import ResearchTask
-from infoagent.lm.dry_run import PlannedWork
+from infoagent.lm.dry_run import PlannedWork, read_tokens
 from infoagent.lm.machine.rates import machine_rates
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.types import ANCHORS
@@ -96,7 +96,8 @@ def _stages(recipe: ResearchRecipe, systems: Sequence[SystemSection]) -> list[St
     ]
     for system in systems:
         if system.kind == "lm":
-            stages.append(_written(recipe, "compress", system.writer, system.label, times * pairs, source, system.max_tokens))
+            read = read_tokens(source, system.prompt)
+            stages.append(_written(recipe, "compress", system.writer, system.label, times * pairs, read, system.max_tokens))
     for system in systems:
         notes = task + _notes(system, found, pairs, source)
         stages.append(_written(recipe, "report", recipe.reporter, system.label, times, notes, recipe.predictor.max_tokens))

@@ -7,6 +7,7 @@ state, which is the same for all of them; and it only ever deletes words, so it 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from infoagent.recipes.sft import ProposalsSection
 from infoagent.training.preparation import Prepared
 from infoagent.training.proposing import Proposer
 from infoagent.training.recipe_reward import build_reward
-from infoagent.types import Negative, Problem
+from infoagent.types import Negative, Problem, RunFailed
 
 DELETIONS = 8
 """Rounds at most: no document of the source has so many words."""
@@ -40,8 +41,11 @@ def teacher_texts(
     rewards, tokens = [], []
     with Progress(len(problems), f"teacher at {run.reward.first_price:g} nats a token", "problem", quiet) as bar:
         for index in range(len(problems)):
-            best = max((s for _, s in proposer.score(reward, index, []) if s.reward is not None), key=lambda s: s.reward or 0.0)
-            rewards.append(float(best.reward or 0.0))
-            tokens.append(float(best.compression.rate_tokens))
+            scored = [s for _, s in proposer.score(reward, index, [])]
+            if failed := next((s.failed for s in scored if s.failed), None):
+                raise RunFailed(f"the scorer failed on a piece of {problems[index].id}: {failed}")
+            best, length = max(((s.reward, s.compression.rate_tokens) for s in scored if s.reward is not None), key=itemgetter(0))
+            rewards.append(best)
+            tokens.append(float(length))
             bar.update()
     return np.array(rewards), np.array(tokens)
