@@ -39,19 +39,22 @@ def training_work(
     other_negatives: int,
     has_reference: bool,
     texts: int | None = None,
+    reads_apart: bool = False,
 ) -> TrainingWork:
     """Upper estimates: every completion at its longest. `groups` problems are sampled and scored, their completions behind
     one reading of the prompt. Trained on are these, sharing it too; or `texts` prompts with a completion each, epochs
-    included. `has_reference`: the base reads what is trained on, for a KL or a preference."""
+    included. `has_reference`: the base reads what is trained on, for a KL or a preference. `reads_apart`: documents are read
+    without a gradient (`lora.activated`)."""
     prompt = document_words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     prompts, generated = groups * prompt, groups * samples * completion_tokens
     candidates = 1 + counterfactual + other_negatives
     scored = prompts * candidate_prompts(counterfactual, other_negatives) + generated * candidates
     trained = prompts + generated if texts is None else texts * (prompt + completion_tokens)
+    apart = (groups if texts is None else texts) * document_words * TOKENS_PER_WORD if reads_apart else 0.0
 
     def gflop(tokens: float) -> float:
         return architecture.flops(tokens, prompt) / 1e9
 
-    reading = gflop(prompts + scored + (trained if has_reference else 0))
-    compute = Work(reading, gflop(generated), FORWARD_PASSES_OF_TRAINING * gflop(trained))
-    return TrainingWork(generated, scored, trained, compute)
+    reading = gflop(prompts + scored + apart + (trained if has_reference else 0))
+    compute = Work(reading, gflop(generated), FORWARD_PASSES_OF_TRAINING * gflop(trained - apart))
+    return TrainingWork(generated, scored, trained - apart, compute)

@@ -146,7 +146,7 @@ def not_usable(settings: dict[str, Any]) -> str | None:
             f"init_lora_weights {start!r} changes the base's own weights when it loads; convert it to plain LoRA "
             "(save_pretrained with path_initial_model_for_weight_conversion)"
         )
-    for name in ("alora_invocation_tokens", "layer_replication", "megatron_config"):  # the last imports what it names
+    for name in ("layer_replication", "megatron_config"):  # the last imports what it names
         if settings.get(name):
             return f"{name} is not supported; merge it with PEFT, and name the merged model"
     return None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from infoagent.files import clean_text
+from infoagent.lm.activation import check_activated
 from infoagent.lm.constrained import SchemaLogits, constrained_tokenizer
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.models import LoadedModel
@@ -114,6 +115,7 @@ def stop_ids(tokenizer: Any) -> set[int]:
 
 
 def _padded(lm: LoadedModel, prompts: Sequence[Sequence[int]]) -> Any:
+    check_activated(lm.model, prompts)
     ids = {"input_ids": [list(p) for p in prompts]}
     return lm.tokenizer.pad(ids, padding=True, return_tensors="pt").to(lm.model.device)
 

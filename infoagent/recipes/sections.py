@@ -247,32 +247,6 @@ class RewardSection(Section):
                 raise ValueError(f"reward.{name}: {value:g} is above max_completion_tokens {max_completion_tokens}")
 
 
-class LoraSection(Section):
-    """The adapter that is trained."""
-
-    r: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    targets: str | list[str] = "all-linear"
-    """`all-linear` or a list of module names."""
-    rslora: bool = False
-    """Scale by alpha / √r in place of alpha / r, so that a high rank learns as fast as a low one."""
-    dora: bool = False
-    """Learn the magnitude of each weight column apart from its direction. vLLM cannot serve such an adapter: merge it
-    first (`infoagent merge`)."""
-    quantize: Literal["none", "4bit"] = "none"
-    """4bit keeps the frozen base in 4-bit nf4 (QLoRA); needs bitsandbytes and a CUDA device."""
-    # An init such as PiSSA or OLoRA is not offered: it takes a part of the base's weights into the adapter, so the
-    # model with its adapter disabled is no longer the frozen base, and that is who scores.
-
-    @model_validator(mode="after")
-    def _targets(self) -> LoraSection:
-        names = self.targets if isinstance(self.targets, list) else [self.targets]
-        if not names or not all(names):
-            raise ValueError("targets: must be all-linear or a list of at least one module name, e.g. [q_proj, v_proj]")
-        return self
-
-
 ValidationMetric = Literal[
     "objective/nats",
     "objective/hard_nats",

@@ -9,10 +9,10 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.cost_sections import CostSection
+from infoagent.recipes.lora_section import LoraSection
 from infoagent.recipes.sections import (
     AuditSection,
     DataSection,
-    LoraSection,
     ModelSection,
     Name,
     NegativesSection,

@@ -92,6 +92,7 @@ def _work(
         other_negatives=recipe.negatives.total - recipe.negatives.hard,
         has_reference=has_reference,
         texts=texts,
+        reads_apart=recipe.lora.activated,
     )
 
 

@@ -11,16 +11,18 @@ import re
 from typing import Any
 
 from infoagent.lm.pretrained import blank_model
-from infoagent.lm.reference import ModelReference, load_config
-from infoagent.recipes.sections import LoraSection
+from infoagent.lm.prompts import Prompt
+from infoagent.lm.reference import ModelReference, load_config, load_tokenizer
+from infoagent.recipes.lora_section import LoraSection
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.launch import is_sharded_launch
 from infoagent.types import InputError
 
 ALL_LINEAR = "all-linear"
 
 
-def lora_config(section: LoraSection) -> Any:
-    """A fresh adapter in PEFT's words."""
+def lora_config(section: LoraSection, invocation: list[int] | None = None) -> Any:
+    """A fresh adapter in PEFT's words. `invocation`: the tokens from which an activated one acts."""
     from peft import LoraConfig
 
     return LoraConfig(
@@ -30,8 +32,18 @@ def lora_config(section: LoraSection) -> Any:
         target_modules=section.targets,
         use_rslora=section.rslora,
         use_dora=section.dora,
+        alora_invocation_tokens=invocation,
         task_type="CAUSAL_LM",
     )
+
+
+def invocation_of(recipe: TrainingRecipe, reference: ModelReference) -> list[int] | None:
+    """The tokens from which the recipe's adapter acts; None for one that acts everywhere. Raises InputError where there are none."""
+    if not recipe.lora.activated:
+        return None
+    from infoagent.lm.activation import invocation_ids
+
+    return invocation_ids(load_tokenizer(reference), Prompt.of(recipe.prompt, thinking=False))
 
 
 def check_lora(section: LoraSection, reference: ModelReference) -> None:

@@ -106,7 +106,8 @@ def _cell(text: str) -> str:
 def _what(facts: Mapping[str, Any], adapter: Mapping[str, Any], run: Mapping[str, Any], base: str) -> list[tuple[str, str]]:
     recipe: Mapping[str, Any] = run.get("recipe", {})
     prompt = dict(facts.get("prompt") or {})
-    kinds = [name for name, key in (("DoRA", "use_dora"), ("rsLoRA", "use_rslora")) if adapter.get(key)] or ["LoRA"]
+    variants = ("DoRA", "use_dora"), ("rsLoRA", "use_rslora"), ("activated LoRA", "alora_invocation_tokens")
+    kinds = [name for name, key in variants if adapter.get(key)] or ["LoRA"]
     rows = [
         ("base", f"{base}, revision {facts['base_revision']}"),
         ("adapter", f"{' + '.join(kinds)}, rank {adapter['r']}, alpha {adapter['lora_alpha']}"),

@@ -10,7 +10,7 @@ from infoagent.lm.machine.device import default_device
 from infoagent.lm.models import LoadedModel, adapter_revision, load_weights
 from infoagent.lm.reference import ModelReference
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.lora_options import lora_config, quantization_of
+from infoagent.training.lora_options import invocation_of, lora_config, quantization_of
 from infoagent.training.preparation import Prepared
 
 
@@ -25,7 +25,7 @@ def load_policy(recipe: TrainingRecipe, reference: ModelReference) -> tuple[Any,
 
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)  # the trainer's own setting
     if recipe.init_adapter is None:
-        return model, lora_config(recipe.lora)
+        return model, lora_config(recipe.lora, invocation_of(recipe, reference))
     from infoagent.lm.adapter_fit import attach
 
     return attach(model, recipe.init_adapter, reference, trainable=True), None

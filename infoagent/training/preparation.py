@@ -15,7 +15,7 @@ from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.training.lora_options import check_lora
+from infoagent.training.lora_options import check_lora, invocation_of
 from infoagent.training.trainable import check_enough, load_trainable
 from infoagent.types import InputError, Negative, Problem
 
@@ -59,6 +59,7 @@ def prepare(
     model = find_model(recipe.model)
     reference = model.reference
     check_lora(recipe.lora, reference)
+    invocation_of(recipe, reference)
     if recipe.init_adapter is not None:
         from infoagent.lm.adapter_fit import check_fit  # it brings torch, which --dry-run leaves alone
 

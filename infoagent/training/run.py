@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback
 
+from infoagent.lm.activation import acts_from_instruction, read_without_gradient
 from infoagent.mirror import wandb_mode
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.tracking import Tracker
@@ -112,6 +113,8 @@ def run_trainer(trainer: Any, resume_from: Path | None, learning_rate: str) -> N
     """Train, from a checkpoint if one is given, on the engine that was asked for and under one bar: ours. What can go
     wrong on the way becomes RunFailed, a line that names the setting `learning_rate` where that is the remedy."""
     check_engine(trainer, settle_engine())
+    if acts_from_instruction(trainer.model):
+        read_without_gradient(trainer.model)
     for printer in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printer)
     if resume_from is not None and is_main_process():

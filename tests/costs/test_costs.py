@@ -100,6 +100,20 @@ def test_an_estimate_counted_by_hand():
     assert plan.compute.gflop == pytest.approx(reading + token * written + training)
     rates = Rates(reading=40.0, writing=10.0, training=20.0, origin="x")
     assert plan.compute.seconds(rates) == pytest.approx(reading / 40 + token * written / 10 + training / 20)
+    documents = 2 * 150  # read without a gradient, and once more by the base for its KL as before
+    apart = training_work(
+        sizes,
+        groups=2,
+        samples=8,
+        completion_tokens=32,
+        document_words=100.0,
+        counterfactual=4,
+        other_negatives=3,
+        has_reference=True,
+        reads_apart=True,
+    )
+    assert apart.trained_tokens == prompts + written - documents
+    assert apart.compute.gflop == pytest.approx(reading + token * (written + documents + 3 * (prompts + written - documents)))
     assert machine_money(5 * 3600, CostSection(usd_per_hour=3.6)) == "money: 18.00 $ at 3.60 $ an hour"
 
 

@@ -195,7 +195,6 @@ def changed(directory, **settings):
         ({"layers_to_transform": [0]}, "has 2 tensors for which .* has no place"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa' changes the base's own weights"),
         ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication is not supported"),
-        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens is not supported"),
         ({"modules_to_save": ["lm_head"]}, "lm_head"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -11,7 +11,7 @@ from tiny import tiny_model
 
 from infoagent.lm.models import resolve
 from infoagent.lm.scoring.exact import Scorer
-from infoagent.recipes.sections import LoraSection
+from infoagent.recipes.lora_section import LoraSection
 from infoagent.training.lora_options import check_lora, lora_config, quantization_of
 from infoagent.types import InputError
 

@@ -8,10 +8,10 @@ from pydantic import Field, model_validator
 
 from infoagent.config import Section
 from infoagent.recipes.grpo import GRPORecipe, GRPOSection
+from infoagent.recipes.lora_section import LoraSection
 from infoagent.recipes.sections import (
     AuditSection,
     DataSection,
-    LoraSection,
     ModelSection,
     Name,
     NegativesSection,

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from infoagent.lm.activation import acts_from_instruction
 from infoagent.lm.scoring.columns import ColumnScorer, TokenLogProbs, check_tokens
 from infoagent.lm.scoring.prefix import (
     FLOOR,
@@ -36,7 +37,7 @@ from infoagent.lm.scoring.prefix import (
     plan_memory,
     route_of,
 )
-from infoagent.types import Compression
+from infoagent.types import Compression, InputError
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,10 @@ class Scorer(ColumnScorer):
     ) -> None:
         if memory_mib < 1 or (pack_tokens is not None and pack_tokens < 1):
             raise ValueError(f"memory_mib = {memory_mib}, pack_tokens = {pack_tokens}: must be at least 1")
+        if not base_only and acts_from_instruction(model):
+            raise InputError(
+                "scorer: this adapter acts on a compressor's prompt alone and scores nothing; name its base, without it"
+            )
         super().__init__(remember)
         self.model = model
         self.base_only = base_only

@@ -112,6 +112,8 @@ def servable(settings: Mapping[str, Any]) -> str | None:
     """None if vLLM takes a LoRA adapter with these settings, else the reason why not (vllm/lora/peft_helper.py)."""
     if settings.get("use_dora"):
         return "vLLM does not support DoRA"
+    if settings.get("alora_invocation_tokens"):
+        return "vLLM does not support adapters that act from the instruction on (lora.activated)"
     if settings.get("modules_to_save"):
         return f"vLLM does not support modules_to_save ({', '.join(settings['modules_to_save'])})"
     if settings.get("trainable_token_indices"):
