@@ -4,9 +4,8 @@
              frozen base           base + adapter
 
 What a compressor learns is which part to take and how to put it, and that happens behind the document. Its keys and values are
-then those of the frozen base: training reads the document without a gradient, and needs none of its activations. At 120 tokens of
-document, 35 of instruction and question and 18 of text that is a third of the arithmetic of a step. A server that has read a
-document for any purpose compresses it without reading it again.
+then those of the frozen base: training reads the document without a gradient, and keeps none of its activations. At 120 tokens of
+document, 35 of instruction and question and 18 of text that is half of the arithmetic of a step.
 
 PEFT finds where the adapter begins by the tokens of the instruction. Source: Greenewald et al., arXiv 2504.12397.
 """
@@ -22,6 +21,7 @@ import torch
 
 from infoagent.lm.control_tokens import text_ids
 from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, compressor_ids
+from infoagent.lm.scoring.prefix import route_of
 from infoagent.types import InputError
 
 EXAMPLE = "The river is 7 km long.", "How long is the river?"
@@ -75,18 +75,20 @@ def read_without_gradient(model: Any) -> None:
 
     Values and gradients are those of the whole pass, since no weight that is trained acts on what was split off. Outputs begin at
     the split. A pass with a cache of its own, without input ids, or of a row without the instruction is left whole, and so is all
-    under gradient checkpointing, where no cache can be held.
+    under gradient checkpointing, where no cache can be held, and of models whose cache takes no several tokens at once.
     """
+    if route_of(model.config) == "one by one":
+        return
     from peft.tuners.lora.variants import calculate_alora_offsets
 
     whole = model.forward
 
     @functools.wraps(whole)
-    def forward(**inputs: Any) -> Any:
+    def forward(*unnamed: Any, **inputs: Any) -> Any:
         ids = inputs.get("input_ids")
         checkpointing = getattr(model, "is_gradient_checkpointing", False)
-        if ids is None or not torch.is_grad_enabled() or inputs.get("past_key_values") is not None or checkpointing:
-            return whole(**inputs)
+        if unnamed or ids is None or not torch.is_grad_enabled() or inputs.get("past_key_values") is not None or checkpointing:
+            return whole(*unnamed, **inputs)
         offsets = calculate_alora_offsets(model.peft_config, model.active_adapter, ids)
         width = ids.size(1)
         split = 0 if None in offsets else width - max(offsets)
