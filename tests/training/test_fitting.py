@@ -8,7 +8,9 @@ from peft import LoraConfig
 from tiny import tiny_model
 from trl import SFTTrainer
 
+from infoagent.lm.activation import acts_from_instruction, invocation_ids, read_without_gradient
 from infoagent.lm.models import resolve
+from infoagent.lm.prompts import Prompt
 from infoagent.lm.reference import load_tokenizer
 from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.reward.metrics import ScoredCompression
@@ -58,16 +60,28 @@ def recipe_of(kind, tiny_dir, tmp_path, **section):
     return kind.model_validate({**content, name: {"epochs": 1, "batch_size": 3, **section}})
 
 
-def policy(prepared):
+def lora(prepared, activated):
+    call = invocation_ids(prepared.tokenizer, Prompt()) if activated else None
+    return LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", alora_invocation_tokens=call)
+
+
+def policy(prepared, activated):
     """A tiny base with an adapter that is not zero, as after some training."""
     from peft import get_peft_model
 
-    model = get_peft_model(tiny_model(len(prepared.tokenizer)), LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(tiny_model(len(prepared.tokenizer)), lora(prepared, activated))
     generator = torch.Generator().manual_seed(1)
     for name, weight in model.named_parameters():
         if "lora_" in name:
             weight.data = 0.1 * torch.randn(weight.shape, generator=generator)
     return model
+
+
+def split(trainer):
+    """The model as `run_trainer` makes it ready."""
+    if acts_from_instruction(trainer.model):
+        read_without_gradient(trainer.model)
+    return trainer.model
 
 
 def log_prob(model, prefix, completion):
@@ -93,10 +107,11 @@ def test_the_loss_is_on_the_sampled_ids_and_the_end_of_turn_alone(prepared, cand
         assert "why?" in prompt
 
 
-def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, tiny_dir, tmp_path):
+@pytest.mark.parametrize("activated", [False, True])
+def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, tiny_dir, tmp_path, activated):
     made = recipe_of(SFTRecipe, tiny_dir, tmp_path)
     rows = imitation_rows(prepared, made.prompt, candidates)
-    model = policy(prepared)
+    model = policy(prepared, activated)
     trainer = SFTTrainer(
         model=model,
         args=sft_arguments(made, str(tmp_path), 1, True),
@@ -105,7 +120,7 @@ def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, 
     )
     [batch] = trainer.get_train_dataloader()
     assert int((batch["labels"] != -100).sum()) == sum(len(text) + (finish == "stop") for finish, text in TEXTS)
-    loss = trainer.compute_loss(trainer.model, dict(batch)).item()
+    loss = trainer.compute_loss(split(trainer), dict(batch)).item()
     total = tokens = 0.0
     for candidate, row in zip(candidates, rows, strict=True):
         z = candidate.scored.compression
@@ -116,7 +131,8 @@ def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, 
     assert loss == pytest.approx(-total / tokens, abs=1e-4)
 
 
-def test_the_preference_loss_is_that_of_the_paper_against_the_base(prepared, candidates, tiny_dir, tmp_path):
+@pytest.mark.parametrize("activated", [False, True])
+def test_the_preference_loss_is_that_of_the_paper_against_the_base(prepared, candidates, tiny_dir, tmp_path, activated):
     made = recipe_of(DPORecipe, tiny_dir, tmp_path, beta=0.3)
     z = [c.scored.compression for c in candidates]
     problem = candidates[0].scored.problem
@@ -129,14 +145,14 @@ def test_the_preference_loss_is_that_of_the_paper_against_the_base(prepared, can
         args=dpo_arguments(made, 1, True),
         processing_class=prepared.tokenizer,
         train_dataset=data_set(rows, made.dpo, seed=0),
-        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=lora(prepared, activated),
     )
     generator = torch.Generator().manual_seed(1)
     for name, weight in trainer.model.named_parameters():
         if "lora_" in name:
             weight.data = 0.1 * torch.randn(weight.shape, generator=generator)
     [batch] = trainer.get_train_dataloader()
-    loss = trainer.compute_loss(trainer.model, dict(batch)).item()
+    loss = trainer.compute_loss(split(trainer), dict(batch)).item()
     ratio = {}
     for side in ("chosen_ids", "rejected_ids"):
         moved = log_prob(trainer.model, rows[0]["prompt_ids"], rows[0][side])
