@@ -24,6 +24,8 @@ from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, compressor_ids
 from infoagent.lm.scoring.prefix import route_of
 from infoagent.types import InputError
 
+PER_TOKEN = frozenset({"log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1", "label_mask"})
+"""What TRL's fused head gives, a number for each token."""
 EXAMPLE = "The river is 7 km long.", "How long is the river?"
 
 
@@ -73,8 +75,8 @@ def check_activated(model: Any, prompts: Sequence[Sequence[int]]) -> None:
 def read_without_gradient(model: Any) -> None:
     """Make `model` split its passes with a gradient: what stands before the adapter in every row is read without one.
 
-    Values and gradients are those of the whole pass, since no weight that is trained acts on what was split off. Outputs begin at
-    the split. A pass with a cache of its own, without input ids, or of a row without the instruction is left whole, and so is all
+    Values and gradients are those of the whole pass, since no weight that is trained acts on what was split off. Logits begin at
+    the split; of what TRL computes token by token, the part before it is 0, as it is without a label. A pass with a cache of its own, without input ids, or of a row without the instruction is left whole, and so is all
     under gradient checkpointing, where no cache can be held, and of models whose cache takes no several tokens at once.
     """
     if route_of(model.config) == "one by one":
@@ -109,6 +111,9 @@ def read_without_gradient(model: Any) -> None:
                 after[name] = inputs[name][:, split:]
         with torch.no_grad():
             after["past_key_values"] = whole(**before).past_key_values
-        return whole(**after)
+        output = whole(**after)
+        for name in PER_TOKEN & set(output.keys()):  # of the whole width again: trainers lay masks of the inputs over them
+            output[name] = torch.nn.functional.pad(output[name], (split, 0))
+        return output
 
     model.forward = forward

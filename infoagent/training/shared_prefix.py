@@ -202,7 +202,7 @@ class SharedPrefix(_Trainer):
         if packing.input_US.is_cuda or held_bytes > WHOLE_LOGITS_MIB * 2**20:
             with self.accelerator.autocast():
                 output = model(**inputs, shift_labels=packing.targets_US(), fused_lm_head=True)
-            log_probs, entropies = (packing.unpack(v[:, -packing.group * width :]) for v in (output.log_probs, output.entropy))
+            log_probs, entropies = (packing.unpack(v[:, packing.prefix :]) for v in (output.log_probs, output.entropy))
             return log_probs, entropies.detach() if with_entropy else None
         with self.accelerator.autocast():
             logits = model(**inputs, logits_to_keep=packing.group * width, use_cache=False).logits

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
+from trl.trainer.utils import add_fused_lm_head
 
 from infoagent.files import read_json, read_jsonl
 from infoagent.lm.activation import check_activated, invocation_ids, read_without_gradient
@@ -38,6 +39,7 @@ def place(prompt):
 
 def adapted(invocation):
     base = tiny_model(len(TOKENIZER))
+    add_fused_lm_head(base)
     model = get_peft_model(
         base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", alora_invocation_tokens=invocation)
     )
@@ -117,8 +119,9 @@ def test_the_pass_before_the_split_keeps_no_activations():
     assert len(seen) == 3  # without a gradient there is nothing to save
 
 
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("split", [False, True])
-def test_a_packed_group_is_split_too(split):
+def test_a_packed_group_is_split_too(split, fused):
     """GRPO's rows: a mask of four dimensions, positions of their own, prompts padded on the left."""
     group = [(PROMPTS[0], TEXTS[0]), (PROMPTS[0], TEXTS[1]), (PROMPTS[1], TEXTS[2])]
     width, longest = max(len(t) for _, t in group), max(len(p) for p, _ in group)
@@ -131,14 +134,18 @@ def test_a_packed_group_is_split_too(split):
     naive_loss(plain, group).backward()
     if split:
         read_without_gradient(activated)
-    logits = activated(
-        input_ids=packing.input_US,
-        attention_mask=packing.attention(torch.float32),
-        position_ids=packing.position_US,
-        logits_to_keep=packing.group * width,
-        use_cache=False,
-    ).logits
-    log_probs = torch.log_softmax(packing.unpack(logits), -1).gather(-1, packing.completions_BT[..., None])[..., 0]
+    row = {
+        "input_ids": packing.input_US,
+        "attention_mask": packing.attention(torch.float32),
+        "position_ids": packing.position_US,
+        "use_cache": False,
+    }
+    if fused:  # TRL's head, which is computed in tiles
+        output = activated(**row, shift_labels=packing.targets_US(), fused_lm_head=True)
+        log_probs = packing.unpack(output.log_probs[:, packing.prefix :])
+    else:
+        logits = activated(**row, logits_to_keep=packing.group * width).logits
+        log_probs = torch.log_softmax(packing.unpack(logits), -1).gather(-1, packing.completions_BT[..., None])[..., 0]
     loss = -(log_probs * packing.live_BT).sum() / packing.live_BT.sum()
     loss.backward()
     assert loss.item() == pytest.approx(naive_loss(plain, group).item(), abs=1e-5)
