@@ -75,9 +75,10 @@ def check_activated(model: Any, prompts: Sequence[Sequence[int]]) -> None:
 def read_without_gradient(model: Any) -> None:
     """Make `model` split its passes with a gradient: what stands before the adapter in every row is read without one.
 
-    Values and gradients are those of the whole pass, since no weight that is trained acts on what was split off. Logits begin at
-    the split; of what TRL computes token by token, the part before it is 0, as it is without a label. A pass with a cache of its own, without input ids, or of a row without the instruction is left whole, and so is all
-    under gradient checkpointing, where no cache can be held, and of models whose cache takes no several tokens at once.
+    Values and gradients are those of the whole pass, since no weight that is trained acts on what was split off. Logits begin at the
+    split; of what TRL computes token by token, the part before it is 0, as it is without a label. A pass with a cache of its own,
+    without input ids, or of a row without the instruction is left whole, and so is all under gradient checkpointing, where no cache
+    can be held, and of models whose cache takes no several tokens at once.
     """
     if route_of(model.config) == "one by one":
         return
