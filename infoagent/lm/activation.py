@@ -55,7 +55,9 @@ def _last_place(ids: list[int], wanted: list[int]) -> int | None:
 
 
 def acts_from_instruction(model: Any) -> bool:
-    """Whether the active adapter of a PEFT model is of this kind."""
+    """Whether the active adapter of a PEFT model is of this kind; not while adapters are disabled."""
+    if getattr(model, "_adapters_disabled", False):
+        return False
     active = getattr(model, "active_peft_config", None)
     return bool(getattr(active, "alora_invocation_tokens", None))
 

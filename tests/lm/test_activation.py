@@ -11,17 +11,19 @@ from peft import LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
 from trl.trainer.utils import add_fused_lm_head
 
+from infoagent.evaluation.models import ModelPool
 from infoagent.files import read_json, read_jsonl
 from infoagent.lm.activation import check_activated, invocation_ids, read_without_gradient
 from infoagent.lm.adapters import read_settings
 from infoagent.lm.generation import generate, generate_groups
 from infoagent.lm.merging import merge_adapter
 from infoagent.lm.models import LoadedModel, load, resolve
-from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, compressor_ids
+from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, chat_ids, compressor_ids, predictor_messages
 from infoagent.lm.reference import load_tokenizer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.lm.vllm.adapters import servable
 from infoagent.recipes.lora_section import LoraSection
+from infoagent.recipes.sections import ModelSection
 from infoagent.training.shared_prefix import Packing
 from infoagent.types import InputError
 
@@ -214,6 +216,10 @@ def test_what_it_cannot_do_is_refused():
     Scorer(adapted(CALL), base_only=True)
     with pytest.raises(InputError, match="not in this one"):
         check_activated(adapted(CALL), [[1, 2, 3]])
+    model = adapted(CALL)
+    with model.disable_adapter():  # a frozen base that carries it reads any prompt
+        check_activated(model, [[1, 2, 3]])
+        Scorer(model)
     assert "instruction" in servable({"alora_invocation_tokens": CALL, "r": 4})
 
 
@@ -255,5 +261,17 @@ def test_it_is_trained_compared_and_trained_on_by_the_scripts(tiny_dir, tmp_path
     with pytest.raises(InputError, match="cannot be merged"):
         merge_adapter(str(checkpoint), tmp_path / "merged", "float32")
     assert read_json(checkpoint / "infoagent.json")["prompt"]["template"] == "query-v1"
-    lm = load(str(tiny_dir), dtype="float32", adapter=str(checkpoint))
-    assert generate(lm, [compressor_ids(lm.tokenizer, *ASKED[0], Prompt())], ["p"], 4, 0.0, 0)
+    # in a grid one base carries it: with the adapter for compressions, without it for every other prompt
+    pool, plain = ModelPool(64), ModelSection(name=str(tiny_dir), dtype="float32")
+    lm = pool.get(plain.model_copy(update={"adapter": str(checkpoint)}))
+    prompt, other = compressor_ids(lm.tokenizer, *ASKED[0], Prompt()), chat_ids(lm.tokenizer, predictor_messages("notes", "who?"))
+    compressed = generate(lm, [prompt], ["p"], 8, 0.0, 0)[0].token_ids
+    with pytest.raises(InputError, match="not in this one"):
+        generate(lm, [other], ["p"], 8, 0.0, 0)
+    alone = load(str(tiny_dir), dtype="float32")
+    base = pool.get(plain)
+    pool.scorer(plain)
+    for asked in (prompt, other):
+        assert generate(base, [asked], ["p"], 8, 0.0, 0)[0].token_ids == generate(alone, [asked], ["p"], 8, 0.0, 0)[0].token_ids
+    again = load(str(tiny_dir), dtype="float32", adapter=str(checkpoint))
+    assert generate(again, [prompt], ["p"], 8, 0.0, 0)[0].token_ids == compressed
