@@ -152,6 +152,11 @@ def not_usable(settings: dict[str, Any]) -> str | None:
     return None
 
 
+def is_activated(directory: str | Path) -> bool:
+    """Whether an adapter acts from the instruction of its prompt on (`infoagent.lm.activation`)."""
+    return bool(read_settings(directory).get("alora_invocation_tokens"))
+
+
 def needs_own_base(directory: str | Path) -> bool:
     """Whether an adapter swaps whole modules or single tokens, which PEFT cannot do for several adapters of one model."""
     settings = read_settings(directory)

@@ -19,7 +19,7 @@ import torch
 
 from infoagent.files import write_json
 from infoagent.lm.adapter_fit import attach, check_fit
-from infoagent.lm.adapters import base_here, read_settings
+from infoagent.lm.adapters import base_here, is_activated
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
 from infoagent.lm.models import adapter_budget_range, adapter_prompt, adapter_revision, find_by_name, load_weights
 from infoagent.lm.prompts import compressor_ids
@@ -61,7 +61,7 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
         raise InputError(f"--out {target}: exists already; name a new directory")
     base = base_here(adapter) if base is None else base
     whole = find_by_name(base, adapter=adapter)
-    if read_settings(adapter).get("alora_invocation_tokens"):
+    if is_activated(adapter):
         raise InputError(
             f"adapter {adapter!r}: acts from the instruction on (lora.activated) and cannot be merged; use it as it is"
         )

@@ -24,8 +24,8 @@ class LoraSection(Section):
     """Learn the magnitude of each weight column apart from its direction. vLLM cannot serve such an adapter: merge it
     first (`infoagent merge`)."""
     activated: bool = False
-    """The adapter acts from the prompt's instruction on, and the document is read by the frozen base (PEFT's activated LoRA): a step
-    costs a half, and keys and values of a document serve base and compressor alike. It cannot be merged, nor served by vLLM."""
+    """The adapter acts from the prompt's instruction on, and the document is read by the frozen base (PEFT's activated LoRA), in
+    training without a gradient. It cannot be merged, nor served by vLLM."""
     quantize: Literal["none", "4bit"] = "none"
     """4bit keeps the frozen base in 4-bit nf4 (QLoRA); needs bitsandbytes and a CUDA device."""
     # An init such as PiSSA or OLoRA is not offered: it takes a part of the base's weights into the adapter, so the

@@ -55,18 +55,20 @@ def test_tokens_per_word_hold_for_the_embedded_text(smollm):
     assert words * TOKENS_PER_WORD + 60 * PROMPT_OVERHEAD_TOKENS == pytest.approx(tokens, rel=0.15)
 
 
+ASKED = {
+    "groups": 2,
+    "samples": 8,
+    "completion_tokens": 32,
+    "document_words": 100.0,
+    "counterfactual": 4,
+    "other_negatives": 3,
+    "has_reference": True,
+}
+
+
 def test_an_estimate_grows_with_what_it_counts():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
-    base = {
-        "groups": 2,
-        "samples": 8,
-        "completion_tokens": 32,
-        "document_words": 100.0,
-        "counterfactual": 4,
-        "other_negatives": 3,
-        "has_reference": True,
-    }
-    plan = training_work(sizes, **base)
+    plan = training_work(sizes, **ASKED)
     assert plan.generated_tokens == 512
     for more in (
         {"other_negatives": 10},
@@ -75,22 +77,13 @@ def test_an_estimate_grows_with_what_it_counts():
         {"document_words": 300.0},
         {"samples": 16},
     ):
-        assert training_work(sizes, **{**base, **more}).compute.gflop > plan.compute.gflop
-    assert training_work(sizes, **{**base, "has_reference": False}).compute.gflop < plan.compute.gflop
+        assert training_work(sizes, **{**ASKED, **more}).compute.gflop > plan.compute.gflop
+    assert training_work(sizes, **{**ASKED, "has_reference": False}).compute.gflop < plan.compute.gflop
 
 
 def test_an_estimate_counted_by_hand():
     sizes = Architecture(64, 2, 4, 2, 16, 128, 500, True)
-    plan = training_work(
-        sizes,
-        groups=2,
-        samples=8,
-        completion_tokens=32,
-        document_words=100.0,
-        counterfactual=4,
-        other_negatives=3,
-        has_reference=True,
-    )
+    plan = training_work(sizes, **ASKED)
     prompts, written = 2 * 210, 2 * 8 * 32  # 100 words are 150 tokens, and 60 stand around them
     scored = prompts * (1 + 3 + 4 / 2) + written * 8
     assert plan.scored_tokens == scored
@@ -101,17 +94,7 @@ def test_an_estimate_counted_by_hand():
     rates = Rates(reading=40.0, writing=10.0, training=20.0, origin="x")
     assert plan.compute.seconds(rates) == pytest.approx(reading / 40 + token * written / 10 + training / 20)
     documents = 2 * 150  # read without a gradient, and once more by the base for its KL as before
-    apart = training_work(
-        sizes,
-        groups=2,
-        samples=8,
-        completion_tokens=32,
-        document_words=100.0,
-        counterfactual=4,
-        other_negatives=3,
-        has_reference=True,
-        reads_apart=True,
-    )
+    apart = training_work(sizes, **ASKED, reads_apart=True)
     assert apart.trained_tokens == prompts + written - documents
     assert apart.compute.gflop == pytest.approx(reading + token * (written + documents + 3 * (prompts + written - documents)))
     assert machine_money(5 * 3600, CostSection(usd_per_hour=3.6)) == "money: 18.00 $ at 3.60 $ an hour"

@@ -1,6 +1,7 @@
 """Adapters that act behind the document: against a base that reads it and a plain adapter behind that, written out here."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from conftest import run_script
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora.variants import calculate_alora_offsets
 from tiny import tiny_model, tiny_tokenizer
 from trl.trainer.utils import add_fused_lm_head
 
@@ -20,7 +22,7 @@ from infoagent.lm.merging import merge_adapter
 from infoagent.lm.models import LoadedModel, load, resolve
 from infoagent.lm.prompts import COMPRESSOR_TEMPLATES, Prompt, chat_ids, compressor_ids, predictor_messages
 from infoagent.lm.reference import load_tokenizer
-from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.lm.vllm.adapters import servable
 from infoagent.recipes.lora_section import LoraSection
 from infoagent.recipes.sections import ModelSection
@@ -176,15 +178,13 @@ def test_texts_are_those_of_the_adapter_behind_a_frozen_reading(tiny_dir):
     lm = LoadedModel(reference, activated, load_tokenizer(reference), "float32", "somewhere")
     names = [f"p{i}" for i in range(len(PROMPTS))]
     wanted = [greedy(plain, prompt, 8) for prompt in PROMPTS]
-    found = [list(z.token_ids) + [z.stop_id] * (z.stop_id is not None) for z in generate(lm, PROMPTS, names, 8, 0.0, 0)]
+    found = [list(continuation_ids(z, 0)) for z in generate(lm, PROMPTS, names, 8, 0.0, 0)]
     assert found == wanted
     with activated.disable_adapter():
-        base = [list(z.token_ids) + [z.stop_id] * (z.stop_id is not None) for z in generate(lm, PROMPTS, names, 8, 0.0, 0)]
+        base = [list(continuation_ids(z, 0)) for z in generate(lm, PROMPTS, names, 8, 0.0, 0)]
     assert base != wanted
     groups = generate_groups(lm, PROMPTS, names, 2, 8, 0.0, 0)
-    assert [[list(z.token_ids) + [z.stop_id] * (z.stop_id is not None) for z in group] for group in groups] == [
-        [w, w] for w in wanted
-    ]
+    assert [[list(continuation_ids(z, 0)) for z in group] for group in groups] == [[w, w] for w in wanted]
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -196,14 +196,12 @@ def test_the_instruction_is_found_behind_any_document(document, query, template)
     prompt = Prompt(template=template, form=form, budget_words=12)
     for tokenizer in (TOKENIZER, load_tokenizer(resolve("smollm2-135m"))):
         call = invocation_ids(tokenizer, prompt)
-        check_activated(adapted_settings(call), [compressor_ids(tokenizer, document, query, prompt)])
-
-
-def adapted_settings(call):
-    class Model:
-        active_peft_config = LoraConfig(task_type="CAUSAL_LM", alora_invocation_tokens=call)
-
-    return Model()
+        settings = LoraConfig(task_type="CAUSAL_LM", alora_invocation_tokens=call)
+        ids = compressor_ids(tokenizer, document, query, prompt)
+        check_activated(SimpleNamespace(active_peft_config=settings), [ids])
+        [offset] = calculate_alora_offsets({"default": settings}, "default", torch.tensor([ids]))  # where PEFT lets it act
+        assert offset is not None
+        assert tokenizer.decode(ids[-offset:]).startswith(tokenizer.decode(call))
 
 
 def test_what_it_cannot_do_is_refused():
