@@ -52,7 +52,9 @@ def _parser() -> Parser:
     fit.add_argument("documents", help="a file or folder of texts, a file of problems, or a set of `infoagent data ls`")
     fit.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.questions=FILE train.grpo.steps=50")
     fit.add_argument("--budget", type=COUNT, required=True, metavar="N", help="mean tokens of a compression")
-    fit.add_argument("--model", default="smollm2-135m", help="embedded model, hub id or directory (default: smollm2-135m)")
+    fit.add_argument(
+        "--model", default="smollm2-135m", help="embedded model, hub id, directory or GGUF file (default: smollm2-135m)"
+    )
     fit.add_argument("--adapter", metavar="DIR", help="start from this checkpoint")
     fit.add_argument("--size", default="standard", help="base recipes of configs/fit/: standard (default), quick")
     fit.add_argument("--launch", default="cpu", metavar="X", help="accelerate_configs/X.yaml for the training (default: cpu)")
@@ -65,7 +67,7 @@ def _parser() -> Parser:
     compress = commands.add_parser("compress", help="compress a file; the compression on stdout, figures on stderr")
     compress.add_argument("file", help="text, Markdown or PDF file, - for standard input, or a folder of them (with --out)")
     compress.add_argument("--query", help="what the compression must let a reader answer (default: keep the facts)")
-    compress.add_argument("--model", default=None, help="embedded model, hub id or directory (default: smollm2-135m)")
+    compress.add_argument("--model", default=None, help="embedded model, hub id, directory or GGUF file (default: smollm2-135m)")
     compress.add_argument(
         "--adapter",
         metavar="DIR",
@@ -104,7 +106,7 @@ def _parser() -> Parser:
     score = commands.add_parser("score", help="log-probabilities of compressions under documents, as .npz")
     score.add_argument("--documents", required=True, help="JSONL with id, document, query [answer, group, …]")
     score.add_argument("--compressions", required=True, help="JSONL with id (of its document's line) and compression")
-    score.add_argument("--model", default="smollm2-135m", help="who scores: embedded model, hub id or directory")
+    score.add_argument("--model", default="smollm2-135m", help="who scores: embedded model, hub id, directory or GGUF file")
     score.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
     score.add_argument("--out", required=True, help="the .npz to write")
     score.add_argument(
@@ -140,7 +142,7 @@ def _parser() -> Parser:
     score.set_defaults(run="score")
 
     serve = commands.add_parser("serve", help="a frozen scorer behind HTTP (for scorer.url), or with --generate a chat model")
-    serve.add_argument("model", help="embedded model, hub id or directory")
+    serve.add_argument("model", help="embedded model, hub id, directory or GGUF file")
     serve.add_argument("--revision", help="hub revision (default: the default branch)")
     serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for other machines (default: this one only)")
     serve.add_argument("--port", type=PORT, default=8400, help="0 takes a free one (default 8400)")
@@ -205,7 +207,7 @@ def _parser() -> Parser:
     questions.add_argument("--data-name", default="text", help="a data set by name (default: text, your own files)")
     questions.add_argument("--path", help="its file or folder")
     questions.add_argument(
-        "--model", required=True, help="who writes: embedded model, hub id, directory, or the server's name of it"
+        "--model", required=True, help="who writes: embedded model, hub id, directory, GGUF file, or the server's name of it"
     )
     questions.add_argument("--endpoint", metavar="URL", help="an OpenAI-compatible server that runs it, up to /v1")
     questions.add_argument(
@@ -269,7 +271,7 @@ def _parser() -> Parser:
     report.set_defaults(run="report")
 
     plan = commands.add_parser("plan", help="memory of GRPO training on your GPUs, and the configuration to launch it with")
-    plan.add_argument("model", help="embedded model, hub id, directory, or a known size such as Qwen2.5-7B")
+    plan.add_argument("model", help="embedded model, hub id, directory, GGUF file, or a known size such as Qwen2.5-7B")
     plan.add_argument("--gpus", type=whole(1, 100_000), default=1, metavar="N", help="processes, one a GPU (default 1)")
     plan.add_argument("--gpu-memory", type=real(0, 1e6, above=True), default=80.0, metavar="GIB", help="of one GPU (default 80)")
     plan.add_argument("--group", type=whole(1, 10**6), default=8, help="completions of a problem (default 8)")

@@ -71,7 +71,7 @@ def models(arguments: argparse.Namespace) -> None:
     for model in EMBEDDED.values():
         state = f"ready in {model_directory(model)}" if is_prepared(model) else f"not prepared; {model.install_command}"
         print(f"{model.name:14} {model.description}\n{'':14} {model.revision}, {state}")
-    print("any hub id (owner/name) or local directory works by its name as well")
+    print("any hub id (owner/name), local directory or GGUF file works by its name as well")
 
 
 def report(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json
+from infoagent.lm.gguf import is_gguf
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def base_here(adapter: str) -> str:
     if found is None:
         raise InputError(f"adapter {adapter!r}: does not say which model it was trained on; name that model with --model")
     cached = _hub_name(found)
-    if _is_path(found) and not Path(found).expanduser().is_dir():
+    if is_path(found) and not is_local(found):
         if cached is not None:
             return cached
         raise InputError(
@@ -172,24 +173,30 @@ def _same(trained_on: str, base: str) -> bool:
     if trained_on == base or (_hub_name(trained_on) or trained_on) == (_hub_name(base) or base):
         return True
     first, second = Path(trained_on).expanduser(), Path(base).expanduser()
-    return first.is_dir() and second.is_dir() and first.resolve() == second.resolve()
+    return is_local(trained_on) and is_local(base) and first.resolve() == second.resolve()
 
 
 def _is_elsewhere(trained_on: str, base: str) -> bool:
     """Whether a name is one of another machine, so that `base` may be the same model: a path that is not here, or what a
     local directory calls like its last part."""
-    if Path(trained_on).expanduser().is_dir():
+    if is_local(trained_on):
         return False
-    if _is_path(trained_on):
+    if is_path(trained_on):
         # the cache of a hub names the model: another one is another model
-        return _hub_name(trained_on) is None or Path(base).expanduser().is_dir()
+        return _hub_name(trained_on) is None or is_local(base)
     last = trained_on.rsplit("/", 1)[-1].lower()
     return Path(base).expanduser().is_dir() and Path(base).expanduser().resolve().name.lower() == last
 
 
-def _is_path(name: str) -> bool:
+def is_local(name: str) -> bool:
+    """Whether a model of this name is on this machine, as a directory or a GGUF file."""
+    path = Path(name).expanduser()
+    return path.is_dir() or (is_gguf(name) and path.is_file())
+
+
+def is_path(name: str) -> bool:
     """Whether a model's name can be no hub id: those are `owner/name`, or `name` alone."""
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or name.endswith("/")
+    return is_gguf(name) or name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or name.endswith("/")
 
 
 def _hub_name(name: str) -> str | None:

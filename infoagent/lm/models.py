@@ -1,4 +1,4 @@
-"""Models by name: embedded, hub id or local directory, each with its own tokenizer and chat template.
+"""Models by name: embedded, hub id, local directory or GGUF file, each with its own tokenizer and chat template.
 
 `resolve` and `load_tokenizer` are cheap and import no torch model; `load` brings the weights.
 """
@@ -14,6 +14,8 @@ from typing import Any
 from infoagent.files import read_json
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, check_adapter, is_adapter, read_record
 from infoagent.lm.embedded import EMBEDDED, prepare
+from infoagent.lm.gguf import is_gguf
+from infoagent.lm.gguf.conversion import gguf_file, prepare_file
 from infoagent.lm.identity import MARK, SOURCE_FILE, directory_revision, prompt_hash
 from infoagent.lm.machine.allocator import keep_freed_memory
 from infoagent.lm.machine.device import default_device, settle_deepspeed
@@ -120,6 +122,12 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         if revision not in (None, embedded.revision, held):
             raise InputError(f"model {name!r}: the embedded revision is {held}, not {revision!r}; drop it")
         return ModelReference(name, str(path), held)
+    if is_gguf(name):
+        path = prepare_file(gguf_file(name))
+        held = directory_revision(path)
+        if revision not in (None, held):
+            raise InputError(f"model {name!r}: the file's revision is {held}, not {revision!r}; drop it")
+        return ModelReference(name, str(path), held)
     directory = Path(name).expanduser()
     if directory.is_dir():
         if is_adapter(directory):  # transformers would load the base that its settings name, and the adapter on it
@@ -136,7 +144,9 @@ def resolve(name: str, revision: str | None = None) -> ModelReference:
         return ModelReference(name, str(directory), held)
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         known = ", ".join(EMBEDDED)
-        raise InputError(f"model {name!r}: no such directory; give a directory, a hub id (owner/name), or one of: {known}")
+        raise InputError(
+            f"model {name!r}: no such directory; give a directory, a GGUF file, a hub id (owner/name), or one of: {known}"
+        )
     return ModelReference(name, name, revision or "main")
 
 

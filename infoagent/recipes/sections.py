@@ -32,7 +32,7 @@ class ModelSection(Section):
     """Which language model."""
 
     name: Name = "smollm2-135m"
-    """An embedded model (`infoagent models`), a hub id, or a local directory."""
+    """An embedded model (`infoagent models`), a hub id, a local directory, or a GGUF file."""
     revision: str | None = None
     """Hub revision; None takes the default branch. Name a commit to make a run repeatable."""
     dtype: Dtype = "auto"

@@ -12,8 +12,9 @@ from typing import Any
 
 from infoagent.data.negative_kinds import NEGATIVES
 from infoagent.files import read_json, read_jsonl, reading, write_text
-from infoagent.lm.adapters import RECORD_FILE, is_adapter
+from infoagent.lm.adapters import RECORD_FILE, is_adapter, is_local, is_path
 from infoagent.lm.embedded import EMBEDDED
+from infoagent.lm.gguf import is_gguf
 from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.records.summaries import unknown_as_nan
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
@@ -89,7 +90,7 @@ def _base_names(name: str) -> tuple[str, str | None]:
     """(how the card calls the base, its name on the hub if it has one)."""
     if name in EMBEDDED:
         return f"{name} ({EMBEDDED[name].origin}, {EMBEDDED[name].gguf} dequantised)", EMBEDDED[name].origin
-    if Path(name).is_dir() or name.startswith((".", "/", "~")):
+    if is_local(name) or is_path(name):
         return f"{Path(name).name} (a local model)", None
     return name, name
 
@@ -147,11 +148,16 @@ def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str,
     dtype = run.get("recipe", {}).get("model", {}).get("dtype", "auto")  # as trained; without a record the weights' own
     if name in EMBEDDED:
         weights, served = f'resolve("{name}").path', f"$(infoagent models path {name})"
-    elif Path(name).is_dir() or name.startswith((".", "/", "~")):
+    elif is_local(name) or is_path(name):
         weights, served = '"BASE"', "BASE"
     else:
         weights, served = f'"{name}"', name
-    note = f"`BASE` is the directory of {Path(name).name}.\n\n" if served == "BASE" else ""
+    note = ""
+    if served == "BASE":
+        directory = (
+            f"what `infoagent models path {Path(name).name}` prints" if is_gguf(name) else f"the directory of {Path(name).name}"
+        )
+        note = f"`BASE` is {directory}.\n\n"
     why_not = servable(adapter)
     if why_not is None:
         rank = served_rank(adapter)

@@ -14,7 +14,7 @@ from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.records import content_key
 from infoagent.evaluation.replies import predictor_identity
 from infoagent.lm import settling
-from infoagent.lm.embedded import cache_root
+from infoagent.lm.cache import cache_root
 from infoagent.lm.machine import dtype
 from infoagent.lm.machine.dtype import Choice
 from infoagent.lm.scoring import client as http_scorer

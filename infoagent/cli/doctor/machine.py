@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from infoagent.grading.sandbox import SandboxFailed, why_unprotected
-from infoagent.lm.embedded import EMBEDDED, cache_root, find_gguf, is_prepared
+from infoagent.lm.cache import cache_root
+from infoagent.lm.embedded import EMBEDDED, find_gguf, is_prepared
 from infoagent.lm.machine import dtype, processor
 from infoagent.lm.machine.device import default_device
 from infoagent.mirror import login_source, wandb_mode

@@ -22,7 +22,7 @@ from statistics import geometric_mean, median
 from typing import Any
 
 from infoagent.files import write_json
-from infoagent.lm.embedded import cache_root
+from infoagent.lm.cache import cache_root
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from typing import Any
 from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
 from infoagent.files import write_json
-from infoagent.lm.embedded import cache_root
+from infoagent.lm.cache import cache_root
 from infoagent.types import RunFailed
 
 KEPT_SECONDS = 3600.0

@@ -1,0 +1,46 @@
+"""The user's cache: where converted models and what was measured of this machine are kept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from infoagent.lm.identity import note_prompt
+
+
+def cache_root() -> Path:
+    """$INFOAGENT_CACHE, else $XDG_CACHE_HOME/infoagent, else ~/.cache/infoagent."""
+    explicit = os.environ.get("INFOAGENT_CACHE")
+    if explicit:
+        return Path(explicit)
+    return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "infoagent"
+
+
+def holds_model(directory: Path) -> bool:
+    return (directory / "config.json").is_file() and any(directory.glob("model*.safetensors"))
+
+
+def converted_once(directory: Path, convert: Callable[[Path], None]) -> Path:
+    """`directory` with the model that `convert` writes into the folder it is given.
+
+    It is written beside its place and renamed when it is complete: a killed conversion leaves nothing that could be
+    mistaken for a model.
+    """
+    if holds_model(directory):
+        note_prompt(directory)
+        return directory
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        convert(work)
+        try:
+            work.rename(directory)
+        except OSError:
+            if not holds_model(directory):  # otherwise another process finished first: its copy is as good
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return directory
