@@ -21,7 +21,7 @@ FLOORS = (
     "proposals",
     "recipes audit tracking records",
     "lm",
-    "reward reporting",
+    "reward reporting integrations",
     "evaluation",
     "measurement training",
     "analysis",

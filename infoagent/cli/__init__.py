@@ -14,7 +14,7 @@ from infoagent.mirror import MODES
 from infoagent.types import AUTO, DTYPES
 
 MODULES = {
-    "compress": "compress", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
+    "compress": "compress", "compact": "compact", "merge": "adapters", "card": "adapters", "score": "score", "mi": "mi", "calibrate": "mi",
     "fit": "fit", "sweep": "sweep", "questions": "questions", "serve": "serve", "plan": "plan",
     "data_ls": "show", "data_show": "show", "models": "show", "report": "show", "config": "show", "doctor": "show",
 }  # fmt: skip
@@ -89,6 +89,30 @@ def _parser() -> Parser:
     compress.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
     add_log_level(compress)
     compress.set_defaults(run="compress")
+
+    compact = commands.add_parser("compact", help="replace the older messages of a history by a memory; messages on stdout")
+    compact.add_argument("history", help="JSONL: a message a line, or a conversation a row; - for standard input")
+    compact.add_argument("--budget", type=COUNT, default=600, help="the memory's longest length in tokens (default 600)")
+    compact.add_argument(
+        "--newest", type=NATURAL, default=6, help="messages that stay as they are (default 6), and what they are tied to"
+    )
+    compact.add_argument(
+        "--keep",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="stands in the memory to the letter where it stands in what goes; re:PATTERN: each match of a regular expression",
+    )
+    compact.add_argument("--query", help="what the memory must let a reader answer (default: facts of every kind)")
+    compact.add_argument("--model", default=None, help="embedded model, hub id, directory or GGUF file (default: smollm2-135m)")
+    compact.add_argument("--adapter", metavar="DIR", help="a trained checkpoint (default: the frozen model)")
+    compact.add_argument("--dtype", choices=DTYPES, default=AUTO, help=AUTO_HELP)
+    compact.add_argument("--temperature", type=TEMPERATURE, default=0.0, help="0 is greedy (default)")
+    compact.add_argument("--seed", type=SEED, default=0)
+    compact.add_argument("--json", action="store_true", help="a line a history: messages, memory and figures")
+    compact.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_log_level(compact)
+    compact.set_defaults(run="compact")
 
     merge = commands.add_parser("merge", help="base and adapter as one plain model directory")
     merge.add_argument("adapter", help="a trained checkpoint")

@@ -52,6 +52,12 @@ COMPRESSOR_TEMPLATES = {
         "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary{budget} "
         "that takes its place: every fact of the earlier summary and every new one, each with its name, number or date."
     ),
+    "compact-keep-v1": (
+        "{document}\n\n"
+        "The text above is a conversation, or a summary of its earlier part and what was said since. Write a summary{budget} "
+        "that takes its place: every fact of the earlier summary and every new one, each with its name, number or date. Above "
+        "all, and in the same words: {query}"
+    ),
     "plain-v1": "{document} {query}",  # for models trained from scratch, which know no instruction
 }
 WITHOUT_THOUGHT = {"think-v1": "query-v1"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from infoagent.lm.compacting import HEADING
 from infoagent.lm.prompts import NO_NOTES, Prompt, chat_ids, compressor_messages, fill
 from infoagent.lm.thinking import behind_any_thought
 
@@ -65,5 +66,5 @@ def round_ids(tokenizer: Any, document: str, questions: Sequence[str], texts: Se
 
 def context_text(summary: str, turns: Sequence[str]) -> str:
     """A context as a model reads it: the summary of what was before, if there is one, and the turns since."""
-    parts = [f"Summary of the conversation so far: {summary.strip()}"] if summary.strip() else []
+    parts = [HEADING + summary.strip()] if summary.strip() else []
     return "\n\n".join([*parts, *turns])

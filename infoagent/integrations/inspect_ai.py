@@ -1,0 +1,75 @@
+"""inspect_ai: a compaction strategy that writes its memory by a Compactor.
+
+    from infoagent.integrations.inspect_ai import MemoryCompaction
+    from infoagent.lm.compacting import CompactionSettings, Compactor
+
+    strategy = MemoryCompaction(Compactor("smollm2-135m", CompactionSettings(budget=600)), threshold=0.8)
+    agent = react(tools=[...], compaction=strategy)
+
+System messages and the sample's own input stay, as with inspect_ai's strategies; the newest messages as the compactor's
+settings say. Where no memory comes out, the history stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+from inspect_ai.model import ChatMessage, ChatMessageUser, CompactionStrategy, Model
+from inspect_ai.tool import ToolInfo
+
+from infoagent.lm.compacting import HEADING, Compactor
+from infoagent.types import InputError
+
+logger = logging.getLogger(__name__)
+MEMORY = "summary"
+"""Key of the metadata by which inspect_ai knows a message that stands for earlier ones."""
+
+
+class MemoryCompaction(CompactionStrategy):
+    """The older messages as a memory, the newest as they were said."""
+
+    def __init__(self, compactor: Compactor, *, threshold: int | float = 0.9) -> None:
+        """`threshold`: tokens, or the part of the context, from which on inspect_ai compacts."""
+        super().__init__(type="summary", threshold=threshold, memory=False)
+        self.compactor = compactor
+
+    async def compact(
+        self, model: Model, messages: list[ChatMessage], tools: list[ToolInfo]
+    ) -> tuple[list[ChatMessage], ChatMessageUser | None]:
+        """(what the model reads next, the memory; None where the history is unchanged). The agent's `model` is not asked."""
+        preamble = [m for m in messages if m.role == "system" or m.source == "input"]
+        said = [m for m in messages if m not in preamble]
+        try:
+            result = await anyio.to_thread.run_sync(partial(self.compactor.compact, [as_openai(m) for m in said]))
+        except InputError as error:
+            return _unchanged(messages, "; ".join(error.problems)), None
+        if result.memory is None:
+            return _unchanged(messages, str(result.cause)), None
+        memory = ChatMessageUser(content=HEADING + result.memory, metadata={MEMORY: True})
+        return [*preamble, memory, *said[result.gone :]], memory
+
+
+def _unchanged(messages: list[ChatMessage], cause: str) -> list[ChatMessage]:
+    logger.warning("the history was not compacted, and is unchanged: %s", cause)
+    return messages
+
+
+def as_openai(message: ChatMessage) -> dict[str, Any]:
+    """The message as chat logs have it: text, calls with JSON arguments, results with the id of their call."""
+    found: dict[str, Any] = {"role": message.role, "content": message.text or None}
+    calls: Sequence[Any] = getattr(message, "tool_calls", None) or ()
+    if calls:
+        found["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.function, "arguments": json.dumps(call.arguments)}}
+            for call in calls
+        ]
+    if message.role == "tool":
+        found |= {"tool_call_id": message.tool_call_id, "name": message.function, "content": message.text}
+    elif not calls and not message.text:
+        found["content"] = ""
+    return found

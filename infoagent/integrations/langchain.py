@@ -1,0 +1,63 @@
+"""LangChain and LangGraph: the summarisation middleware with a Compactor in its model's place.
+
+    from infoagent.integrations.langchain import CompactionMiddleware
+    from infoagent.lm.compacting import CompactionSettings, Compactor
+
+    compactor = Compactor("smollm2-135m", CompactionSettings(budget=600, keep=("re:ORD-[0-9]+",)))
+    agent = create_agent(model, tools, middleware=[CompactionMiddleware(model, compactor, trigger=("tokens", 8000))])
+
+The middleware decides when, and which messages go; they become one message with the memory. Where no memory comes out, the
+history stays as it is and the agent goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from langchain.agents.middleware import SummarizationMiddleware
+from langchain_core.messages import convert_to_openai_messages
+
+from infoagent.lm.compacting import Compactor
+from infoagent.types import InputError
+
+logger = logging.getLogger(__name__)
+UNCHANGED = "the history was not compacted, and is unchanged: %s"
+
+
+class NotCompacted(Exception):
+    """No memory came out; the text says why."""
+
+
+class CompactionMiddleware(SummarizationMiddleware):
+    """`SummarizationMiddleware` (`trigger`, `keep`, `token_counter` are its own), summarising by a Compactor."""
+
+    def __init__(self, model: Any, compactor: Compactor, **settings: Any) -> None:
+        """`model` is the agent's, asked for nothing but its limits. Raises ValueError as LangChain does."""
+        self.compactor = compactor
+        super().__init__(model, summarizer=self._memory, trim_tokens_to_summarize=None, **settings)
+
+    def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        try:
+            return super().before_model(state, runtime)
+        except NotCompacted as error:
+            logger.warning(UNCHANGED, error)
+            return None
+
+    async def abefore_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
+        try:
+            return await super().abefore_model(state, runtime)
+        except NotCompacted as error:
+            logger.warning(UNCHANGED, error)
+            return None
+
+    def _memory(self, messages: Sequence[Any]) -> str:
+        """Of messages that LangChain has cut off already, none of which stays."""
+        try:
+            result = self.compactor.compact(convert_to_openai_messages(list(messages)), newest=0)
+        except InputError as error:
+            raise NotCompacted("; ".join(error.problems)) from error
+        if result.memory is None:
+            raise NotCompacted(str(result.cause))
+        return result.memory
