@@ -12,11 +12,10 @@ is a message like any other.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -26,11 +25,9 @@ from infoagent.data.reading.chat_cut import cut_before_newest, pairs_of, speaker
 from infoagent.data.reading.chat_logs import Message, read_messages
 from infoagent.grading.facts import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
-from infoagent.lm.models import LoadedModel, adapter_prompt, find_by_name, load
+from infoagent.lm.models import LoadedModel, adapter_budget_range, adapter_prompt, find_by_name, load
 from infoagent.lm.prompts import Prompt, names_question, text_ids
 from infoagent.types import AUTO, InputError
-
-logger = logging.getLogger(__name__)
 
 HEADING = "Summary of the conversation so far: "
 """What a memory begins with, for whoever reads the history next."""
@@ -83,6 +80,8 @@ class Compaction:
     parts: int = 0
     """Prompts that the part that goes was read in."""
     seconds: float = 0.0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Parts of messages that are no text and that the memory knows nothing of (images, say), by their type."""
 
 
 @dataclass(frozen=True)
@@ -106,13 +105,12 @@ class HistoryCut:
 def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
     """Raises InputError, a line for each mistake: roles and contents that are not known, results without their calls, one id
     for two contents, and no message that could go."""
-    left_out: Counter[str] = Counter()
-    _, mistakes = read_messages("messages", list(messages), Counter())
-    pairs = None if mistakes else pairs_of(messages)
-    if pairs is not None:
-        mistakes = pairs.mistakes
-    if mistakes or pairs is None:
+    _, mistakes = read_messages("messages", messages, Counter())
+    if mistakes:
         raise InputError(mistakes)
+    pairs = pairs_of(messages)
+    if pairs.mistakes:
+        raise InputError(pairs.mistakes)
     cut = cut_before_newest(messages, pairs, newest)
     system = [message for message in messages[:cut] if speaker_of(message) == "System"]
     old = [message for message in messages[:cut] if speaker_of(message) != "System"]
@@ -121,13 +119,14 @@ def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
         raise InputError(
             f"messages: none of the {len(messages)} can go while the newest {newest} stay ({why}); let fewer stay, or come back later"
         )
+    left_out: Counter[str] = Counter()
     said, _ = read_messages("messages", old, left_out)
     return HistoryCut(list(messages), system, old, list(messages[cut:]), tuple(said), left_out)
 
 
 def must_stand(history: HistoryCut, keep: Sequence[str]) -> tuple[str, ...]:
     """What of `keep` stands in the messages that go, in the order of its first place there. Raises InputError for a pattern
-    that is none, that matches nothing but empty text, or that takes too long."""
+    that is none, or that takes too long."""
     text, places = history.text, dict[str, int]()
     for entry in keep:
         if not entry.startswith(REGEX):
@@ -155,6 +154,7 @@ class Compactor:
     def __init__(self, name: str, settings: CompactionSettings, adapter: str | None = None, dtype: str = AUTO) -> None:
         """Raises InputError where the model or the adapter is not there, or do not belong together."""
         self.model, self.settings, self.dtype = find_by_name(name, adapter=adapter), settings, dtype
+        self._budget_range: tuple[int, int] | None = None
         if adapter is None:
             return
         from infoagent.lm.adapter_fit import check_fit  # it brings torch
@@ -164,6 +164,7 @@ class Compactor:
         if recorded and names_question(recorded["template"]) and not (settings.query or settings.keep):
             raise InputError(f"adapter {adapter!r}: was trained to write for a question; say which (query)")
         self.settings = replace(settings, prompt=Prompt(**recorded)) if recorded else settings
+        self._budget_range = adapter_budget_range(adapter)
 
     @cached_property
     def lm(self) -> LoadedModel:
@@ -173,7 +174,7 @@ class Compactor:
         """The history cut, and what must stand to the letter; no text is written. Raises InputError as `compact` does."""
         history = cut_history(messages, self.settings.newest if newest is None else newest)
         kept = must_stand(history, self.settings.keep)
-        if kept:
+        if self._tokens(history.text) > self.settings.budget:
             self._task(kept)
         return history, kept
 
@@ -188,24 +189,21 @@ class Compactor:
         if before <= self.settings.budget:
             why = f"the {len(history.old)} messages that would go take {before} tokens, no more than the budget of {self.settings.budget}"
             return Compaction("short", history.messages, why, tokens_before=before)
-        started = time.perf_counter()
+        task, started = self._task(kept), time.perf_counter()
         try:
-            [written] = compress_texts(self.lm, [history.text], self._task(kept))
+            [written] = compress_texts(self.lm, [history.text], task)
         except (RuntimeError, MemoryError, OSError) as error:  # of torch, of its memory, of the disk: the history must survive
-            return self._failed(history, before, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return Compaction("failed", history.messages, why, tokens_before=before)
         memory, added = with_letters(written.text, kept)
         cause = self._fault(written.text, memory, kept)
         if cause is not None:
-            return self._failed(history, before, cause)
+            return Compaction("failed", history.messages, cause, tokens_before=before)
         compacted = [*history.system, _memory_message(history.old[0], memory), *history.newest]
         return Compaction(
             "compacted", compacted, None, memory, len(history.old), before, self._tokens(memory), kept, added,
-            written.parts, time.perf_counter() - started,
+            written.parts, time.perf_counter() - started, history.left_out,
         )  # fmt: skip
-
-    def _failed(self, history: HistoryCut, before: int, cause: str) -> Compaction:
-        logger.warning("the history was not compacted, and is unchanged: %s", cause)
-        return Compaction("failed", history.messages, cause, tokens_before=before)
 
     def _fault(self, written: str, memory: str, kept: Sequence[str]) -> str | None:
         lost = [entry for entry in kept if entry not in memory]
@@ -231,7 +229,7 @@ class Compactor:
             )
         asked = [*([settings.query] if settings.query else []), *([", ".join(kept)] if kept else [])]
         prompt = settings.prompt or Prompt(template="compact-keep-v1" if asked else "compact-v1")
-        task = CompressionTask("; ".join(asked), prompt, own, settings.temperature, settings.seed)
+        task = CompressionTask("; ".join(asked), prompt, own, settings.temperature, settings.seed, budget_range=self._budget_range)
         room_of(self.model.tokenizer, self.model.context_tokens, task)
         return task
 
@@ -241,8 +239,9 @@ class Compactor:
 
 def with_letters(text: str, kept: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """(the text with what it lacks of `kept` behind it, what that was)."""
-    added = tuple(entry for entry in kept if entry not in text)
-    return ("\n".join([text.strip(), _letters(added)]) if added else text.strip()), added
+    said = text.strip()
+    added = tuple(entry for entry in kept if entry not in said)
+    return ("\n".join([said, _letters(added)]) if added else said), added
 
 
 def _letters(entries: Sequence[str]) -> str:

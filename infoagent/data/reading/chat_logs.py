@@ -62,7 +62,7 @@ def conversation_id(row: Mapping[str, Any], number: int) -> str:
 
 def read_messages(field: str, values: Any, left_out: Counter[str]) -> tuple[list[Message], list[str]]:
     """(messages, mistakes). Parts that are no text are counted in `left_out`, by their type."""
-    if not isinstance(values, list):
+    if isinstance(values, str) or not isinstance(values, Sequence):
         return [], [f"field {field!r}: must be a list of messages, got {shown(values)}"]
     if not values:
         return [], [f"field {field!r}: must be a list of at least 1, this one has 0"]

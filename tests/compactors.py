@@ -1,13 +1,11 @@
 """A Compactor whose texts the test writes."""
 
-import pytest
-
 from infoagent.lm import compacting
 from infoagent.lm.long_text import LongCompression
 
 
-@pytest.fixture
-def compactor(tiny_dir, monkeypatch):
+def scripted(tiny_dir, monkeypatch):
+    """`writes` is its text, or the exception it raises; `read` what it was given."""
     made = compacting.Compactor(str(tiny_dir), compacting.CompactionSettings(200, 2, ("ORD-17",)), dtype="float32")
     made.writes = "The order costs 40 dollars."
     made.read = []
