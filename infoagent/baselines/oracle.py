@@ -33,17 +33,18 @@ def oracle_order(sentences: Sequence[str], problem: Problem) -> list[int]:
 
 
 def holding_sentences(sentences: Sequence[str], problem: Problem) -> list[int]:
-    """Places of the sentences with the evidence, else with the answer; InputError where neither is found."""
+    """Places of the sentences with the evidence, else with the answer, else with another annotator's; InputError where none
+    is found."""
     evidence, answer = problem.evidence, (problem.answer or "").strip()
     if not evidence and not answer:
         raise InputError(f"oracle: problem {problem.id!r} has neither evidence nor an answer; give one, or drop the oracle")
     words = _Words(sentences)
     if evidence and (held := words.holding(evidence)):
         return held
-    if answer:
-        held = [i for i, sentence in enumerate(sentences) if states_fact(sentence, answer)]
+    for said in filter(None, (answer, *problem.references)):  # SQuAD has a "7" that stands in "1978" alone, and "seventh" beside it
+        held = [i for i, sentence in enumerate(sentences) if states_fact(sentence, said)]
         # an answer may run over the end of what was taken for a sentence: Dr. Brandt
-        if held := held or words.place(answer):
+        if held := held or words.place(said):
             return held
     known = " and ".join(name for name, given in (("evidence", evidence), ("answer", answer)) if given)
     raise InputError(f"oracle: the document of problem {problem.id!r} does not hold its {known}; mend it, or drop the oracle")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import types
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -183,6 +184,12 @@ def test_without_evidence_the_oracle_takes_what_states_the_answer():
     # of two that state it, the one that the question is about
     fever = problem(query="What fell after some days?", answer="fever")
     assert compress("oracle", fever, sentences=1) == SENTENCES[2]
+
+
+def test_another_annotators_answer_will_do_where_the_first_is_part_of_a_number():
+    """SQuAD's 56be59683aeaaa14008c905a: "7", which stands in "1978" alone, and "seventh"."""
+    counted = replace(problem(answer="7"), references=("seventh", "metoprolol"))
+    assert compress("oracle", counted, sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
 
 
 def test_a_question_that_the_oracle_cannot_answer_is_named():
