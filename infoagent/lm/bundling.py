@@ -1,9 +1,9 @@
 """Putting a checkpoint into the package: the adapter that comes along.
 
-    python -m infoagent.lm.bundling CHECKPOINT
+    python -m infoagent.lm.bundling CHECKPOINT --data "QED: text CC BY-SA 3.0" "TAT-QA: CC BY 4.0"
 
 The adapter's tensors in bfloat16, PEFT's settings and this package's record without the paths of the machine that trained it, and the
-card; no more than LIMIT_BYTES.
+card, with the data that it saw and their licences; no more than LIMIT_BYTES.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from infoagent.files import read_json, write_json
+from infoagent.files import read_json, write_json, write_text
 from infoagent.lm import adapters
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, adapter_base, check_checkpoint, read_record
 from infoagent.lm.embedded import EMBEDDED
@@ -24,9 +25,9 @@ LIMIT_BYTES = 5_000_000
 CARD = "README.md"
 
 
-def bundle(checkpoint: str) -> Path:
-    """Put `checkpoint` in the place of what the package holds for its base. Raises InputError for what is no adapter of ours, has no
-    card, or takes more than LIMIT_BYTES."""
+def bundle(checkpoint: str, data: Sequence[str]) -> Path:
+    """Put `checkpoint` in the place of what the package holds for its base; `data` are the sets that it was trained on, with their
+    licences. Raises InputError for what is no adapter of ours, has no card, or takes more than LIMIT_BYTES."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -45,7 +46,10 @@ def bundle(checkpoint: str) -> Path:
         save_file(tensors, work / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_json(work / ADAPTER_SETTINGS, {**read_json(source / ADAPTER_SETTINGS), "base_model_name_or_path": base})
         write_json(work / RECORD_FILE, record)
-        shutil.copyfile(source / CARD, work / CARD)
+        seen = "\n".join(f"- {line}" for line in data)
+        write_text(
+            work / CARD, f"{(source / CARD).read_text(encoding='utf-8').rstrip()}\n\n## Data it saw, and their licences\n\n{seen}\n"
+        )
         size = sum(file.stat().st_size for file in work.iterdir())
         if size > LIMIT_BYTES:
             raise InputError(
@@ -59,7 +63,11 @@ def bundle(checkpoint: str) -> Path:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infoagent.lm.bundling", description=__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
-    print(bundle(parser.parse_args(argv).checkpoint))
+    parser.add_argument(
+        "--data", nargs="+", required=True, metavar="TEXT", help="each set that it was trained on, with its licence"
+    )
+    arguments = parser.parse_args(argv)
+    print(bundle(arguments.checkpoint, arguments.data))
     return 0
 
 
