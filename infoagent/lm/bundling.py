@@ -1,9 +1,9 @@
 """Putting a checkpoint into the package: the adapter that comes along.
 
-    python -m infoagent.lm.bundling CHECKPOINT --data "QED: text CC BY-SA 3.0" "TAT-QA: CC BY 4.0"
+    python -m infoagent.lm.bundling CHECKPOINT --data "QED: text CC BY-SA 3.0" … --commands "python train/sft.py …" …
 
 The adapter's tensors in bfloat16, PEFT's settings and this package's record without the paths of the machine that trained it, and the
-card, with the data that it saw and their licences; no more than LIMIT_BYTES.
+card, with the commands that make it again, the data that it saw and their licences; no more than LIMIT_BYTES.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ LIMIT_BYTES = 5_000_000
 CARD = "README.md"
 
 
-def bundle(checkpoint: str, data: Sequence[str]) -> Path:
-    """Put `checkpoint` in the place of what the package holds for its base; `data` are the sets that it was trained on, with their
-    licences. Raises InputError for what is no adapter of ours, has no card, or takes more than LIMIT_BYTES."""
+def bundle(checkpoint: str, data: Sequence[str], commands: Sequence[str]) -> Path:
+    """Put `checkpoint` in the place of what the package holds for its base. `commands` make it again, and `data` are the sets
+    that it was trained on, with their licences. Raises InputError for what is no adapter of ours, has no card, or takes more
+    than LIMIT_BYTES."""
     import torch
     from safetensors.torch import load_file, save_file
 
@@ -46,10 +47,9 @@ def bundle(checkpoint: str, data: Sequence[str]) -> Path:
         save_file(tensors, work / ADAPTER_WEIGHTS, metadata={"format": "pt"})
         write_json(work / ADAPTER_SETTINGS, {**read_json(source / ADAPTER_SETTINGS), "base_model_name_or_path": base})
         write_json(work / RECORD_FILE, record)
-        seen = "\n".join(f"- {line}" for line in data)
-        write_text(
-            work / CARD, f"{(source / CARD).read_text(encoding='utf-8').rstrip()}\n\n## Data it saw, and their licences\n\n{seen}\n"
-        )
+        write_text(work / CARD, (source / CARD).read_text(encoding="utf-8").rstrip() + _origin(data, commands))
+        for file in work.iterdir():
+            file.chmod(0o644)
         size = sum(file.stat().st_size for file in work.iterdir())
         if size > LIMIT_BYTES:
             raise InputError(
@@ -60,14 +60,20 @@ def bundle(checkpoint: str, data: Sequence[str]) -> Path:
     return target
 
 
+def _origin(data: Sequence[str], commands: Sequence[str]) -> str:
+    made, seen = "\n".join(commands), "\n".join(f"- {line}" for line in data)
+    return f"\n\n## How it was made\n\n```sh\n{made}\n```\n\n## Data it saw, and their licences\n\n{seen}\n"
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infoagent.lm.bundling", description=__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="TEXT", help="each set that it was trained on, with its licence"
     )
+    parser.add_argument("--commands", nargs="+", required=True, metavar="TEXT", help="what makes it again, a line each")
     arguments = parser.parse_args(argv)
-    print(bundle(arguments.checkpoint, arguments.data))
+    print(bundle(arguments.checkpoint, arguments.data, arguments.commands))
     return 0
 
 

@@ -17,6 +17,7 @@ from infoagent.lm.adapters import bundled_adapter, check_adapter
 from infoagent.lm.bundling import LIMIT_BYTES, bundle
 from infoagent.types import InputError
 
+COMMANDS = ["python train/sft.py a.yaml", "python train/grpo.py b.yaml"]
 DATA = ["QED: text CC BY-SA 3.0", "records: made here"]
 
 
@@ -36,7 +37,7 @@ def test_a_checkpoint_becomes_the_adapter_of_its_model(tmp_path, monkeypatch):
     monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
     assert bundled_adapter("smollm2-135m") is None
     checkpoint = checkpoint_in(tmp_path / "run" / "checkpoint-3")
-    place = bundle(str(checkpoint), DATA)
+    place = bundle(str(checkpoint), DATA, COMMANDS)
     assert bundled_adapter("smollm2-135m") == str(place)
     assert bundled_adapter("other") is None
     before, after = (load_file(d / "adapter_model.safetensors") for d in (checkpoint, place))
@@ -44,8 +45,9 @@ def test_a_checkpoint_becomes_the_adapter_of_its_model(tmp_path, monkeypatch):
     assert {n: t.to(torch.bfloat16).tolist() for n, t in before.items()} == {n: t.tolist() for n, t in after.items()}
     assert json.loads((place / "adapter_config.json").read_text())["base_model_name_or_path"] == "smollm2-135m"
     assert str(tmp_path) not in "".join(f.read_text() for f in place.iterdir() if f.suffix != ".safetensors")
+    assert "```sh\npython train/sft.py a.yaml\npython train/grpo.py b.yaml\n```" in (place / "README.md").read_text()
     assert (place / "README.md").read_text().endswith("\n- QED: text CC BY-SA 3.0\n- records: made here\n")
-    assert bundle(str(checkpoint), DATA) == place  # again, in the place of the former
+    assert bundle(str(checkpoint), DATA, COMMANDS) == place  # again, in the place of the former
 
 
 def asked(**more):
@@ -55,7 +57,7 @@ def asked(**more):
 def test_it_is_taken_where_the_embedded_model_is_asked_a_question(tmp_path, monkeypatch):
     monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
     assert chosen_adapter(asked()) == (None, False)
-    place = str(bundle(str(checkpoint_in(tmp_path / "run" / "checkpoint-3"), DATA)))
+    place = str(bundle(str(checkpoint_in(tmp_path / "run" / "checkpoint-3")), DATA, COMMANDS))
     assert chosen_adapter(asked()) == chosen_adapter(asked(model="smollm2-135m")) == (place, True)
     assert chosen_adapter(asked(query=None)) == (None, False)
     assert chosen_adapter(asked(adapter="none")) == (None, False)
@@ -67,15 +69,15 @@ def test_what_cannot_come_along_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(adapters, "BUNDLED", tmp_path / "package")
     elsewhere = checkpoint_in(tmp_path / "a" / "checkpoint-1", base="/models/mine")
     with pytest.raises(InputError, match="was not trained here on an embedded model"):
-        bundle(str(elsewhere), DATA)
+        bundle(str(elsewhere), DATA, COMMANDS)
     (bare := checkpoint_in(tmp_path / "b" / "checkpoint-1")).joinpath("README.md").unlink()
     with pytest.raises(InputError, match="has no card"):
-        bundle(str(bare), DATA)
+        bundle(str(bare), DATA, COMMANDS)
     with pytest.raises(InputError, match="no such directory"):
-        bundle(str(tmp_path / "nowhere"), DATA)
+        bundle(str(tmp_path / "nowhere"), DATA, COMMANDS)
     monkeypatch.setattr("infoagent.lm.bundling.LIMIT_BYTES", 100)
     with pytest.raises(InputError, match=r"at most 100 may come along; lower lora\.r"):
-        bundle(str(checkpoint_in(tmp_path / "c" / "checkpoint-1"), DATA))
+        bundle(str(checkpoint_in(tmp_path / "c" / "checkpoint-1")), DATA, COMMANDS)
     assert not (tmp_path / "package" / "smollm2-135m").exists()
 
 
