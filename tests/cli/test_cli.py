@@ -107,6 +107,8 @@ def test_score_then_mi(capsys, tiny_dir, tmp_path):
         str(tmp_path / "z.jsonl"),
         "--model",
         str(tiny_dir),
+        "--dtype",
+        "float32",
         "--out",
         str(out),
         "--quiet",

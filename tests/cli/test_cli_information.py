@@ -32,7 +32,7 @@ def call(capsys, *arguments):
 def files(folder, documents=DOCUMENTS, texts=TEXTS):
     (folder / "d.jsonl").write_text("\n".join(map(json.dumps, documents)))
     (folder / "z.jsonl").write_text("\n".join(json.dumps({"id": i, "compression": z}) for i, z in texts))
-    return ["score", "--documents", folder / "d.jsonl", "--compressions", folder / "z.jsonl", "--quiet"]
+    return ["score", "--documents", folder / "d.jsonl", "--compressions", folder / "z.jsonl", "--quiet", "--dtype", "float32"]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,19 @@ from conftest import run_script
 def figure(tmp_path_factory):
     out = tmp_path_factory.mktemp("figure")
     result = run_script(
-        "eval/paper/figures.py", "fact-deletion", "--out", out, "--documents", "3", "--facts", "2", "--versions", "2", "--quiet"
+        "eval/paper/figures.py",
+        "fact-deletion",
+        "--out",
+        out,
+        "--documents",
+        "3",
+        "--facts",
+        "2",
+        "--versions",
+        "2",
+        "--quiet",
+        "--dtype",
+        "float32",
     )
     assert result.returncode == 0, result.stderr
     return out, json.loads((out / "fact-deletion.json").read_text())

@@ -7,7 +7,7 @@ from conftest import run_script
 
 def test_both_ways_are_timed_and_agree(tiny_dir, tmp_path):
     out = tmp_path / "speed.json"
-    sizes = ["--prompt", "20", "--completion", "5", "--group", "3", "--prompts", "2", "--repetitions", "1"]
+    sizes = ["--prompt", "20", "--completion", "5", "--group", "3", "--prompts", "2", "--repetitions", "1", "--dtype", "float32"]
     result = run_script("eval/bench/training_speed.py", "--model", str(tiny_dir), *sizes, "--out", str(out))
     assert result.returncode == 0, result.stderr
     found = json.loads(out.read_text())

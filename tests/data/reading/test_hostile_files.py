@@ -660,12 +660,13 @@ def test_a_bad_pdf_is_one_failure_and_the_next_is_read(tmp_path, monkeypatch):
     for name, content in (("bomb", bomb), ("slow", slow)):
         (tmp_path / f"{name}.pdf").write_bytes(content)
     (tmp_path / "good.pdf").write_bytes(pdf_of([page_of(TEXT)]))
+    monkeypatch.setattr(process_apart, "SECONDS", 2)  # a fast machine comes to pypdf's own limit in five
     with pytest.raises(InputError) as caught:
         read_texts(str(tmp_path), 5, 60)
-    assert any("slow.pdf: takes more than 5 s" in line for line in caught.value.problems)
+    assert any("slow.pdf: takes more than 2 s" in line for line in caught.value.problems)
     found = read_texts(str(tmp_path), 5, 60, skip_bad_files=True)
     assert {p.group for p in found.passages} == {"good.pdf"}
-    assert found.left_out["file that takes too long"] >= 1
+    assert found.left_out["file that takes too long"] >= 1, found.left_out
 
 
 def test_a_process_that_was_ended_from_outside_is_started_again(tmp_path):
