@@ -3,28 +3,16 @@
 import argparse
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
+from called import outcome
 from tiny import save_adapter
 
 from infoagent import cli
 from infoagent.arguments import whole
 
 NUMBERS = ["nan", "inf", "-inf", "-1", "1e22", str(10**22), "9" * 5000, "x", "", "1.5.2", "\ud800", "0x10", "٣x"]
-
-
-def outcome(capsys, *arguments):
-    """(exit code, lines on stderr, processor's seconds) of `infoagent ARGUMENTS` in this process."""
-    capsys.readouterr()
-    start = time.process_time()
-    try:
-        code = cli.main([str(a) for a in arguments])
-    except SystemExit as end:
-        code = end.code
-    seconds = time.process_time() - start
-    return code, [line for line in capsys.readouterr().err.splitlines() if line.strip()], seconds
 
 
 def commands(parser, path=()):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from test_bad_inputs import outcome
+from called import outcome
 from test_page import write_run
 
 
