@@ -88,6 +88,19 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture
+def compactor(tiny_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    """A Compactor whose texts the test writes."""
+    from compactors import scripted
+
+    return scripted(tiny_dir, monkeypatch)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def smollm():
     """The embedded model in float32, converted once into the user's cache."""

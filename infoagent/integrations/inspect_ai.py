@@ -22,7 +22,7 @@ import anyio.to_thread
 from inspect_ai.model import ChatMessage, ChatMessageUser, CompactionStrategy, Model
 from inspect_ai.tool import ToolInfo
 
-from infoagent.lm.compacting import HEADING, Compactor
+from infoagent.lm.compacting import HEADING, UNCHANGED, Compactor
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class MemoryCompaction(CompactionStrategy):
 
 
 def _unchanged(messages: list[ChatMessage], cause: str) -> list[ChatMessage]:
-    logger.warning("the history was not compacted, and is unchanged: %s", cause)
+    logger.warning(UNCHANGED, cause)
     return messages
 
 

@@ -19,11 +19,10 @@ from typing import Any
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import convert_to_openai_messages
 
-from infoagent.lm.compacting import Compactor
+from infoagent.lm.compacting import UNCHANGED, Compactor
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
-UNCHANGED = "the history was not compacted, and is unchanged: %s"
 
 
 class NotCompacted(Exception):

@@ -31,6 +31,8 @@ from infoagent.types import AUTO, InputError
 
 HEADING = "Summary of the conversation so far: "
 """What a memory begins with, for whoever reads the history next."""
+UNCHANGED = "the history was not compacted, and is unchanged: %s"
+"""What a log says where a caller goes on with the history that it had."""
 TO_THE_LETTER = "To the letter: "
 REGEX = "re:"
 REGEX_SECONDS = 5.0

@@ -1,7 +1,6 @@
 """The strategy in inspect_ai's own orchestration, with inspect_ai's mock model."""
 
 import pytest
-from compactors import scripted
 from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser, compaction, get_model
 from inspect_ai.tool import ToolCall
 
@@ -16,16 +15,6 @@ SAID = [
     ChatMessageUser(content="And shipping?"),
 ]
 MEMORY = HEADING + "The order costs 40 dollars.\nTo the letter: ORD-17"
-
-
-@pytest.fixture
-def compactor(tiny_dir, monkeypatch):
-    return scripted(tiny_dir, monkeypatch)
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
 
 
 @pytest.mark.anyio

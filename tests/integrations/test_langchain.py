@@ -1,7 +1,6 @@
 """The middleware in LangChain's own agent, with LangChain's fake model."""
 
 import pytest
-from compactors import scripted
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
@@ -73,13 +72,3 @@ def test_a_system_message_among_them_is_not_lost_to_the_model(compactor):
     )
     state = {"messages": [SystemMessage("Never touch prod."), HumanMessage("And shipping?")]}
     assert middleware.before_model(state, None) is None
-
-
-@pytest.fixture
-def compactor(tiny_dir, monkeypatch):
-    return scripted(tiny_dir, monkeypatch)
-
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
