@@ -71,6 +71,8 @@ METRICS = {
     "scorer/seconds": "time of the reward in one step",
     "scorer/share_of_step": "that over the whole step",
     "proposals/lead_nats": "of the texts in grpo.proposals: how much more they earn than the policy's own of their group, on average",
+    "loop/first_reward": "in the loop: of the memories of the first compaction, on average",
+    "loop/last_reward": "in the loop: of those of the last compaction, which must hold what all turns said",
     "train/loss": "of the trainer",
     "train/grad_norm": "norm of the gradient before it is clipped",
     "train/learning_rate": "of the step",

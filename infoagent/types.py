@@ -114,6 +114,8 @@ class Problem:
     sides: tuple[str, ...] = ()
     """Pieces of the document, each as it stands there, that contradict each other on what is asked. Its counterfactual
     documents hold one of them only."""
+    news: str | None = None
+    """Of a growing conversation: the end of `document`, which a compactor reads behind its own memory of what stands before."""
 
     def __post_init__(self) -> None:
         pieces = (self.evidence,) if isinstance(self.evidence, str) else tuple(self.evidence or ())

@@ -37,7 +37,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     from infoagent.training.callbacks import RunCallback
     from infoagent.training.engine import settle_engine
     from infoagent.training.frozen_scorer import frozen_scorer
-    from infoagent.training.grpo_trainer import trainer_arguments, trainer_class
+    from infoagent.training.grpo_trainer import course_of, trainer_arguments, trainer_class
     from infoagent.training.launch import batch_shape, is_main_process, process_count
     from infoagent.training.policy import load_policy, quiet_libraries
     from infoagent.training.price_control import PriceControl
@@ -74,7 +74,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         # 4. The policy: a frozen base with a LoRA adapter that learns; the base alone is the scorer.
         with quiet_libraries():
             model, peft_config = load_policy(recipe, prepared.reference)
-            trainer = trainer_class(grpo.algorithm)(
+            trainer = trainer_class(grpo.algorithm, course_of(recipe))(
                 model=model,
                 reward_funcs=reward,
                 args=trainer_arguments(recipe, quiet),

@@ -7,7 +7,7 @@ then know it. `ProblemSet.revision` is its identity: the commit or hash of what 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -17,6 +17,7 @@ import numpy as np
 from infoagent.data.identity import with_shared_ids
 from infoagent.data.reading.hub import Hub
 from infoagent.data.sets import (
+    compactions,
     continuations,
     financebench,
     fineweb,
@@ -35,6 +36,7 @@ from infoagent.data.sets import (
     wildchat,
     word_problems,
 )
+from infoagent.data.sets.compactions import Course
 from infoagent.grading.words import count_words
 from infoagent.types import InputError, Problem, ProblemSet
 
@@ -53,11 +55,19 @@ class Asked:
     questions: str | None = None
     evidence_tokens: int | None = None
     skip_bad_files: bool = False
+    every: int | None = None
+    compactions: int | None = None
+    facts: Mapping[str, float] | None = None
 
     @property
     def words(self) -> tuple[int | None, int | None]:
         """The fewest and the most of a document."""
         return self.min_words, self.max_words
+
+    @property
+    def course(self) -> Course:
+        """Of a history: turns between two compactions, how many there are, and the weight of each type of fact."""
+        return self.every, self.compactions, self.facts
 
     @property
     def hub(self) -> tuple[str | None, str, str | None]:
@@ -83,7 +93,7 @@ class DataSet:
     """A benchmark: training on it is refused."""
     hub: Hub | None = None
     """Where it is read from without a path, and the pinned revision."""
-    takes: tuple[Literal["questions", "evidence_tokens", "skip_bad_files"], ...] = ()
+    takes: tuple[Literal["questions", "evidence_tokens", "skip_bad_files", "every", "compactions", "facts"], ...] = ()
     """Settings that are of use to few sets. Who takes `questions` has documents that come without any."""
 
     @property
@@ -100,6 +110,8 @@ class DataSet:
 def _hard_records(name: str, asked: Asked) -> ProblemSet:
     return hard_records.load(name, asked.split, asked.limit, asked.seed, *asked.words)
 
+
+COURSE: tuple[Literal["every", "compactions", "facts"], ...] = ("every", "compactions", "facts")
 
 DATA_SETS = {
     d.name: d
@@ -158,6 +170,21 @@ DATA_SETS = {
             cuts=True,
             needs_path=True,
             takes=("questions", "skip_bad_files"),
+        ),
+        DataSet(
+            "record-histories",
+            "conversations that bring a record a turn, compacted every few turns; what each memory must keep",
+            lambda a: compactions.load_seeded(a.split, a.limit, a.seed, *a.words, a.course),
+            generated=True,
+            takes=COURSE,
+        ),
+        DataSet(
+            "histories",
+            "your own conversations (OpenAI's, ShareGPT's messages), compacted every few turns; facts by type",
+            lambda a: compactions.load_own(a.path, a.split, a.limit, a.seed, a.course),
+            generated=True,
+            needs_path=True,
+            takes=COURSE,
         ),
         DataSet(
             "longhealth",
@@ -278,6 +305,11 @@ def _check(data: DataSet, asked: Asked) -> None:
         mistakes.append(f"data.evidence_tokens = {asked.evidence_tokens}: is for data.name={_takers('evidence_tokens')}; drop it")
     if asked.skip_bad_files and "skip_bad_files" not in data.takes:
         mistakes.append(f"data.skip_bad_files = true: is for the files of data.name={_takers('skip_bad_files')}; drop it")
+    mistakes += [
+        f"data.{name}: is for data.name={_takers(name)}; drop it"
+        for name in COURSE
+        if getattr(asked, name) is not None and name not in data.takes
+    ]
     if mistakes:
         raise InputError(mistakes)
 

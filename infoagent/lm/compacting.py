@@ -41,6 +41,12 @@ LEAST_MEMORY = 16
 Raw = dict[str, Any]
 
 
+def context_text(memory: str, turns: Sequence[str]) -> str:
+    """A context as a model reads it: the memory of what was before, if there is one, and the turns since."""
+    parts = [HEADING + memory.strip()] if memory.strip() else []
+    return "\n\n".join([*parts, *turns])
+
+
 @dataclass(frozen=True)
 class CompactionSettings:
     """How histories are compacted."""

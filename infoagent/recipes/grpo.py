@@ -11,6 +11,13 @@ from infoagent.recipes.sections import NonNegativeFloat, NonNegativeInt, Positiv
 from infoagent.recipes.training import TrainingRecipe
 
 
+class LoopSection(Section):
+    """Compaction trained as it is used: for data of growing conversations (`data.name: histories`, `record-histories`)."""
+
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of what later memories earn: 0 pays each memory for itself, 1 as much for what the later ones keep of it."""
+
+
 class GRPOSection(Section):
     """The algorithm. Defaults follow what is known to be unbiased by length (dr_grpo, no reward scaling)."""
 
@@ -39,6 +46,9 @@ class GRPOSection(Section):
     proposals: list[str] = Field(default=[])
     """Directories with the candidates.jsonl of train/sft.py or train/dpo.py: the best text that they know for a problem takes the
     place of its group's last sample, and is imitated as far as it leads over the policy."""
+    loop: LoopSection | None = None
+    """Each sample of a history's group is a course of its own: it writes a memory, reads it with the next turns, writes the next, and
+    every memory is judged against the whole history so far. None: a document is read whole, and compressed once."""
     gradient_checkpointing: bool = False
     save_steps: PositiveInt = 25
     save_total_limit: PositiveInt | None = None
@@ -71,6 +81,16 @@ class GRPOSection(Section):
             raise ValueError("; ".join(wrong))
         return self
 
+    @model_validator(mode="after")
+    def _beside_loop(self) -> GRPOSection:
+        if self.loop is None:
+            return self
+        if self.algorithm != "grpo" or self.scale_rewards != "none":
+            raise ValueError(f"algorithm {self.algorithm!r}, scale_rewards {self.scale_rewards!r} with loop: take grpo and none")
+        if self.proposals:
+            raise ValueError("proposals with loop: a proposal for a memory that another memory led to is not known; drop one")
+        return self
+
 
 class GRPORecipe(TrainingRecipe):
     """train/grpo.py: reinforcement learning of a compressor against MI − price · rate."""
@@ -81,6 +101,8 @@ class GRPORecipe(TrainingRecipe):
     @model_validator(mode="after")
     def _reachable(self) -> GRPORecipe:
         self.reward.check_length(self.grpo.max_completion_tokens)
+        if self.grpo.loop is not None:
+            self._check_loop()
         if self.grpo.proposals and self.vllm.enabled:
             raise ValueError(
                 "grpo.proposals with vllm.enabled: the engine has no log-probability of a text it did not sample; drop one"
@@ -88,3 +110,19 @@ class GRPORecipe(TrainingRecipe):
         if self.grpo.proposals and self.reward.budget_range is not None:
             raise ValueError("grpo.proposals with reward.budget_range: a text fits one budget, the prompts name many; drop one")
         return self
+
+    def _check_loop(self) -> None:
+        wrong = {
+            "vllm.enabled": (self.vllm.enabled, "each memory waits for the one before, which is not offered with an engine"),
+            "validation": (
+                self.validation is not None,
+                "it would compress each history once; measure with eval/applications/compaction.py",
+            ),
+            "data.truncate": (
+                self.data.truncate != "error",
+                "what a memory lost and what was cut could not be told apart; set it to error",
+            ),
+        }
+        mistakes = [f"{name} with grpo.loop: {why}" for name, (is_wrong, why) in wrong.items() if is_wrong]
+        if mistakes:
+            raise ValueError("; ".join(mistakes))

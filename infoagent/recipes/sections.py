@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from infoagent.address import address_mistakes
 from infoagent.config import Section
 from infoagent.data.negative_kinds import NEGATIVES, Counts, hard_kinds
+from infoagent.data.sets.compactions import FACT_KINDS, WEIGHTS
 from infoagent.pricing.parts import check_weights
 from infoagent.types import Dtype
 
@@ -66,11 +67,26 @@ class DataSection(Section):
     """financebench: pages are added to the answering ones up to so many tokens (words × 1.5); None: 8000."""
     skip_bad_files: bool = False
     """text: leave out the files that cannot be read, each named and counted; false: refuse the folder, all of them named."""
+    every: PositiveInt | None = None
+    """Histories: turns between two compactions; None: 3."""
+    compactions: PositiveInt | None = None
+    """Histories: how often each is compacted, a problem every time; None: 5."""
+    facts: dict[str, NonNegativeFloat] | None = None
+    """Histories: the weight of each type of fact that a memory may lose: numbers, dates, names, identifiers (1 each), rules (0)."""
     truncate: Literal["error", "head", "tail", "middle"] = "error"
     """What to do with a document longer than the model's context: refuse it, or keep its head, its tail, or both
     ends without the middle."""
     seed: Seed = 0
     """Draws records, blanks and limits."""
+
+    @field_validator("facts")
+    @classmethod
+    def _types(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        if unknown := sorted(set(weights or ()) - set(FACT_KINDS)):
+            raise ValueError(f"{', '.join(unknown)}: no type of fact; allowed: {', '.join(FACT_KINDS)}")
+        if weights is not None and not any({**WEIGHTS, **weights}.values()):
+            raise ValueError("every type has the weight 0, so that no fact could be lost; give one a weight")
+        return weights
 
     @model_validator(mode="after")
     def _words(self) -> DataSection:
@@ -175,6 +191,9 @@ class RewardSection(Section):
     `tv`: total variation, at most 1 whatever the scorer says."""
     clip_nats: PositiveFloat = 3.0
     """For `clipped`: the most that the lead over one negative counts, either way."""
+    critic_scale: PositiveFloat = 1.0
+    """Factor on the scorer's log-probabilities, where it reads other than the policy read (grpo.loop); any is a bound, that of
+    `infoagent calibrate` the best."""
     information_weight: NonNegativeFloat = 1.0
     """Weight of the objective."""
     answer_weight: NonNegativeFloat = 0.0

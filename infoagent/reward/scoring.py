@@ -71,6 +71,8 @@ class InformationScorer:
     """What the compressor was told; the budget of a row goes before its own."""
     scorer: ColumnScorer | None = None
     objective: Objective = field(default_factory=Objective)
+    critic_scale: float = 1.0
+    """β: what the log-probabilities are multiplied with before the softmax."""
     watch_only: bool = False
     """Counterfactual candidates are scored and logged, and earn nothing."""
 
@@ -102,10 +104,11 @@ class InformationScorer:
         # column 0 is the compression's own document x, the others are its negatives
         log_probs_CK = self.scorer.score(prefixes, [continuation_ids(z, self._end) for z in compressions])
         hard_K = np.array([False] + [is_hard(n) for n in negatives])
-        paid_CK = log_probs_CK[:, ~hard_K] if self.watch_only else log_probs_CK
+        scaled_CK = self.critic_scale * log_probs_CK
+        paid_CK = scaled_CK[:, ~hard_K] if self.watch_only else scaled_CK
         mi_C = mi_nats(paid_CK)
         earned_C = mi_C if self.objective.kind == "infonce" else self.objective.terms(paid_CK, own_document(paid_CK))
-        easy_C, hard_C = (mi_nats_among(log_probs_CK, columns) for columns in (~hard_K, hard_K))
+        easy_C, hard_C = (mi_nats_among(scaled_CK, columns) for columns in (~hard_K, hard_K))
         answers_C = self._answer_gain(index, compressions)
         return [
             Information(float(mi), float(easy), float(hard), float(earned), answer, float(source))

@@ -9,6 +9,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from infoagent.recipes import GRPORecipe
+from infoagent.training.compaction_loop import CompactionLoop, Course, course_of
 from infoagent.training.early_scoring import EarlyScoring
 from infoagent.training.group_proposals import GroupProposals
 from infoagent.training.launch import batch_shape, process_count
@@ -17,12 +18,14 @@ from infoagent.training.plain_prompts import PlainPrompts
 from infoagent.training.shared_prefix import SharedPrefix
 from infoagent.training.vllm_weights import ExactBase
 
+__all__ = ["course_of", "trainer_arguments", "trainer_class"]
 
-def trainer_class(algorithm: str) -> Any:
-    """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group."""
+
+def trainer_class(algorithm: str, course: Course | None = None) -> Any:
+    """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group; with a course in the loop."""
     trainer = RLOOTrainer if algorithm == "rloo" else GRPOTrainer
-    mixed = (TimedPhases, EarlyScoring, GroupProposals, SharedPrefix, PlainPrompts, ExactBase, trainer)
-    return type(f"SharedPrefix{trainer.__name__}", mixed, {})
+    mixed = (TimedPhases, EarlyScoring, CompactionLoop, GroupProposals, SharedPrefix, PlainPrompts, ExactBase, trainer)
+    return type(f"SharedPrefix{trainer.__name__}", mixed, {"course": course})
 
 
 def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
@@ -70,6 +73,7 @@ def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         logging_nan_inf_filter=False,  # it would log a NaN loss as 0.0; RunCallback stops the run instead
         report_to="none",  # infoagent.tracking writes the metrics, under the house's names
         remove_unused_columns=False,
+        shuffle_dataset=grpo.loop is None,  # in the loop the rows of a history stand in their order
         disable_tqdm=quiet,
         **own,
     )

@@ -32,6 +32,7 @@ def build_reward(recipe: TrainingRecipe, prepared: Prepared, scorer: ColumnScore
         prompt=Prompt.of(recipe.prompt, thinking=False),
         scorer=scorer,
         objective=Objective(section.objective, section.clip_nats, section.information_weight, section.answer_weight),
+        critic_scale=section.critic_scale,
         max_failed_share=section.max_failed_share,
         watch_only=recipe.negatives.watch_only,
     )

@@ -16,6 +16,8 @@ Only the positions that predict a completion token meet the output layer.
 from __future__ import annotations
 
 import copy
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,24 +42,26 @@ class Packing:
     def __init__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_width: int) -> None:
         width = input_ids.size(1) - completion_width
         self.completion_width = completion_width
-        prompts: list[tuple[int, ...]] = []
-        row_of: dict[tuple[int, ...], int] = {}
-        members: list[int] = []
+        prompt_B = [
+            tuple(ids[mask].tolist()) for ids, mask in zip(input_ids[:, :width], attention_mask[:, :width].bool(), strict=True)
+        ]
+        self.prefix = max(map(len, prompt_B)) - 1
+        members = Counter(prompt_B)
+        self.group = max(members.values())
+        if len(members) * (self.prefix + self.group * completion_width) > len(prompt_B) * (self.prefix + completion_width):
+            self.group = 1  # one large group among many small ones would lend its width to all of them
+        self.prompts: list[tuple[int, ...]] = []
         self.row_B: list[int] = []
         self.slot_B: list[int] = []
-        for ids, mask in zip(input_ids[:, :width], attention_mask[:, :width].bool(), strict=True):
-            prompt = tuple(ids[mask].tolist())
-            if prompt not in row_of:
-                row_of[prompt] = len(prompts)
-                prompts.append(prompt)
-                members.append(0)
-            row = row_of[prompt]
+        open_row: dict[tuple[int, ...], tuple[int, int]] = {}  # of a prompt: its row, and the next free place there
+        for prompt in prompt_B:
+            row, slot = open_row.get(prompt, (-1, self.group))
+            if slot == self.group:
+                row, slot = len(self.prompts), 0
+                self.prompts.append(prompt)
+            open_row[prompt] = (row, slot + 1)
             self.row_B.append(row)
-            self.slot_B.append(members[row])
-            members[row] += 1
-        self.prompts = prompts
-        self.group = max(members)
-        self.prefix = max(len(p) for p in prompts) - 1
+            self.slot_B.append(slot)
         self.columns = self.prefix + self.group * completion_width
         self.completions_BT = input_ids[:, width:]
         self.live_BT = attention_mask[:, width:].bool()
@@ -144,16 +148,20 @@ class SharedPrefix(_Trainer):
             completions.append(row[: end + 1])
         return (completions, None) if isinstance(self, GRPOTrainer) else completions
 
-    def _row_draws(self, rows: int, prompt_width: int) -> list[RowDraws]:
-        """What draws the tokens of this process's part of the global batch: rank k has the rows from k · rows on."""
+    def _drawn_rows(self, number: int) -> Sequence[int]:
+        """Rows of the global batch whose texts are drawn now: rank k has those from k · number on."""
+        first = self.accelerator.process_index * number
+        return range(first, first + number)
+
+    def _row_draws(self, number: int, prompt_width: int) -> list[RowDraws]:
+        """What draws the tokens of so many rows."""
         if not self.generation_config.do_sample:
             return []
-        first = self.accelerator.process_index * rows
         return [
             RowDraws(
                 self.args.seed,
                 self.state.global_step,
-                range(first, first + rows),
+                self._drawn_rows(number),
                 prompt_width,
                 self.generation_config.max_new_tokens,
                 self.temperature,

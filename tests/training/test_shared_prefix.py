@@ -50,9 +50,9 @@ def trainer_of(cls, model, temperature=1.0, tokenizer=None):
 
 
 def batch(order):
-    """Two prompts of different length, padded on the left; completions of different length, padded on the right."""
+    """Prompts of different length, padded on the left; completions of different length, padded on the right."""
     generator = torch.Generator().manual_seed(3)
-    prompts = [torch.randint(5, 250, (n,), generator=generator) for n in (9, 14)]
+    prompts = [torch.randint(5, 250, (n,), generator=generator) for n in (9, 14, 11, 6)]
     rows, masks = [], []
     for row, which in enumerate(order):
         prompt = prompts[which]
@@ -65,7 +65,7 @@ def batch(order):
 
 
 @pytest.mark.parametrize("cls", [GRPOTrainer, RLOOTrainer])
-@pytest.mark.parametrize("order", [[0] * 4 + [1] * 4, [1, 0, 1, 1, 0], [0]])
+@pytest.mark.parametrize("order", [[0] * 4 + [1] * 4, [1, 0, 1, 1, 0], [0], [2, 0, 1, 3, 0]])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("whole_mib", [512, 0], ids=["whole logits", "in tiles"])
 def test_values_and_gradients_are_those_of_separate_rows(cls, order, temperature, whole_mib, monkeypatch):
@@ -101,6 +101,12 @@ def test_a_packed_row_holds_a_prompt_once():
     packing = Packing(ids, mask, WIDTH)
     assert packing.input_US.shape == (2, 13 + 3 * WIDTH)
     assert int((packing.segment_US[0] == 0).sum()) == 8  # nine tokens but the last, which begins every segment
+
+
+def test_one_pair_among_many_prompts_does_not_widen_their_rows():
+    """Shared: 4 rows of 13 + 2 widths; apart: 5 rows of 13 + 1 width."""
+    assert Packing(*batch([2, 0, 1, 3, 0]), WIDTH).input_US.shape == (5, 13 + WIDTH)
+    assert 4 * (13 + 2 * WIDTH) > 5 * (13 + WIDTH)
 
 
 def test_models_that_cannot_be_packed_go_the_trainers_own_way(monkeypatch):

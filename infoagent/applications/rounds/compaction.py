@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from infoagent.applications.rounds.prompts import context_text
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import (
     Scoring,
@@ -33,6 +32,7 @@ from infoagent.baselines import PICKERS, compress_extractive
 from infoagent.data.sets.histories import History, HistorySet, Probe, Wanted, load_histories
 from infoagent.evaluation.records import Row, batches, content_key
 from infoagent.grading import states_fact
+from infoagent.lm.compacting import context_text
 from infoagent.lm.models import frozen
 from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.pairs import Pair

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infoagent.lm.compacting import HEADING
 from infoagent.lm.prompts import NO_NOTES, Prompt, chat_ids, compressor_messages, fill
 from infoagent.lm.thinking import behind_any_thought
 
@@ -62,9 +61,3 @@ def round_ids(tokenizer: Any, document: str, questions: Sequence[str], texts: Se
     """`round_messages` as the compressor's token ids, and with another document in its place the scorer's prefix. A model
     that can think is told not to: its thought would be z."""
     return chat_ids(tokenizer, round_messages(document, questions, texts, prompt), thinking=False)
-
-
-def context_text(summary: str, turns: Sequence[str]) -> str:
-    """A context as a model reads it: the summary of what was before, if there is one, and the turns since."""
-    parts = [HEADING + summary.strip()] if summary.strip() else []
-    return "\n\n".join([*parts, *turns])

@@ -45,6 +45,9 @@ _CENTURY = _ORDINAL.replace("|(?:second", "|(?:first|second") + r"(?:[ -])centur
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _ERA = r"(?:BC|BCE|AD|CE|B\.C\.|A\.D\.)"
 
+_NUMBERED = r"[A-Z]{1,4}-\d{2,}\b"
+"""ORD-1217, which is no name Order ORD and a number."""
+
 AUXILIARIES = ("is", "are", "was", "were", "can", "could", "will", "would", "should", "must")
 NEGATED = {
     "cannot": "can", "can't": "can", "won't": "will", "isn't": "is", "aren't": "are", "wasn't": "was",
@@ -67,7 +70,7 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
         "quantity": rf"{_START}{DIGITS}(?:/{DIGITS})?\s?{_SYMBOL}(?![\w/²³])|{_START}{AMOUNT}[ -]{_UNIT}\b(?!-)",
         "ordinal": rf"{_START}{_ORDINAL}\b(?! time)",
         "code": r"`[^`\n]{1,40}`|\b[a-z_]\w+(?:\.[a-z_]\w*)+\b(?:\(\))?|\b\w*[A-Za-z]_\w+\b(?:\(\))?|\b[a-z]\w+\(\)"
-        r"|\b[A-Z]{1,4}-\d{2,}\b|\bv?\d+(?:\.\d+){2,}\b",
+        rf"|\b{_NUMBERED}|\bv?\d+(?:\.\d+){{2,}}\b",
         "camel": r"\b(?!Mc|Mac|De|Di|La|Le|Van|Fitz)[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b",
         "drug": r"(?i:\b(?:" + "|".join(words.DRUGS) + r"|[a-z]{3,}(?:" + "|".join(words.DRUG_ENDINGS) + r"))\b)",
         "comparative": r"\b(?:" + "|".join(sorted(words.opposites(), key=len, reverse=True)) + r")\b",
@@ -79,7 +82,7 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
 
 _UPPER = "[A-ZÀ-ÖØ-ÞĀŁŚŠŽ]"
 _TOKEN = (
-    rf"(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov)\.|U\.S\.(?:A\.)?|(?:{_UPPER}\.){{2,}}(?= )|{_UPPER}\.(?= {_UPPER})"
+    rf"(?!{_NUMBERED})(?:(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov)\.|U\.S\.(?:A\.)?|(?:{_UPPER}\.){{2,}}(?= )|{_UPPER}\.(?= {_UPPER})"
     rf"|{_UPPER}\w*(?:['’](?!s\b)\w+|-(?:(?:la|le|de|sur|upon|on|in|al|el)-)?{_UPPER}\w*)*)"
 )
 _JOIN = "(?:" + "|".join(words.LOWER_NAME_PARTS) + ")"

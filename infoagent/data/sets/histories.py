@@ -151,7 +151,7 @@ def _of_records(index: int, seed: int, wanted: Wanted, words: tuple[int, int]) -
     rng = np.random.default_rng([seed, STREAM, index])
     for _ in range(ATTEMPTS):
         drawn = _subjects(rng, wanted.turns, words)
-        turns = tuple(f"User: {record.text()}\nAssistant: Noted." for record in drawn)
+        turns = _said(drawn)
         probes = [_of_record(drawn[t], t, turns, wanted.versions, rng) for t in range(wanted.asked)]
         if all(probes):
             return History(f"records-{seed}-{index:05d}", turns, tuple(p for p in probes if p is not None))
@@ -159,6 +159,15 @@ def _of_records(index: int, seed: int, wanted: Wanted, words: tuple[int, int]) -
         f"data: no history of {wanted.turns} records with {wanted.versions} versions of each asked fact came out in "
         f"{ATTEMPTS} tries; lower versions, or the number of turns"
     )
+
+
+def draw_turns(seed: Sequence[int], number: int, words: tuple[int, int]) -> tuple[str, ...]:
+    """The turns of a seeded history, each a record of another subject, without questions on them."""
+    return _said(_subjects(np.random.default_rng(list(seed)), number, words))
+
+
+def _said(drawn: Sequence[records.Record]) -> tuple[str, ...]:
+    return tuple(f"User: {record.text()}\nAssistant: Noted." for record in drawn)
 
 
 def _subjects(rng: np.random.Generator, number: int, words: tuple[int, int]) -> list[records.Record]:

@@ -116,3 +116,8 @@ def test_the_name_lists_are_read_at_first_use_only():
     code = "import sys, infoagent.data.counterfactual.documents; print('faker' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_an_identifier_behind_a_capitalised_word_stays_whole():
+    found = [(s.kind, s.text) for s in typed_spans("Order ORD-1217 for Boeing Co went to Kiruna on a B-52.")]
+    assert found == [("code", "ORD-1217"), ("organisation", "Boeing Co"), ("name", "Kiruna"), ("code", "B-52")]
