@@ -169,3 +169,29 @@ def test_columns_that_are_not_there_come_last_as_nan():
 def test_padding_is_refused_where_it_would_be_paid_for():
     with pytest.raises(ValueError, match="would be paid for"):
         GRPORecipe.model_validate({"output_dir": "x", "negatives": {"counterfactual": 2, "watch_only": True, "missing": "fill"}})
+
+
+def test_a_question_that_a_picker_cannot_compress_is_left_out_for_all_and_counted(tiny_dir, tmp_path, caplog):
+    """Two of twelve answers do not stand in their documents: the oracle has nothing to go by."""
+    path = tmp_path / "q.jsonl"
+    rows = [
+        {"id": f"q{i}", "document": f"The {c * 4} goes there. So it is.", "query": "who", "answer": c * 4 if i > 1 else "nobody"}
+        for i, c in enumerate("abcdefghijkl")
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    recipe = EvaluationRecipe.model_validate(
+        {
+            "output_dir": str(tmp_path / "out"),
+            "data": [{"name": "jsonl", "path": str(path), "split": "all"}],
+            "compressors": [{"label": kind, "kind": kind, "sentences": 1, "model": model} for kind in ("lead", "oracle")],
+            "predictors": [],
+            "negatives": {"random": 2, "counterfactual": 0},
+        }
+    )
+    cells = plan_cells(recipe, quiet=True)
+    for cell in cells:
+        assert [p.id for p in cell.problems] == [f"q{i}" for i in range(2, 12)]
+        assert cell.data.left_out == {"problem that oracle cannot compress": 2}
+    assert "'q0' does not hold its answer" in caplog.text
+    assert "left out, problem that oracle cannot compress: 2" in describe_evaluation(recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from infoagent.baselines.pickers import PICKERS, Picker, picker_of, unknown
 from infoagent.data.characters import clusters
@@ -53,26 +53,44 @@ def compress_extractive(
     return cut(found[order[0]], tokens, count_tokens, from_end=picker.from_end)
 
 
-def check_extractive(kind: str, problems: Sequence[Problem]) -> None:
-    """Raises InputError where `kind` could not compress all of `problems`: no text, no evidence or answer for the
-    oracle, no package for llmlingua2. The first ten problems are named."""
+def unusable(kind: str, problems: Sequence[Problem]) -> dict[int, str]:
+    """Of the problems that `kind` cannot compress the place, and a line with the cause: no text, no place of evidence or answer for
+    the oracle. Raises InputError where it can work on none, for the first ten of them, and where its package is missing."""
     picker = picker_of(kind)
     if picker.ready is not None:
         picker.ready()
-    mistakes = []
-    for problem in problems:
+    causes: dict[int, str] = {}
+    for place, problem in enumerate(problems):
         found = split_sentences(problem.document)
         if not found:
-            mistakes.append(f"{kind}: the document of problem {problem.id!r} has no text; leave the problem out")
+            causes[place] = f"{kind}: the document of problem {problem.id!r} has no text; leave the problem out"
         elif picker.usable is not None:
             try:
                 picker.usable(found, problem)
             except InputError as error:
-                mistakes += error.problems
-    if len(mistakes) > SHOWN:
-        mistakes[SHOWN:] = [f"{kind}: and {len(mistakes) - SHOWN} more of {len(problems)} problems likewise"]
-    if mistakes:
-        raise InputError(mistakes)
+                causes[place] = error.problems[0]
+    if causes and len(causes) == len(problems):
+        raise InputError(first_of(kind, causes, len(problems)))
+    return causes
+
+
+def cannot_work(kind: str) -> str:
+    """The cause under which such problems are counted."""
+    return f"problem that {kind} cannot compress"
+
+
+def first_of(kind: str, causes: Mapping[int, str], total: int) -> list[str]:
+    """The lines of `unusable`, the first ten of them."""
+    lines = list(causes.values())
+    if len(lines) <= SHOWN:
+        return lines
+    return [*lines[:SHOWN], f"{kind}: and {len(lines) - SHOWN} more of {total} problems likewise"]
+
+
+def check_extractive(kind: str, problems: Sequence[Problem]) -> None:
+    """Raises InputError where `kind` cannot compress all of `problems`. The first ten problems are named."""
+    if causes := unusable(kind, problems):
+        raise InputError(first_of(kind, causes, len(problems)))
 
 
 def cut(text: str, tokens: int, count_tokens: Callable[[str], int], from_end: bool = False) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infoagent.baselines import PICKERS, check_extractive
+from infoagent.baselines import PICKERS, cannot_work, first_of, unusable
 from infoagent.data.negatives import Counts, NegativeDraw, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import form_of
@@ -35,6 +36,8 @@ LATER = ("server", "form", "thinking", "thinking_tokens")
 """Settings that decide only where they are given, so that records from before them keep their keys."""
 TOKENS_OF_A_SENTENCE = 64
 """Room for each sentence of a picking compressor when a scorer's context is checked."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def packs(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
     """Load data, check names, adapters and context lengths, draw negatives; no model is loaded. A problem that has too few
-    negatives for one compressor is left out for all, so that they are compared on the same.
+    negatives for one compressor, or that one cannot compress, is left out for all, so that they are compared on the same.
 
     Raises InputError with all mistakes of the grid.
     """
@@ -199,8 +202,9 @@ def _cells_of(
     asked = Prompt.of(compressor.prompt, None if form is None else form.request, thinking)
     cells = []
     for section, data in zip(recipe.data, sets, strict=True):
-        if compressor.kind in PICKERS:
-            check_extractive(compressor.kind, data.problems)
+        without = unusable(compressor.kind, data.problems) if compressor.kind in PICKERS else {}
+        for line in first_of(compressor.kind, without, len(data.problems)):
+            logger.warning("left out: %s", line)
         problems = fit_to_context(data.problems, model.tokenizer, model.context_tokens, longest, section.truncate, asked)
         drawn = drawing.of(problems)
         cell = Cell(
@@ -214,7 +218,8 @@ def _cells_of(
             form,
             drawn.short,
         )
-        cells.append((cell, drawn))
+        causes = {**drawn.causes, **dict.fromkeys(without, cannot_work(compressor.kind))}
+        cells.append((cell, replace(drawn, causes=causes)))
     return cells
 
 
@@ -228,7 +233,9 @@ def _on_same_problems(planned: Sequence[tuple[Cell, NegativeDraw]]) -> list[Cell
         causes = causes_of[cell.data.name]
         kept = [i for i, place in enumerate(drawn.places) if place not in causes]
         if not kept:
-            raise InputError(f"{cell.data.name}: no problem has its negatives for every compressor; lower negatives")
+            raise InputError(
+                f"{cell.data.name}: no problem has its negatives for every compressor, and each can work on; lower negatives"
+            )
         data = replace(
             cell.data,
             problems=tuple(p for place, p in enumerate(cell.data.problems) if place not in causes),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
+from infoagent.baselines import PICKERS, cannot_work, unusable
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, candidate_prompts
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
@@ -91,12 +94,20 @@ def usable_sets(recipe: EvaluationRecipe) -> tuple[list[ProblemSet], list[str]]:
     sets: list[ProblemSet] = []
     lines: list[str] = []
     for section in recipe.data:
-        data = load_data(**section.asked)
+        data = _compressible(load_data(**section.asked), recipe)
         drawn = take_negatives(data.problems, counts, recipe.negatives.seed)
         sets.append(drawn.of(data))
         told = [f"left out, {cause}: {number}" for cause, number in data.left_out.items()]
         lines += [f"  {data.name} ({data.split}): {line}" for line in (*told, *drawn.lines)]
     return sets, lines
+
+
+def _compressible(data: ProblemSet, recipe: EvaluationRecipe) -> ProblemSet:
+    """The problems that every picker of the grid can compress; the others are counted."""
+    kinds = {c.kind for c in recipe.grid if c.kind in PICKERS}
+    causes = {place: cannot_work(kind) for kind in sorted(kinds) for place in unusable(kind, data.problems)}
+    problems = tuple(p for place, p in enumerate(data.problems) if place not in causes)
+    return replace(data, problems=problems, left_out={**data.left_out, **Counter(causes.values())})
 
 
 def longest_tokens(compressor: CompressorSection, document_tokens: float) -> float:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.baselines import PICKERS, check_extractive, compress_extractive, llmlingua2
+from infoagent.baselines import PICKERS, check_extractive, compress_extractive, llmlingua2, unusable
 from infoagent.data.cloze import sentences as split_sentences
 from infoagent.data.ranking import bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
 from infoagent.types import InputError, Problem
@@ -203,6 +203,17 @@ def test_a_question_that_the_oracle_cannot_answer_is_named():
     assert len(caught.value.problems) == 11
     assert "15 more of 26" in caught.value.problems[-1]
     check_extractive("oracle", [problem()])
+
+
+def test_what_a_kind_cannot_compress_is_told_by_its_place():
+    given_ = [problem(), problem(answer="aspirin", name="p1"), problem(answer=None, name="p2")]
+    assert unusable("bm25", given_) == {}
+    found = unusable("oracle", given_)
+    assert list(found) == [1, 2]
+    assert "'p1' does not hold its answer" in found[1]
+    assert "'p2' has neither" in found[2]
+    with pytest.raises(InputError, match="'p1' does not hold its answer"):
+        unusable("oracle", given_[1:2])
 
 
 # --- budgets
