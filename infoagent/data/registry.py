@@ -133,6 +133,12 @@ DATA_SETS = {
             generated=True,
         ),
         DataSet(
+            "shannon-turns",
+            "the same facts told in two turns, compacted after each; for a tiny model in the loop",
+            lambda a: shannon.load_turns(a.split, a.limit, a.seed),
+            generated=True,
+        ),
+        DataSet(
             "python-reference",
             "the Python language reference in passages, cloze questions, group = topic",
             lambda a: python_reference.load(a.split, a.seed, *a.words),

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator, model_validator
 
 from infoagent.address import address_mistakes
 from infoagent.config import Section
+from infoagent.data.fact_types import FACT_TYPES, WEIGHTS
 from infoagent.data.negative_kinds import NEGATIVES, Counts, hard_kinds
-from infoagent.data.sets.compactions import FACT_KINDS, WEIGHTS
 from infoagent.pricing.parts import check_weights
 from infoagent.types import Dtype
 
@@ -82,8 +82,8 @@ class DataSection(Section):
     @field_validator("facts")
     @classmethod
     def _types(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
-        if unknown := sorted(set(weights or ()) - set(FACT_KINDS)):
-            raise ValueError(f"{', '.join(unknown)}: no type of fact; allowed: {', '.join(FACT_KINDS)}")
+        if unknown := sorted(set(weights or ()) - set(FACT_TYPES)):
+            raise ValueError(f"{', '.join(unknown)}: no type of fact; allowed: {', '.join(FACT_TYPES)}")
         if weights is not None and not any({**WEIGHTS, **weights}.values()):
             raise ValueError("every type has the weight 0, so that no fact could be lost; give one a weight")
         return weights

@@ -24,7 +24,7 @@ from infoagent.lm.generation import compression_from_ids
 from infoagent.lm.prompts import Prompt, compressor_messages
 from infoagent.recipes import GRPORecipe
 from infoagent.training.group_proposals import advantages, leads
-from infoagent.training.prompt_rows import NEWS, PLACE
+from infoagent.training.prompt_rows import NEWS, PLACE, QUERY
 
 _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object
 
@@ -91,7 +91,7 @@ class CompactionLoop(_Trainer):
         prompt = self.course.prompt
         if "budget" in row:
             prompt = replace(prompt, budget_words=None, budget_tokens=row["budget"])
-        return compressor_messages(context_text(memory, [row[NEWS]]), "", prompt)
+        return compressor_messages(context_text(memory, [row[NEWS]]), row[QUERY], prompt)
 
     def _drawn_rows(self, number: int) -> list[int]:
         """Rows of the global batch whose texts are drawn now: each has draws of its own in every round."""

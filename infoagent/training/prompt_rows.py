@@ -22,6 +22,8 @@ COURSE_STREAM = 6
 NEWS = "news"
 """Of a row in the loop: what was said since the last compaction. The row's chat is that of the first compaction; later ones begin
 with a memory that is not written yet."""
+QUERY = "query"
+"""Of a row in the loop: what its problem asks, for a template that names it."""
 PLACE = "compaction"
 """Of a row in the loop: which compaction of its history it is, from 1."""
 
@@ -43,6 +45,7 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
         rows["problem_index"] = course_order(courses, prompts, recipe.seed)
         rows[PLACE] = [i % together + 1 for i in range(prompts)]
         rows[NEWS] = [prepared.problems[index].news for index in rows["problem_index"]]
+        rows[QUERY] = [prepared.problems[index].query for index in rows["problem_index"]]
     elif recipe.reward.budget_range is not None:
         # every problem once before any comes again
         rows["problem_index"] = [i % number for i in range(prompts)]

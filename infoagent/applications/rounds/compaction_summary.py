@@ -11,6 +11,7 @@ from infoagent.applications.rounds.compaction import Course, context_of, is_stat
 from infoagent.applications.rounds.means import answer_values, failures, means
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import Workplace, answer_key
+from infoagent.data.fact_types import type_of
 from infoagent.information import deterministic_nats, estimate_survival, mean_interval, paired_difference
 from infoagent.lm.prompts import text_ids
 
@@ -40,6 +41,7 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
     survivals: dict[int, dict[str, float]] = {}
     for r in range(recipe.compactions + 1):
         row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}
+        row["stated_by_type"] = _by_type(recipe, section, courses, r)
         scored = [c for c in courses if c.scores and r and c.scores[r - 1]["status"] == "ok"]
         if len({c.history.id for c in scored}) > 1:
             log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
@@ -56,6 +58,18 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
         summary["after"].append(row)
     summary["changes"] = _changes(survivals, recipe.compactions)
     return summary
+
+
+def _by_type(recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int) -> dict[str, dict[str, float]]:
+    """Of the asked facts of each type (`infoagent.data.fact_types`) the share that the context states."""
+    typed = [(type_of(c.probe.answer), c) for c in courses]
+    return {
+        name: means(
+            [{"stated": float(is_stated(recipe, section, c, r))} for t, c in typed if t == name],
+            [c.history.id for t, c in typed if t == name],
+        )["stated"]
+        for name in sorted({t for t, _ in typed})
+    }
 
 
 def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[dict[str, Any]]:

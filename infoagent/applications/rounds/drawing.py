@@ -128,9 +128,16 @@ def compaction_notes(found: Found) -> list[str]:
                     f"{label}: a rise from compaction {change['from']} to {change['to']} ({_signed(change)}) is the critic's, "
                     "or chance: what a summary lost cannot come back"
                 )
+        lines.append(
+            f"{label}: stated after compaction {compactor['after'][-1]['compactions']}, by type of fact: {_by_type(compactor)}"
+        )
         lines += _failures(label, "courses of summaries", compactor["courses"])
         lines += _failures(label, "scores", compactor["scores"]) + _failures(label, "answers", compactor["answers"])
     return lines
+
+
+def _by_type(compactor: Found) -> str:
+    return ", ".join(f"{name} {s['value']:.0%} of {s['n']}" for name, s in compactor["after"][-1]["stated_by_type"].items())
 
 
 def _failures(label: str, what: str, held: Found) -> list[str]:

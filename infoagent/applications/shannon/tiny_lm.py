@@ -55,6 +55,8 @@ class TinySettings:
     junk_share: float = 0.03
     junk_stop: float = 0.5
     """Probability that a random string ends after each of its tokens."""
+    first_turn_share: float = 0.0
+    """Probability that a document tells the facts of the first turn of `shannon-turns` alone."""
     seed: int = 0
 
 
@@ -135,16 +137,21 @@ def train_tiny_lm(directory: str | Path, settings: TinySettings, quiet: bool = F
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
     rng = np.random.default_rng(settings.seed)
     states = all_states()  # all alike often, so that the rare ones are read as well as the frequent ones
-    prompts = [compressor_ids(tokenizer, " ".join(state), QUERY, Prompt(TEMPLATE)) for state in states]
+    prompts = {
+        told: compressor_ids(tokenizer, " ".join(told), QUERY, Prompt(TEMPLATE)) for state in states for told in (state, state[:2])
+    }
     model.train()
     for _ in each(range(settings.steps), settings.steps, "tiny LM", "step", quiet):
         rows = []
         for drawn in rng.integers(len(states), size=settings.batch):
+            told = states[drawn]
+            if settings.first_turn_share and rng.random() < settings.first_turn_share:
+                told = told[:2]
             if rng.random() < settings.junk_share:
                 reply = draw_junk(len(tokenizer), end, settings, len(FACTS) + 2, rng)
             else:
-                reply = tokenizer.convert_tokens_to_ids(draw_description(states[drawn], settings, rng))
-            rows.append((prompts[drawn], [*reply, end]))
+                reply = tokenizer.convert_tokens_to_ids(draw_description(told, settings, rng))
+            rows.append((prompts[told], [*reply, end]))
         ids_BT, labels_BT = _batch(rows, end)
         loss = model(input_ids=ids_BT, labels=labels_BT).loss
         optimizer.zero_grad()

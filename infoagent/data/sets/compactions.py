@@ -20,23 +20,13 @@ from functools import cache
 
 import numpy as np
 
-from infoagent.data.counterfactual.documents import Lexicon, is_weak, typed_counterfactuals
-from infoagent.data.counterfactual.spans import NAME_KINDS, Span, typed_spans
+from infoagent.data.counterfactual.documents import Lexicon, typed_counterfactuals
+from infoagent.data.fact_types import WEIGHTS, weighted_facts
 from infoagent.data.passages import split_of
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.sets.histories import RECORD_WORDS, draw_turns, read_talks
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
-FACT_KINDS: dict[str, tuple[str, ...]] = {
-    "numbers": ("money", "percentage", "quantity", "ordinal", "number"),
-    "dates": ("date", "year", "time"),
-    "names": (*NAME_KINDS, "drug"),
-    "identifiers": ("code",),
-    "rules": ("negation", "comparative"),
-}
-"""Groups of typed spans that a weight is given to. `identifiers` are file names, order numbers, versions, functions; `rules` are
-what may not, must not and never, and the comparatives of a decision."""
-WEIGHTS = {name: 0.0 if name == "rules" else 1.0 for name in FACT_KINDS}
 EVERY, COMPACTIONS = 3, 5
 VERSIONS = 8
 """Counterfactual histories that are made of each document, of which a recipe takes the first."""
@@ -173,13 +163,3 @@ def versions(document: str, lexicon: Lexicon, weights: Mapping[str, float], rng:
         made = next(typed_counterfactuals(asked, lexicon, rng), None)
         if made is not None:
             yield made
-
-
-def weighted_facts(document: str, weights: Mapping[str, float]) -> list[tuple[Span, float]]:
-    """The typed spans whose group has a weight, each text once, at its first place. Bare auxiliaries (is, can) say too little."""
-    weight_of = {kind: weights[group] for group, kinds in FACT_KINDS.items() for kind in kinds if weights[group] > 0}
-    first: dict[str, Span] = {}
-    for span in typed_spans(document):
-        if span.kind in weight_of and not is_weak(span):
-            first.setdefault(span.text, span)
-    return [(span, weight_of[span.kind]) for span in first.values()]

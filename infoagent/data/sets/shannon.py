@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -106,6 +106,30 @@ def make_problem(seed: int, split: str, index: int) -> Problem:
     )
 
 
+TURNS = 2
+
+
+def make_course(seed: int, split: str, index: int) -> list[Problem]:
+    """The history number `index`, a problem for each compaction: the first turn tells two facts, the second the other two."""
+    whole = make_problem(seed, split, index)
+
+    def turns(document: str) -> list[str]:
+        mark, number, *words = document.split()
+        return [f"{mark} {number} {' '.join(words[:2])}", f"{mark} {number} {' '.join(words[2:])}"]
+
+    return [
+        replace(
+            whole,
+            id=f"{whole.id}/{told}",
+            document="\n\n".join(turns(whole.document)[:told]),
+            news=turns(whole.document)[told - 1],
+            part_of=whole.id,
+            negatives=tuple(replace(n, document="\n\n".join(turns(n.document)[:told])) for n in whole.negatives),
+        )
+        for told in range(1, TURNS + 1)
+    ]
+
+
 @cache
 def revision() -> str:
     """Hash of a fixed sample of problems."""
@@ -126,3 +150,17 @@ def load(split: str, limit: int | None, seed: int, min_words: int | None, max_wo
     if split == "all" and limit is not None:
         problems = problems[:limit]
     return ProblemSet("shannon", revision(), split, tuple(problems))
+
+
+def load_turns(split: str, limit: int | None, seed: int) -> ProblemSet:
+    """Histories of two turns, so many that they are at most `limit` problems, one at least."""
+    splits = list(SPLITS) if split == "all" else [split]
+    histories = [
+        make_course(seed, name, index)
+        for name in splits
+        for index in range(DEFAULT_SIZE[name] if limit is None else max(1, limit // TURNS))
+    ]
+    problems = [problem for history in histories for problem in history]
+    if split == "all" and limit is not None:
+        problems = problems[: max(TURNS, limit // TURNS * TURNS)]
+    return ProblemSet("shannon-turns", revision(), split, tuple(problems))

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from infoagent.applications.rounds.compaction import context_of, plan_compaction, run_compaction
+from infoagent.applications.rounds.compaction import context_of, is_stated, plan_compaction, run_compaction
 from infoagent.applications.rounds.compaction_summary import summarise_compaction
 from infoagent.applications.rounds.recipe import CompactionRecipe
 from infoagent.applications.rounds.run import measure_compaction
 from infoagent.applications.rounds.steps import Workplace, writer_identity
+from infoagent.data.fact_types import FACT_TYPES, OTHER, type_of
 from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.evaluation.records import content_key
 from infoagent.information import infonce_terms
@@ -156,6 +157,14 @@ def test_the_summary_is_what_the_records_say(ran):
         correct.append(row["correct"])
     assert after[3]["accuracy"]["value"] == pytest.approx(np.mean(correct))
     assert {(c["from"], c["to"]) for c in summary["changes"]} == {(1, 2), (2, 3), (1, 3)}
+    for row in summary["after"]:  # every asked fact has one type
+        types = row["stated_by_type"]
+        assert set(types) <= {*FACT_TYPES, OTHER}
+        for name, share in types.items():
+            asked = [c for c in found["writes"] if type_of(c.probe.answer) == name]
+            told = [is_stated(made, made.compactors[0], c, row["compactions"]) for c in asked]
+            by_history = [[t for t, a in zip(told, asked, strict=True) if a.history.id == h] for h in {a.history.id for a in asked}]
+            assert share["value"] == pytest.approx(np.mean([np.mean(t) for t in by_history]))
     whole = next(c for c in summary["changes"] if (c["from"], c["to"]) == (1, 3))
     assert whole["value"] == pytest.approx(after[3]["mi"]["value"]["value"] - after[1]["mi"]["value"]["value"], abs=1e-9)
 

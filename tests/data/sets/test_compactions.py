@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from infoagent.config import load_recipe
 from infoagent.data.counterfactual.documents import Lexicon, span_pattern
+from infoagent.data.fact_types import FACT_TYPES, WEIGHTS, type_of, weighted_facts
 from infoagent.data.registry import load_data
-from infoagent.data.sets.compactions import FACT_KINDS, VERSIONS, weighted_facts
+from infoagent.data.sets.compactions import VERSIONS
 from infoagent.data.sets.compactions import versions as counterfactuals
 from infoagent.recipes import GRPORecipe
 from infoagent.types import InputError
@@ -76,7 +77,7 @@ def test_a_fact_that_returns_changes_in_every_turn():
     lexicon = Lexicon.from_problems(seeded().problems)
     made = {
         n.changes[0].old: n.document
-        for n in counterfactuals(document, lexicon, dict.fromkeys(FACT_KINDS, 1.0), np.random.default_rng(0))
+        for n in counterfactuals(document, lexicon, dict.fromkeys(FACT_TYPES, 1.0), np.random.default_rng(0))
     }
     assert made["4711"].count("4711") == 0
     assert "12 kg" in made["4711"]
@@ -94,8 +95,7 @@ def test_facts_of_all_turns_are_drawn_alike():
         for negative in problem.negatives:
             old = negative.changes[0].old
             drawn[any(span_pattern(old).search(text) for text in first)] += 1
-        weights = {name: 0.0 if name == "rules" else 1.0 for name in FACT_KINDS}
-        for span, _ in weighted_facts(problem.document, weights):
+        for span, _ in weighted_facts(problem.document, WEIGHTS):
             there[any(span_pattern(span.text).search(text) for text in first)] += 1
     share, expected = drawn[True] / drawn.total(), there[True] / there.total()
     assert abs(share - expected) < 0.1
@@ -103,23 +103,34 @@ def test_facts_of_all_turns_are_drawn_alike():
 
 @pytest.mark.parametrize("group", ["numbers", "dates", "names"])
 def test_weights_say_which_types_are_asked_for(group):
-    weights = dict.fromkeys(FACT_KINDS, 0.0) | {group: 2.0}
+    weights = dict.fromkeys(FACT_TYPES, 0.0) | {group: 2.0}
     kinds = {change.kind for problem in seeded(facts=weights).problems for n in problem.negatives for change in n.changes}
     assert kinds
-    assert kinds <= set(FACT_KINDS[group])
+    assert kinds <= set(FACT_TYPES[group])
 
 
 def test_rules_and_identifiers_are_facts_where_they_have_a_weight():
     text = "User: You must not deploy build ORD-417 before noon.\nAssistant: I never will."
-    found = {span.text for span, _ in weighted_facts(text, dict.fromkeys(FACT_KINDS, 1.0))}
+    found = {span.text for span, _ in weighted_facts(text, dict.fromkeys(FACT_TYPES, 1.0))}
     assert {"must not", "ORD-417", "noon", "never"} <= found
-    rules = dict.fromkeys(FACT_KINDS, 0.0) | {"rules": 1.0}
+    rules = dict.fromkeys(FACT_TYPES, 0.0) | {"rules": 1.0}
     assert {span.text for span, _ in weighted_facts(text, rules)} == {"must not", "never", "before"}
+
+
+@pytest.mark.parametrize(
+    ("fact", "wanted"),
+    [
+        ("40 mg", "numbers"), ("$6,550 thousand", "numbers"), ("4 December 2026", "dates"), ("1959", "dates"), ("Karsten Sons", "names"),
+        ("ORD-417", "identifiers"), ("must not", "rules"), ("tea", "other"), ("", "other"),
+    ],
+)  # fmt: skip
+def test_a_fact_has_the_type_of_its_longest_span(fact, wanted):
+    assert type_of(fact) == wanted
 
 
 @given(st.text(max_size=300))
 def test_any_text_has_facts_that_stand_in_it(text):
-    for span, weight in weighted_facts(text, dict.fromkeys(FACT_KINDS, 1.0)):
+    for span, weight in weighted_facts(text, dict.fromkeys(FACT_TYPES, 1.0)):
         assert text[span.start : span.end] == span.text
         assert weight == 1.0
 
