@@ -22,7 +22,7 @@ from typing import Any, Literal
 import regex
 
 from infoagent.data.reading.chat_cut import cut_before_newest, pairs_of, speaker_of
-from infoagent.data.reading.chat_logs import Message, read_messages
+from infoagent.data.reading.chat_logs import Message, read_messages, turns_of
 from infoagent.grading.facts import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
 from infoagent.lm.models import LoadedModel, adapter_budget_range, adapter_prompt, find_by_name, load
@@ -107,7 +107,11 @@ class HistoryCut:
 
     @property
     def text(self) -> str:
-        return "\n\n".join(message.text for message in self.said)
+        """As a compactor is trained to read it: the memory of an earlier compaction in front, then turn after turn."""
+        memory, turns = "", self.said
+        if turns and turns[0].content.startswith(HEADING):
+            memory, turns = turns[0].content.removeprefix(HEADING), turns[1:]
+        return context_text(memory, turns_of(turns))
 
 
 def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:

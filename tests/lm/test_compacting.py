@@ -1,5 +1,6 @@
 """Compaction with a model whose texts the test writes: what stays, what must stand, and what a failure leaves."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infoagent.data.registry import load_data
 from infoagent.lm import compacting
-from infoagent.lm.compacting import HEADING, CompactionSettings, Compactor, must_stand, with_letters
+from infoagent.lm.compacting import HEADING, CompactionSettings, Compactor, context_text, must_stand, with_letters
 from infoagent.lm.long_text import LongCompression
 from infoagent.lm.models import FoundModel
 from infoagent.lm.prompts import text_ids
@@ -83,6 +85,20 @@ def test_a_memory_is_compacted_again_like_any_message(tiny_dir, writes):
     second = compactor(tiny_dir).compact(again)
     assert "Summary of the conversation so far: The order costs $1,305.50." in writes[1][-1][0]
     assert second.messages == [SYSTEM, {"role": "user", "content": HEADING + "All is done."}, *again[-2:]]
+
+
+def test_it_reads_what_compactors_are_trained_to_read(tiny_dir, writes, tmp_path):
+    """The document of a history's first compaction, and in the second its own memory in front of the new turns."""
+    turns = [
+        [{"role": "user", "content": f"Order ORD-{n}17 weighs {n} kg. " * 20}, {"role": "assistant", "content": "Noted."}]
+        for n in range(1, 5)
+    ]
+    (tmp_path / "talk.jsonl").write_text(json.dumps({"id": "t", "messages": [m for turn in turns for m in turn]}) + "\n")
+    first, second = load_data("histories", str(tmp_path / "talk.jsonl"), "all", every=2, compactions=2).problems
+    made = compactor(tiny_dir, newest=0)
+    kept = made.compact([*turns[0], *turns[1]]).messages
+    made.compact([*kept, *turns[2], *turns[3]])
+    assert [text for text, _ in writes[1]] == [first.news, context_text("The order costs $1,305.50.", [second.news])]
 
 
 def test_what_must_stand_stands_to_the_letter(tiny_dir, writes):

@@ -29,7 +29,8 @@ from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 EVERY, COMPACTIONS = 3, 5
 VERSIONS = 8
-"""Counterfactual histories that are made of each document, of which a recipe takes the first."""
+"""Counterfactual histories that are made of each document, of which a recipe takes the first; what it asks for beyond them changes
+facts whatever their type."""
 QUERY = "What was said so far?"
 """For templates that name a question; a compaction has none."""
 STREAMS = {"train": 12, "validation": 13, "test": 11}
