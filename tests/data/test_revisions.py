@@ -11,6 +11,7 @@ from conftest import ROOT
 from infoagent.data.registry import DATA_SETS, load_data
 from infoagent.data.revisions import FORMERLY, digest, same_data
 from infoagent.data.sets import (
+    compactions,
     continuations,
     hard_records,
     histories,
@@ -32,6 +33,8 @@ PINNED = {
     "records-two-facts": (lambda: hard_records.revision("records-two-facts"), "sha256:88d90e34e9467f63"),
     "records": (records.revision, "sha256:475cd76176a99249"),
     "shannon": (shannon.revision, "sha256:e2ff44537afe3c5f"),
+    "shannon-turns": (shannon.turns_revision, "sha256:fd80d2f220b6c848"),
+    "record-histories": (compactions.seeded_revision, "sha256:9020eeaf485fd6bd"),
     "word-problems": (word_problems.revision, "sha256:c024919acb58438c"),
     "python-functions": (python_functions.revision, "sha256:e3481721431137c7"),
     "histories": (histories.records_revision, "sha256:d74c9e4ceaa46c01"),

@@ -66,7 +66,7 @@ def test_what_was_begun_is_collected_and_other_rows_are_scored_anew(expected):
     assert served.calls == 8
     reward.begin(IDS, INDEX)
     assert reward([], [], IDS[::-1], INDEX[::-1]) == pytest.approx(expected[::-1], abs=1e-5)
-    assert served.calls == 16
+    eventually(lambda: served.calls == 16)  # what was begun for other rows may still be under way
 
 
 def test_a_fault_in_the_background_is_a_failed_sample():

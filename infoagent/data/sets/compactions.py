@@ -59,10 +59,8 @@ def load_seeded(
         for stream in streams
         for index in range(number)
     ]
-    # other values come from a pool of its own, so that a history's versions do not depend on how many stand beside it
-    pool = [(f"{index}", draw_turns([seed, POOL_STREAM, index], 4, words)) for index in range(POOL)]
     shape = (every, compactions)
-    return _problems("record-histories", seeded_revision(), split, told, pool, limit, seed, shape, facts, Counter())
+    return _problems("record-histories", seeded_revision(), split, told, _pool(seed, words), limit, seed, shape, facts, Counter())
 
 
 def load_own(path: str | None, split: str, limit: int | None, seed: int, course: Course = (None, None, None)) -> ProblemSet:
@@ -87,10 +85,22 @@ def load_own(path: str | None, split: str, limit: int | None, seed: int, course:
     return _problems("histories", revision, split, told, long, limit, seed, shape, facts, left_out)
 
 
+def _pool(seed: int, words: tuple[int, int]) -> list[Told]:
+    """Where other values of seeded histories come from: apart from them, so that a history's versions do not depend on how many
+    stand beside it."""
+    return [(f"{index}", draw_turns([seed, POOL_STREAM, index], 4, words)) for index in range(POOL)]
+
+
 @cache
 def seeded_revision() -> str:
-    """Hash of a fixed sample of the seeded histories."""
-    return digest(draw_turns([0, STREAMS["train"], index], 4, RECORD_WORDS) for index in range(IDENTITY_SAMPLE))
+    """Hash of a fixed sample of the seeded histories, their versions included."""
+    lexicon = _lexicon(_pool(0, RECORD_WORDS))
+    drawn = {f"{index}": draw_turns([0, STREAMS["train"], index], EVERY, RECORD_WORDS) for index in range(IDENTITY_SAMPLE)}
+    return digest(_problem(identity, turns, 1, EVERY, lexicon, WEIGHTS, 0) for identity, turns in drawn.items())
+
+
+def _lexicon(pool: Sequence[Told]) -> Lexicon:
+    return Lexicon.from_problems([Problem(identity, written(turns), QUERY, identity) for identity, turns in pool])
 
 
 def _problems(
@@ -109,7 +119,7 @@ def _problems(
     `pool`."""
     every, compactions = shape
     weights = {**WEIGHTS, **(facts or {})}
-    lexicon = Lexicon.from_problems([Problem(identity, written(turns), QUERY, identity) for identity, turns in pool])
+    lexicon = _lexicon(pool)
     problems: list[Problem] = []
     most = len(told) if limit is None else max(1, limit // compactions)
     for identity, turns in told:

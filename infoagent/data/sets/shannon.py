@@ -107,6 +107,7 @@ def make_problem(seed: int, split: str, index: int) -> Problem:
 
 
 TURNS = 2
+"""Of a history."""
 
 
 def make_course(seed: int, split: str, index: int) -> list[Problem]:
@@ -136,6 +137,12 @@ def revision() -> str:
     return digest(make_problem(0, split, index) for split in SPLITS for index in range(IDENTITY_SAMPLE))
 
 
+@cache
+def turns_revision() -> str:
+    """The same of the histories of two turns."""
+    return digest(problem for split in SPLITS for index in range(IDENTITY_SAMPLE) for problem in make_course(0, split, index))
+
+
 def load(split: str, limit: int | None, seed: int, min_words: int | None, max_words: int | None) -> ProblemSet:
     """`limit` problems of `split` (default 2,000 to train, 200 to validate, 400 to test).
 
@@ -163,4 +170,4 @@ def load_turns(split: str, limit: int | None, seed: int) -> ProblemSet:
     problems = [problem for history in histories for problem in history]
     if split == "all" and limit is not None:
         problems = problems[: max(TURNS, limit // TURNS * TURNS)]
-    return ProblemSet("shannon-turns", revision(), split, tuple(problems))
+    return ProblemSet("shannon-turns", turns_revision(), split, tuple(problems))
