@@ -104,9 +104,9 @@ class CompactionLoop(_Trainer):
 def returns(rewards_B: torch.Tensor, rounds: int, group: int, discount: float) -> torch.Tensor:
     """(B,) G in nats of rewards that lie history after history, in each round after round, in each sample after sample. A reward that
     is NaN makes that of the earlier rounds of its course NaN, where they count it."""
-    return_HRG = rewards_B.reshape(-1, rounds, group).clone()
     if discount == 0:  # 0 · NaN would be NaN
         return rewards_B
+    return_HRG = rewards_B.reshape(-1, rounds, group).clone()
     for place in reversed(range(rounds - 1)):
         return_HRG[:, place] += discount * return_HRG[:, place + 1]
     return return_HRG.reshape(-1)

@@ -27,6 +27,7 @@ from infoagent.recipes import DPORecipe, GRPORecipe, SFTRecipe
 from infoagent.recipes.sft import FitSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.launch import batch_shape, process_count
+from infoagent.training.prompt_rows import courses_of
 from infoagent.training.trainable import check_enough, load_trainable
 from infoagent.training.validation_checks import validation_data
 from infoagent.types import Problem
@@ -133,6 +134,8 @@ def describe_grpo(recipe: GRPORecipe) -> str:
     """The plan in a few lines."""
     problems, left_out = usable_problems(recipe)
     check_enough(len(problems), ("grpo.prompts_per_step", recipe.grpo.prompts_per_step))
+    if recipe.grpo.loop is not None:
+        courses_of(problems, recipe)  # what a run would refuse
     words, processes = _words(recipe, problems), process_count()
     workload = workload_of(recipe, round(max(words) * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS), processes)
     lines = [

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from conftest import run_killed_at, run_script
@@ -13,9 +14,11 @@ from infoagent.files import read_jsonl
 from infoagent.lm.compacting import context_text
 from infoagent.recipes import GRPORecipe
 from infoagent.training.compaction_loop import CompactionLoop, course_of, returns
+from infoagent.training.estimate import describe_grpo
 from infoagent.training.preparation import prepare
 from infoagent.training.prompt_rows import NEWS, PLACE, courses_of, training_rows
-from infoagent.types import InputError
+from infoagent.training.recipe_reward import build_reward
+from infoagent.types import Compression, InputError
 
 RECIPE = "configs/train/compaction.yaml"
 
@@ -157,6 +160,25 @@ def test_killed_in_mid_step_it_draws_the_same_courses_again(tiny_dir, unbroken, 
 def test_what_cannot_be_a_course_is_refused(tiny_dir, more, message):
     with pytest.raises(InputError, match=message):
         prepared_rows(tiny_dir, *more)
+    with pytest.raises(InputError, match=message):  # and --dry-run says so
+        describe_grpo(load_recipe(GRPORecipe, RECIPE, overrides(tiny_dir, "unused", *more)))
+
+
+def test_the_critics_scale_multiplies_what_the_scorer_says(tiny_dir):
+    recipe, prepared, _ = prepared_rows(tiny_dir, "reward.critic_scale=0.5")
+
+    class Told:
+        concurrency = 1
+
+        def score(self, prefixes, continuations):
+            return -(np.arange(len(prefixes) * len(continuations), dtype=float).reshape(len(continuations), len(prefixes)) ** 2)
+
+    reward = build_reward(recipe, prepared, Told())
+    [one, other] = reward.information(0, [Compression("", text, (5,), "stop") for text in "ab"], None)
+    table = -(np.arange(6.0).reshape(2, 3) ** 2) / 2
+    wanted = np.log(3) + table[:, 0] - np.log(np.exp(table).sum(1))
+    assert [one.mi_nats, other.mi_nats] == pytest.approx(wanted)
+    assert [one.source_nats, other.source_nats] == [0, -9], "what likely language is worth knows no scale"
 
 
 def test_histories_that_lost_a_compaction_are_refused(tiny_dir):
