@@ -7,11 +7,15 @@ import typing
 import pytest
 from pydantic import ValidationError
 
+import infoagent.applications
 import infoagent.recipes
 from infoagent.config import LARGEST, Section
 
-for _module in pkgutil.iter_modules(infoagent.recipes.__path__):
-    importlib.import_module(f"infoagent.recipes.{_module.name}")
+# the core's recipes, and those that applications bring
+for _package in (infoagent.recipes, infoagent.applications):
+    for _module in pkgutil.walk_packages(_package.__path__, f"{_package.__name__}."):
+        if _package is infoagent.recipes or _module.name.endswith(".recipe"):
+            importlib.import_module(_module.name)
 
 
 def sections(kind=Section):
