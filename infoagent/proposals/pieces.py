@@ -107,6 +107,35 @@ def windows(document: str, sentence: Place, facts: Sequence[Place]) -> Iterator[
             yield first, last
 
 
+def gathered(problem: Problem, negatives: Sequence[Negative], words_before: int | None) -> list[Place]:
+    """Where the facts stand that the counterfactuals change, in order, each with at most `words_before` words of its sentence in
+    front and the last word of its sentence where that is all that follows (22 plants). None: the whole sentence; all of it but its
+    full stop also where a bracket would stay open. Places that overlap are one, and none begins or ends inside a fact.
+    """
+    document, facts = problem.document, fact_places(problem, negatives)
+    sentences = [trimmed(document, place) for place in sentence_spans(document)]
+    places: list[Place] = []
+    for start, end in changed_places(problem, negatives):
+        first, last = next(((a, b) for a, b in sentences if a <= start < b), (start, end))
+        first, last = min(first, start), max(last, end)
+        if words_before is None:
+            places.append((first, last))
+            continue
+        words = [first + m.start() for m in regex.finditer(r"\S+", document[first:start])]
+        noun = regex.fullmatch(r"( \w+)[.!?]?", document[end:last])
+        piece = _whole_facts((min([*words[-words_before:], start]), end + (len(noun[1]) if noun else 0)), facts)
+        if not closes_brackets(document[slice(*piece)]):
+            piece = _whole_facts((first, last - (last > end and document[last - 1] in ".!?")), facts)
+        places.append(piece)
+    return _joined([trimmed(document, place) for place in places])
+
+
+def _whole_facts(place: Place, facts: Sequence[Place]) -> Place:
+    """The place and what it cuts of facts."""
+    start, end = place
+    return min([start, *(a for a, b in facts if a < start < b)]), max([end, *(b for a, b in facts if a < end < b)])
+
+
 def fact_places(problem: Problem, negatives: Sequence[Negative]) -> list[Place]:
     """The typed facts of the document and what its counterfactuals change; those that overlap are one.
 

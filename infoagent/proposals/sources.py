@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from infoagent.data.ranking import bm25_order
 from infoagent.data.segmentation import sentences as split_sentences
-from infoagent.proposals.pieces import clauses, fact_places, telling_sentences, whole_pieces, windows
+from infoagent.proposals.pieces import clauses, fact_places, gathered, telling_sentences, whole_pieces, windows
 from infoagent.types import Negative, Problem
 
 Propose = Callable[[Problem, Sequence[Negative]], Iterator[str]]
@@ -20,6 +20,9 @@ Propose = Callable[[Problem, Sequence[Negative]], Iterator[str]]
 POLICY, GREEDY, SHORTENED, GIVEN, YARDSTICK = "policy", "greedy", "shortened", "given", "bm25 cut"
 """Origins beside those of the table: sampled from the policy, its likeliest text, shortened from the best so far, given by
 another run, and BM25's text in as many tokens as the best one has, which is compared with and never chosen."""
+
+GATHERED = ((None, " "), (4, "; "), (2, "; "))
+"""How many words of its sentence stand before a gathered fact (None: the whole sentence), and what parts one from the next."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,24 @@ def _windows(problem: Problem, negatives: Sequence[Negative]) -> Iterator[str]:
     yield from (document[start:end] for start, end in whole_pieces(document, cut, facts))
 
 
+def _gathered(problem: Problem, negatives: Sequence[Negative]) -> Iterator[str]:
+    for words_before, separator in GATHERED:
+        pieces: list[str] = []
+        for start, end in gathered(problem, negatives, words_before):
+            piece = problem.document[start:end]
+            if not any(piece in before for before in pieces):
+                pieces.append(piece)
+        if len(pieces) > 1:  # of a single fact the other sources have the windows
+            yield separator.join(pieces)
+
+
 # fmt: off
 SOURCES: dict[str, Source] = {source.name: source for source in (
     Source("bm25", _bm25, "the one sentence that BM25 finds for the question", always=True),
     Source("sentences", _sentences, "sentences that a counterfactual changes or that match the question"),
     Source("clauses", _clauses, "their parts between inner punctuation"),
     Source("windows", _windows, "their runs of words that end behind a fact or a clause"),
+    Source("gathered", _gathered, "every fact that a counterfactual changes, in one text, each with a few words before it"),
 )}
 # fmt: on
 

@@ -34,7 +34,7 @@ PINNED = {
     "records": (records.revision, "sha256:475cd76176a99249"),
     "shannon": (shannon.revision, "sha256:e2ff44537afe3c5f"),
     "shannon-turns": (shannon.turns_revision, "sha256:fd80d2f220b6c848"),
-    "record-histories": (compactions.seeded_revision, "sha256:9020eeaf485fd6bd"),
+    "record-histories": (compactions.seeded_revision, "sha256:55d498746823556f"),
     "word-problems": (word_problems.revision, "sha256:c024919acb58438c"),
     "python-functions": (python_functions.revision, "sha256:e3481721431137c7"),
     "histories": (histories.records_revision, "sha256:d74c9e4ceaa46c01"),

@@ -1,5 +1,6 @@
 """Proposals: pieces that language allows, facts whole or not at all, and a critic that is the mathematics it says."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from infoagent.data.registry import load_data
 from infoagent.grading import states_fact
 from infoagent.proposals import sources
 from infoagent.proposals.critic import LEAST_NATS, UnigramCritic, best_by_length, most_telling
-from infoagent.proposals.pieces import changed_places, closes_brackets, fact_places, telling_sentences
+from infoagent.proposals.pieces import changed_places, closes_brackets, fact_places, gathered, telling_sentences, trimmed
 from infoagent.proposals.shortening import shortenings
 from infoagent.proposals.sources import SOURCES, Source, propose
 from infoagent.types import Change, Negative, Problem
@@ -57,13 +58,38 @@ def test_every_proposal_is_a_piece_of_the_document(document, query, versions):
     problem = Problem("p", document, query, "d")
     negatives = [Negative("counterfactual", v) for v in versions]
     facts = fact_places(problem, negatives)
-    for proposal in propose(problem, negatives, list(SOURCES)):
+    for proposal in propose(problem, negatives, [name for name in SOURCES if name != "gathered"]):
         assert proposal.text in document
         assert proposal.text.strip() == proposal.text != ""
         if proposal.origin in ("clauses", "windows"):
             assert closes_brackets(proposal.text)
             places = [i for i in range(len(document)) if document.startswith(proposal.text, i)]
             assert any(not any(a < s < b or a < s + len(proposal.text) < b for a, b in facts) for s in places)
+
+
+@given(texts, texts, st.lists(texts, max_size=3), st.sampled_from([None, 2, 4]))
+def test_what_is_gathered_holds_every_changed_fact_in_order(document, query, versions, words_before):
+    problem = Problem("p", document, query, "d")
+    negatives = [Negative("counterfactual", v) for v in versions]
+    places = gathered(problem, negatives, words_before)
+    assert places == sorted(places)
+    assert all(before <= start for (_, before), (start, _) in itertools.pairwise(places)), "two places overlap"
+    for start, end in changed_places(problem, negatives):
+        start, end = trimmed(document, (start, end))
+        assert start >= end or any(a <= start and end <= b for a, b in places)
+    facts = [place for place in fact_places(problem, negatives) if trimmed(document, place) == place]
+    assert not any(a < s < b or a < e < b for a, b in facts for s, e in places), "a fact is cut"
+
+
+def test_facts_are_gathered_with_the_words_before_them():
+    document = "User: The ship (grain) left on 3 May. It has 22 plants.\nAssistant: Noted.\n\nUser: Anna Berg paid 40 euros to him."
+    versions = [("3 May", "9 June"), ("22", "31"), ("40 euros", "70 euros"), ("grain", "salt")]
+    negatives = [Negative("counterfactual", document.replace(*change), ()) for change in versions]
+    whole, four, two = (p.text for p in propose(Problem("p", document, "?", "d"), negatives, ["gathered"]))
+    assert whole == "User: The ship (grain) left on 3 May. It has 22 plants. User: Anna Berg paid 40 euros to him."
+    assert four == "User: The ship (grain) left on 3 May; It has 22 plants; User: Anna Berg paid 40 euros"
+    assert two == "User: The ship (grain) left on 3 May; It has 22 plants; Anna Berg paid 40 euros"
+    assert propose(Problem("p", document, "?", "d"), negatives[:1], ["gathered"]) == []
 
 
 @given(texts)

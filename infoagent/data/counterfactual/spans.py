@@ -87,7 +87,8 @@ _TOKEN = (
 )
 _JOIN = "(?:" + "|".join(words.LOWER_NAME_PARTS) + ")"
 _NAME = re.compile(rf"(?<![\w'’.°-]){_TOKEN}(?:(?: {_JOIN})? {_TOKEN})*")
-_SENTENCE_END = re.compile(r"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s)[\"“'(\[]*$")
+_SPEAKER = "(?:User|Assistant|System|Tool): "
+_SENTENCE_END = re.compile(rf"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s|(?:^|\n){_SPEAKER})[\"“'(\[]*$")
 _ABBREVIATION = re.compile(rf"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov|vs|No|c|ca)|\b{_UPPER})\.\s$")
 _PRONOUN_ONE = re.compile(r"(?i)\b(?:no|any|some|every|each|the|this|that|which|another) $")
 _COUNTED = re.compile(r" (?!of\b|another\b|or\b|can\b|must\b|has\b|is\b|may\b|would\b)[a-z]")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent.data.counterfactual.amounts import amount_value, in_words, ordinal_text, word_value
+from infoagent.data.counterfactual.documents import is_weak
 from infoagent.data.counterfactual.spans import KINDS, typed_spans
 from infoagent.data.sets.records import load
 
@@ -121,3 +122,10 @@ def test_the_name_lists_are_read_at_first_use_only():
 def test_an_identifier_behind_a_capitalised_word_stays_whole():
     found = [(s.kind, s.text) for s in typed_spans("Order ORD-1217 for Boeing Co went to Kiruna on a B-52.")]
     assert found == [("code", "ORD-1217"), ("organisation", "Boeing Co"), ("name", "Kiruna"), ("code", "B-52")]
+
+
+@pytest.mark.parametrize("speaker", ["User", "Assistant", "System", "Tool"])
+def test_what_a_speaker_begins_with_is_a_sentence_start(speaker):
+    document = f"The ship sails on 3 May.\n{speaker}: Noted. It carries rice.\n\n{speaker}: Berlin is far."
+    assert [s.text for s in typed_spans(document) if not is_weak(s)] == ["3 May", "Berlin"]
+    assert [s.text for s in typed_spans(f"Ask the {speaker}: Karsten knows.") if s.text == "Karsten"] == ["Karsten"]
