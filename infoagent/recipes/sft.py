@@ -83,7 +83,8 @@ class SelectionSection(Section):
     quantile: Annotated[float, Field(ge=0, le=1)] | None = None
     """In place of `top`: all samples at or above this quantile of their problem's rewards."""
     min_gain_nats: PositiveFloat = 0.05
-    """Reward above the mean of the problem's samples, so that a problem without signal teaches nothing."""
+    """Reward above the mean of the problem's samples, so that a problem without signal teaches nothing. A text that is its problem's
+    only one has no mean to beat; it needs `min_reward_nats`."""
     min_reward_nats: float | None = None
     """Reward of its own, so that the best of a group of poor ones teaches nothing; None: any."""
 

@@ -31,7 +31,8 @@ def best_of_n(
 
     Of each group, either the `top` best samples or those at or above the `quantile` of the group's rewards; and of
     these only the ones whose reward is at least `min_gain_nats` above the mean of the group, so that a group whose
-    samples are worth the same teaches nothing, and at least `min_reward_nats`. Gated samples count in mean and quantile
+    samples are worth the same teaches nothing, and at least `min_reward_nats`. A sample that is alone in its group has no mean to
+    beat: it is taken where it has that least reward, and never without one. Gated samples count in mean and quantile
     and are never chosen. Equal rewards: the shorter sample goes first, then the earlier one; a text that stands in a
     group twice is taken once.
 
@@ -51,6 +52,8 @@ def best_of_n(
     for members in _groups(rewards_N, groups_N):
         values = rewards_N[members]
         floor = values.mean() + min_gain_nats
+        if len(members) == 1 and min_reward_nats is not None:
+            floor = min_reward_nats
         if quantile is not None:
             floor = max(floor, np.quantile(values, quantile))
         if min_reward_nats is not None:

@@ -12,6 +12,8 @@ from infoagent.applications.rounds.means import answer_values, failures, means
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import Workplace, answer_key
 from infoagent.data.fact_types import type_of
+from infoagent.grading import unsupported_spans
+from infoagent.grading.language import keeps_language
 from infoagent.information import deterministic_nats, estimate_survival, mean_interval, paired_difference
 from infoagent.lm.prompts import text_ids
 
@@ -60,6 +62,46 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
     return summary
 
 
+def against_last(recipe: CompactionRecipe, place: Workplace, found: Mapping[str, Sequence[Course]]) -> list[dict[str, Any]]:
+    """The last compactor (a checkpoint stands there) minus each other, after each compaction: how many contexts state the fact and
+    their tokens, paired by question, over histories."""
+    *others, last = recipe.compactors
+    rows = []
+    for other in others:
+        both = [(a, b) for a, b in zip(found[last.label], found[other.label], strict=True) if a.failed is None and b.failed is None]
+        for r in range(1, recipe.compactions + 1):
+            pairs = {
+                "fact/stated": [(is_stated(recipe, last, a, r), is_stated(recipe, other, b, r)) for a, b in both],
+                "rate/context_tokens": [(_tokens(recipe, place, last, a, r), _tokens(recipe, place, other, b, r)) for a, b in both],
+            }
+            row: dict[str, Any] = {"label": last.label, "minus": other.label, "compactions": r}
+            for name, values in pairs.items():
+                one, two = ([float(pair[side]) for pair in values] for side in (0, 1))
+                row[name] = vars(paired_difference(one, two, [a.history.id for a, _ in both]))
+            rows.append(row)
+    return rows
+
+
+def _tokens(recipe: CompactionRecipe, place: Workplace, section: CompactorSection, course: Course, r: int) -> int:
+    """Of a context."""
+    return len(text_ids(place.pool.tokenizer(section.model), context_of(recipe, section, course, r)))
+
+
+def _judged(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> dict[str, float]:
+    """What a summary is beside its facts: with numbers or names that nobody said, cut off at its longest, in the language of the
+    history (missing where that cannot be told)."""
+    summary = course.summaries[r - 1]
+    said = "\n\n".join(course.history.turns[: r * recipe.every])
+    kept = keeps_language(summary["text"], said)
+    return {
+        "faithfulness/unsupported": float(
+            bool(unsupported_spans(summary["text"], said, course.probe.query if section.asks else ""))
+        ),
+        "rate/cut_off": float(summary["finish"] == "length"),
+        **({} if kept is None else {"language/kept": float(kept)}),
+    }
+
+
 def _by_type(recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int) -> dict[str, dict[str, float]]:
     """Of the asked facts of each type (`infoagent.data.fact_types`) the share that the context states."""
     typed = [(type_of(c.probe.answer), c) for c in courses]
@@ -89,15 +131,16 @@ def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[di
 def _means(
     recipe: CompactionRecipe, place: Workplace, section: CompactorSection, courses: Sequence[Course], r: int
 ) -> dict[str, dict[str, float]]:
-    tokenizer = place.pool.tokenizer(section.model)
     values = []
     for course in courses:
         context = context_of(recipe, section, course, r)
         row = {
-            "rate/context_tokens": float(len(text_ids(tokenizer, context))),
+            "rate/context_tokens": float(_tokens(recipe, place, section, course, r)),
             "fact/stated": float(is_stated(recipe, section, course, r)),
         }
         made = course.summaries[:r]
+        if made:
+            row |= _judged(recipe, section, course, r)
         row |= {
             "cost/tokens_read": float(sum(s["prompt_tokens"] for s in made)),
             "cost/tokens_written": float(sum(s["rate_tokens"] for s in made if "writer" in s)),

@@ -16,7 +16,7 @@ ROUND_COLUMNS = (
 )  # fmt: skip
 AGAINST_COLUMNS = ("last round of", "minus", "hard MI", "all MI", "accuracy", "tokens")
 COMPACTION_COLUMNS = (
-    "compactor", "compactions", "context tokens", "fact MI", "exact", "β", "fact stated", "accuracy", "GFLOP",
+    "compactor", "compactions", "context tokens", "fact MI", "exact", "β", "fact stated", "accuracy", "invented", "cut off", "GFLOP",
 )  # fmt: skip
 NONE = "–"
 Found = Mapping[str, Any]
@@ -107,6 +107,8 @@ def compaction_rows(found: Found) -> list[list[str]]:
                     NONE if mi is None else _spread(mi["betas"]),
                     _mean(after, "fact/stated"),
                     _mean(after, "accuracy"),
+                    _value(after, "faithfulness/unsupported", 2),
+                    _value(after, "rate/cut_off", 2),
                     _value(after, "cost/gflops"),
                 ]
             )
@@ -133,6 +135,13 @@ def compaction_notes(found: Found) -> list[str]:
         )
         lines += _failures(label, "courses of summaries", compactor["courses"])
         lines += _failures(label, "scores", compactor["scores"]) + _failures(label, "answers", compactor["answers"])
+    last = found["compactors"][-1]["after"][-1]["compactions"]
+    for row in found["against_last"]:
+        if row["compactions"] == last:
+            lines.append(
+                f"{row['label']} minus {row['minus']}, after compaction {last}: {_signed(row['fact/stated'])} of the facts, "
+                f"{_signed(row['rate/context_tokens'], 1)} tokens"
+            )
     return lines
 
 

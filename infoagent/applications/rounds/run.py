@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.applications.rounds.compaction import CompactionPlan, run_compaction
-from infoagent.applications.rounds.compaction_summary import summarise_compaction
+from infoagent.applications.rounds.compaction_summary import against_last, summarise_compaction
 from infoagent.applications.rounds.recipe import StepsRecipe
 from infoagent.applications.rounds.steps import Workplace
 from infoagent.applications.rounds.talks import RoundsPlan, run_rounds
@@ -48,7 +48,11 @@ def measure_compaction(plan: CompactionPlan, quiet: bool) -> dict[str, Any]:
             "data": {"name": plan.data.name, "revision": plan.data.revision, "left_out": dict(plan.data.left_out)},
             "histories": len(plan.data.histories),
         }
-        return _write(plan.recipe, COMPACTION_FILE, {**about, "compactors": summarise_compaction(plan.recipe, place, courses)})
+        summary = {
+            "compactors": summarise_compaction(plan.recipe, place, courses),
+            "against_last": against_last(plan.recipe, place, courses),
+        }
+        return _write(plan.recipe, COMPACTION_FILE, {**about, **summary})
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from infoagent.applications.rounds.compaction import context_of, is_stated, plan_compaction, run_compaction
-from infoagent.applications.rounds.compaction_summary import summarise_compaction
+from infoagent.applications.rounds.compaction_summary import against_last, summarise_compaction
 from infoagent.applications.rounds.recipe import CompactionRecipe
 from infoagent.applications.rounds.run import measure_compaction
 from infoagent.applications.rounds.steps import Workplace, writer_identity
 from infoagent.data.fact_types import FACT_TYPES, OTHER, type_of
 from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.evaluation.records import content_key
+from infoagent.grading import unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.models import load
 from infoagent.types import InputError
@@ -167,6 +168,30 @@ def test_the_summary_is_what_the_records_say(ran):
             assert share["value"] == pytest.approx(np.mean([np.mean(t) for t in by_history]))
     whole = next(c for c in summary["changes"] if (c["from"], c["to"]) == (1, 3))
     assert whole["value"] == pytest.approx(after[3]["mi"]["value"]["value"] - after[1]["mi"]["value"]["value"], abs=1e-9)
+
+
+def test_summaries_are_judged_against_what_was_said(ran):
+    made, place, found = ran
+    after = summarise_compaction(made, place, found)[0]["after"]
+    cut = [c.summaries[1]["finish"] == "length" for c in found["writes"]]
+    assert after[2]["rate/cut_off"]["value"] == pytest.approx(np.mean(cut))
+    assert "rate/cut_off" not in after[0]
+    invented = [bool(unsupported_spans(c.summaries[1]["text"], "\n\n".join(c.history.turns[:6]))) for c in found["writes"]]
+    assert after[2]["faithfulness/unsupported"]["value"] == pytest.approx(np.mean(invented))
+    pickers = summarise_compaction(made, place, found)[3]["after"]
+    assert pickers[3]["faithfulness/unsupported"]["value"] == 0, "it picks what was said"
+
+
+def test_the_last_compactor_is_compared_with_each_other_question_by_question(tiny_dir, ran, tmp_path):
+    made, place, found = ran
+    first, newest = (next(c for c in made.compactors if c.label == label) for label in ("first", "newest"))
+    of_two = made.model_copy(update={"compactors": [newest, first]})
+    rows = against_last(of_two, place, found)
+    assert [(r["label"], r["minus"], r["compactions"]) for r in rows] == [("first", "newest", r) for r in (1, 2, 3)]
+    differences = [
+        is_stated(made, first, a, 3) - is_stated(made, newest, b, 3) for a, b in zip(found["first"], found["newest"], strict=True)
+    ]
+    assert rows[2]["fact/stated"]["value"] == pytest.approx(np.mean(differences)) and rows[2]["fact/stated"]["n"] == 3
 
 
 def test_what_is_there_is_not_done_again(tiny_dir, ran, tmp_path):
