@@ -95,6 +95,7 @@ def test_names_of_groups_and_a_shift_of_a_groups_rewards_change_nothing(s, names
 def test_a_group_without_signal_teaches_nothing():
     same = {"groups": [0] * 3, "lengths": [1, 2, 3], "gated": [False] * 3, "texts": list("abc")}
     assert best_of_n([0.1] * 3, **same, top=1, min_gain_nats=1e-3).size == 0
+    assert pairs_by_margin([0.1] * 3, **same, margin_nats=1e-3, per_problem=3) == []
 
 
 def test_a_sample_alone_in_its_group_needs_a_least_reward():
@@ -102,7 +103,6 @@ def test_a_sample_alone_in_its_group_needs_a_least_reward():
     assert best_of_n([0.9, 0.4], **alone).size == 0
     assert best_of_n([0.9, 0.4], **alone, min_reward_nats=0.5).tolist() == [0]
     assert best_of_n([0.9, 0.4], **alone | {"gated": [True, False]}, min_reward_nats=0.5).size == 0
-    assert pairs_by_margin([0.1] * 3, **same, margin_nats=1e-3, per_problem=3) == []
 
 
 def test_ties_go_to_the_shorter_then_to_the_earlier_sample():

@@ -191,7 +191,8 @@ def test_the_last_compactor_is_compared_with_each_other_question_by_question(tin
     differences = [
         is_stated(made, first, a, 3) - is_stated(made, newest, b, 3) for a, b in zip(found["first"], found["newest"], strict=True)
     ]
-    assert rows[2]["fact/stated"]["value"] == pytest.approx(np.mean(differences)) and rows[2]["fact/stated"]["n"] == 3
+    assert rows[2]["fact/stated"]["value"] == pytest.approx(np.mean(differences))
+    assert rows[2]["fact/stated"]["n"] == 3
 
 
 def test_what_is_there_is_not_done_again(tiny_dir, ran, tmp_path):
