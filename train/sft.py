@@ -84,7 +84,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                 trainer = SFTTrainer(
                     model=lm.model,
                     args=sft_arguments(recipe, str(work), step_count(len(kept), sft), quiet),
-                    train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept), sft, recipe.seed + number),
+                    train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept, sft.carry), sft, recipe.seed + number),
                     processing_class=prepared.tokenizer,
                     peft_config=fresh_adapter,
                     callbacks=[FitCallback(tracker, f"round {number}: fit", run.facts | {"round": number}, metrics, offset, quiet)],

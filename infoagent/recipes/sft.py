@@ -11,6 +11,9 @@ from infoagent.proposals.sources import SOURCES
 from infoagent.recipes.sections import NonNegativeInt, PositiveFloat, PositiveInt
 from infoagent.recipes.training import TrainingRecipe
 
+CONVERSATIONS = ("histories", "record-histories", "shannon-turns")
+"""Data sets whose problems are compactions of a history."""
+
 
 class ProposalsSection(Section):
     """Texts of other sources than the policy, scored beside its samples: the best of all is the teacher."""
@@ -132,6 +135,9 @@ class SFTSection(FitSection):
     problems_per_round: PositiveInt | None = None
     """Each round takes the next slice of so many problems, from the start again when they are used up. None: all
     problems in every round."""
+    carry: bool = False
+    """Of growing conversations: a chosen text is imitated from its own part that was said before, as the memory so far, and the
+    newest turns, in place of the whole history. A compactor's warm start: it learns to carry on what it holds."""
 
 
 class SFTRecipe(TrainingRecipe):
@@ -147,6 +153,11 @@ class SFTRecipe(TrainingRecipe):
         self.reward.check_length(self.sampling.max_completion_tokens)
         if self.validation is not None and self.validation.every is not None:
             raise ValueError("validation.every: train/sft.py measures the checkpoint of each round; leave it out")
+        others = [section.name for section in (self.data, *self.more_data) if section.name not in CONVERSATIONS]
+        if self.sft.carry and others:
+            raise ValueError(
+                f"sft.carry: {', '.join(others)} is no growing conversation; take {' or '.join(CONVERSATIONS)}, or drop it"
+            )
         return self
 
 

@@ -20,6 +20,7 @@ from infoagent.recipes import DPORecipe, SFTRecipe
 from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.sft import FitSection
 from infoagent.training.candidates import Candidate
+from infoagent.training.carried import carried_reading
 from infoagent.training.preparation import Prepared
 
 TokenRow = dict[str, list[int]]
@@ -30,11 +31,12 @@ NO_LOSS = -100
 """The label that PyTorch's cross-entropy leaves out."""
 
 
-def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Candidate]) -> list[TokenRow]:
-    """Prompt and completion; the loss is on the completion alone, its end of turn included where one was sampled."""
+def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Candidate], carry: bool = False) -> list[TokenRow]:
+    """Prompt and completion; the loss is on the completion alone, its end of turn included where one was sampled. `carry`: the
+    prompt holds what a compactor reads (`infoagent.training.carried`) in place of the whole history."""
     rows = []
     for candidate in kept:
-        prefix, completion = _ids(prepared, prompt, candidate)
+        prefix, completion = _ids(prepared, prompt, candidate, carry)
         rows.append({"input_ids": prefix + completion, "labels": [NO_LOSS] * len(prefix) + completion})
     return rows
 
@@ -48,10 +50,11 @@ def preference_rows(prepared: Prepared, prompt: PromptSection, pairs: Sequence[t
     return rows
 
 
-def _ids(prepared: Prepared, prompt: PromptSection, candidate: Candidate) -> tuple[list[int], list[int]]:
-    """(prompt, sampled completion) as the policy met and wrote them."""
+def _ids(prepared: Prepared, prompt: PromptSection, candidate: Candidate, carry: bool = False) -> tuple[list[int], list[int]]:
+    """(prompt, sampled completion) as the policy met and wrote them, or is to meet them in the loop."""
     problem, tokenizer = candidate.scored.problem, prepared.tokenizer
-    prefix = compressor_ids(tokenizer, problem.document, problem.query, Prompt.of(prompt, thinking=False))
+    document = carried_reading(problem, candidate.scored.compression.text) if carry else problem.document
+    prefix = compressor_ids(tokenizer, document, problem.query, Prompt.of(prompt, thinking=False))
     return prefix, list(continuation_ids(candidate.scored.compression, end_of_turn_id(tokenizer)))
 
 
