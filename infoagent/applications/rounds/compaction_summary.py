@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from infoagent.applications.rounds.compaction import Course, context_of, is_stat
 from infoagent.applications.rounds.means import answer_values, failures, means
 from infoagent.applications.rounds.recipe import CompactionRecipe, CompactorSection
 from infoagent.applications.rounds.steps import Workplace, answer_key
-from infoagent.data.fact_types import type_of
-from infoagent.grading import unsupported_spans
+from infoagent.data.fact_types import WEIGHTS, type_of, weighted_facts
+from infoagent.grading import states_fact, unsupported_spans
 from infoagent.grading.language import keeps_language
 from infoagent.information import deterministic_nats, estimate_survival, mean_interval, paired_difference
 from infoagent.lm.prompts import text_ids
@@ -44,6 +45,8 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
     for r in range(recipe.compactions + 1):
         row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}
         row["stated_by_type"] = _by_type(recipe, section, courses, r)
+        if r:
+            row["stated_by_age"] = _by_age(recipe, section, courses, r)
         scored = [c for c in courses if c.scores and r and c.scores[r - 1]["status"] == "ok"]
         if len({c.history.id for c in scored}) > 1:
             log_probs = np.array([c.scores[r - 1]["log_probs"] for c in scored])
@@ -66,19 +69,28 @@ def against_last(recipe: CompactionRecipe, place: Workplace, found: Mapping[str,
     """The last compactor (a checkpoint stands there) minus each other, after each compaction: how many contexts state the fact and
     their tokens, paired by question, over histories."""
     *others, last = recipe.compactors
-    rows = []
+    rows: list[dict[str, Any]] = []
     for other in others:
         both = [(a, b) for a, b in zip(found[last.label], found[other.label], strict=True) if a.failed is None and b.failed is None]
+        histories = [a.history.id for a, _ in both]
+        after = []
         for r in range(1, recipe.compactions + 1):
-            pairs = {
-                "fact/stated": [(is_stated(recipe, last, a, r), is_stated(recipe, other, b, r)) for a, b in both],
-                "rate/context_tokens": [(_tokens(recipe, place, last, a, r), _tokens(recipe, place, other, b, r)) for a, b in both],
-            }
-            row: dict[str, Any] = {"label": last.label, "minus": other.label, "compactions": r}
-            for name, values in pairs.items():
-                one, two = ([float(pair[side]) for pair in values] for side in (0, 1))
-                row[name] = vars(paired_difference(one, two, [a.history.id for a, _ in both]))
-            rows.append(row)
+            stated = [
+                [float(is_stated(recipe, s, c, r)) for c in side]
+                for s, side in zip((last, other), zip(*both, strict=True), strict=True)
+            ]
+            tokens = [
+                [float(_tokens(recipe, place, s, c, r)) for c in side]
+                for s, side in zip((last, other), zip(*both, strict=True), strict=True)
+            ]
+            after.append(
+                {
+                    "compactions": r,
+                    "fact/stated": vars(paired_difference(*stated, histories)),
+                    "rate/context_tokens": vars(paired_difference(*tokens, histories)),
+                }
+            )
+        rows.append({"label": last.label, "minus": other.label, "after": after})
     return rows
 
 
@@ -112,6 +124,34 @@ def _by_type(recipe: CompactionRecipe, section: CompactorSection, courses: Seque
         )["stated"]
         for name in sorted({t for t, _ in typed})
     }
+
+
+def _by_age(recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int) -> dict[str, dict[str, float]]:
+    """Of all facts that were said, asked for or not, the share that the context states, by the compactions since: at 0 those of the
+    turns since the compaction before. A fact counts where it was said first; without the question one course tells of a history."""
+    shares: list[dict[str, float]] = []
+    for course in courses:
+        context = context_of(recipe, section, course, r)
+        shares.append(
+            {
+                str(r - said): sum(states_fact(context, fact) for fact in facts) / len(facts)
+                for said, facts in enumerate(_said_first(course.history.turns[: r * recipe.every], recipe.every), start=1)
+                if facts
+            }
+        )
+    return means(shares, [c.history.id for c in courses])
+
+
+@lru_cache(maxsize=4096)
+def _said_first(turns: tuple[str, ...], every: int) -> tuple[tuple[str, ...], ...]:
+    """The facts of each compaction's turns that were not said before."""
+    found: list[tuple[str, ...]] = []
+    known: set[str] = set()
+    for start in range(0, len(turns), every):
+        facts = [span.text for span, _ in weighted_facts("\n\n".join(turns[start : start + every]), WEIGHTS)]
+        found.append(tuple(fact for fact in facts if fact not in known))
+        known.update(facts)
+    return tuple(found)
 
 
 def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[dict[str, Any]]:

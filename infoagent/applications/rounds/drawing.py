@@ -133,20 +133,24 @@ def compaction_notes(found: Found) -> list[str]:
         lines.append(
             f"{label}: stated after compaction {compactor['after'][-1]['compactions']}, by type of fact: {_by_type(compactor)}"
         )
+        lines.append(f"{label}: of all facts, by the compactions since they were said: {_by_age(compactor)}")
         lines += _failures(label, "courses of summaries", compactor["courses"])
         lines += _failures(label, "scores", compactor["scores"]) + _failures(label, "answers", compactor["answers"])
-    last = found["compactors"][-1]["after"][-1]["compactions"]
     for row in found["against_last"]:
-        if row["compactions"] == last:
-            lines.append(
-                f"{row['label']} minus {row['minus']}, after compaction {last}: {_signed(row['fact/stated'])} of the facts, "
-                f"{_signed(row['rate/context_tokens'], 1)} tokens"
-            )
+        last = row["after"][-1]
+        lines.append(
+            f"{row['label']} minus {row['minus']}, after compaction {last['compactions']}: {_signed(last['fact/stated'])} of the "
+            f"facts, {_signed(last['rate/context_tokens'], 1)} tokens"
+        )
     return lines
 
 
 def _by_type(compactor: Found) -> str:
     return ", ".join(f"{name} {s['value']:.0%} of {s['n']}" for name, s in compactor["after"][-1]["stated_by_type"].items())
+
+
+def _by_age(compactor: Found) -> str:
+    return ", ".join(f"{age}: {s['value']:.0%}" for age, s in sorted(compactor["after"][-1]["stated_by_age"].items()))
 
 
 def _failures(label: str, what: str, held: Found) -> list[str]:

@@ -11,10 +11,10 @@ from infoagent.applications.rounds.compaction_summary import against_last, summa
 from infoagent.applications.rounds.recipe import CompactionRecipe
 from infoagent.applications.rounds.run import measure_compaction
 from infoagent.applications.rounds.steps import Workplace, writer_identity
-from infoagent.data.fact_types import FACT_TYPES, OTHER, type_of
+from infoagent.data.fact_types import FACT_TYPES, OTHER, WEIGHTS, type_of, weighted_facts
 from infoagent.data.sets.histories import Wanted, load_histories
 from infoagent.evaluation.records import content_key
-from infoagent.grading import unsupported_spans
+from infoagent.grading import states_fact, unsupported_spans
 from infoagent.information import infonce_terms
 from infoagent.lm.models import load
 from infoagent.types import InputError
@@ -182,17 +182,34 @@ def test_summaries_are_judged_against_what_was_said(ran):
     assert pickers[3]["faithfulness/unsupported"]["value"] == 0, "it picks what was said"
 
 
+def test_survival_is_told_by_age(ran):
+    """Against a count by hand: the facts of each three turns, each where it was said first."""
+    made, place, found = ran
+    rows = {c["label"]: c["after"] for c in summarise_compaction(made, place, found)}
+    assert "stated_by_age" not in rows["first"][0]
+    assert {age: s["value"] for age, s in rows["all"][3]["stated_by_age"].items()} == {"0": 1, "1": 1, "2": 1}
+    assert {s["value"] for s in rows["nothing"][3]["stated_by_age"].values()} == {0}
+    section = next(c for c in made.compactors if c.label == "newest")
+    by_history: dict[str, list[float]] = {}
+    for course in found["newest"]:
+        before = {s.text for s, _ in weighted_facts("\n\n".join(course.history.turns[:3]), WEIGHTS)}
+        facts = [s.text for s, _ in weighted_facts("\n\n".join(course.history.turns[3:6]), WEIGHTS) if s.text not in before]
+        told = [states_fact(context_of(made, section, course, 3), fact) for fact in facts]
+        by_history.setdefault(course.history.id, []).append(np.mean(told))
+    assert rows["newest"][3]["stated_by_age"]["1"]["value"] == pytest.approx(np.mean([np.mean(v) for v in by_history.values()]))
+
+
 def test_the_last_compactor_is_compared_with_each_other_question_by_question(tiny_dir, ran, tmp_path):
     made, place, found = ran
     first, newest = (next(c for c in made.compactors if c.label == label) for label in ("first", "newest"))
     of_two = made.model_copy(update={"compactors": [newest, first]})
-    rows = against_last(of_two, place, found)
-    assert [(r["label"], r["minus"], r["compactions"]) for r in rows] == [("first", "newest", r) for r in (1, 2, 3)]
+    [row] = against_last(of_two, place, found)
+    assert (row["label"], row["minus"], [a["compactions"] for a in row["after"]]) == ("first", "newest", [1, 2, 3])
     differences = [
         is_stated(made, first, a, 3) - is_stated(made, newest, b, 3) for a, b in zip(found["first"], found["newest"], strict=True)
     ]
-    assert rows[2]["fact/stated"]["value"] == pytest.approx(np.mean(differences))
-    assert rows[2]["fact/stated"]["n"] == 3
+    assert row["after"][2]["fact/stated"]["value"] == pytest.approx(np.mean(differences))
+    assert row["after"][2]["fact/stated"]["n"] == 3
 
 
 def test_what_is_there_is_not_done_again(tiny_dir, ran, tmp_path):
