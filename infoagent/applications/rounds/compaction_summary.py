@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -66,30 +66,32 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
 
 
 def against_last(recipe: CompactionRecipe, place: Workplace, found: Mapping[str, Sequence[Course]]) -> list[dict[str, Any]]:
-    """The last compactor (a checkpoint stands there) minus each other, after each compaction: how many contexts state the fact and
-    their tokens, paired by question, over histories."""
+    """The last compactor (a checkpoint stands there) minus each other, after each compaction: how many contexts state the
+    asked fact, the share of all facts that they state, and their tokens, paired by question, over histories."""
     *others, last = recipe.compactors
+    measures: dict[str, Callable[[CompactorSection, Course, int], float | None]] = {
+        "fact/stated": lambda section, course, r: is_stated(recipe, section, course, r),
+        "facts/kept": lambda section, course, r: _share_of_all(recipe, section, course, r),
+        "rate/context_tokens": lambda section, course, r: _tokens(recipe, place, section, course, r),
+    }
     rows: list[dict[str, Any]] = []
     for other in others:
         both = [(a, b) for a, b in zip(found[last.label], found[other.label], strict=True) if a.failed is None and b.failed is None]
         histories = [a.history.id for a, _ in both]
         after = []
         for r in range(1, recipe.compactions + 1):
-            stated = [
-                [float(is_stated(recipe, s, c, r)) for c in side]
-                for s, side in zip((last, other), zip(*both, strict=True), strict=True)
-            ]
-            tokens = [
-                [float(_tokens(recipe, place, s, c, r)) for c in side]
-                for s, side in zip((last, other), zip(*both, strict=True), strict=True)
-            ]
-            after.append(
-                {
-                    "compactions": r,
-                    "fact/stated": vars(paired_difference(*stated, histories)),
-                    "rate/context_tokens": vars(paired_difference(*tokens, histories)),
-                }
-            )
+            row: dict[str, Any] = {"compactions": r}
+            for name, value in measures.items():
+                ones, twos, where = [], [], []
+                for (a, b), history in zip(both, histories, strict=True):
+                    one, two = value(last, a, r), value(other, b, r)
+                    if one is not None and two is not None:
+                        ones.append(float(one))
+                        twos.append(float(two))
+                        where.append(history)
+                if where:
+                    row[name] = vars(paired_difference(ones, twos, where))
+            after.append(row)
         rows.append({"label": last.label, "minus": other.label, "after": after})
     return rows
 
@@ -128,18 +130,29 @@ def _by_type(recipe: CompactionRecipe, section: CompactorSection, courses: Seque
 
 def _by_age(recipe: CompactionRecipe, section: CompactorSection, courses: Sequence[Course], r: int) -> dict[str, dict[str, float]]:
     """Of all facts that were said, asked for or not, the share that the context states, by the compactions since: at 0 those of the
-    turns since the compaction before. A fact counts where it was said first; without the question one course tells of a history."""
-    shares: list[dict[str, float]] = []
-    for course in courses:
-        context = context_of(recipe, section, course, r)
-        shares.append(
-            {
-                str(r - said): sum(states_fact(context, fact) for fact in facts) / len(facts)
-                for said, facts in enumerate(_said_first(course.history.turns[: r * recipe.every], recipe.every), start=1)
-                if facts
-            }
-        )
+    turns since the compaction before. A fact counts where it was said first."""
+    shares = [
+        {str(r - said): sum(told) / len(told) for said, told in enumerate(_told(recipe, section, course, r), start=1) if told}
+        for course in courses
+    ]
     return means(shares, [c.history.id for c in courses])
+
+
+def _share_of_all(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> float | None:
+    """Of all facts that were said so far the share that the context states, to the letter or by value; None where none was said."""
+    told = [fact for of_turns in _told(recipe, section, course, r) for fact in of_turns]
+    return sum(told) / len(told) if told else None
+
+
+def _told(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> list[list[bool]]:
+    """Of the facts of each compaction's turns which the context states."""
+    context = context_of(recipe, section, course, r)
+    said = _said_first(course.history.turns[: r * recipe.every], recipe.every)
+    return [[_states(context, fact) for fact in facts] for facts in said]
+
+
+_states = lru_cache(maxsize=1 << 16)(states_fact)
+"""The same contexts are asked by the table, by the share of all and by each comparison."""
 
 
 @lru_cache(maxsize=4096)
@@ -178,6 +191,8 @@ def _means(
             "rate/context_tokens": float(_tokens(recipe, place, section, course, r)),
             "fact/stated": float(is_stated(recipe, section, course, r)),
         }
+        if r and (share := _share_of_all(recipe, section, course, r)) is not None:
+            row["facts/kept"] = share
         made = course.summaries[:r]
         if made:
             row |= _judged(recipe, section, course, r)

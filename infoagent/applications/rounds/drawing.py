@@ -137,6 +137,9 @@ def compaction_notes(found: Found) -> list[str]:
         lines += _failures(label, "courses of summaries", compactor["courses"])
         lines += _failures(label, "scores", compactor["scores"]) + _failures(label, "answers", compactor["answers"])
     for row in found["against_last"]:
+        if "fact/stated" not in row["after"][-1]:
+            lines.append(f"{row['label']} minus {row['minus']}: they share no question that came to its end")
+            continue
         last = row["after"][-1]
         lines.append(
             f"{row['label']} minus {row['minus']}, after compaction {last['compactions']}: {_signed(last['fact/stated'])} of the "
