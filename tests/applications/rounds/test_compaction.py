@@ -189,6 +189,7 @@ def test_survival_is_told_by_age(ran):
     assert "stated_by_age" not in rows["first"][0]
     assert {age: s["value"] for age, s in rows["all"][3]["stated_by_age"].items()} == {"0": 1, "1": 1, "2": 1}
     assert {s["value"] for s in rows["nothing"][3]["stated_by_age"].values()} == {0}
+    assert [rows[label][3]["facts/kept"]["value"] for label in ("all", "nothing")] == [1, 0]
     section = next(c for c in made.compactors if c.label == "newest")
     by_history: dict[str, list[float]] = {}
     for course in found["newest"]:
