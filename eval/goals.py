@@ -17,7 +17,12 @@ from infoagent.config import exit_code, load_recipe, script_parser
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("goals", metavar="SPEC", help="YAML file of goals (infoagent/recipes/goals.py)")
-    parser.add_argument("evaluations", nargs="+", metavar="DIR", help="output_dir of an evaluation, or NAME=DIR")
+    parser.add_argument(
+        "evaluations",
+        nargs="*",
+        metavar="DIR",
+        help="output_dir of an evaluation, or NAME=DIR; none where all numbers are in JSON files",
+    )
     parser.add_argument("--out", required=True, help="directory for goals.json and goals.md")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of SPEC, as in labels.trained=LABEL")
     parser.add_argument("--partial", action="store_true", help="write what can be decided, and why the rest cannot")
