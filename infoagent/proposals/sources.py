@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from infoagent.data.ranking import bm25_order
 from infoagent.data.segmentation import sentences as split_sentences
+from infoagent.grading.words import contains
 from infoagent.proposals.pieces import clauses, fact_places, gathered, telling_sentences, whole_pieces, windows
 from infoagent.types import Negative, Problem
 
@@ -61,7 +62,7 @@ def _gathered(problem: Problem, negatives: Sequence[Negative]) -> Iterator[str]:
         pieces: list[str] = []
         for start, end in gathered(problem, negatives, words_before):
             piece = problem.document[start:end]
-            if not any(piece in before for before in pieces):
+            if not any(contains(before, piece) for before in pieces):  # a name that the versions change wherever it stands
                 pieces.append(piece)
         if len(pieces) > 1:  # of a single fact the other sources have the windows
             yield separator.join(pieces)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import regex
 
+from infoagent.grading.words import contains
 from infoagent.lm.compacting import context_text
 from infoagent.types import Problem
 
@@ -23,5 +24,5 @@ def carried_reading(problem: Problem, text: str) -> str:
     if problem.news is None:
         raise ValueError(f"problem {problem.id!r} is no growing conversation")
     before = problem.document.removesuffix(problem.news)
-    memory = [piece for piece in _BORDER.split(text) if piece.strip() and piece in before]
+    memory = [piece for piece in _BORDER.split(text) if contains(before, piece)]
     return context_text((LIST if LIST in text else " ").join(memory), [problem.news])

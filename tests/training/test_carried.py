@@ -23,6 +23,7 @@ GROWING = Problem("p", f"{OLD}\n\n{NEWS}", "?", "d", news=NEWS)
         ("It has 22 plants. User: Anna Berg paid 40 euros.", "It has 22 plants."),
         ("paid 40 euros", ""),
         ("left on 4 May; has 22 plants", "has 22 plants"),
+        ("has 2; has 22", "has 22"),
     ],
 )
 def test_the_memory_is_what_of_the_text_was_said_before(text, memory):
