@@ -22,7 +22,8 @@ POLICY, GREEDY, SHORTENED, GIVEN, YARDSTICK = "policy", "greedy", "shortened", "
 """Origins beside those of the table: sampled from the policy, its likeliest text, shortened from the best so far, given by
 another run, and BM25's text in as many tokens as the best one has, which is compared with and never chosen."""
 
-GATHERED = ((None, " "), (4, "; "), (2, "; "))
+LIST = "; "
+GATHERED = ((None, " "), (4, LIST), (2, LIST))
 """How many words of its sentence stand before a gathered fact (None: the whole sentence), and what parts one from the next."""
 
 

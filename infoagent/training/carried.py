@@ -13,10 +13,10 @@ import regex
 
 from infoagent.grading.words import contains
 from infoagent.lm.compacting import context_text
+from infoagent.proposals.sources import LIST
 from infoagent.types import Problem
 
 _BORDER = regex.compile(r";\s+|(?<=[.!?])\s+")
-LIST = "; "
 
 
 def carried_reading(problem: Problem, text: str) -> str:
