@@ -1,12 +1,13 @@
 """The paper's figures as named experiments: an evaluation recipe each, its numbers beside the paper's, and its picture.
 
     python eval/paper/figures.py ls
-    python eval/paper/figures.py run fig5 [--size small|full] [--out DIR] [--limit N] [--dry-run] [key=value ...]
+    python eval/paper/figures.py run fig5 [--size small|local|full] [--out DIR] [--limit N] [--dry-run] [key=value ...]
     python eval/paper/figures.py fact-deletion --out runs/figures
 
 `run` takes configs/figures/FIGURE-SIZE.yaml through the evaluator of eval/frozen.py (run again, it goes on where it was),
 then writes FIGURE.json, .png and .svg beside the records: every point with its interval, and for each claim of the paper
-whether it holds here. A small experiment takes minutes on the embedded model and text; a full one names what it needs.
+whether it holds here. A small experiment takes minutes on the embedded model and text, a local one an hour on GGUF files and
+published questions; a full one names what it needs.
 fact-deletion: MI among random and among counterfactual documents while facts are deleted from a compression one at a
 time. A name is enough for the first, so it stays at its ceiling; the second falls with every fact.
 """
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     figures.add_parser("ls", help="every experiment, its sizes and what they need")
     run = figures.add_parser("run", help="measure and draw one experiment", usage="%(prog)s FIGURE [options] [key=value ...]")
     run.add_argument("figure", help="a name of `ls`")
-    run.add_argument("--size", choices=["small", "full"], default="small", help="small: the embedded model and text")
+    run.add_argument("--size", choices=["small", "local", "full"], default="small", help="small: the embedded model and text")
     run.add_argument("--out", help="directory of records, numbers and picture; by default the recipe's output_dir")
     run.add_argument("--limit", type=COUNT, metavar="N", help="at most N problems of each data set")
     run.add_argument("--scorer", action="append", metavar="NAME[:DTYPE]", help="fig13: score by these models instead")
@@ -60,7 +61,9 @@ def ls() -> int:
     from infoagent.applications.paper.figures import listing
     from infoagent.reporting.tables import as_text
 
-    print(as_text(("experiment", "shows", "--size small: on", "--size full: on; needs"), listing(RECIPES)))
+    print(
+        as_text(("experiment", "shows", "--size small: on", "--size local: on; needs", "--size full: on; needs"), listing(RECIPES))
+    )
     return 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT, run_script
 
 from infoagent.analysis.session import run_evaluation
-from infoagent.applications.paper.figures import EXPERIMENTS, SIZES, listing, needs, points_of, recipe_file
+from infoagent.applications.paper.figures import EXPERIMENTS, listing, needs, points_of, recipe_file, sizes_of
 from infoagent.applications.proxies.run import check_scorers, parse_scorer, proxy_summaries
 from infoagent.config import load_recipe
 from infoagent.evaluation.cells import plan_cells
@@ -29,15 +29,30 @@ def test_the_list_has_every_figure_of_the_paper_and_what_it_needs():
     assert list(rows) == wanted.split()
     for name, script in (("fig7", "eval/applications/deep_research.py"), ("fig18", "eval/applications/rounds.py")):
         assert rows[name][1] == "a script of its own"
-        named = [word.rstrip(",") for word in rows[name][2].split() if "/" in word]
+        named = [word.rstrip(",") for word in rows[name][3].split() if "/" in word]
         assert named[0] == script
         assert all((ROOT / path).is_file() for path in named)
     assert rows["fig2"][1] == "records; CPU"
-    assert rows["fig3"][2] == ("longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path")
+    assert rows["fig3"][3] == ("longhealth, financebench; GPU, vLLM, OPENAI_API_KEY, OPENROUTER_API_KEY, data.0.path, data.1.path")
 
 
 def test_every_figure_file_belongs_to_an_experiment():
-    assert {p.stem for p in RECIPES.glob("*.yaml")} == {f"{name}-{size}" for name in THERE for size in SIZES}
+    assert {p.stem for p in RECIPES.glob("*.yaml")} == {f"{name}-{size}" for name in THERE for size in sizes_of(RECIPES, name)}
+    assert all({"small", "full"} <= set(sizes_of(RECIPES, name)) for name in THERE)
+
+
+@pytest.mark.parametrize("name", [name for name in THERE if "local" in sizes_of(RECIPES, name)])
+def test_local_needs_files_and_no_accelerator(name):
+    recipe = recipe_of(name, "local")
+    wanted = needs(recipe, EXPERIMENTS[name].scorers["local"] if EXPERIMENTS[name].scorers else ())
+    assert wanted
+    assert all(need.endswith((".gguf", ".path")) for need in wanted)
+    assert all(c.temperature == 0 for c in recipe.grid if c.kind == "lm")
+
+
+def test_a_size_that_an_experiment_does_not_have_is_a_line():
+    with pytest.raises(InputError, match="experiment 'fig9': has no size 'local'; take --size small or full"):
+        recipe_file(RECIPES, "fig9", "local")
 
 
 @pytest.mark.parametrize("name", THERE)

@@ -16,14 +16,16 @@ from infoagent.applications.paper.claims import Missing, check_claims, correlati
 from infoagent.applications.paper.published import DEEP_RESEARCH, MULTI_ROUND
 from infoagent.config import load_recipe
 from infoagent.lm.embedded import EMBEDDED
+from infoagent.lm.gguf import is_gguf
 from infoagent.lm.sizes import architecture_of
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.rate_points import rate_points
 from infoagent.records.summaries import Summary
 from infoagent.types import NATS_PER_BIT, InputError
 
-Size = Literal["small", "full"]
-SIZES: tuple[Size, ...] = ("small", "full")
+Size = Literal["small", "local", "full"]
+SIZES: tuple[Size, ...] = ("small", "local", "full")
+"""small: the embedded model and text. local: GGUF files and published data sets on a processor. full: the paper's."""
 Point = dict[str, Any]
 
 
@@ -31,7 +33,8 @@ Point = dict[str, Any]
 class Experiment:
     """One figure. `panels` name measures of its points; `elsewhere` names the script that measures it instead.
 
-    A new one is a row of EXPERIMENTS and its recipes, configs/figures/NAME-small.yaml and NAME-full.yaml.
+    A new one is a row of EXPERIMENTS and its recipes, configs/figures/NAME-small.yaml and NAME-full.yaml, and NAME-local.yaml
+    where models that people have on disk can ask it.
     """
 
     name: str
@@ -50,6 +53,7 @@ INFORMATION = ("mi_nats", "hard_nats", "bits_per_token")
 CONCISENESS = ("accuracy", "tokens", "mi_nats", "hard_nats")
 PROXIES = {
     "small": ("smollm2-135m:float32", "smollm2-135m:bfloat16"),
+    "local": ("smollm2-135m", "runs/models/qwen2.5-coder-0.5b-instruct.gguf", "runs/models/gemma-3-270m.gguf"),
     "full": ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-8B"),
 }
 
@@ -87,16 +91,26 @@ def experiment_of(name: str) -> Experiment:
 
 
 def recipe_file(directory: Path, name: str, size: str) -> Path:
-    """The recipe of an experiment at one size."""
+    """The recipe of an experiment at one size. Raises InputError for a size that it does not have."""
+    if size not in (there := sizes_of(directory, name)):
+        raise InputError(f"experiment {name!r}: has no size {size!r}; take --size {' or '.join(there)}")
     return directory / f"{name}-{size}.yaml"
 
 
+def sizes_of(directory: Path, name: str) -> list[str]:
+    """The sizes at which an experiment can be run: those with a recipe."""
+    return [size for size in SIZES if (directory / f"{name}-{size}.yaml").is_file()]
+
+
 def needs(recipe: EvaluationRecipe, scorers: Sequence[str] = ()) -> list[str]:
-    """What a recipe needs beside this package: an accelerator, keys, files. A model that is neither embedded nor small
-    enough for a processor counts as in need of an accelerator."""
+    """What a recipe needs beside this package: an accelerator, keys, files. A model that is neither embedded nor a GGUF file
+    counts as in need of an accelerator."""
     predictors = [*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]
     local = [c.model.name for c in recipe.compressors] + [p.name for p in predictors if p.kind != "endpoint"]
-    found = ["GPU"] if {*local, *(s.partition(":")[0] for s in scorers)} - set(EMBEDDED) else []
+    local += [s.partition(":")[0] for s in scorers]
+    files = [name for name in dict.fromkeys(local) if is_gguf(name)]
+    found = ["GPU"] if {*local} - {*EMBEDDED, *files} else []
+    found += files
     found += ["vLLM"] if any(p.kind == "vllm" for p in predictors) else []
     found += dict.fromkeys(p.endpoint.api_key_env for p in predictors if p.endpoint and p.endpoint.api_key_env)
     for i, section in enumerate(recipe.data):
@@ -105,20 +119,23 @@ def needs(recipe: EvaluationRecipe, scorers: Sequence[str] = ()) -> list[str]:
 
 
 def listing(directory: Path) -> list[list[str]]:
-    """(experiment, what it shows, small: on what, full: on what and with what) for every experiment."""
+    """(experiment, what it shows, at each size: on what and with what) for every experiment."""
     rows = []
     for experiment in EXPERIMENTS.values():
         row = [experiment.name, experiment.title]
         if experiment.elsewhere:
-            rows.append([*row, "a script of its own", experiment.elsewhere])
+            rows.append([*row, "a script of its own", "", experiment.elsewhere])
             continue
         for size in SIZES:
+            if size not in sizes_of(directory, experiment.name):
+                row.append("")
+                continue
             recipe = load_recipe(EvaluationRecipe, recipe_file(directory, experiment.name, size))
             scorers = (experiment.scorers or {}).get(size, ())
             data = ", ".join(section.name for section in recipe.data)
             row.append("; ".join([data, ", ".join(needs(recipe, scorers)) or "CPU"]))
         rows.append(row)
-    rows.append(["fact-deletion", "MI while facts are deleted from a compression", "records; CPU", ""])
+    rows.append(["fact-deletion", "MI while facts are deleted from a compression", "records; CPU", "", ""])
     return rows
 
 
