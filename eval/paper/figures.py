@@ -2,12 +2,15 @@
 
     python eval/paper/figures.py ls
     python eval/paper/figures.py run fig5 [--size small|local|full] [--out DIR] [--limit N] [--dry-run] [key=value ...]
+    python eval/paper/figures.py claims FILE.json ... --out DIR [--goals goals.json]
     python eval/paper/figures.py fact-deletion --out runs/figures
 
 `run` takes configs/figures/FIGURE-SIZE.yaml through the evaluator of eval/frozen.py (run again, it goes on where it was),
 then writes FIGURE.json, .png and .svg beside the records: every point with its interval, and for each claim of the paper
 whether it holds here. A small experiment takes minutes on the embedded model and text, a local one an hour on GGUF files and
 published questions; a full one names what it needs.
+claims: every claim of the paper in one table (claims.json, goals.json), from the JSON files of figures, of rounds.py and of
+deep_research.py; one that no file answers says what asking it would take.
 fact-deletion: MI among random and among counterfactual documents while facts are deleted from a compression one at a
 time. A name is enough for the first, so it stays at its ceiling; the second falls with every fact.
 """
@@ -36,6 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--scorer", action="append", metavar="NAME[:DTYPE]", help="fig13: score by these models instead")
     run.add_argument("--dry-run", action="store_true", help="show the recipe, what it needs and an estimate, then stop")
     run.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
+    claims = figures.add_parser("claims", help="every claim of the paper, decided or why not")
+    claims.add_argument("files", nargs="+", metavar="FILE", help="FIGURE.json of runs, rounds.json, deep_research.json")
+    claims.add_argument("--goals", metavar="FILE", help="goals.json of eval/goals.py whose goals stand beside the claims")
+    claims.add_argument("--out", required=True, help="directory for claims.json and goals.json")
     deletion = figures.add_parser("fact-deletion", help="random stays at log K, counterfactual falls with the facts")
     deletion.add_argument("--documents", type=whole(2), default=16)
     deletion.add_argument("--facts", type=COUNT, default=6, help="facts of the whole compression")
@@ -46,15 +53,17 @@ def main(argv: list[str] | None = None) -> int:
     deletion.add_argument("--memory-mib", type=MEMORY_MIB, default=1024)
     deletion.add_argument("--out", required=True, help="directory of the figure, its numbers and its scores")
     deletion.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
-    for long in (run, deletion):
-        add_log_level(long)
+    for command in (run, claims, deletion):
+        add_log_level(command)
     arguments, overrides = parser.parse_known_args(argv)  # overrides may stand between options
     parser.checked(arguments)
     if wrong := [o for o in overrides if o.startswith("-") or arguments.command != "run"]:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     if arguments.command == "ls":
         return ls()
-    return run_experiment(arguments, overrides) if arguments.command == "run" else fact_deletion(arguments)
+    if arguments.command == "run":
+        return run_experiment(arguments, overrides)
+    return collect(arguments) if arguments.command == "claims" else fact_deletion(arguments)
 
 
 def ls() -> int:
@@ -119,6 +128,27 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if not numbers["claims"]:
         print("claims: the paper states none about this figure that a number here could meet")
     print(f"\n{out / experiment.name}.json, " + ", ".join(str(p) for p in pictures))
+    return 0
+
+
+def collect(arguments: argparse.Namespace) -> int:
+    from infoagent.applications.paper.collection import collect_claims, goals_of
+    from infoagent.files import check_output_file, read_json, write_json
+    from infoagent.reporting.tables import as_text
+    from infoagent.store import SCHEMA_VERSION, provenance
+
+    out = Path(arguments.out)
+    for name in ("claims.json", "goals.json"):
+        check_output_file(out / name, "eval/paper/figures.py")
+    rows, files = collect_claims([Path(file) for file in arguments.files])
+    goals, undecided = goals_of(rows)
+    beside = read_json(arguments.goals, "give a goals.json of eval/goals.py") if arguments.goals else {}
+    made = {"schema_version": SCHEMA_VERSION, **provenance()}
+    write_json(out / "claims.json", {**made, "files": files, "claims": rows})
+    goals |= {name: {**goal, "commit": beside["commit"]} for name, goal in beside.get("goals", {}).items()}
+    write_json(out / "goals.json", {**made, "goals": goals, "undecided": {**undecided, **beside.get("undecided", {})}})
+    print(as_text(("claim", "verdict"), [[row["id"], row["verdict"]] for row in rows]))
+    print(f"\n{sum(g['met'] for g in goals.values())} of {len(goals) + len(undecided)} decided; {out / 'claims.json'}")
     return 0
 
 

@@ -24,7 +24,7 @@ from infoagent.types import ANCHORS
 
 Pair = tuple[CompressionRecord, PredictionRecord]
 FACTORS = ("family", "predictor", "data")
-GIVEN_UP = ("parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
+GIVEN_UP = ("same_family", "parameters_doubled", "data", "predictor", "family", "tokens_doubled", "mi_nats")
 """Terms that go first where columns replace one another: a size that only one family varies in, a predictor of one set."""
 DOCUMENTS_A_PARAMETER = 2
 SIZE = re.compile(r"[-_ ]?(?<!\d)\d+(?:\.\d+)?[bm](?![a-z0-9])", re.IGNORECASE)
@@ -35,8 +35,13 @@ def family(compressor: CompressorIdentity) -> str:
     if compressor.kind not in WRITERS:
         return compressor.kind
     model = compressor.model
-    name = SIZE.sub("", str(model.get("name", compressor.label)).rstrip("/").split("/")[-1])
+    name = family_of(str(model.get("name", compressor.label)))
     return f"{name} + adapter" if model.get("adapter") else name
+
+
+def family_of(name: str) -> str:
+    """Of a model's name: without its directory and its size."""
+    return SIZE.sub("", name.rstrip("/").split("/")[-1])
 
 
 def explain(answers: Sequence[Pair]) -> Json:
@@ -119,6 +124,10 @@ def _terms(pairs: Sequence[Pair], with_mi: bool, left_out: list[Json]) -> list[T
     if log_sizes:  # compressors without parameters get the mean: their families' own columns make up for it
         mean = sum(log_sizes) / len(log_sizes)
         numbers["parameters_doubled"] = ([math.log(size) if size else mean for size in sizes], math.log(2))
+    writers = {family(z.compressor) for z, _ in pairs if z.compressor.kind in WRITERS}
+    if len(writers) > 1 and len({family_of(a.predictor.name) for _, a in pairs}) > 1:
+        same = [float(family(z.compressor) == family_of(a.predictor.name)) for z, a in pairs]
+        numbers["same_family"] = (same, 1.0)  # what a pair of one family adds to what both do with others
     if with_mi:
         numbers["mi_nats"] = ([z.mi_nats(EASY + HARD) for z, _ in pairs], 1.0)
     for name, (column, scale) in numbers.items():

@@ -1,12 +1,13 @@
-"""Does a published claim hold on what was measured here? One of three verdicts, from intervals and not from point values.
+"""Does a published claim hold on what was measured here? One of four verdicts, from intervals and not from point values.
 
-    holds                              the whole interval lies on the paper's side, or within the band around its number
-    does not hold                      the whole interval lies on the other side, or outside the band
-    cannot be asked at this size       something is missing, or the interval reaches to both sides: why is said
+    holds                     the whole interval lies on the paper's side, or within the band around its number
+    does not hold             the whole interval lies on the other side, or outside the band
+    not decided               the interval reaches to both sides; with n documents, and what would have been seen
+    cannot be asked here      something is missing: what is said
 
 A ratio's interval is Fieller's in first order on the log scale: half widths of both values, relative to them, added in
-quadrature. Both are measured on the same documents, which makes the true interval narrower: a verdict errs towards the
-third. Counted costs have no interval and are compared as they are.
+quadrature. Both are measured on the same documents, which makes the true interval narrower: a verdict errs towards not
+decided. Counted costs have no interval and are compared as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from infoagent.applications.paper.published import (
     Direction,
     FactorOrder,
     Near,
+    NoGain,
     NotAsked,
     Published,
     Side,
@@ -32,7 +34,8 @@ from infoagent.applications.paper.published import (
 
 Point = Mapping[str, Any]
 Value = Mapping[str, Any]
-HOLDS, FAILS, UNASKED = "holds", "does not hold", "cannot be asked at this size"
+HOLDS, FAILS, UNDECIDED, UNASKED = "holds", "does not hold", "not decided", "cannot be asked here"
+DECIDED = (HOLDS, FAILS)
 ALL = "all data"
 FEWEST_POINTS = 4
 """Of a correlation: Fisher's interval needs more than three."""
@@ -66,23 +69,26 @@ def check_claims(
         if claim.figure != figure:
             continue
         sets = [claim.data] if claim.data else list(dict.fromkeys(p["data"] for p in points))
-        if isinstance(claim.question, FactorOrder | NotAsked):
+        if isinstance(claim.question, FactorOrder | NoGain | NotAsked):
             sets = [ALL]
         for data in sets:
             answer = ask(claim, [p for p in points if data in (ALL, p["data"])], regression)
-            found.append(
-                {
-                    "quantity": claim.quantity,
-                    "data": data,
-                    "says": claim.says,
-                    "paper": claim.value,
-                    "ours": answer.ours,
-                    "verdict": answer.verdict,
-                    "why": answer.why,
-                    "sentence": _sentence(claim, data, answer),
-                }
-            )
+            found.append(claim_row(claim, data, answer))
     return found
+
+
+def claim_row(claim: Published, data: str, answer: Answer) -> dict[str, Any]:
+    """A claim with its answer on one data set, ready for JSON."""
+    return {
+        "quantity": claim.quantity,
+        "data": data,
+        "says": claim.says,
+        "paper": claim.value,
+        "ours": answer.ours,
+        "verdict": answer.verdict,
+        "why": answer.why,
+        "sentence": _sentence(claim, data, answer),
+    }
 
 
 def _sentence(claim: Published, data: str, answer: Answer) -> str:
@@ -115,6 +121,8 @@ def ask(claim: Published, points: Sequence[Point], regression: Mapping[str, Any]
                 return _agreement(points)
             case FactorOrder():
                 return _order(question, points, regression)
+            case NoGain():
+                return _no_gain(question, regression)
     except Missing as missing:
         return Answer(UNASKED, None, str(missing))
     raise AssertionError(question)
@@ -139,7 +147,7 @@ def _value(points: Sequence[Point], side: Side, measure: str) -> Value:
     if found is None:
         who = f" with {predictor}" if predictor else ""
         raise Missing(f"{label!r} has no {measure.removesuffix('_nats')}{who}")
-    return found
+    return {**found, "documents": point["documents"]}
 
 
 def _half_width(value: Value) -> float | None:
@@ -160,7 +168,12 @@ def ratio(over: Value, under: Value) -> dict[str, float]:
     if halves == [0.0, 0.0] and "low" not in over and "low" not in under:
         return {"value": value}
     spread = math.hypot(halves[0] / over["value"], halves[1] / under["value"])
-    return {"value": value, "low": value * math.exp(-spread), "high": value * math.exp(spread)}
+    return {"value": value, "low": value * math.exp(-spread), "high": value * math.exp(spread), **_documents(over, under)}
+
+
+def _documents(*values: Value) -> dict[str, float]:
+    """n: the fewest documents of several values, where they tell."""
+    return {"n": min(v["documents"] for v in values)} if all("documents" in v for v in values) else {}
 
 
 def _largest(question: Direction | Near, points: Sequence[Point]) -> dict[str, float]:
@@ -190,7 +203,7 @@ def _direction(question: Direction, points: Sequence[Point]) -> Answer:
             if (low > 1) == (question.expected > 1)
             else Answer(FAILS, ours, "the direction is the other")
         )
-    return Answer(UNASKED, ours, "the interval holds 1: no difference is shown")
+    return Answer(UNDECIDED, ours, f"the interval holds 1{_with_n(ours)}; from a ratio of {high / ours['value']:.2g} it would not")
 
 
 def _near(question: Near, points: Sequence[Point]) -> Answer:
@@ -202,7 +215,11 @@ def _near(question: Near, points: Sequence[Point]) -> Answer:
         return Answer(HOLDS, ours, band)
     if high < least or low > most:
         return Answer(FAILS, ours, f"not {band}")
-    return Answer(UNASKED, ours, f"the interval reaches beyond what is {band}")
+    return Answer(UNDECIDED, ours, f"the interval{_with_n(ours)} reaches beyond what is {band}")
+
+
+def _with_n(ours: Mapping[str, float]) -> str:
+    return f" with n = {ours['n']:.0f}" if "n" in ours else ""
 
 
 def _ahead(question: Ahead, points: Sequence[Point]) -> Answer:
@@ -215,14 +232,15 @@ def _ahead(question: Ahead, points: Sequence[Point]) -> Answer:
     if halves[0] is None or halves[1] is None:
         raise Missing("an interval is unknown")
     value, spread = 100 * (best["value"] - other["value"]), 100 * math.hypot(halves[0], halves[1])
-    return _signed({"value": value, "low": value - spread, "high": value + spread}, below=False)
+    return _signed({"value": value, "low": value - spread, "high": value + spread, **_documents(best, other)}, below=False)
 
 
 def _signed(ours: dict[str, float], below: bool) -> Answer:
     """On the expected side of 0?"""
     low, high = _ends(ours)
     if low <= 0 <= high:
-        return Answer(UNASKED, ours, "the interval holds 0: no sign is shown")
+        seen = (high - low) / 2
+        return Answer(UNDECIDED, ours, f"the interval holds 0{_with_n(ours)}; from {seen:.2g} on, about, it would not")
     return Answer(HOLDS if (high < 0) == below else FAILS, ours)
 
 
@@ -282,14 +300,9 @@ def agreement_of(points: Sequence[Point]) -> dict[str, float]:
 
 
 def _order(question: FactorOrder, points: Sequence[Point], regression: Mapping[str, Any]) -> Answer:
-    if "coefficients" not in regression:
-        raise Missing(str(regression.get("refused", "there is no regression of these answers")))
     effects: list[tuple[float, float]] = []
     for term in question.terms:
-        of_term = [c for c in regression["coefficients"] if c["name"].split("[")[0] == term]
-        if not of_term:
-            raise Missing(f"the regression has no term {term!r}: it did not vary, or could not be told from another")
-        top = max(of_term, key=lambda c: abs(c["value"]))
+        top = max(_coefficients(term, regression), key=lambda c: abs(c["value"]))
         reach = _doublings(points) if term == "parameters_doubled" else 1.0
         effects.append((reach * abs(top["value"]), reach * (top["high"] - top["low"]) / 2))
     steps = [(a - b, math.hypot(u, v)) for (a, u), (b, v) in itertools.pairwise(effects)]
@@ -297,7 +310,26 @@ def _order(question: FactorOrder, points: Sequence[Point], regression: Mapping[s
         return Answer(HOLDS)
     if any(step < -spread for step, spread in steps):
         return Answer(FAILS)
-    return Answer(UNASKED, None, "the intervals of the coefficients overlap: no order is shown")
+    return Answer(UNDECIDED, None, "the intervals of the coefficients overlap: no order is shown")
+
+
+def _no_gain(question: NoGain, regression: Mapping[str, Any]) -> Answer:
+    [found] = _coefficients(question.term, regression)
+    ours = {name: found[name] for name in ("value", "low", "high")}
+    if ours["low"] > 0:
+        return Answer(FAILS, ours, "log-odds, above 0")
+    if ours["high"] < question.least:
+        return Answer(HOLDS, ours, f"log-odds, below {question.least:g}")
+    return Answer(UNDECIDED, ours, f"log-odds; the interval holds 0 and {question.least:g}, which would matter")
+
+
+def _coefficients(term: str, regression: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if "coefficients" not in regression:
+        raise Missing(str(regression.get("refused", "there is no regression of these answers")))
+    found = [c for c in regression["coefficients"] if c["name"].split("[")[0] == term]
+    if not found:
+        raise Missing(f"the regression has no term {term!r}: it did not vary, or could not be told from another")
+    return found
 
 
 def _doublings(points: Sequence[Point]) -> float:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infoagent.applications.paper.claims import Missing, check_claims, correlation, correlation_of, measured
-from infoagent.applications.paper.published import DEEP_RESEARCH, MULTI_ROUND
+from infoagent.applications.paper.published import DEEP_RESEARCH, MULTI_ROUND, PUBLISHED
+from infoagent.applications.paper.stand_ins import claims_at_hand
 from infoagent.config import load_recipe
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.gguf import is_gguf
@@ -251,7 +252,8 @@ def numbers_of(experiment: Experiment, size: str, points: Sequence[Point], analy
         found["correlation"] = {data: _or_refused(correlation_of, of) for data, of in by_data(points).items()}
     if experiment.drawing == "proxies":
         found["agreement"] = {data: _agreement(of) for data, of in by_data(points).items()}
-    found["claims"] = check_claims(experiment.name, points, analysis)
+    claims = claims_at_hand() if size == "local" else PUBLISHED
+    found["claims"] = check_claims(experiment.name, points, analysis, claims)
     return found
 
 

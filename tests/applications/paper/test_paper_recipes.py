@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from summarised import finding, information, predictor, summary_of
 
-from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, Missing, check_claims, correlation, ratio
+from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, UNDECIDED, Missing, check_claims, correlation, ratio
 from infoagent.applications.paper.drawing import DRAWINGS, save_experiment
 from infoagent.applications.paper.figures import EXPERIMENTS, Experiment, experiment_of, fits_of, listing, numbers_of, points_of
 from infoagent.applications.paper.published import (
@@ -20,6 +20,7 @@ from infoagent.applications.paper.published import (
     Direction,
     FactorOrder,
     Near,
+    NoGain,
     NotAsked,
     Published,
 )
@@ -113,13 +114,13 @@ def verdict(question, *summaries, analysis=None, scorer=None):
     [
         (Direction("accuracy", SIDES, 1.6), (0.6, 0.2), 0.02, HOLDS),
         (Direction("accuracy", SIDES, 0.5), (0.6, 0.2), 0.02, FAILS),
-        (Direction("accuracy", SIDES, 1.6), (0.6, 0.5), 0.3, UNASKED),
+        (Direction("accuracy", SIDES, 1.6), (0.6, 0.5), 0.3, UNDECIDED),
         (Near("accuracy", SIDES, 1.0), (0.5, 0.5), 0.01, HOLDS),
         (Near("accuracy", SIDES, 1.0), (0.6, 0.2), 0.01, FAILS),
-        (Near("accuracy", SIDES, 1.0), (0.5, 0.5), 0.2, UNASKED),
+        (Near("accuracy", SIDES, 1.0), (0.5, 0.5), 0.2, UNDECIDED),
         (Ahead(("b",), "a", 4.0), (0.5, 0.4), 0.02, HOLDS),
         (Ahead(("b",), "a", 4.0), (0.4, 0.5), 0.02, FAILS),
-        (Ahead(("b",), "a", 4.0), (0.4, 0.38), 0.1, UNASKED),
+        (Ahead(("b",), "a", 4.0), (0.4, 0.38), 0.1, UNDECIDED),
     ],
 )
 def test_every_verdict_of_a_comparison(question, errors, half, expected):
@@ -129,8 +130,18 @@ def test_every_verdict_of_a_comparison(question, errors, half, expected):
     assert row["ours"]["value"] == pytest.approx(
         100 * (errors[0] - errors[1]) if isinstance(question, Ahead) else (1 - errors[1]) / (1 - errors[0])
     )
-    if expected == UNASKED:
-        assert "interval" in row["why"]
+    assert row["ours"]["n"] == 20
+    if expected == UNDECIDED:
+        assert "the interval" in row["why"]
+        assert "with n = 20" in row["why"]
+
+
+def test_what_would_have_been_seen_is_the_least_difference_that_decides():
+    """The ratio that is named is where the interval begins to leave 1 out, its relative width kept."""
+    _, row = verdict(Direction("accuracy", SIDES, 1.6), summary("a", error=0.6, half=0.3), summary("b", error=0.5, half=0.3))
+    told = float(row["why"].split("ratio of ")[1].split()[0])
+    spread = math.log(row["ours"]["high"] / row["ours"]["value"])
+    assert math.log(told) == pytest.approx(spread, rel=0.02)
 
 
 def test_what_is_missing_is_named_and_no_number_stands_for_it():
@@ -159,7 +170,7 @@ def several(slope, noise=0.0, **more):
 def test_verdicts_of_correlations():
     assert verdict(Correlation(-0.84), *several(-1, 0.1))[0] == HOLDS
     assert verdict(Correlation(-0.84), *several(1, 0.1))[0] == FAILS
-    assert verdict(Correlation(-0.84), *several(0, 1.0))[0] == UNASKED
+    assert verdict(Correlation(-0.84), *several(0, 1.0))[0] == UNDECIDED
     one, two = points_of(several(0.0), "one"), points_of(several(0.0), "two")
     for i, point in enumerate(two):
         point["measures"]["mi_nats"] = value(i / 5 + 0.4, 0.1)  # a constant above
@@ -180,7 +191,7 @@ def coefficient(name, centre, half=0.1):
     return {"name": name, **value(centre, half)}
 
 
-@pytest.mark.parametrize(("effects", "expected"), [((3, 1, 0.5), HOLDS), ((1, 3, 0.5), FAILS), ((1, 0.99, 0.5), UNASKED)])
+@pytest.mark.parametrize(("effects", "expected"), [((3, 1, 0.5), HOLDS), ((1, 3, 0.5), FAILS), ((1, 0.99, 0.5), UNDECIDED)])
 def test_verdicts_of_the_order_of_factors(effects, expected):
     family, size, predictor = effects
     rows = [coefficient("family[b]", -family), coefficient("parameters_doubled", size / 2), coefficient("predictor[x]", predictor)]
@@ -190,6 +201,18 @@ def test_verdicts_of_the_order_of_factors(effects, expected):
     assert row["verdict"] == expected
     [row] = check_claims("f", points, {"regression": {"refused": "no graded answers"}}, claim)
     assert (row["verdict"], row["why"]) == (UNASKED, "no graded answers")
+
+
+@pytest.mark.parametrize(
+    ("centre", "half", "expected"), [(0.5, 0.2, FAILS), (0.05, 0.2, HOLDS), (0.3, 0.5, UNDECIDED), (-0.5, 0.2, HOLDS)]
+)
+def test_verdicts_of_no_gain(centre, half, expected):
+    claim = [Published("f", "q", "s", NoGain("same_family"))]
+    analysis = {"regression": {"without_mi": {"coefficients": [coefficient("same_family", centre, half)]}}}
+    assert check_claims("f", [], analysis, claim)[0]["verdict"] == expected
+    [row] = check_claims("f", [], {"regression": {"coefficients": []}}, claim)
+    assert row["verdict"] == UNASKED
+    assert "no term 'same_family'" in row["why"]
 
 
 def test_published_numbers_are_those_of_the_paper():
