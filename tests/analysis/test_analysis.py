@@ -263,6 +263,24 @@ def test_a_size_that_the_family_tells_is_given_up_by_name():
     assert "family[lead]" in left["reason"]
 
 
+def test_what_a_pair_of_one_family_adds_is_told_from_what_both_do_with_others():
+    """Two families of compressors and of readers: a pair of one family answers more than its two margins say, by design."""
+    records = grid(curves=("frozen", "other"), predictors=("org/Tiny-3B-Instruct", "org/Small-3B"))
+    rng = np.random.default_rng(1)
+    for r in records:
+        own = r["compressor"]["curve"] == "frozen"
+        r["compressor"] = {**r["compressor"], "kind": "lm", "model": {"name": "org/Tiny-0.5B-Instruct" if own else "org/Small-1B"}}
+        if r["kind"] == "prediction":
+            same = own == ("Tiny" in r["predictor"]["name"])
+            r["correct"] = bool(rng.random() < (0.8 if same else 0.4))
+    found = {c["name"]: c for c in explain(pairs_of(records))["without_mi"]["coefficients"]}
+    assert found["same_family"]["low"] < math.log(0.8 / 0.2) - math.log(0.4 / 0.6) < found["same_family"]["high"]
+    assert found["same_family"]["low"] > 0
+    one_reader = explain(pairs_of([r for r in records if "Small" not in r.get("predictor", {}).get("name", "")]))
+    assert "same_family" not in {c["name"] for c in one_reader["without_mi"]["coefficients"]}
+    assert "same_family" not in {row["term"] for row in one_reader["left_out"]}
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

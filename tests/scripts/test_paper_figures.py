@@ -104,14 +104,14 @@ def test_dry_run_and_mistakes():
     assert wrong.stderr.count("\n") == 1
 
 
-def test_a_small_experiment_from_end_to_end(tiny_dir, tmp_path):
+def run_small(tiny_dir, out):
     model = f"{{name: {tiny_dir}, dtype: float32}}"
     result = run_script(
         "eval/paper/figures.py",
         "run",
         "fig5",
         "--out",
-        tmp_path / "out",
+        out,
         "--limit",
         "3",
         "--quiet",
@@ -128,7 +128,17 @@ def test_a_small_experiment_from_end_to_end(tiny_dir, tmp_path):
         "negatives.counterfactual=1",
     )
     assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "out" / "fig5.json").read_text())
+    return json.loads((out / "fig5.json").read_text()), result.stdout
+
+
+@pytest.fixture(scope="module")
+def small_run(tiny_dir, tmp_path_factory):
+    out = tmp_path_factory.mktemp("figure") / "out"
+    return *run_small(tiny_dir, out), out
+
+
+def test_a_small_experiment_from_end_to_end(small_run):
+    found, told, out = small_run
     assert [(p["label"], p.get("sentences")) for p in found["points"]] == [
         ("lm, 1 sentence", 1),
         ("lm, 2 sentences", 2),
@@ -136,16 +146,19 @@ def test_a_small_experiment_from_end_to_end(tiny_dir, tmp_path):
         ("lead 1", 1),
         ("full document", None),
     ]
-    lengths = [r["rate_tokens"] for r in records_of(tmp_path / "out") if r["compressor"]["label"] == "lead 1"]
+    lengths = [r["rate_tokens"] for r in records_of(out) if r["compressor"]["label"] == "lead 1"]
     assert found["points"][3]["measures"]["tokens"]["value"] == pytest.approx(sum(lengths) / 3)
     assert {"commit", "versions", "recipe", "data_revisions", "claims"} <= set(found)
-    assert (tmp_path / "out" / "fig5.png").stat().st_size > 8_000
-    assert "claims: the paper states none" in result.stdout
+    assert (out / "fig5.png").stat().st_size > 8_000
+    assert "claims: the paper states none" in told
+
+
+def rows_of(directory):
+    return [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
 
 
 def records_of(directory):
-    rows = [json.loads(line) for line in (directory / "records.jsonl").read_text().splitlines()]
-    return [r for r in rows if r["kind"] == "compression"]
+    return [r for r in rows_of(directory) if r["kind"] == "compression"]
 
 
 def test_a_proxy_that_is_the_scorer_finds_what_the_scorer_found(tiny_dir, tmp_path):
@@ -184,3 +197,46 @@ def test_scorers_that_cannot_be():
     with pytest.raises(InputError, match="NAME:DTYPE"):
         parse_scorer("model:int4")
     assert parse_scorer("Qwen/Qwen3-8B").model.name == "Qwen/Qwen3-8B"
+
+
+def untimed(directory):
+    """Records by key, without how long they took."""
+    return {r["key"]: {name: v for name, v in r.items() if not name.endswith("seconds")} for r in rows_of(directory)}
+
+
+def test_a_killed_figure_goes_on_and_the_same_slice_gives_the_same_records(small_run, tiny_dir, tmp_path):
+    whole, _, out = small_run
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "run.json").write_bytes((out / "run.json").read_bytes())
+    lines = (out / "records.jsonl").read_bytes().splitlines(keepends=True)
+    cut = lines[: len(lines) // 2]
+    (part / "records.jsonl").write_bytes(b"".join(cut) + lines[len(cut)][:40])  # a kill in the middle of a line
+    resumed, _ = run_small(tiny_dir, part)
+    kept = (part / "records.jsonl").read_bytes().splitlines(keepends=True)
+    assert kept[: len(cut)] == cut
+    again, _ = run_small(tiny_dir, tmp_path / "again")
+    assert untimed(part) == untimed(tmp_path / "again") == untimed(out)
+    for found in (resumed, again):
+        assert [p["predictors"]["reads"]["accuracy"] for p in found["points"]] == [
+            p["predictors"]["reads"]["accuracy"] for p in whole["points"]
+        ]
+
+
+def test_claims_of_runs_in_one_table(small_run, tmp_path):
+    _, _, out = small_run
+    kept = ROOT / "eval" / "results"
+    goals = tmp_path / "goals.json"
+    goals.write_text(json.dumps({"commit": "c0ffee", "goals": {"bigger": {"value": 1.0, "goal": "more", "met": True}}}))
+    told = run_script(
+        "eval/paper/figures.py", "claims", out / "fig5.json", kept / "applications" / "rounds" / "rounds.json", "--goals", goals,
+        "--out", tmp_path / "claims",
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    found = json.loads((tmp_path / "claims" / "claims.json").read_text())
+    assert [file["figure"] for file in found["files"]] == ["fig5", "fig18"]
+    written = json.loads((tmp_path / "claims" / "goals.json").read_text())
+    assert written["goals"]["bigger"] == {"value": 1.0, "goal": "more", "met": True, "commit": "c0ffee"}
+    assert written["goals"].keys() | written["undecided"].keys() == {row["id"] for row in found["claims"]} | {"bigger"}
+    wrong = run_script("eval/paper/figures.py", "claims", out / "run.json", "--out", tmp_path / "claims")
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
