@@ -179,19 +179,31 @@ def test_a_number_that_somebody_changed_is_found_and_written_anew(tmp_path):
         ("{n.json > rows > -1 > label}", "c"),
         ("{n.json > nothing or n.json > sure}", "yes"),
         ("{n.json > nothing?}", "–"),
+        ("{n.json > counted:[] .1f}", "7.0"),
     ],
 )
 def test_forms_of_a_number(tmp_path, field, shown):
     (tmp_path / "n.json").write_text(
         '{"half": 0.5, "part": {"value": 0.25, "low": 0.15, "high": 0.35}, "sure": true,'
         ' "estimate": {"infonce_nats": -0.1, "ci_nats": [-0.3, 0.1]}, "open": {"value": 1, "low": null, "high": null},'
+        ' "counted": {"value": 7},'
         ' "rows": [{"label": "a", "x": 1.0}, {"label": "b", "x": 2.0}, {"label": "c", "x": 6.0}]}'
     )
     table = markdown_table(f"columns: {{number: '{field}'}}\nrows: [only]\n", tmp_path)
     assert table.splitlines()[2] == f"| {shown} |"
 
 
-@pytest.mark.parametrize("recipe", ["rows: [x]", "columns: {a: '{n.json > gone}'}\nrows: [x]", "- ["])
+def test_a_row_for_each_element_of_a_list(tmp_path):
+    (tmp_path / "n.json").write_text('{"claims": [{"says": "more", "n": 3}, {"says": "less"}]}')
+    table = markdown_table(
+        'columns: {claim: "{n.json > claims > $row > says}", n: "{n.json > claims > $row > n?}"}\nrows: n.json > claims\n', tmp_path
+    )
+    assert table.splitlines()[2:] == ["| more | 3 |", "| less | – |"]
+
+
+@pytest.mark.parametrize(
+    "recipe", ["rows: [x]", "columns: {a: '{n.json > gone}'}\nrows: [x]", "columns: {a: b}\nrows: n.json > gone", "- ["]
+)
 def test_a_recipe_without_its_number_is_a_line(tmp_path, recipe):
     (tmp_path / "n.json").write_text("{}")
     with pytest.raises(InputError, match=re.escape(str(tmp_path))):

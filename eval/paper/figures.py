@@ -144,7 +144,8 @@ def collect(arguments: argparse.Namespace) -> int:
     goals, undecided = goals_of(rows)
     beside = read_json(arguments.goals, "give a goals.json of eval/goals.py") if arguments.goals else {}
     made = {"schema_version": SCHEMA_VERSION, **provenance()}
-    write_json(out / "claims.json", {**made, "files": files, "claims": rows})
+    said = [{name: value for name, value in row.items() if value is not None} for row in rows]
+    write_json(out / "claims.json", {**made, "files": files, "claims": said})
     goals |= {name: {**goal, "commit": beside["commit"]} for name, goal in beside.get("goals", {}).items()}
     write_json(out / "goals.json", {**made, "goals": goals, "undecided": {**undecided, **beside.get("undecided", {})}})
     print(as_text(("claim", "verdict"), [[row["id"], row["verdict"]] for row in rows]))

@@ -2,7 +2,8 @@
 
     let:     {trained: comparison.json > 0 > values}     # names for places; a place starts at a file or at such a name
     columns: {"": "$row", MI (nats): "{trained > $row > difference:± .2f}"}
-    rows:    [mi/nats, mi/hard_nats]                      # strings, or mappings of further variables
+    rows:    [mi/nats, mi/hard_nats]                      # strings, or mappings of further variables; or the place of a
+                                                          # list: a row for each element, $row its number
 
 Steps of a place are keys and numbers; `0:10` takes a part of a list, `label=BM25 1` the elements of which that holds,
 `count` their number; a list of numbers is shown as its mean. ` or ` stands between places of which the first that is there
@@ -36,6 +37,11 @@ def markdown_table(recipe: str, directory: Path) -> str:
         names, columns, rows = parts.get("let", {}), parts["columns"], parts["rows"]
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{directory}: a table's recipe wants `columns` and `rows`: {error}") from error
+    if isinstance(rows, str):
+        try:
+            rows = [str(number) for number in range(len(value_at(rows, directory, names)))]
+        except (KeyError, IndexError) as error:
+            raise InputError(f"{directory}: nothing at {rows}") from error
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for row in rows:
         variables = row if isinstance(row, dict) else {"row": row}
@@ -116,7 +122,10 @@ def formatted(value: Any, form: str, rest: bool = False) -> str:
     low: float | None = None
     high: float | None = None
     if isinstance(value, dict):
-        low, high = value["ci_nats"] if "ci_nats" in value else (value["low"], value["high"])
+        if "ci_nats" in value or "low" in value:
+            low, high = value["ci_nats"] if "ci_nats" in value else (value["low"], value["high"])
+        else:
+            kind = ""  # a count, which has no interval
         value = next(value[key] for key in ("value", "infonce_nats", "value_nats") if key in value)
     if rest:
         value, low, high = 1 - value, None if high is None else 1 - high, None if low is None else 1 - low
