@@ -36,6 +36,7 @@ from infoagent.lm.scoring.prefix import (
     plain_log_probs,
     plan_memory,
     route_of,
+    shared_length,
 )
 from infoagent.types import Compression, InputError
 
@@ -197,6 +198,18 @@ def lexicographic(prefixes: Sequence[Sequence[int]], chosen: Sequence[int]) -> l
     """`chosen` in the lexicographic order of their prefixes: neighbours share the longest beginnings."""
     # big-endian bytes compare as the numbers do, at four bytes a token
     return sorted(chosen, key=lambda k: np.asarray(prefixes[k], dtype=">u4").tobytes())
+
+
+def tokens_read(prefixes: Sequence[Sequence[int]]) -> int:
+    """How many tokens of distinct prefixes go through the model where each is read behind its neighbour's beginning: what
+    `Scorer.prefix_tokens` counts, known before any model is there. Any number of continuations reads them once."""
+    read = 0
+    before: tuple[int, ...] = ()
+    for prefix in map(tuple, (prefixes[k] for k in lexicographic(prefixes, range(len(prefixes))))):
+        if prefix != before:
+            read += len(prefix) - min(shared_length(before, prefix), len(prefix) - 1)
+        before = prefix
+    return read
 
 
 def _numpy(values: torch.Tensor) -> TokenLogProbs:

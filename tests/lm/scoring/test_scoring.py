@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tiny import tiny_model
 
 from infoagent.information import channels, estimate_mi
-from infoagent.lm.scoring.exact import Scorer, continuation_ids
+from infoagent.lm.scoring.exact import Scorer, continuation_ids, tokens_read
 from infoagent.lm.scoring.prefix import route_of
 from infoagent.types import Compression
 
@@ -49,6 +49,17 @@ def test_equals_the_one_by_one_twin_for_any_batch_and_pack(seed, prefix_count, c
     continuations = [random_ids(rng, 1, 12) for _ in range(continuation_count)]
     scorer = Scorer(MODEL, pack_tokens=pack)
     assert scorer.score(prefixes, continuations) == pytest.approx(scorer.score_one_by_one(prefixes, continuations), abs=2e-4)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 8), st.integers(1, 4))
+@settings(deadline=None, max_examples=25)
+def test_what_will_be_read_is_counted_before_there_is_a_model(seed, prefix_count, continuation_count):
+    rng = np.random.default_rng(seed)
+    beginnings = [random_ids(rng, 1, 12) for _ in range(3)]
+    prefixes = [beginnings[rng.integers(3)] + random_ids(rng, 0, 6) for _ in range(prefix_count)]
+    scorer = Scorer(MODEL)
+    scorer.score(prefixes, [random_ids(rng, 1, 5) for _ in range(continuation_count)])
+    assert tokens_read(prefixes) == scorer.prefix_tokens
 
 
 def test_equals_an_independent_loss_of_the_library():
