@@ -98,6 +98,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     from infoagent.analysis.session import run_grid
     from infoagent.applications.paper.drawing import save_experiment
+    from infoagent.applications.paper.pairing import relative_values
     from infoagent.applications.proxies.run import check_scorers, parse_scorer, proxy_summaries
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.mirroring import track_evaluation
@@ -117,7 +118,7 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
         seen = proxy_summaries(recipe, cells, records, scorers, arguments.quiet)
         points = [point for title, part in seen.items() for point in points_of(part, title)]
     out = Path(recipe.output_dir)
-    numbers = numbers_of(experiment, arguments.size, points, read_analysis(out))
+    numbers = numbers_of(experiment, arguments.size, points, read_analysis(out), relative_values(records))
     revisions = {cell.data.name: cell.data.revision for cell in cells}
     about = {"recipe": recipe.model_dump(mode="json"), "data_revisions": revisions, **provenance()}
     write_json(out / f"{experiment.name}.json", {**numbers, **about})

@@ -5,9 +5,9 @@
     not decided               the interval reaches to both sides; with n documents, and what would have been seen
     cannot be asked here      something is missing: what is said
 
-A ratio's interval is Fieller's in first order on the log scale: half widths of both values, relative to them, added in
-quadrature. Both are measured on the same documents, which makes the true interval narrower: a verdict errs towards not
-decided. Counted costs have no interval and are compared as they are.
+A ratio's interval is of first order on the log scale. Where both values are known document by document and on the same ones, it is
+Student's t of their relative differences; else half widths, relative to their values, are added in quadrature, which is wider than
+the truth and errs towards not decided. Counted costs have no interval and are compared as they are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from infoagent.applications.paper.pairing import RelativeValues
 from infoagent.applications.paper.published import (
     PUBLISHED,
     Agreement,
@@ -31,7 +34,9 @@ from infoagent.applications.paper.published import (
     Published,
     Side,
 )
+from infoagent.information.intervals import t_interval
 
+NO_DOCUMENTS: RelativeValues = {}
 Point = Mapping[str, Any]
 Value = Mapping[str, Any]
 HOLDS, FAILS, UNDECIDED, UNASKED = "holds", "does not hold", "not decided", "cannot be asked here"
@@ -40,6 +45,8 @@ ALL = "all data"
 FEWEST_POINTS = 4
 """Of a correlation: Fisher's interval needs more than three."""
 NORMAL_95 = 1.96
+ROUNDING = 1e-9
+"""Differences of relative values below it are none."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +63,15 @@ class Missing(ValueError):
 
 
 def check_claims(
-    figure: str, points: Sequence[Point], analysis: Mapping[str, Any], published: Sequence[Published] = PUBLISHED
+    figure: str,
+    points: Sequence[Point],
+    analysis: Mapping[str, Any],
+    published: Sequence[Published] = PUBLISHED,
+    relative: RelativeValues = NO_DOCUMENTS,
 ) -> list[dict[str, Any]]:
     """Every claim about `figure`, for each data set that it is about: verdict, both numbers, one sentence.
 
-    `points` as `experiments.points_of` makes them, `analysis` the content of analysis.json.
+    `points` as `figures.points_of` makes them, `analysis` the content of analysis.json, `relative` what each document adds.
     """
     regression = analysis.get("regression", {})
     regression = regression.get("without_mi", regression)
@@ -72,7 +83,7 @@ def check_claims(
         if isinstance(claim.question, FactorOrder | NoGain | NotAsked):
             sets = [ALL]
         for data in sets:
-            answer = ask(claim, [p for p in points if data in (ALL, p["data"])], regression)
+            answer = ask(claim, [p for p in points if data in (ALL, p["data"])], regression, relative)
             found.append(claim_row(claim, data, answer))
     return found
 
@@ -102,7 +113,9 @@ def _sentence(claim: Published, data: str, answer: Answer) -> str:
     return text + answer.verdict + (f" ({answer.why})" if answer.why else "")
 
 
-def ask(claim: Published, points: Sequence[Point], regression: Mapping[str, Any]) -> Answer:
+def ask(
+    claim: Published, points: Sequence[Point], regression: Mapping[str, Any], relative: RelativeValues = NO_DOCUMENTS
+) -> Answer:
     """The verdict of one claim on the points of one data set and the regression of all answers."""
     question = claim.question
     try:
@@ -110,11 +123,11 @@ def ask(claim: Published, points: Sequence[Point], regression: Mapping[str, Any]
             case NotAsked():
                 return Answer(UNASKED, None, question.why)
             case Direction():
-                return _direction(question, points)
+                return _direction(question, points, relative)
             case Near():
-                return _near(question, points)
+                return _near(question, points, relative)
             case Ahead():
-                return _ahead(question, points)
+                return _ahead(question, points, relative)
             case Correlation():
                 return _signed(correlation_of(points), below=question.expected < 0)
             case Agreement():
@@ -138,7 +151,7 @@ def measured(point: Point, measure: str, predictor: str | None = None) -> Value 
     return point["predictors"][title].get(measure) if title in point["predictors"] else None
 
 
-def _value(points: Sequence[Point], side: Side, measure: str) -> Value:
+def _value(points: Sequence[Point], side: Side, measure: str, relative: RelativeValues) -> Value:
     label, predictor = side
     point = next((p for p in points if p["label"] == label), None)
     if point is None:
@@ -147,7 +160,9 @@ def _value(points: Sequence[Point], side: Side, measure: str) -> Value:
     if found is None:
         who = f" with {predictor}" if predictor else ""
         raise Missing(f"{label!r} has no {measure.removesuffix('_nats')}{who}")
-    return {**found, "documents": point["documents"]}
+    title = None if measure != "accuracy" else predictor or next(iter(point["predictors"]))
+    by_document = relative.get((point["data"], label, title, measure))
+    return {**found, "documents": point["documents"], **({"relative": by_document} if by_document else {})}
 
 
 def _half_width(value: Value) -> float | None:
@@ -158,7 +173,9 @@ def _half_width(value: Value) -> float | None:
 
 
 def ratio(over: Value, under: Value) -> dict[str, float]:
-    """over / under with its interval; no interval where both are counts. Raises Missing where there is none to give."""
+    """over / under with its interval; no interval where both are counts. Raises Missing where there is none to give.
+
+    With `relative` values of the same documents in both, x_d and y_d: half width on the log scale t · s(x_d − y_d) / √n."""
     if over["value"] <= 0 or under["value"] <= 0:
         raise Missing("a value is not above 0, so no ratio can be formed")
     halves = [_half_width(v) for v in (over, under)]
@@ -167,8 +184,19 @@ def ratio(over: Value, under: Value) -> dict[str, float]:
     value = over["value"] / under["value"]
     if halves == [0.0, 0.0] and "low" not in over and "low" not in under:
         return {"value": value}
-    spread = math.hypot(halves[0] / over["value"], halves[1] / under["value"])
+    spread = _paired(over, under) or math.hypot(halves[0] / over["value"], halves[1] / under["value"])
     return {"value": value, "low": value * math.exp(-spread), "high": value * math.exp(spread), **_documents(over, under)}
+
+
+def _paired(over: Value, under: Value, factors: tuple[float, float] = (1.0, 1.0)) -> float:
+    """Half of the interval of the mean difference of relative values, each times its factor; 0 where the two are not known on the
+    same documents, or differ on none: that no pair differs is no reason to be sure."""
+    one, two = (v.get("relative", {}) for v in (over, under))
+    if len(one) < 2 or one.keys() != two.keys():
+        return 0.0
+    differences_D = np.array([factors[0] * one[d] - factors[1] * two[d] for d in one])
+    low, high = t_interval(differences_D)
+    return (high - low) / 2 if np.ptp(differences_D) > ROUNDING else 0.0
 
 
 def _documents(*values: Value) -> dict[str, float]:
@@ -176,12 +204,12 @@ def _documents(*values: Value) -> dict[str, float]:
     return {"n": min(v["documents"] for v in values)} if all("documents" in v for v in values) else {}
 
 
-def _largest(question: Direction | Near, points: Sequence[Point]) -> dict[str, float]:
+def _largest(question: Direction | Near, points: Sequence[Point], relative: RelativeValues) -> dict[str, float]:
     """The largest ratio of all pairs that are there; a pair that is not is left out as long as another is."""
     found, missing = [], []
     for over, under in question.pairs:
         try:
-            found.append(ratio(_value(points, over, question.measure), _value(points, under, question.measure)))
+            found.append(ratio(*(_value(points, side, question.measure, relative) for side in (over, under))))
         except Missing as error:
             missing.append(str(error))
     if not found:
@@ -193,8 +221,8 @@ def _ends(ours: Mapping[str, float]) -> tuple[float, float]:
     return ours.get("low", ours["value"]), ours.get("high", ours["value"])
 
 
-def _direction(question: Direction, points: Sequence[Point]) -> Answer:
-    ours = _largest(question, points)
+def _direction(question: Direction, points: Sequence[Point], relative: RelativeValues) -> Answer:
+    ours = _largest(question, points, relative)
     low, high = _ends(ours)
     if low > 1 or high < 1:
         inside = "inside" if low <= question.expected <= high else "outside"
@@ -206,8 +234,8 @@ def _direction(question: Direction, points: Sequence[Point]) -> Answer:
     return Answer(UNDECIDED, ours, f"the interval holds 1{_with_n(ours)}; from a ratio of {high / ours['value']:.2g} it would not")
 
 
-def _near(question: Near, points: Sequence[Point]) -> Answer:
-    ours = _largest(question, points)
+def _near(question: Near, points: Sequence[Point], relative: RelativeValues) -> Answer:
+    ours = _largest(question, points, relative)
     low, high = _ends(ours)
     least, most = (question.expected * (1 + sign * question.tolerance) for sign in (-1, 1))
     band = f"within {100 * question.tolerance:.0f} % of {question.expected:.3g}"
@@ -222,16 +250,17 @@ def _with_n(ours: Mapping[str, float]) -> str:
     return f" with n = {ours['n']:.0f}" if "n" in ours else ""
 
 
-def _ahead(question: Ahead, points: Sequence[Point]) -> Answer:
+def _ahead(question: Ahead, points: Sequence[Point], relative: RelativeValues) -> Answer:
     there = [label for label in question.compressors if any(p["label"] == label for p in points)]
     if not there:
         raise Missing(f"needs one of {', '.join(question.compressors)} on this data set")
-    best = max((_value(points, (label, None), "accuracy") for label in there), key=lambda v: v["value"])
-    other = _value(points, (question.other, None), "accuracy")
+    best = max((_value(points, (label, None), "accuracy", relative) for label in there), key=lambda v: v["value"])
+    other = _value(points, (question.other, None), "accuracy", relative)
     halves = [_half_width(v) for v in (best, other)]
     if halves[0] is None or halves[1] is None:
         raise Missing("an interval is unknown")
-    value, spread = 100 * (best["value"] - other["value"]), 100 * math.hypot(halves[0], halves[1])
+    half = _paired(best, other, (best["value"], other["value"])) or math.hypot(halves[0], halves[1])
+    value, spread = 100 * (best["value"] - other["value"]), 100 * half
     return _signed({"value": value, "low": value - spread, "high": value + spread, **_documents(best, other)}, below=False)
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from infoagent.applications.paper.claims import Missing, check_claims, correlation, correlation_of, measured
+from infoagent.applications.paper.claims import NO_DOCUMENTS, Missing, check_claims, correlation, correlation_of, measured
+from infoagent.applications.paper.pairing import RelativeValues
 from infoagent.applications.paper.published import DEEP_RESEARCH, MULTI_ROUND, PUBLISHED
 from infoagent.applications.paper.stand_ins import claims_at_hand
 from infoagent.config import load_recipe
@@ -233,8 +234,11 @@ def fits_of(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def numbers_of(experiment: Experiment, size: str, points: Sequence[Point], analysis: Mapping[str, Any]) -> dict[str, Any]:
-    """What the figure shows, with the paper's claims beside it; ready for JSON but for NaN."""
+def numbers_of(
+    experiment: Experiment, size: str, points: Sequence[Point], analysis: Mapping[str, Any], relative: RelativeValues = NO_DOCUMENTS
+) -> dict[str, Any]:
+    """What the figure shows, with the paper's claims beside it; ready for JSON but for NaN. `relative`: what each document adds, for
+    comparisons on the same documents."""
     found: dict[str, Any] = {
         "schema_version": 1,
         "figure": experiment.name,
@@ -253,7 +257,7 @@ def numbers_of(experiment: Experiment, size: str, points: Sequence[Point], analy
     if experiment.drawing == "proxies":
         found["agreement"] = {data: _agreement(of) for data, of in by_data(points).items()}
     claims = claims_at_hand() if size == "local" else PUBLISHED
-    found["claims"] = check_claims(experiment.name, points, analysis, claims)
+    found["claims"] = check_claims(experiment.name, points, analysis, claims, relative)
     return found
 
 
