@@ -170,7 +170,8 @@ def _pairing(numbers: Mapping[str, Any], points: Sequence[Point], data: str) -> 
         right.plot(xs, ys, "o-", color=of_curve[point["curve"]], lw=1.2, ms=4, alpha=0.8)
     for curve, colour in of_curve.items():
         right.plot([], [], "o-", color=colour, lw=1.2, ms=4, label=curve)
-    right.set_xticks(range(len(titles)), titles, rotation=20 if len(titles) > 3 else 0)
+    crowded = sum(map(len, titles)) > 45  # characters that stand side by side under this panel
+    right.set_xticks(range(len(titles)), titles, rotation=20 if crowded else 0, ha="right" if crowded else "center")
     right.set_xlim(-0.3, max(len(titles), 1) - 0.7)
     right.set_ylim(-2, 102)
     left.set_xlim(-2, 102)
