@@ -40,8 +40,8 @@ def family(compressor: CompressorIdentity) -> str:
 
 
 def family_of(name: str) -> str:
-    """Of a model's name: without its directory and its size."""
-    return SIZE.sub("", name.rstrip("/").split("/")[-1])
+    """Of a model's name: without its directory, its size and the ending of its file."""
+    return SIZE.sub("", name.rstrip("/").split("/")[-1].removesuffix(".gguf"))
 
 
 def explain(answers: Sequence[Pair]) -> Json:

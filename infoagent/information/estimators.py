@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from infoagent.information.intervals import detectable_difference, standard_error, t_interval
 from infoagent.information.matrix import (
     SATURATED,
+    TOO_SATURATED,
     check_length,
     check_source,
     check_values,
@@ -199,7 +200,7 @@ def _warnings(estimate: MIEstimate, compressions: int, candidates: int, sampler:
             f"document twice in the pool is its own negative and lowers the value of its compressions by up to "
             f"log {most} = {np.log(most):.2f} nats; keep one of each"
         )
-    if estimate.saturation > 0.5:
+    if estimate.saturation > TOO_SATURATED:
         notes.append(
             f"saturated: {estimate.saturation:.0%} of compressions identify their source among {candidates} "
             f"candidates; the value measures log K = {estimate.ceiling_nats:.2f} nats, and its interval is too "

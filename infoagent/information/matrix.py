@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 SATURATED = 0.99
 """A compression is saturated when the source takes more than this share among the candidates."""
+TOO_SATURATED = 0.5
+"""Share of saturated compressions from which on an estimate is of its ceiling and not of the compressor."""
 POSITIVE_TOLERANCE = 1e-6
 
 

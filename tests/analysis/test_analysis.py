@@ -289,6 +289,7 @@ def test_what_a_pair_of_one_family_adds_is_told_from_what_both_do_with_others():
         ("HuggingFaceTB/SmolLM2-135M", "SmolLM2"),
         ("google/gemma-3-4b-it", "gemma-3-it"),
         ("runs/my-model/", "my-model"),
+        ("runs/models/qwen2.5-coder-0.5b-instruct.gguf", "qwen2.5-coder-instruct"),
     ],
 )
 def test_the_family_of_a_model_is_its_name_without_its_size(name, expected):

@@ -35,6 +35,7 @@ from infoagent.applications.paper.published import (
     Side,
 )
 from infoagent.information.intervals import t_interval
+from infoagent.information.matrix import TOO_SATURATED
 
 NO_DOCUMENTS: RelativeValues = {}
 Point = Mapping[str, Any]
@@ -209,7 +210,13 @@ def _largest(question: Direction | Near, points: Sequence[Point], relative: Rela
     found, missing = [], []
     for over, under in question.pairs:
         try:
-            found.append(ratio(*(_value(points, side, question.measure, relative) for side in (over, under))))
+            sides = [_value(points, side, question.measure, relative) for side in (over, under)]
+            if all(side.get("saturation", 0) > TOO_SATURATED for side in sides):
+                raise Missing(
+                    "both are at the ceiling log K: what is alike is the number of candidates, and per token 1 / length; ask among "
+                    "more or harder ones"
+                )
+            found.append(ratio(*sides))
         except Missing as error:
             missing.append(str(error))
     if not found:

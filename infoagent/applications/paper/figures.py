@@ -180,8 +180,9 @@ def _measures(summary: Summary) -> dict[str, Any]:
             e = summary.estimates[kinds]
             value, low, high = e.interval_nats
             found[name] = {"value": value, "low": low, "high": high, "ceiling": e.ceiling_nats, "saturation": e.saturation}
-    if "mi_nats" in found and found.get("tokens", {}).get("value", 0) > 0:
-        found["bits_per_token"] = _per_token_bits(found["mi_nats"], found["tokens"])
+    for nats, bits in (("mi_nats", "bits_per_token"), ("hard_nats", "hard_bits_per_token")):
+        if nats in found and found.get("tokens", {}).get("value", 0) > 0:
+            found[bits] = {**_per_token_bits(found[nats], found["tokens"]), "saturation": found[nats]["saturation"]}
     cost = summary.cost
     for part, gflops in (
         ("paper", cost.compressor_gflops_paper),

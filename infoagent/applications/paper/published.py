@@ -9,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Measure = Literal["accuracy", "tokens", "mi_nats", "bits_per_token", "gflops_paper", "gflops_total"]
+Measure = Literal[
+    "accuracy", "tokens", "mi_nats", "hard_nats", "bits_per_token", "hard_bits_per_token", "gflops_paper", "gflops_total"
+]  # fmt: skip
+AMONG_VERSIONS: dict[Measure, Measure] = {"mi_nats": "hard_nats", "bits_per_token": "hard_bits_per_token"}
+"""Measures of information among random documents, as the paper's, and those among counterfactual versions in their place."""
 Side = tuple[str, str | None]
 """A compressor's label and a predictor's; None: the first predictor of the recipe."""
 

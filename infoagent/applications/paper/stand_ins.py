@@ -2,7 +2,8 @@
 
 The paper compares 7B with 1.5B and readers of 405B with 70B. Who has neither can still ask whether more parameters help, and
 where they help more. Every claim on a pair of models is asked of each pair here, on every data set of the run; the paper's
-number stays beside the answer, though its factor of sizes is another.
+number stays beside the answer, though its factor of sizes is another. Claims on information are asked twice: among random documents,
+as the paper does, and among versions of the same document, where a name alone tells nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from infoagent.applications.paper.published import PUBLISHED, WHOLE, Ahead, Direction, Near, Published, Side
+from infoagent.applications.paper.published import AMONG_VERSIONS, PUBLISHED, WHOLE, Ahead, Direction, Near, Published, Side
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ def _asked_of(claim: Published, pairs: Sequence[StandIns]) -> Iterator[Published
                 who = f"{over[0]} over {under[0]}"
             question = replace(question, pairs=((over, under),))
         yield replace(claim, quantity=f"{head}, {who}", question=question, data=None)
+        if not isinstance(question, Ahead) and question.measure in AMONG_VERSIONS:
+            harder = replace(question, measure=AMONG_VERSIONS[question.measure])
+            yield replace(claim, quantity=f"{head} among versions, {who}", question=harder, data=None)
 
 
 def _stand_in(side: Side, pair: StandIns, first: bool) -> Side:

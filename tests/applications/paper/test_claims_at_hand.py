@@ -8,7 +8,7 @@ from conftest import ROOT
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, check_claims
 from infoagent.applications.paper.collection import collect_claims, goals_of
 from infoagent.applications.paper.figures import EXPERIMENTS
-from infoagent.applications.paper.published import PUBLISHED, Ahead, Direction, Near
+from infoagent.applications.paper.published import AMONG_VERSIONS, PUBLISHED, Ahead, Direction, Near
 from infoagent.applications.paper.stand_ins import PAIRS, claims_at_hand
 from infoagent.config import load_recipe
 from infoagent.recipes import EvaluationRecipe
@@ -36,13 +36,16 @@ def test_every_claim_on_models_is_asked_of_every_pair():
     assert [c for c in asked if c in others] == others
     for claim in of_models:
         made = [c for c in asked if (c.figure, c.says, c.value) == (claim.figure, claim.says, claim.value)]
-        assert len(made) == len(PAIRS)
-        assert all(pair.large in c.quantity for pair, c in zip(PAIRS, made, strict=True))
+        ways = 2 if getattr(claim.question, "measure", None) in AMONG_VERSIONS else 1
+        assert len(made) == ways * len(PAIRS)
+        assert all(pair.large in c.quantity for pair, c in zip([p for p in PAIRS for _ in range(ways)], made, strict=True))
         assert all(c.data is None and "7B" not in c.quantity and "405B" not in c.quantity for c in made)
 
 
 def test_the_larger_stands_over_the_smaller_and_readers_over_readers():
-    [over_small, over_embedded] = [c.question.pairs for c in claims_at_hand() if c.figure == "fig4"]
+    [over_small, over_embedded] = [
+        c.question.pairs for c in claims_at_hand() if c.figure == "fig4" and c.question.measure == "mi_nats"
+    ]
     assert over_small == ((("Qwen2.5-Coder 1.5B", None), ("Qwen2.5-Coder 0.5B", None)),)
     assert over_embedded == ((("Qwen2.5-Coder 0.5B", None), ("SmolLM2 135M", None)),)
     readers = next(c.question.pairs for c in claims_at_hand() if c.value == 1.12)
@@ -64,6 +67,22 @@ def test_a_stand_in_decides_a_claim_on_every_set_of_the_run():
     rows = [r for r in check_claims("fig3", points, {}, claims_at_hand()) if r["quantity"].endswith("1.5B over Qwen2.5-Coder 0.5B")]
     assert [(r["data"], r["verdict"]) for r in rows] == [("records", HOLDS), ("squad", HOLDS)]
     assert rows[0]["ours"]["value"] == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(("saturation", "verdict"), [((0.9, 1.0), UNASKED), ((0.4, 1.0), HOLDS)])
+def test_two_at_the_ceiling_are_not_compared(saturation, verdict):
+    """Among few random documents a name identifies the source: both measure log K, and bits per token are 1 / length."""
+    points = []
+    for label, share, bits in zip(("Qwen2.5-Coder 0.5B", "Qwen2.5-Coder 1.5B"), saturation, (0.1, 0.4), strict=True):
+        value = {"value": bits, "low": bits - 0.01, "high": bits + 0.01, "saturation": share}
+        points.append({**point(label, 0.5), "measures": {"bits_per_token": value}})
+    rows = [
+        r
+        for r in check_claims("fig2", points, {}, claims_at_hand())
+        if r["quantity"].startswith("MI per token, Qwen2.5-Coder 1.5B")
+    ]
+    assert [r["verdict"] for r in rows] == [verdict]
+    assert verdict == HOLDS or "ceiling log K" in rows[0]["why"]
 
 
 def figure_file(directory, name, **more):

@@ -69,6 +69,7 @@ def test_relative_values_by_hand():
     assert found["d", "a", "reads", "accuracy"] == {"x": 1.0, "y": -1.0}
     assert found["d", "a", None, "mi_nats"] == pytest.approx({"x": 0.0, "y": 0.0})
     assert found["d", "a", None, "bits_per_token"] == pytest.approx({"x": 0.5, "y": -0.5})  # of a ratio: MI's less the tokens'
+    assert ("d", "a", None, "hard_nats") not in found  # no counterfactuals were scored
 
 
 def test_what_failed_has_no_pairs():
