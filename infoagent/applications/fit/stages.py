@@ -128,7 +128,7 @@ def _there(plan: FitPlan, name: str) -> str | None:
 STAGES = (
     Stage(
         "warm-start",
-        "imitate the best of its own samples and of the pieces of each document",
+        "imitate the best pieces of each document, chosen by the reward",
         warm_start_commands,
         lambda plan: checkpoint_of(plan, "warm-start"),
         lambda plan: plan.warm_start(),
