@@ -55,7 +55,7 @@ INFORMATION = ("mi_nats", "hard_nats", "bits_per_token")
 CONCISENESS = ("accuracy", "tokens", "mi_nats", "hard_nats")
 PROXIES = {
     "small": ("smollm2-135m:float32", "smollm2-135m:bfloat16"),
-    "local": ("smollm2-135m", "runs/models/qwen2.5-coder-0.5b-instruct.gguf", "runs/models/gemma-3-270m.gguf"),
+    "local": ("smollm2-135m", "runs/models/qwen2.5-coder-0.5b-instruct.gguf"),
     "full": ("Qwen/Qwen2.5-7B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-8B"),
 }
 
