@@ -231,14 +231,15 @@ def _ends(ours: Mapping[str, float]) -> tuple[float, float]:
 def _direction(question: Direction, points: Sequence[Point], relative: RelativeValues) -> Answer:
     ours = _largest(question, points, relative)
     low, high = _ends(ours)
+    lies = f"the paper's number lies {'inside' if low <= question.expected <= high else 'outside'}"
     if low > 1 or high < 1:
-        inside = "inside" if low <= question.expected <= high else "outside"
         return (
-            Answer(HOLDS, ours, f"in direction; the paper's number lies {inside} the interval")
+            Answer(HOLDS, ours, f"in direction; {lies} the interval")
             if (low > 1) == (question.expected > 1)
             else Answer(FAILS, ours, "the direction is the other")
         )
-    return Answer(UNDECIDED, ours, f"the interval holds 1{_with_n(ours)}; from a ratio of {high / ours['value']:.2g} it would not")
+    seen = f"from a ratio of {high / ours['value']:.2g} on, about, it would not"
+    return Answer(UNDECIDED, ours, f"the interval holds 1{_with_n(ours)}; {seen}; {lies}")
 
 
 def _near(question: Near, points: Sequence[Point], relative: RelativeValues) -> Answer:
