@@ -18,7 +18,7 @@ from infoagent.files import read_json
 from infoagent.types import InputError
 
 Row = dict[str, Any]
-NOT_RUN = "{figure} at full size: python eval/paper/figures.py run {figure} --size full"
+NOT_RUN = "{figure} was not run; `python eval/paper/figures.py ls` tells at which sizes it can be, and what that needs"
 ROUNDS_OF_THE_PAPER = 2
 LABELS = {"deep research": ("frozen", "whole sources"), "rounds": "rewritten"}
 """Which systems of the kept runs stand for the paper's: compressed and raw sources; a reader that rewrites its question."""
