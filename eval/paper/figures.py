@@ -133,8 +133,8 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def collect(arguments: argparse.Namespace) -> int:
-    from infoagent.applications.paper.collection import collect_claims, goals_of
-    from infoagent.files import check_output_file, read_json, write_json
+    from infoagent.applications.paper.collection import collect_claims, goals_beside, goals_of
+    from infoagent.files import check_output_file, write_json
     from infoagent.reporting.tables import as_text
     from infoagent.store import SCHEMA_VERSION, provenance
 
@@ -143,12 +143,12 @@ def collect(arguments: argparse.Namespace) -> int:
         check_output_file(out / name, "eval/paper/figures.py")
     rows, files = collect_claims([Path(file) for file in arguments.files])
     goals, undecided = goals_of(rows)
-    beside = read_json(arguments.goals, "give a goals.json of eval/goals.py") if arguments.goals else {}
+    more, open_ones = goals_beside(Path(arguments.goals)) if arguments.goals else ({}, {})
+    goals, undecided = {**goals, **more}, {**undecided, **open_ones}
     made = {"schema_version": SCHEMA_VERSION, **provenance()}
     said = [{name: value for name, value in row.items() if value is not None} for row in rows]
     write_json(out / "claims.json", {**made, "files": files, "claims": said})
-    goals |= {name: {**goal, "commit": beside["commit"]} for name, goal in beside.get("goals", {}).items()}
-    write_json(out / "goals.json", {**made, "goals": goals, "undecided": {**undecided, **beside.get("undecided", {})}})
+    write_json(out / "goals.json", {**made, "goals": goals, "undecided": undecided})
     print(as_text(("claim", "verdict"), [[row["id"], row["verdict"]] for row in rows]))
     print(f"\n{sum(g['met'] for g in goals.values())} of {len(goals) + len(undecided)} decided; {out / 'claims.json'}")
     return 0

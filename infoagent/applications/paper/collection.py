@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.applications.paper.claims import ALL, DECIDED, FAILS, HOLDS, UNASKED, UNDECIDED, Answer, Missing, claim_row, ratio
+from infoagent.applications.paper.figures import EXPERIMENTS
 from infoagent.applications.paper.published import PUBLISHED, NotAsked, Published
 from infoagent.files import read_json
 from infoagent.types import InputError
@@ -20,6 +21,9 @@ from infoagent.types import InputError
 Row = dict[str, Any]
 NOT_RUN = "{figure} was not run; `python eval/paper/figures.py ls` tells at which sizes it can be, and what that needs"
 ROUNDS_OF_THE_PAPER = 2
+STILL_ALIKE = 0.1
+"""Share of the information so far that later rounds may add and it still counts as saturated: the band of other claims that
+something is alike."""
 LABELS = {"deep research": ("frozen", "whole sources"), "rounds": "rewritten"}
 """Which systems of the kept runs stand for the paper's: compressed and raw sources; a reader that rewrites its question."""
 
@@ -53,10 +57,21 @@ def collect_claims(paths: Sequence[Path], published: Sequence[Published] = PUBLI
         files.append({"figure": figure, "file": path.name, **{name: content[name] for name in kept if name in content}})
     if mistakes:
         raise InputError(mistakes)
-    rows += [row for claim in published if claim.figure not in [f["figure"] for f in files] for row in [_not_run(claim)]]
+    there = [file["figure"] for file in files]
+    rows += [_not_run(claim) for claim in published if claim.figure not in there]
     order = list(dict.fromkeys(claim.figure for claim in published))
     rows.sort(key=lambda row: order.index(row["figure"]))
     return [{"id": name, **row} for name, row in zip(_names(rows), rows, strict=True)], files
+
+
+def goals_beside(path: Path) -> tuple[dict[str, Row], dict[str, list[str]]]:
+    """(goals, undecided) of a goals.json of eval/goals.py, each goal with its commit. Raises InputError for any other file."""
+    content = read_json(path)
+    goals, undecided, commit = content.get("goals"), content.get("undecided", {}), content.get("commit")
+    whole = isinstance(goals, dict) and all(isinstance(goal, dict) and "met" in goal for goal in goals.values())
+    if not whole or not isinstance(undecided, dict) or not isinstance(commit, str):
+        raise InputError(f"--goals {path}: is no goals.json; give one that eval/goals.py wrote")
+    return {name: {**goal, "commit": commit} for name, goal in goals.items()}, undecided
 
 
 def goals_of(rows: Sequence[Row]) -> tuple[dict[str, Row], dict[str, list[str]]]:
@@ -76,7 +91,7 @@ def goals_of(rows: Sequence[Row]) -> tuple[dict[str, Row], dict[str, list[str]]]
 
 def _read(content: Mapping[str, Any]) -> tuple[str | None, list[Row]]:
     """(figure, its claims); None: not one of the files."""
-    if isinstance(content.get("figure"), str) and isinstance(content.get("claims"), list):
+    if content.get("figure") in EXPERIMENTS and isinstance(content.get("claims"), list):
         return content["figure"], [{"figure": content["figure"], **row} for row in content["claims"]]
     systems = content.get("systems")
     if not isinstance(systems, list) or not all(isinstance(s, dict) for s in systems):
@@ -92,11 +107,18 @@ def _of_rounds(systems: Sequence[Mapping[str, Any]]) -> Row:
     system = next(s for s in systems if s["questions"] == LABELS["rounds"] and s["remembers"] and s["rounds"] > ROUNDS_OF_THE_PAPER)
     after = system["saturated_after"].get("easy")
     rest = system["rest"].get("easy")
-    if rest is None:
+    if rest is None or after is None:
         return _row(claim, ALL, Answer(UNASKED, None, "its later rounds were not compared"))
     ours = {name: rest[name] for name in ("value", "low", "high", "n")}
-    told = f"nats of all rounds after the {after}." if after else "nats of the last round: no round is the last that adds"
-    return _row(claim, system["label"], Answer(HOLDS if after and after <= ROUNDS_OF_THE_PAPER else FAILS, ours, told))
+    if after > ROUNDS_OF_THE_PAPER:
+        return _row(
+            claim, system["label"], Answer(FAILS, ours, f"nats of the rounds after {after}; the one before them still adds")
+        )
+    most = STILL_ALIKE * system["information"]["easy"][after - 1]["total"]["infonce_nats"]
+    if ours["high"] <= most:
+        return _row(claim, system["label"], Answer(HOLDS, ours, f"nats of all rounds after {after}: at most {most:.2g}"))
+    why = f"nats of all rounds after {after}: none is shown, and with n = {ours['n']:.0f} more than {most:.2g} is not ruled out"
+    return _row(claim, system["label"], Answer(UNDECIDED, ours, why))
 
 
 def _of_research(systems: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -5,8 +5,8 @@ import json
 import pytest
 from conftest import ROOT
 
-from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, check_claims
-from infoagent.applications.paper.collection import collect_claims, goals_of
+from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, UNDECIDED, check_claims
+from infoagent.applications.paper.collection import collect_claims, goals_beside, goals_of
 from infoagent.applications.paper.figures import EXPERIMENTS
 from infoagent.applications.paper.published import AMONG_VERSIONS, PUBLISHED, Ahead, Direction, Near
 from infoagent.applications.paper.stand_ins import PAIRS, claims_at_hand
@@ -124,11 +124,35 @@ def test_kept_rounds_and_research_answer_their_figures():
     assert research[0]["ours"]["value"] == pytest.approx(0.0625 / 0.8125)
     assert research[1]["ours"]["value"] > 1
     [rounds] = [r for r in rows if r["figure"] == "fig18"]
-    assert rounds["verdict"] == HOLDS
     assert rounds["ours"]["low"] < 0 < rounds["ours"]["high"]
+    assert rounds["verdict"] == UNDECIDED  # no gain is shown, and one of a tenth of what there is is not ruled out
+    assert "with n = 24 more than 0.14" in rounds["why"]
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"figure": 3}', '{"systems": [1]}', '{"systems": [{"saturated_after": 1}]}', "{"])
+@pytest.mark.parametrize(("high", "after", "verdict"), [(0.05, 2, HOLDS), (0.05, 1, HOLDS), (0.5, 2, UNDECIDED), (0.05, 3, FAILS)])
+def test_rounds_saturate_where_later_ones_can_add_little(tmp_path, high, after, verdict):
+    total = {"total": {"infonce_nats": 1.0}}
+    system = {"questions": "rewritten", "remembers": True, "rounds": 4, "label": "four", "information": {"easy": [total] * 4}}
+    rest = {"value": 0.0, "low": -0.1, "high": high, "n": 24}
+    (tmp_path / "rounds.json").write_text(
+        json.dumps({"systems": [{**system, "saturated_after": {"easy": after}, "rest": {"easy": rest}}]})
+    )
+    rows, _ = collect_claims([tmp_path / "rounds.json"])
+    assert [r["verdict"] for r in rows if r["figure"] == "fig18"] == [verdict]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[]",
+        '{"figure": 3}',
+        '{"figure": "fig99", "claims": []}',
+        '{"systems": [1]}',
+        '{"systems": [{"saturated_after": 1}]}',
+        "{",
+    ],
+)
 def test_other_files_are_a_line_each(tmp_path, content):
     path = tmp_path / "other.json"
     path.write_text(content)
@@ -142,3 +166,11 @@ def test_two_runs_of_one_figure_are_refused(tmp_path):
     path = figure_file(tmp_path, "fig3")
     with pytest.raises(InputError, match="fig3 is there twice; give one run of each figure"):
         collect_claims([path, path])
+
+
+@pytest.mark.parametrize("content", ["{}", '{"goals": 3, "commit": "c"}', '{"goals": {"a": 1}, "commit": "c"}', '{"goals": {}}'])
+def test_other_goals_are_a_line(tmp_path, content):
+    path = tmp_path / "goals.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"is no goals\.json; give one that"):
+        goals_beside(path)
