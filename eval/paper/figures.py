@@ -2,17 +2,14 @@
 
     python eval/paper/figures.py ls
     python eval/paper/figures.py run fig5 [--size small|local|full] [--out DIR] [--limit N] [--dry-run] [key=value ...]
-    python eval/paper/figures.py claims FILE.json ... --out DIR [--goals goals.json]
     python eval/paper/figures.py fact-deletion --out runs/figures
 
 `run` takes configs/figures/FIGURE-SIZE.yaml through the evaluator of eval/frozen.py (run again, it goes on where it was),
 then writes FIGURE.json, .png and .svg beside the records: every point with its interval, and for each claim of the paper
 whether it holds here. A small experiment takes minutes on the embedded model and text, a local one an hour on GGUF files and
 published questions; a full one names what it needs.
-claims: every claim of the paper in one table (claims.json, goals.json), from the JSON files of figures, of rounds.py and of
-deep_research.py; one that no file answers says what asking it would take.
-fact-deletion: MI among random and among counterfactual documents while facts are deleted from a compression one at a
-time. A name is enough for the first, so it stays at its ceiling; the second falls with every fact.
+All claims in one table: eval/paper/claims.py. fact-deletion: MI among random and among counterfactual documents while facts are
+deleted from a compression, one at a time. A name is enough for the first, so it stays at its ceiling; the second falls with every fact.
 """
 
 import argparse
@@ -39,10 +36,6 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--scorer", action="append", metavar="NAME[:DTYPE]", help="fig13: score by these models instead")
     run.add_argument("--dry-run", action="store_true", help="show the recipe, what it needs and an estimate, then stop")
     run.add_argument("--quiet", action="store_true", help="no progress bars, a line a minute")
-    claims = figures.add_parser("claims", help="every claim of the paper, decided or why not")
-    claims.add_argument("files", nargs="+", metavar="FILE", help="FIGURE.json of runs, rounds.json, deep_research.json")
-    claims.add_argument("--goals", metavar="FILE", help="goals.json of eval/goals.py whose goals stand beside the claims")
-    claims.add_argument("--out", required=True, help="directory for claims.json and goals.json")
     deletion = figures.add_parser("fact-deletion", help="random stays at log K, counterfactual falls with the facts")
     deletion.add_argument("--documents", type=whole(2), default=16)
     deletion.add_argument("--facts", type=COUNT, default=6, help="facts of the whole compression")
@@ -53,26 +46,23 @@ def main(argv: list[str] | None = None) -> int:
     deletion.add_argument("--memory-mib", type=MEMORY_MIB, default=1024)
     deletion.add_argument("--out", required=True, help="directory of the figure, its numbers and its scores")
     deletion.add_argument("--quiet", action="store_true", help="no progress bar, a line a minute")
-    for command in (run, claims, deletion):
-        add_log_level(command)
+    for long in (run, deletion):
+        add_log_level(long)
     arguments, overrides = parser.parse_known_args(argv)  # overrides may stand between options
     parser.checked(arguments)
     if wrong := [o for o in overrides if o.startswith("-") or arguments.command != "run"]:
         parser.error(f"unrecognized arguments: {' '.join(wrong)}")
     if arguments.command == "ls":
         return ls()
-    if arguments.command == "run":
-        return run_experiment(arguments, overrides)
-    return collect(arguments) if arguments.command == "claims" else fact_deletion(arguments)
+    return run_experiment(arguments, overrides) if arguments.command == "run" else fact_deletion(arguments)
 
 
 def ls() -> int:
     from infoagent.applications.paper.figures import listing
     from infoagent.reporting.tables import as_text
 
-    print(
-        as_text(("experiment", "shows", "--size small: on", "--size local: on; needs", "--size full: on; needs"), listing(RECIPES))
-    )
+    columns = ("experiment", "shows", "--size small: on", "--size local: on; needs", "--size full: on; needs")
+    print(as_text(columns, listing(RECIPES)))
     return 0
 
 
@@ -129,28 +119,6 @@ def run_experiment(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if not numbers["claims"]:
         print("claims: the paper states none about this figure that a number here could meet")
     print(f"\n{out / experiment.name}.json, " + ", ".join(str(p) for p in pictures))
-    return 0
-
-
-def collect(arguments: argparse.Namespace) -> int:
-    from infoagent.applications.paper.collection import collect_claims, goals_beside, goals_of
-    from infoagent.files import check_output_file, write_json
-    from infoagent.reporting.tables import as_text
-    from infoagent.store import SCHEMA_VERSION, provenance
-
-    out = Path(arguments.out)
-    for name in ("claims.json", "goals.json"):
-        check_output_file(out / name, "eval/paper/figures.py")
-    rows, files = collect_claims([Path(file) for file in arguments.files])
-    goals, undecided = goals_of(rows)
-    more, open_ones = goals_beside(Path(arguments.goals)) if arguments.goals else ({}, {})
-    goals, undecided = {**goals, **more}, {**undecided, **open_ones}
-    made = {"schema_version": SCHEMA_VERSION, **provenance()}
-    said = [{name: value for name, value in row.items() if value is not None} for row in rows]
-    write_json(out / "claims.json", {**made, "files": files, "claims": said})
-    write_json(out / "goals.json", {**made, "goals": goals, "undecided": undecided})
-    print(as_text(("claim", "verdict"), [[row["id"], row["verdict"]] for row in rows]))
-    print(f"\n{sum(g['met'] for g in goals.values())} of {len(goals) + len(undecided)} decided; {out / 'claims.json'}")
     return 0
 
 

@@ -229,7 +229,7 @@ def test_claims_of_runs_in_one_table(small_run, tmp_path):
     goals = tmp_path / "goals.json"
     goals.write_text(json.dumps({"commit": "c0ffee", "goals": {"bigger": {"value": 1.0, "goal": "more", "met": True}}}))
     told = run_script(
-        "eval/paper/figures.py", "claims", out / "fig5.json", kept / "applications" / "rounds" / "rounds.json", "--goals", goals,
+        "eval/paper/claims.py", out / "fig5.json", kept / "applications" / "rounds" / "rounds.json", "--goals", goals,
         "--out", tmp_path / "claims",
     )  # fmt: skip
     assert told.returncode == 0, told.stderr
@@ -238,5 +238,5 @@ def test_claims_of_runs_in_one_table(small_run, tmp_path):
     written = json.loads((tmp_path / "claims" / "goals.json").read_text())
     assert written["goals"]["bigger"] == {"value": 1.0, "goal": "more", "met": True, "commit": "c0ffee"}
     assert written["goals"].keys() | written["undecided"].keys() == {row["id"] for row in found["claims"]} | {"bigger"}
-    wrong = run_script("eval/paper/figures.py", "claims", out / "run.json", "--out", tmp_path / "claims")
+    wrong = run_script("eval/paper/claims.py", out / "run.json", "--out", tmp_path / "claims")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)

@@ -77,7 +77,7 @@ def test_numbers_are_lowered_to_what_there_is_and_never_raised():
     assert sft.sft.problems_per_round == 5
     assert {(r.negatives.random, r.negatives.counterfactual) for r in (sft, grpo, evaluation)} == {(1, 2)}
     sft, grpo, evaluation = recipes(plan(random=50, counterfactual=50, train_problems=500, size="standard"))
-    assert (sft.sft.problems_per_round, grpo.negatives.random, evaluation.negatives.random) == (120, 3, 7)
+    assert (sft.sft.problems_per_round, grpo.negatives.random, evaluation.negatives.random) == (500, 1, 7)
 
 
 def test_without_counterfactual_documents_the_best_checkpoint_is_chosen_by_all():
