@@ -30,7 +30,7 @@ LABELS = {"deep research": ("frozen", "whole sources"), "rounds": "rewritten"}
 
 def collect_claims(paths: Sequence[Path], published: Sequence[Published] = PUBLISHED) -> tuple[list[Row], list[Row]]:
     """(claims, files): every claim once for each question and data set, in the order of the paper's figures; and of each file its
-    figure, command, commit, data revisions and documents. Raises InputError with a line for each file that is none of these."""
+    figure, name, command, commit, start and data revisions. Raises InputError with a line for each file that is none of these."""
     rows: list[Row] = []
     files: list[Row] = []
     mistakes: list[str] = []
