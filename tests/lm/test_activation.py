@@ -29,7 +29,7 @@ from infoagent.recipes.sections import ModelSection
 from infoagent.training.shared_prefix import Packing
 from infoagent.types import InputError
 
-TOKENIZER = tiny_tokenizer()
+TOKENIZER, EMBEDDED = tiny_tokenizer(), load_tokenizer(resolve("smollm2-135m"))
 CALL = invocation_ids(TOKENIZER, Prompt())
 ASKED = [("a short text", "who?"), ("another text that is longer than the first", "and when was it?"), ("x", "?")]
 PROMPTS = [compressor_ids(TOKENIZER, *asked, Prompt()) for asked in ASKED]
@@ -194,7 +194,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 def test_the_instruction_is_found_behind_any_document(document, query, template):
     form = "as JSON" if "{form}" in COMPRESSOR_TEMPLATES[template] else None
     prompt = Prompt(template=template, form=form, budget_words=12)
-    for tokenizer in (TOKENIZER, load_tokenizer(resolve("smollm2-135m"))):
+    for tokenizer in (TOKENIZER, EMBEDDED):
         call = invocation_ids(tokenizer, prompt)
         settings = LoraConfig(task_type="CAUSAL_LM", alora_invocation_tokens=call)
         ids = compressor_ids(tokenizer, document, query, prompt)

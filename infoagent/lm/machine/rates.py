@@ -5,7 +5,8 @@
 A small random transformer of the embedded model's widths reads 96 tokens, about what a candidate has
 that its neighbour has not, writes for 16 rows and goes forward and backward.
 What was measured is kept in the cache for an hour (machines change with what else runs on them), apart for each processor,
-number of threads, version of torch, arithmetic type and limit on the instructions that torch may use.
+number of threads, version of torch, arithmetic type and limit on the instructions that torch may use. Beside other work nothing
+is kept, and the line says so: the rates would be true for as long as that work runs.
 
 The dry run asks here too and imports no torch: the benchmark then runs in a process of its own.
 """
@@ -24,6 +25,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
 from infoagent.files import write_json
@@ -36,6 +39,10 @@ REPETITIONS = 3
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 """Environment variables that change how fast torch is."""
 ORIGIN = "measured on this machine"
+BUSY_FROM = 0.2
+"""Share of all cores from which on other work is said to stand beside a benchmark."""
+BUSY_SECONDS = 0.3
+"""How long the cores are watched before it."""
 
 
 def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
@@ -48,6 +55,7 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
     file = _file(dtype)
     if file.is_file() and time.time() - file.stat().st_mtime < KEPT_SECONDS:
         return Rates(**json.loads(file.read_text(encoding="utf-8")), origin=ORIGIN)
+    busy = busy_share()
     if "torch" in sys.modules:
         found = measure(dtype)
     else:
@@ -57,8 +65,15 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
             cause = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
             raise RunFailed(f"the speed of this machine could not be measured: {cause[0]}; set cost.gflops_per_second")
         found = json.loads(done.stdout.splitlines()[-1])
+    if busy >= BUSY_FROM:
+        return Rates(**found, origin=f"{ORIGIN} while other work took {busy:.0%} of it")
     write_json(file, found)
     return Rates(**found, origin=ORIGIN)
+
+
+def busy_share() -> float:
+    """Share of all cores that is taken just now, while this process waits: what other work takes."""
+    return psutil.cpu_percent(BUSY_SECONDS) / 100
 
 
 def measure(dtype: str) -> dict[str, float]:
