@@ -115,7 +115,7 @@ def _figures(result: Any, where: str) -> str:
         line += f"; to the letter: {len(result.kept)}"
         line += f", {len(result.added)} of them put behind the model's text" if result.added else ", all in the model's text"
     if result.left_out:
-        line += "\nthe memory knows nothing of: " + ", ".join(f"{number} {what}" for what, number in result.left_out.items())
+        line += "\n" + UNREAD % result.unread
     if result.parts > 1:
         line += f"\nlonger than the model's context: read in {result.parts} parts"
     return line

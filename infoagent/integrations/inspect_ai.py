@@ -22,7 +22,7 @@ import anyio.to_thread
 from inspect_ai.model import ChatMessage, ChatMessageUser, CompactionStrategy, Model
 from inspect_ai.tool import ToolInfo
 
-from infoagent.lm.compacting import HEADING, UNCHANGED, Compactor
+from infoagent.lm.compacting import HEADING, UNCHANGED, UNREAD, Compactor
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class MemoryCompaction(CompactionStrategy):
             return _unchanged(messages, "; ".join(error.problems)), None
         if result.memory is None:
             return _unchanged(messages, str(result.cause)), None
+        if result.left_out:
+            logger.warning(UNREAD, result.unread)
         memory = ChatMessageUser(content=HEADING + result.memory, metadata={MEMORY: True})
         return [*preamble, memory, *said[result.gone :]], memory
 
@@ -60,8 +62,10 @@ def _unchanged(messages: list[ChatMessage], cause: str) -> list[ChatMessage]:
 
 
 def as_openai(message: ChatMessage) -> dict[str, Any]:
-    """The message as chat logs have it: text, calls with JSON arguments, results with the id of their call."""
-    found: dict[str, Any] = {"role": message.role, "content": message.text or None}
+    """The message as chat logs have it: text, calls with JSON arguments, results with the id of their call; of parts that are
+    no text their type."""
+    said = message.content if isinstance(message.content, str) else [_part(part) for part in message.content]
+    found: dict[str, Any] = {"role": message.role, "content": said or None}
     calls: Sequence[Any] = getattr(message, "tool_calls", None) or ()
     if calls:
         found["tool_calls"] = [
@@ -69,7 +73,11 @@ def as_openai(message: ChatMessage) -> dict[str, Any]:
             for call in calls
         ]
     if message.role == "tool":
-        found |= {"tool_call_id": message.tool_call_id, "name": message.function, "content": message.text}
-    elif not calls and not message.text:
+        found |= {"tool_call_id": message.tool_call_id, "name": message.function, "content": said}
+    elif not calls and not said:
         found["content"] = ""
     return found
+
+
+def _part(part: Any) -> dict[str, Any]:
+    return {"type": "text", "text": part.text} if part.type == "text" else {"type": part.type}

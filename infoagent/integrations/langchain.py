@@ -6,8 +6,9 @@
     compactor = Compactor("smollm2-135m", CompactionSettings(budget=600, keep=("re:ORD-[0-9]+",)))
     agent = create_agent(model, tools, middleware=[CompactionMiddleware(model, compactor, trigger=("tokens", 8000))])
 
-The middleware decides when, and which messages go; they become one message with the memory. Where no memory comes out, the
-history stays as it is and the agent goes on.
+The middleware decides when, and which messages go; they become one message with the memory. System messages stay, in front. Where
+no memory comes out, or one of what LangChain takes away would be in none (a call that still waits for its result), the history
+stays as it is and the agent goes on.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain.agents.middleware import SummarizationMiddleware
-from langchain_core.messages import convert_to_openai_messages
+from langchain_core.messages import SystemMessage, convert_to_openai_messages
 
-from infoagent.lm.compacting import UNCHANGED, Compactor
+from infoagent.lm.compacting import UNCHANGED, UNREAD, Compactor
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -39,24 +40,38 @@ class CompactionMiddleware(SummarizationMiddleware):
 
     def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         try:
-            return super().before_model(state, runtime)
+            return _system_in_front(state, super().before_model(state, runtime))
         except NotCompacted as error:
             logger.warning(UNCHANGED, error)
             return None
 
     async def abefore_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
         try:
-            return await super().abefore_model(state, runtime)
+            return _system_in_front(state, await super().abefore_model(state, runtime))
         except NotCompacted as error:
             logger.warning(UNCHANGED, error)
             return None
 
     def _memory(self, messages: Sequence[Any]) -> str:
-        """Of messages that LangChain has cut off already, none of which stays."""
+        """Of messages that LangChain has cut off already: of these it keeps none itself."""
         try:
             result = self.compactor.compact(convert_to_openai_messages(list(messages)), newest=0)
         except InputError as error:
             raise NotCompacted("; ".join(error.problems)) from error
         if result.memory is None:
             raise NotCompacted(str(result.cause))
+        own = sum(isinstance(message, SystemMessage) for message in messages)
+        if rest := len(result.messages) - own - 1:
+            raise NotCompacted(f"{rest} of the messages that would go stand in no memory: a call among them waits for its result")
+        if result.left_out:
+            logger.warning(UNREAD, result.unread)
         return result.memory
+
+
+def _system_in_front(state: Any, update: dict[str, Any] | None) -> dict[str, Any] | None:
+    """LangChain's update, which begins with the removal of all messages, with the system messages that went with the old ones."""
+    if update is None:
+        return None
+    removal, *others = update["messages"]
+    system = [m for m in state["messages"] if isinstance(m, SystemMessage) and m not in others]
+    return {**update, "messages": [removal, *system, *others]}

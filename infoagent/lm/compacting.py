@@ -33,6 +33,8 @@ HEADING = "Summary of the conversation so far: "
 """What a memory begins with, for whoever reads the history next."""
 UNCHANGED = "the history was not compacted, and is unchanged: %s"
 """What a log says where a caller goes on with the history that it had."""
+UNREAD = "the memory knows nothing of: %s"
+"""What a log says of parts that are no text."""
 TO_THE_LETTER = "To the letter: "
 REGEX = "re:"
 REGEX_SECONDS = 5.0
@@ -90,6 +92,11 @@ class Compaction:
     seconds: float = 0.0
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Parts of messages that are no text and that the memory knows nothing of (images, say), by their type."""
+
+    @property
+    def unread(self) -> str:
+        """`left_out` in words; empty where every part was read."""
+        return ", ".join(f"{number} {what}" for what, number in self.left_out.items())
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from infoagent.recipes.sft import FitSection
 from infoagent.training.candidates import Candidate
 from infoagent.training.carried import carried_reading
 from infoagent.training.preparation import Prepared
+from infoagent.training.resumption import AdapterReadBack
 
 TokenRow = dict[str, list[int]]
 
@@ -109,7 +110,7 @@ def dpo_arguments(recipe: DPORecipe, steps: int, quiet: bool) -> DPOConfig:
     )
 
 
-class PairTrainer(DPOTrainer):
+class PairTrainer(AdapterReadBack, DPOTrainer):
     """TRL's DPO trainer on rows that hold token ids already."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:

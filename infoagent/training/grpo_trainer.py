@@ -15,6 +15,7 @@ from infoagent.training.group_proposals import GroupProposals
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.phases import TimedPhases
 from infoagent.training.plain_prompts import PlainPrompts
+from infoagent.training.resumption import ResumedExactly
 from infoagent.training.shared_prefix import SharedPrefix
 from infoagent.training.vllm_weights import ExactBase
 
@@ -24,7 +25,17 @@ __all__ = ["course_of", "trainer_arguments", "trainer_class"]
 def trainer_class(algorithm: str, course: Course | None = None) -> Any:
     """TRL's trainer of the algorithm, `grpo` or `rloo`, with the shared prompt computed once for a group; with a course in the loop."""
     trainer = RLOOTrainer if algorithm == "rloo" else GRPOTrainer
-    mixed = (TimedPhases, EarlyScoring, CompactionLoop, GroupProposals, SharedPrefix, PlainPrompts, ExactBase, trainer)
+    mixed = (
+        TimedPhases,
+        EarlyScoring,
+        CompactionLoop,
+        GroupProposals,
+        SharedPrefix,
+        PlainPrompts,
+        ExactBase,
+        ResumedExactly,
+        trainer,
+    )
     return type(f"SharedPrefix{trainer.__name__}", mixed, {"course": course})
 
 

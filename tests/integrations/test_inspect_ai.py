@@ -1,7 +1,16 @@
 """The strategy in inspect_ai's own orchestration, with inspect_ai's mock model."""
 
 import pytest
-from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser, compaction, get_model
+from inspect_ai.model import (
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageTool,
+    ChatMessageUser,
+    ContentImage,
+    ContentText,
+    compaction,
+    get_model,
+)
 from inspect_ai.tool import ToolCall
 
 from infoagent.integrations.inspect_ai import MemoryCompaction, as_openai
@@ -55,6 +64,15 @@ async def test_nothing_old_is_nothing_done(compactor, caplog):
     found, memory = await MemoryCompaction(compactor).compact(get_model("mockllm/model"), [*TASK, SAID[3]], [])
     assert (found, memory) == ([*TASK, SAID[3]], None)
     assert "they are all new" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_an_image_that_no_memory_knows_of_is_said(compactor, caplog):
+    shown = ChatMessageUser(content=[ContentText(text="See my order."), ContentImage(image="https://example.org/a.png")])
+    found, _ = await MemoryCompaction(compactor).compact(get_model("mockllm/model"), [*TASK, shown, *SAID], [])
+    assert len(found) == len(TASK) + 3
+    assert "See my order." in compactor.read[0]
+    assert "the memory knows nothing of: 1 part of a message that is no text (image)" in caplog.text
 
 
 def test_messages_are_what_chat_logs_have():

@@ -66,9 +66,30 @@ def test_what_is_short_is_left(compactor):
 
 
 def test_a_system_message_among_them_is_not_lost_to_the_model(compactor):
-    """LangChain hands it over with the rest; it is no part of what a memory stands for, so nothing is compacted then."""
+    """LangChain hands it over with the rest and takes all of it away; it is no part of what a memory stands for."""
     middleware = CompactionMiddleware(
         GenericFakeChatModel(messages=iter([])), compactor, trigger=("messages", 2), keep=("messages", 1)
     )
     state = {"messages": [SystemMessage("Never touch prod."), HumanMessage("And shipping?")]}
     assert middleware.before_model(state, None) is None
+    rules = [SystemMessage("Never touch prod."), SystemMessage("Nor the tests.")]
+    found = agent(compactor).invoke({"messages": [rules[0], *HISTORY[:2], rules[1], *HISTORY[2:]]})["messages"]
+    assert [m.content for m in found[:2]] == [m.content for m in rules]
+    assert [type(m) for m in found[2:]] == [HumanMessage, HumanMessage, AIMessage]
+    assert "The order costs 40 dollars." in found[2].content
+    assert "prod" not in compactor.read[0]
+
+
+def test_what_stands_behind_a_call_that_waits_is_not_lost(compactor, caplog):
+    waiting = AIMessage("", tool_calls=[{"id": "c2", "name": "pay", "args": {}}])
+    said = [*HISTORY[:4], waiting, HumanMessage("Do ORD-99 instead."), HumanMessage("And shipping?")]
+    found = agent(compactor).invoke({"messages": said})["messages"]
+    assert [m.content for m in found] == [*[m.content for m in said], "Five dollars."]
+    assert "2 of the messages that would go stand in no memory" in caplog.text
+
+
+def test_an_image_that_no_memory_knows_of_is_said(compactor, caplog):
+    picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    said = [HumanMessage([{"type": "text", "text": LONG}, picture]), *HISTORY[1:]]
+    agent(compactor).invoke({"messages": said})
+    assert "the memory knows nothing of: 1 part of a message that is no text (image_url)" in caplog.text

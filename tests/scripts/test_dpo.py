@@ -35,6 +35,7 @@ def overrides(tiny_dir, out, candidates, *more):
         "dpo.epochs=2",
         "pairs.margin_nats=0.05",
         "pairs.per_problem=1",
+        f"init_adapter={candidates}/checkpoint-1" if candidates else "init_adapter=null",
         *more,
     ]
 

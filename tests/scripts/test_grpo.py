@@ -124,6 +124,24 @@ def test_killed_in_mid_step_and_resumed_it_takes_the_same_way(tiny_dir, tmp_path
     assert [line["step"] for line in resumed.history if "mi/nats" in line] == [3, 4, 5, 6]
 
 
+def test_begun_from_an_adapter_and_killed_in_a_later_pass_it_takes_the_same_way(tiny_dir, tmp_path, unbroken):
+    """Two steps are a pass over four problems; the reference of the divergence is the base, and no copy of the adapter is kept."""
+    more = [f"init_adapter={unbroken}/checkpoint-6", "data.limit=4", "grpo.save_steps=3", "grpo.beta=0.05"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    result = run_script("train/grpo.py", *overrides(tiny_dir, whole, 5), *more)
+    assert result.returncode == 0, result.stderr
+    assert trajectory(whole)[0]["train/kl"] > 1e-4  # the adapter has moved away from the base before
+    assert not list(whole.glob("checkpoint-*/*/adapter_model.safetensors"))
+    run_killed_at("metrics.jsonl#5", "train/grpo.py", *overrides(tiny_dir, broken, 5), *more)
+    result = run_script("train/grpo.py", *overrides(tiny_dir, broken, 5), *more)
+    assert f"resuming from {broken}/checkpoint-3" in result.stderr
+    for a, b in zip(trajectory(whole), trajectory(broken), strict=True):
+        assert b == pytest.approx(a, abs=1e-5)
+    begun, ended, resumed = adapter(unbroken, 6), adapter(whole, 5), adapter(broken, 5)
+    assert max(float((ended[n] - resumed[n]).abs().max()) for n in ended) < 1e-5
+    assert max(float((ended[n] - begun[n]).abs().max()) for n in ended) > 1e-3
+
+
 def test_the_offline_run_says_what_the_directory_says(tiny_dir, unbroken):
     [run] = read_back(unbroken)
     assert (run.run.run_group, run.run.job_type, run.run.project) == ("run", "grpo", "infoagent")
