@@ -72,7 +72,7 @@ def train(recipe: DPORecipe, quiet: bool) -> int:
         # 3. The record: metrics to JSONL and W&B.
         chosen, rejected = ([pair[side] for pair in pairs] for side in (0, 1))
         sides = {"chosen": chosen, "rejected": rejected}
-        metrics = choice_metrics(drawn, sides, reward.price, 1 + recipe.negatives.total)
+        metrics = choice_metrics(drawn, sides, reward.price, reward.candidates(0))
         tracker = run.track()
 
         # 4. Prefer the better one of each pair; from the last complete checkpoint if there is one.

@@ -58,10 +58,10 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     control = PriceControl.of(recipe.reward)
     if run.resume_from is not None:
         control.restore(run.resume_from)
-    if run.steps_done >= grpo.steps:
-        return run.leave(f"{grpo.steps} steps", "raise grpo.steps to go on")
 
     with run:
+        if run.steps_done >= grpo.steps:
+            return run.leave(f"{grpo.steps} steps", "raise grpo.steps to go on")
         # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
         engine = settle_engine()
         run.write_run_file(processes=engine.processes, engine=engine.name)

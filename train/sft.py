@@ -62,8 +62,8 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
             return run.leave(f"{sft.rounds} rounds", "raise sft.rounds to go on")
         clear_finished(recipe.output_dir)
         run.write_run_file()
-        tracker = run.track()
-        reward = build_reward(recipe, prepared)
+        tracker, reward = run.track(), build_reward(recipe, prepared)
+        run.measure_unmeasured()
         for number in range(first_round, sft.rounds + 1):
             # 3. Sample from the policy as it stands, and score under the frozen base. What is on disk stays.
             adapter = str(last) if last is not None else recipe.init_adapter
@@ -75,7 +75,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
 
             # 4. Keep what beats its group.
             kept = keep_best(drawn, recipe.selection)
-            metrics = choice_metrics(drawn, {"selected": kept}, reward.price, 1 + recipe.negatives.total)
+            metrics = choice_metrics(drawn, {"selected": kept}, reward.price, reward.candidates(0))
 
             # 5. Imitate it: a fit of its own, from the adapter that wrote the samples; from a checkpoint if killed.
             work, resume_from, offset = begin_round(recipe, number, last, **run.sources)

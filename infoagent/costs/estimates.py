@@ -40,15 +40,18 @@ def training_work(
     has_reference: bool,
     texts: int | None = None,
     reads_apart: bool = False,
+    proposed: int = 0,
+    readings: int = 1,
 ) -> TrainingWork:
-    """Upper estimates: every completion at its longest. `groups` problems are sampled and scored, their completions behind
-    one reading of the prompt. Trained on are these, sharing it too; or `texts` prompts with a completion each, epochs
-    included. `has_reference`: the base reads what is trained on, for a KL or a preference. `reads_apart`: documents are read
-    without a gradient (`lora.activated`)."""
+    """Upper estimates: every completion at its longest. `groups` problems are sampled and scored, their completions and as many
+    texts as are `proposed` behind one reading of the prompt, or `readings` of them (rounds of a search). Trained on are the
+    completions, sharing it too; or `texts` prompts with a completion each, epochs included. `has_reference`: the base reads what is
+    trained on, for a KL or a preference. `reads_apart`: documents are read without a gradient (`lora.activated`)."""
     prompt = document_words * TOKENS_PER_WORD + PROMPT_OVERHEAD_TOKENS
     prompts, generated = groups * prompt, groups * samples * completion_tokens
     candidates = 1 + counterfactual + other_negatives
-    scored = prompts * candidate_prompts(counterfactual, other_negatives) + generated * candidates
+    continued = generated + groups * proposed * completion_tokens
+    scored = readings * prompts * candidate_prompts(counterfactual, other_negatives) + continued * candidates
     trained = prompts + generated if texts is None else texts * (prompt + completion_tokens)
     apart = (groups if texts is None else texts) * document_words * TOKENS_PER_WORD if reads_apart else 0.0
 

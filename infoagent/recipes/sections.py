@@ -356,7 +356,8 @@ class ScorerSection(Section):
 
 
 class AuditSection(Section):
-    """Is the reward being cheated? Measures of the texts, accuracy, and flags in audit.json."""
+    """Is the reward being cheated? Measures of the texts, accuracy, and flags in audit.json. Of train/grpo.py's steps: the others
+    imitate texts that were scored before."""
 
     enabled: bool = True
     every: PositiveInt = 5
@@ -380,7 +381,7 @@ class TrackingSection(Section):
     """Adapters that go to W&B when training has ended: the last complete checkpoint and the best one, all that are
     there, or none."""
     samples_every: PositiveInt = 5
-    """Steps between two tables of sample compressions."""
+    """Steps between two tables of sample compressions, in train/grpo.py."""
 
 
 def refuse_twice(what: str, labels: Sequence[str]) -> None:

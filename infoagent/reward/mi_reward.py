@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from infoagent.data.negative_kinds import is_hard
 from infoagent.grading import is_looping
 from infoagent.lm.generation import compression_from_ids
 from infoagent.pricing.parts import Price, Sample, reward_parts
@@ -75,13 +74,11 @@ class MIReward(InformationScorer):
         everything = [s for s in scored if s is not None]
         own = [i for i in range(len(everything)) if proposed is None or not proposed[i]]
         self.last = [everything[i] for i in own]
-        self._count_failures(everything)
+        self.count_failures(everything)
         if log_metric is not None:
-            negatives = self.negatives[problem_index[0]]
-            candidates = 1 + sum(not (self.watch_only and is_hard(n)) for n in negatives)
             everywhere = self._of_all_processes([problem_index[i] for i in own])
             if is_first_process():  # the trainer averages over those that log
-                for name, value in summarise(everywhere, self.price, candidates).items():
+                for name, value in summarise(everywhere, self.price, self.candidates(problem_index[0])).items():
                     log_metric(known_metric(name), value)
             log_metric("scorer/seconds", time.perf_counter() - start)
             for observe in self.observers:
@@ -141,7 +138,8 @@ class MIReward(InformationScorer):
         pool.shutdown(wait=False)  # its threads end with the last group
         return pending
 
-    def _count_failures(self, scored: Sequence[ScoredCompression]) -> None:
+    def count_failures(self, scored: Sequence[ScoredCompression]) -> None:
+        """Raise RunFailed when more than `max_failed_share` of the last FAILURE_WINDOW compressions failed, these included."""
         self._recent_failures.extend(s.failed is not None for s in scored)
         failed, seen = sum(self._recent_failures), len(self._recent_failures)
         # a share of a handful says nothing: one failure of eight is no reason to stop

@@ -80,6 +80,10 @@ class InformationScorer:
         self._end = end_of_turn_id(self.tokenizer)
         self._closed_book: dict[int, float] = {}
 
+    def candidates(self, index: int) -> int:
+        """K of what is paid for the problem: its document and those negatives that earn. The ceiling of the information is log K."""
+        return 1 + sum(not (self.watch_only and is_hard(n)) for n in self.negatives[index])
+
     def information(self, index: int, compressions: Sequence[Compression], budget: int | None) -> list[Information | str]:
         """What the scorer says of each compression, or the cause why it said nothing.
 

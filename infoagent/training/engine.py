@@ -12,15 +12,13 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from infoagent.files import read_json
 from infoagent.lm.machine.device import default_device, settle_deepspeed
-from infoagent.training.launch import process_count
-from infoagent.types import InputError, RunFailed
+from infoagent.training.launch import is_on, process_count, zero_stage
+from infoagent.types import RunFailed
 
 ALONE, DATA_PARALLEL = "one process", "data parallel"
 REMEDY = (
@@ -48,11 +46,11 @@ def settle_engine() -> Engine:
     """
     settle_deepspeed()
     processes, rank = process_count(), int(os.environ.get("RANK", "0"))
-    if _is_on("ACCELERATE_USE_DEEPSPEED"):
+    if is_on("ACCELERATE_USE_DEEPSPEED"):
         if default_device() == "cpu":
             _leave_out_shared_memory()
-        return Engine(f"ZeRO-{_zero_stage()}", processes, rank)
-    if _is_on("ACCELERATE_USE_FSDP"):
+        return Engine(f"ZeRO-{zero_stage()}", processes, rank)
+    if is_on("ACCELERATE_USE_FSDP"):
         return Engine(f"FSDP {os.environ.get('FSDP_VERSION', '1')}", processes, rank)
     return Engine(DATA_PARALLEL if processes > 1 else ALONE, processes, rank)
 
@@ -116,23 +114,9 @@ def _state_name(state: Any) -> str:
     return ALONE if kind == "NO" else DATA_PARALLEL
 
 
-def _zero_stage() -> int:
-    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
-    if file == "none":
-        return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))  # accelerate's own default
-    stage = read_json(Path(file)).get("zero_optimization", {}).get("stage")
-    if not isinstance(stage, int):
-        raise InputError(f"{file}: zero_optimization.stage = {stage!r}; set it to 0, 1, 2 or 3")
-    return stage
-
-
 def _leave_out_shared_memory() -> None:
     """On the CPU gloo alone carries what DeepSpeed sends. It would compile a kernel for reductions through shared memory
     at its first start, which takes a minute and fails where there is no compiler."""
     import deepspeed
 
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-
-
-def _is_on(name: str) -> bool:
-    return os.environ.get(name, "false").lower() in ("true", "1")

@@ -78,8 +78,11 @@ def _work(
     sampling: tuple[int, int],
     has_reference: bool,
     texts: int | None = None,
+    proposed: int = 0,
+    readings: int = 1,
 ) -> TrainingWork | None:
-    """`words` of each document; `sampling`: completions of each and their tokens. None: the sizes are unknown."""
+    """`words` of each document; `sampling`: completions of each and their tokens; the rest as `training_work`. None: the sizes
+    are unknown."""
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if architecture is None:
         return None
@@ -94,6 +97,8 @@ def _work(
         has_reference=has_reference,
         texts=texts,
         reads_apart=recipe.lora.activated,
+        proposed=proposed,
+        readings=readings,
     )
 
 
@@ -166,7 +171,7 @@ def describe_sft(recipe: SFTRecipe) -> str:
     kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
     texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
     plan = (
-        f"plan: {recipe.sft.rounds} rounds of {groups} problems × {recipe.sampling.samples} samples, from {len(problems)} "
+        f"plan: {recipe.sft.rounds} rounds of {groups} problems × {_texts(recipe)}, from {len(problems)} "
         f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     )
@@ -177,7 +182,7 @@ def describe_dpo(recipe: DPORecipe) -> str:
     """The plan in a few lines."""
     problems, left_out = usable_problems(recipe)
     number = len(problems)
-    source, groups = f"{number} × {recipe.sampling.samples} own samples", number
+    source, groups = f"{number} × {_texts(recipe)} of its own", number
     if recipe.candidates:
         source, groups = f"samples of {', '.join(recipe.candidates)}", 0
     pairs = number * recipe.pairs.per_problem
@@ -188,13 +193,23 @@ def describe_dpo(recipe: DPORecipe) -> str:
     return "\n".join([plan, *left_out, *_fit(recipe, recipe.dpo, _words(recipe, problems), groups, 2 * pairs * recipe.dpo.epochs)])
 
 
+def _texts(recipe: SFTRecipe | DPORecipe) -> str:
+    """`8 samples`, `8 samples and 16 proposals`: what the scorer reads of a problem, at most."""
+    samples, proposed = recipe.sampling.samples, recipe.sampling.texts - recipe.sampling.samples
+    return " and ".join(f"{number} {what}" for number, what in ((samples, "samples"), (proposed, "proposals")) if number)
+
+
 def _names(recipe: TrainingRecipe) -> str:
     return " and ".join(section.name for section in recipe.all_data)
 
 
 def _fit(recipe: SFTRecipe | DPORecipe, section: FitSection, words: Sequence[float], groups: int, texts: int) -> list[str]:
     completion, is_preference = recipe.sampling.max_completion_tokens, isinstance(recipe, DPORecipe)
-    work = _work(recipe, words, groups, (recipe.sampling.samples, completion), is_preference, texts)
+    sampling, more = recipe.sampling, recipe.sampling.proposals
+    readings = 1 if more is None else 1 + more.shorten_rounds + more.yardstick
+    work = _work(
+        recipe, words, groups, (sampling.samples, completion), is_preference, texts, sampling.texts - sampling.samples, readings
+    )
     architecture = architecture_of(recipe.model.name, recipe.model.revision)
     if work is None or architecture is None:
         return [f"estimate: {_unknown(recipe)}"]

@@ -42,8 +42,8 @@ def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
     if recipe.scorer.url is not None:
         return served_scorer(recipe.scorer)
     if recipe.scorer.model is None:
-        return Scorer(lm.model, recipe.scorer.memory_mib, base_only=lm.adapter is not None)
-    return Scorer(_frozen(recipe.scorer.model), recipe.scorer.memory_mib)
+        return Scorer(lm.model, recipe.scorer.memory_mib, base_only=lm.adapter is not None, remember=recipe.scorer.remember)
+    return Scorer(_frozen(recipe.scorer.model), recipe.scorer.memory_mib, remember=recipe.scorer.remember)
 
 
 def _frozen(section: ModelSection, device: str | None = None) -> Any:

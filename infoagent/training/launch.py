@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from infoagent.files import read_json
 from infoagent.recipes import GRPORecipe
 from infoagent.types import InputError
 
@@ -36,12 +38,23 @@ def is_main_process() -> bool:
 
 def is_sharded_launch() -> bool:
     """Did `accelerate launch` ask for ZeRO-3 or FSDP? Told by what it puts into the environment."""
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("true", "1"):
-        return True
-    return (
-        os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("true", "1")
-        and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") == "3"
-    )
+    return is_on("ACCELERATE_USE_FSDP") or (is_on("ACCELERATE_USE_DEEPSPEED") and zero_stage() == 3)
+
+
+def zero_stage() -> int:
+    """The stage of ZeRO that was asked for. Raises InputError for a DeepSpeed file that does not say it."""
+    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if file == "none":
+        return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))  # accelerate's own default
+    stage = read_json(Path(file)).get("zero_optimization", {}).get("stage")
+    if not isinstance(stage, int):
+        raise InputError(f"{file}: zero_optimization.stage = {stage!r}; set it to 0, 1, 2 or 3")
+    return stage
+
+
+def is_on(name: str) -> bool:
+    """Is the switch of that name on in the environment?"""
+    return os.environ.get(name, "false").lower() in ("true", "1")
 
 
 def batch_shape(recipe: GRPORecipe, processes: int) -> tuple[int, int]:

@@ -16,8 +16,11 @@ from infoagent.tracking import Tracker
 from infoagent.training.artifacts import log_adapters
 from infoagent.training.engine import check_engine, settle_engine
 from infoagent.training.faults import one_line_faults
+from infoagent.training.frozen_scorer import base_scorer
 from infoagent.training.launch import is_main_process
+from infoagent.training.policy import load_to_sample, quiet_libraries
 from infoagent.training.preparation import Prepared, prepare
+from infoagent.training.recipe_reward import build_reward
 from infoagent.training.run_directory import (
     check_same_sources,
     checkpoint_facts,
@@ -26,7 +29,7 @@ from infoagent.training.run_directory import (
     take_directory,
     write_run_file,
 )
-from infoagent.training.validation import describe_best
+from infoagent.training.validation import ValidationCallback, describe_best, was_measured
 from infoagent.training.validation_checks import ValidationPlan, drawn_of, plan_validation
 
 
@@ -72,8 +75,21 @@ class TrainingRun:
         """What the run is made from, for its record."""
         return {"data_revision": self.prepared.data_revision, "base_revision": self.prepared.reference.revision}
 
+    def measure_unmeasured(self) -> None:
+        """Measure the checkpoint to go on from where a kill came between its marker and its measurement. Trainers do so
+        themselves when they begin; this is for what begins no trainer."""
+        if self.plan is None or self.resume_from is None or not is_main_process() or was_measured(self.resume_from):
+            return
+        reward = build_reward(self.recipe, self.prepared)
+        with quiet_libraries():
+            lm, _ = load_to_sample(self.recipe, self.prepared, str(self.resume_from))
+            reward.scorer = base_scorer(self.recipe, lm)
+        tracker = self.tracker or self.track()
+        ValidationCallback(self.plan, reward, tracker, self.quiet).measure_checkpoint(lm.model, self.resume_from)
+
     def leave(self, amount: str, advice: str) -> int:
-        """The exit code of a run that has done its `amount` of work before; says so."""
+        """The exit code of a run that has done its `amount` of work before; says so. Called inside the context."""
+        self.measure_unmeasured()
         print(f"{self.resume_from}: has all {amount} already; {advice}", file=sys.stderr)
         print(self.resume_from)
         return 0

@@ -5,7 +5,9 @@ metrics.jsonl as `validation/...`. Nothing of it may touch the training: all ran
 run with validation takes the same steps as one without, and a resumed run the same as an unbroken one.
 
 A checkpoint is measured after its marker is written. Killed in between, the run goes on from that checkpoint and
-measures it then.
+measures it then; a run that has come to its end measures its last one when it is called again.
+
+Where the scorer fails on more of them than reward.max_failed_share, the run ends and nothing is kept of the measurement.
 """
 
 from __future__ import annotations
@@ -71,7 +73,7 @@ class ValidationCallback(TrainerCallback):
     def measure_checkpoint(self, model: Any, checkpoint: Path) -> None:
         """Measure `model`, whose weights `checkpoint` holds; log it, name the best, unless it was measured before."""
         directory, step = checkpoint.parent, checkpoint_step(checkpoint)
-        if self.tracker is None or step in [row["step"] for row in _history(directory)]:
+        if self.tracker is None or was_measured(checkpoint):
             return
         metrics = self.measure(model)
         logger.info("%s was measured: %s", checkpoint, metrics)
@@ -104,8 +106,9 @@ class ValidationCallback(TrainerCallback):
                 )
                 for index, compression in zip(batch, compressions, strict=True):
                     scored += reward.score(index, [compression], plan.budgets[index])
+                    reward.count_failures(scored[-1:])  # of a handful no checkpoint may become the best
                     bar.update()
-        return validation_metrics(scored, price, candidates=1 + len(plan.prepared.negatives[0]))
+        return validation_metrics(scored, price, reward.candidates(0))
 
 
 def validation_metrics(scored: Sequence[ScoredCompression], price: Price, candidates: int) -> dict[str, float]:
@@ -145,6 +148,11 @@ def validation_callbacks(
 ) -> list[TrainerCallback]:
     """The callback of a plan; none without one."""
     return [] if plan is None else [ValidationCallback(plan, reward, tracker, quiet)]
+
+
+def was_measured(checkpoint: Path) -> bool:
+    """Does best.json hold a measurement of the checkpoint?"""
+    return checkpoint_step(checkpoint) in [row["step"] for row in _history(checkpoint.parent)]
 
 
 def describe_best(output_dir: str | Path) -> str:

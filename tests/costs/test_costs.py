@@ -97,6 +97,9 @@ def test_an_estimate_counted_by_hand():
     apart = training_work(sizes, **ASKED, reads_apart=True)
     assert apart.trained_tokens == prompts + written - documents
     assert apart.compute.gflop == pytest.approx(reading + token * (written + documents + 3 * (prompts + written - documents)))
+    searched = training_work(sizes, **ASKED, proposed=5, readings=3)
+    assert searched.scored_tokens == prompts * (1 + 3 + 4 / 2) * 3 + (written + 2 * 5 * 32) * 8
+    assert (searched.generated_tokens, searched.trained_tokens) == (plan.generated_tokens, plan.trained_tokens)
     assert machine_money(5 * 3600, CostSection(usd_per_hour=3.6)) == "money: 18.00 $ at 3.60 $ an hour"
 
 

@@ -22,7 +22,7 @@ from infoagent.training.recipe_reward import build_reward
 from infoagent.training.run_directory import BEST_FILE, mark_complete, superfluous_checkpoints
 from infoagent.training.validation import ValidationCallback, validation_metrics, write_best
 from infoagent.training.validation_checks import plan_validation
-from infoagent.types import InputError
+from infoagent.types import InputError, RunFailed
 
 TIMES = ("scorer/", "time/", "memory/", "train/step_seconds")
 """What a metric begins with that no two runs have alike."""
@@ -110,6 +110,27 @@ def test_killed_before_a_checkpoint_was_measured_it_is_measured_on_resume(run, t
         assert b == pytest.approx(a, abs=1e-5)
 
 
+def test_killed_before_its_last_checkpoint_was_measured_it_is_measured_when_called_again(run, tiny_dir, tmp_path):
+    unbroken, _ = run
+    out = tmp_path / "run"
+    shutil.copytree(unbroken, out)
+    whole = json.loads((unbroken / BEST_FILE).read_text())
+    [left, last] = whole["history"]
+    write_best_anew = {**whole, "checkpoint": "checkpoint-2", "step": 2, "value": left[whole["metric"]], "history": [left]}
+    (out / BEST_FILE).write_text(json.dumps(write_best_anew))
+    weights_before = (out / "checkpoint-4" / "adapter_model.safetensors").read_bytes()
+    for _ in range(2):  # and once is enough
+        result = run_script("train/grpo.py", *overrides(tiny_dir, out, "validation.limit=3"))
+        assert result.returncode == 0, result.stderr
+        assert "has all 4 steps already" in result.stderr
+        got = json.loads((out / BEST_FILE).read_text())
+        assert got["checkpoint"] == whole["checkpoint"]
+        assert [row["step"] for row in got["history"]] == [2, 4]
+        assert got["history"][1] == pytest.approx(last, abs=1e-5)
+    assert (out / "checkpoint-4" / "adapter_model.safetensors").read_bytes() == weights_before
+    assert sum("validation/mi/nats" in row for row in read_jsonl(out / "metrics.jsonl")) >= 2
+
+
 # ---- the numbers ----------------------------------------------------------------------------------------------
 
 
@@ -191,6 +212,43 @@ def test_a_gated_text_counts_in_the_objective_and_a_failed_one_does_not(measured
     assert "objective/nats" not in validation_metrics([failed], Price(0.1), 4)
 
 
+class FailsOften:
+    """A scorer that is gone for the first texts of a measurement and is back for the last."""
+
+    concurrency = 1
+
+    def __init__(self, scorer, times):
+        self.scorer, self.left = scorer, times
+
+    def score(self, *arguments):
+        self.left -= 1
+        if self.left >= 0:
+            raise OSError("the scorer is gone")
+        return self.scorer.score(*arguments)
+
+
+def test_a_measurement_of_the_few_texts_that_could_be_scored_is_none(tiny_dir, tmp_path):
+    made = recipe(tiny_dir, tmp_path / "run", validation={"limit": 8, "temperature": 0.0})
+    plan = plan_validation(made, 8, save_steps=2)
+    lm = load(str(tiny_dir), dtype="float32", device="cpu")
+    for failures, is_enough in ((3, True), (4, False)):  # a tenth of 30, which a handful counts as
+        reward = build_reward(made, prepare(made, 8), FailsOften(Scorer(lm.model), failures))
+        callback = ValidationCallback(plan, reward, None)
+        if is_enough:
+            assert callback.measure(lm.model)["reward/failed"] == pytest.approx(failures / 8)
+        else:
+            with pytest.raises(RunFailed, match=f"failed on {failures} of the last"):
+                callback.measure(lm.model)
+
+
+def test_what_is_watched_only_raises_no_ceiling(measured):
+    made, plan, lm, _ = measured
+    watching = made.model_copy(update={"negatives": made.negatives.model_copy(update={"watch_only": True})})
+    reward = build_reward(watching, prepare(watching, 8), Scorer(lm.model))
+    assert reward.candidates(0) == 2  # its document and one random one; the two versions earn nothing
+    assert ValidationCallback(plan, reward, None).measure(lm.model)["mi/ceiling_nats"] == pytest.approx(np.log(2))
+
+
 # ---- which checkpoint -----------------------------------------------------------------------------------------
 
 
@@ -241,6 +299,16 @@ def test_mistakes_are_found_before_a_model_loads(tiny_dir, tmp_path, monkeypatch
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match=message):
         plan_validation(recipe(tiny_dir, tmp_path, **more), 8, save_steps=2)
+
+
+def test_zero_3_of_a_file_of_deepspeeds_is_sharded(tiny_dir, tmp_path, monkeypatch):
+    (tmp_path / "stage.json").write_text('{"zero_optimization": {"stage": 3}}')
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_CONFIG_FILE", str(tmp_path / "stage.json"))
+    with pytest.raises(InputError, match="sharded"):
+        plan_validation(recipe(tiny_dir, tmp_path, validation={}), 8, save_steps=2)
+    (tmp_path / "stage.json").write_text('{"zero_optimization": {"stage": 2}}')
+    assert plan_validation(recipe(tiny_dir, tmp_path), 8, save_steps=2) is not None
 
 
 def test_zero_2_is_not_sharded(tiny_dir, tmp_path, monkeypatch):
