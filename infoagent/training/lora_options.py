@@ -10,6 +10,7 @@ import importlib.util
 import re
 from typing import Any
 
+from infoagent.lm.adapters import read_settings
 from infoagent.lm.pretrained import blank_model
 from infoagent.lm.prompts import Prompt
 from infoagent.lm.reference import ModelReference, load_config, load_tokenizer
@@ -46,13 +47,35 @@ def invocation_of(recipe: TrainingRecipe, reference: ModelReference) -> list[int
     return invocation_ids(load_tokenizer(reference), Prompt.of(recipe.prompt, thinking=False))
 
 
-def check_lora(section: LoraSection, reference: ModelReference) -> None:
-    """Raise InputError, all mistakes at once, before any weight is read: the model is built without its weights."""
+def check_lora(section: LoraSection, reference: ModelReference, begun: str | None = None) -> None:
+    """Raise InputError, all mistakes at once, before any weight is read: the model is built without its weights. `begun`: the
+    adapter that training begins from, whose shape stays."""
     mistakes = _quantization_mistakes(section)
+    if begun is not None:
+        mistakes += _shape_mistakes(section, begun)
     if section.targets != ALL_LINEAR:
         mistakes += _target_mistakes(section.targets, reference)
     if mistakes:
         raise InputError(mistakes)
+
+
+PEFT_NAMES = {
+    "r": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "rslora": "use_rslora", "dora": "use_dora",
+    "activated": "alora_invocation_tokens",
+}  # fmt: skip
+"""Settings of LoraSection that an adapter's own file says as well, by PEFT's names."""
+
+
+def _shape_mistakes(section: LoraSection, adapter: str) -> list[str]:
+    """What the recipe says of the adapter that is not so: it would be written down and not be trained."""
+    own, mistakes = read_settings(adapter), []
+    for name in sorted(section.model_fields_set & PEFT_NAMES.keys()):
+        wanted, found = getattr(section, name), own.get(PEFT_NAMES[name])
+        if name in ("rslora", "dora", "activated"):
+            found = bool(found)
+        if found is not None and wanted != found:
+            mistakes.append(f"lora.{name} = {wanted}: init_adapter = {adapter!r} has {found}, and is trained as it is; set it so")
+    return mistakes
 
 
 def _target_mistakes(targets: str | list[str], reference: ModelReference) -> list[str]:

@@ -58,7 +58,7 @@ def prepare(
         )
     model = find_model(recipe.model)
     reference = model.reference
-    check_lora(recipe.lora, reference)
+    check_lora(recipe.lora, reference, recipe.init_adapter)
     invocation_of(recipe, reference)
     if recipe.init_adapter is not None:
         from infoagent.lm.adapter_fit import check_fit  # it brings torch, which --dry-run leaves alone

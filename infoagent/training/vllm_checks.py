@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from infoagent.lm.adapters import is_activated
+from infoagent.lm.adapters import is_activated, read_settings
 from infoagent.lm.foreign_http import exchange, mishap, one_line, open_client
 from infoagent.lm.machine.device import default_device
 from infoagent.recipes import GRPORecipe
@@ -33,7 +33,7 @@ def check_vllm(recipe: GRPORecipe, processes: int) -> None:
             "vllm.enabled: needs a CUDA device (vLLM's CPU build packs its weights and takes no new ones after a step, and "
             "a server gets them over NCCL); set it to false, and transformers samples"
         )
-    if recipe.lora.dora:
+    if recipe.lora.dora or (recipe.init_adapter and read_settings(recipe.init_adapter).get("use_dora")):
         mistakes.append("vllm.enabled with lora.dora: vLLM gets base + LoRA, which is not what DoRA computes; drop one")
     if recipe.lora.activated or (recipe.init_adapter and is_activated(recipe.init_adapter)):
         mistakes.append("vllm.enabled with lora.activated: vLLM has no adapter that acts from the instruction on; drop one")

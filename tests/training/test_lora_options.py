@@ -142,3 +142,26 @@ def test_a_run_refuses_them_with_a_line_each(tiny_dir, tmp_path):
     assert len(lines) == 2
     assert "q_proj" in lines[0]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"r": 16}, "lora.r = 16: init_adapter = {adapter!r} has 8"),
+        ({"alpha": 32}, "lora.alpha = 32: .* has 16"),
+        ({"dropout": 0.1}, "lora.dropout = 0.1: .* has 0.0"),
+        ({"dora": True}, "lora.dora = True: .* has False"),
+        ({"rslora": True}, "lora.rslora = True: .* has False"),
+        ({"activated": True}, "lora.activated = True: .* has False"),
+    ],
+)
+def test_an_adapter_that_is_trained_on_keeps_its_shape(tiny_dir, tmp_path, asked, line):
+    """What a recipe says otherwise would stand in run.json and not be so."""
+    settings = LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    settings.save_pretrained(tmp_path)
+    reference, adapter = resolve(str(tiny_dir)), str(tmp_path)
+    with pytest.raises(InputError, match=line.format(adapter=adapter)):
+        check_lora(LoraSection(**asked), reference, adapter)
+    check_lora(LoraSection(**asked), reference)
+    check_lora(LoraSection(), reference, adapter)  # what is not said is the adapter's own
+    check_lora(LoraSection(r=8, alpha=16, dropout=0.0, dora=False, activated=False), reference, adapter)
