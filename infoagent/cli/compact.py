@@ -104,6 +104,8 @@ def _lines(result: Any, row: Raw | None, as_json: bool) -> Iterator[str]:
 
 
 def _figures(result: Any, where: str) -> str:
+    from infoagent.lm.compacting import UNREAD
+
     head = f"{where}: " if where else ""
     if result.status == "failed":
         return f"{head}not compacted, the history is unchanged: {result.cause}"
