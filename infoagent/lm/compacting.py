@@ -43,6 +43,10 @@ LEAST_MEMORY = 16
 Raw = dict[str, Any]
 
 
+class NoneCanGo(InputError):
+    """Of a history that is right: none of its messages can go while the newest stay."""
+
+
 def context_text(memory: str, turns: Sequence[str]) -> str:
     """A context as a model reads it: the memory of what was before, if there is one, and the turns since."""
     parts = [HEADING + memory.strip()] if memory.strip() else []
@@ -73,7 +77,7 @@ class Compaction:
     """A history after compaction. Where `status` is not compacted, `messages` are those that came, and `cause` says why."""
 
     status: Literal["compacted", "short", "failed"]
-    """short: what would go is no longer than the budget."""
+    """short: what would go is no longer than the budget, or of one history among several none can."""
     messages: list[Raw]
     cause: str | None = None
     memory: str | None = None
@@ -123,7 +127,7 @@ class HistoryCut:
 
 def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
     """Raises InputError, a line for each mistake: roles and contents that are not known, results without their calls, one id
-    for two contents, and no message that could go."""
+    for two contents; and NoneCanGo."""
     _, mistakes = read_messages("messages", messages, Counter())
     if mistakes:
         raise InputError(mistakes)
@@ -135,7 +139,7 @@ def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
     old = [message for message in messages[:cut] if speaker_of(message) != "System"]
     if not old:
         why = "the newest are tied together by their tool calls" if len(messages) > newest + len(system) else "they are all new"
-        raise InputError(
+        raise NoneCanGo(
             f"messages: none of the {len(messages)} can go while the newest {newest} stay ({why}); let fewer stay, or come back later"
         )
     left_out: Counter[str] = Counter()

@@ -1,5 +1,6 @@
 """infoagent compress: texts of any length, folders, JSON."""
 
+import io
 import json
 import re
 import shutil
@@ -166,9 +167,12 @@ def test_truncate_cuts_as_before(capsys, tiny_dir, long_file):
 
 
 def test_standard_input(capsys, tiny_dir, monkeypatch):
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(read=lambda: "some words"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xef\xbb\xbfsome words")))
     code, out, _ = call(capsys, "compress", "-", "--model", tiny_dir, "--budget", "3", "--json")
     assert (code, json.loads(out)["source_tokens"]) == (0, 10)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"caf\xe9")))
+    code, out, err = call(capsys, "compress", "-", "--model", tiny_dir)
+    assert (code, out, err) == (2, "", "error: standard input: not UTF-8 at byte 3; save it as UTF-8\n")
 
 
 @pytest.mark.parametrize("is_merged", [False, True])
