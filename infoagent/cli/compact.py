@@ -63,7 +63,7 @@ def _histories(name: str) -> list[tuple[str, list[Raw], Raw | None]]:
     if name == "-":
         source, name = stream_rows(sys.stdin.buffer, STANDARD_INPUT, ": line "), STANDARD_INPUT
     else:
-        source = iter(open_files("history", name).rows)
+        source = iter(open_files("history", name, setting="HISTORY").rows)
     rows = [(row.where, row.content) for row in source]
     mistakes = [f"{where}: {content.reason}" for where, content in rows if isinstance(content, Unreadable)]
     mistakes += [f"{where}: must be an object, a message or a conversation" for where, content in rows if _is_no_row(content)]

@@ -71,18 +71,19 @@ def kind_of(file: Path) -> str:
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
-def table_files(name: str, path: str, kinds: tuple[str, ...] = PUBLISHED) -> list[Path]:
-    """The file, or the files of the folder, that can be read. Raises InputError where there is none."""
+def table_files(name: str, path: str, kinds: tuple[str, ...] = PUBLISHED, setting: str | None = None) -> list[Path]:
+    """The file, or the files of the folder, that can be read. Raises InputError where there is none. `setting` is how the
+    user names `path`, where no recipe does."""
+    given = f"{setting or 'data.path ='} {path!r}"
     root = Path(path).expanduser()
     if not root.exists():
-        raise InputError(f"data.path = {path!r}: no such file or folder")
+        raise InputError(f"{given}: no such file or folder")
     files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
     readable = [f for f in files if kind_of(f) in kinds]
     if not readable:
         what = "holds no file that ends" if root.is_dir() else "does not end"
-        raise InputError(
-            f"data.path = {path!r}: {what} in {', '.join(kinds)}, or one of them and .gz; data.name={name} reads those"
-        )
+        reads = f"data.name={name} reads those" if setting is None else "those are read"
+        raise InputError(f"{given}: {what} in {', '.join(kinds)}, or one of them and .gz; {reads}")
     return readable
 
 
