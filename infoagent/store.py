@@ -51,12 +51,16 @@ def provenance() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    here = Path(__file__).resolve().parent
+    """Of the checkout that this file is of. Installed into a folder of someone's own repository it is of none."""
+    file = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=file.parent, capture_output=True, text=True, check=True).stdout
+
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"], cwd=here, capture_output=True, text=True, check=True
-        ).stdout
+        git("ls-files", "--error-unmatch", file.name)
+        commit = git("rev-parse", "HEAD")
+        changes = git("status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return "not a git checkout"
     return commit.strip() + ("+changes" if changes.strip() else "")

@@ -6,22 +6,26 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infoagent.cli.compress import DEFAULT_MODEL
 from infoagent.data.reading.chat_logs import MESSAGES, messages_field
 from infoagent.data.reading.hub import open_files
-from infoagent.data.reading.schema import Unreadable
+from infoagent.data.reading.schema import Unreadable, reported
+from infoagent.data.reading.tables import STANDARD_INPUT, stream_rows
 from infoagent.logs import unfiltered
 from infoagent.progress import Progress
 from infoagent.types import InputError
+
+if TYPE_CHECKING:
+    from infoagent.lm.compacting import Compaction, Compactor
 
 Raw = dict[str, Any]
 
 
 def compact(arguments: argparse.Namespace) -> int:
     """One message a line is one history; a conversation a row (under one of MESSAGES) is a history each. Returns 1 where a
-    history could not be compacted; it is printed as it was."""
+    history could not be compacted; it is printed as it was. So is one among several of which none can go, which is no failure."""
     from infoagent.lm.adapters import base_here
     from infoagent.lm.compacting import CompactionSettings, Compactor
 
@@ -37,29 +41,35 @@ def compact(arguments: argparse.Namespace) -> int:
         arguments.seed,
     )
     compactor = Compactor(name, settings, arguments.adapter, arguments.dtype)
-    mistakes = [line for where, messages, _ in histories for line in _mistakes(compactor, where, messages)]
+    several = len(histories) > 1
+    mistakes = [line for where, messages, _ in histories for line in _mistakes(compactor, where, messages, several)]
     if mistakes:
         raise InputError(mistakes)
     out = sys.stdout if sys.stdout.isatty() else unfiltered(sys.stdout)
     failed = 0
-    with Progress(len(histories), "compact", "history", arguments.quiet or len(histories) == 1) as bar:
+    with Progress(len(histories), "compact", "history", arguments.quiet or not several) as bar:
         for where, messages, row in histories:
-            result = compactor.compact(messages)
+            result = _compacted(compactor, messages, several)
             failed += result.status == "failed"
             for line in _lines(result, row, arguments.json):
                 print(line, file=out)
-            print(_figures(result, where if len(histories) > 1 else ""), file=sys.stderr)
+            print(_figures(result, where if several else ""), file=sys.stderr)
             bar.update()
     return 1 if failed else 0
 
 
 def _histories(name: str) -> list[tuple[str, list[Raw], Raw | None]]:
     """(where, messages, the row that holds them; None where each row is a message). Raises InputError for every bad row."""
-    rows = list(_stdin_rows() if name == "-" else ((row.where, row.content) for row in open_files("history", name).rows))
+    if name == "-":
+        source, name = stream_rows(sys.stdin.buffer, STANDARD_INPUT, ": line "), STANDARD_INPUT
+    else:
+        source = iter(open_files("history", name, setting="HISTORY").rows)
+    rows = [(row.where, row.content) for row in source]
     mistakes = [f"{where}: {content.reason}" for where, content in rows if isinstance(content, Unreadable)]
     mistakes += [f"{where}: must be an object, a message or a conversation" for where, content in rows if _is_no_row(content)]
+    mistakes += [f"{where}: {mistake}" for where, content in rows for mistake in _unwritable(content)]
     if mistakes:
-        raise InputError(mistakes)
+        raise InputError(reported(mistakes, name, "mistakes"))
     if not rows:
         raise InputError(f"{name}: holds no message")
     fields = {messages_field(content) for _, content in rows}
@@ -75,24 +85,40 @@ def _is_no_row(content: Any) -> bool:
     return not isinstance(content, (dict, Unreadable))
 
 
-def _stdin_rows() -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(sys.stdin, start=1):
-        if line.strip():
-            try:
-                yield f"standard input: line {number}", json.loads(line)
-            except ValueError as error:
-                raise InputError(f"standard input: line {number}: no JSON: {error}") from error
+def _unwritable(row: Any) -> Iterator[str]:
+    """A line for each field that stdout cannot take: what a model has worked for must not be lost there."""
+    for field, value in row.items() if isinstance(row, dict) else ():
+        try:
+            json.dumps({field: value}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            yield f"field {field!r}: holds half a surrogate pair, which is no text; leave it out"
+        except (TypeError, ValueError) as error:
+            yield f"field {field!r}: cannot be written as JSON ({error}); make it a text, or leave it out"
 
 
-def _mistakes(compactor: Any, where: str, messages: Any) -> list[str]:
+def _mistakes(compactor: Compactor, where: str, messages: Any, several: bool) -> list[str]:
+    from infoagent.lm.compacting import NoneCanGo
+
     try:
         compactor.plan(messages)
     except InputError as error:
-        return [f"{where}: {line}" for line in error.problems]
+        is_short = several and isinstance(error, NoneCanGo)  # a short one must not stop the others
+        return [] if is_short else [f"{where}: {line}" for line in error.problems]
     return []
 
 
-def _lines(result: Any, row: Raw | None, as_json: bool) -> Iterator[str]:
+def _compacted(compactor: Compactor, messages: list[Raw], several: bool) -> Compaction:
+    from infoagent.lm.compacting import Compaction, NoneCanGo
+
+    try:
+        return compactor.compact(messages)
+    except NoneCanGo as error:
+        if not several:
+            raise
+        return Compaction("short", messages, str(error))
+
+
+def _lines(result: Compaction, row: Raw | None, as_json: bool) -> Iterator[str]:
     """What goes to stdout: messages a line, or the row with its new messages; with --json the figures as well."""
     if as_json:
         figures = {key: value for key, value in vars(result).items() if key != "messages"}
@@ -103,7 +129,7 @@ def _lines(result: Any, row: Raw | None, as_json: bool) -> Iterator[str]:
         yield from (json.dumps(message, ensure_ascii=False) for message in result.messages)
 
 
-def _figures(result: Any, where: str) -> str:
+def _figures(result: Compaction, where: str) -> str:
     from infoagent.lm.compacting import UNREAD
 
     head = f"{where}: " if where else ""

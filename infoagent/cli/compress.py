@@ -78,10 +78,8 @@ class _Session:
 
             check_fit(self.adapter, self.model.pinned.reference)
         reference = self.model.reference
-        budget_range = None
-        if arguments.query:  # the prompt that the adapter, or the model it was merged into, was trained with
-            prompt |= models.adapter_prompt(self.adapter) if self.adapter else models.merged_prompt(reference)
-            budget_range = models.adapter_budget_range(self.adapter or reference.path)
+        recorded, budget_range = models.trained_prompt(self.adapter, reference, bool(arguments.query), "--query")
+        prompt |= recorded
         self.prompt = prompt
         self.task = CompressionTask(
             query=arguments.query or "",

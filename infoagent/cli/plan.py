@@ -137,7 +137,8 @@ def _remedies(architecture: Architecture, work: Workload, arguments: argparse.Na
         changed = replace(work, **{name: value for _, changes in chosen for name, value in changes.items()})
         sizes = [size for size in range(min(work.micro_batch, changed.completions), 0, -1) if changed.completions % size == 0]
         for size, layout in ((size, layout) for size in sizes for layout in _layouts(arguments.gpus, changed)):
-            memory = step_memory(architecture, replace(changed, micro_batch=size), layout, arguments.gpus)
+            sized = replace(changed, micro_batch=size)
+            memory = step_memory(architecture, sized, layout, arguments.gpus, gpu_bytes=arguments.gpu_memory * GIB)
             if memory.total <= room:
                 setting = [text for text, _ in chosen]
                 if size != work.micro_batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,23 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
     return counts
 
 
+def _check_source(name: str, path: str | None) -> None:
+    """Raise InputError, in the words of this command, where a recipe's would tell of data.name and data.path."""
+    from infoagent.data.registry import DATA_SETS
+
+    if name not in DATA_SETS:
+        close = difflib.get_close_matches(name, DATA_SETS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
+        raise InputError(f"--data-name {name!r}: is unknown; {hint}")
+    known = DATA_SETS[name]
+    if path is not None and not known.needs_path:
+        raise InputError(f"--path {path!r}: --data-name {name} is built in and takes no path; drop one of them")
+    if path is not None and not Path(path).expanduser().exists():
+        raise InputError(f"--path {path!r}: no such file or folder")
+    if path is None and known.needs_path and (known.hub is None or known.hub.revision is None):
+        raise InputError(f"--path: --data-name {name} is read from a file or folder; name it")
+
+
 def _documents(arguments: argparse.Namespace) -> tuple[list[SourceDocument], str]:
     """Every document of the data once, or --limit of them drawn by --seed, and the revision of the data."""
     from infoagent.data.questions import SourceDocument
@@ -124,11 +142,12 @@ def _documents(arguments: argparse.Namespace) -> tuple[list[SourceDocument], str
     from infoagent.data.sets.own import as_documents, read_texts
 
     if arguments.data_name == "text":
-        texts = read_texts(arguments.path, arguments.min_words, arguments.max_words, arguments.skip_bad_files)
+        texts = read_texts(arguments.path, arguments.min_words, arguments.max_words, arguments.skip_bad_files, "--path")
         found, revision = as_documents(texts.passages), texts.revision
         if not found:
             raise InputError(f"--path {arguments.path}: no passage of {texts.words[0]}-{texts.words[1]} words; lower --min-words")
     else:
+        _check_source(arguments.data_name, arguments.path)
         data = load_data(arguments.data_name, arguments.path, "all", min_words=arguments.min_words, max_words=arguments.max_words)
         problems = {p.document: p for p in reversed(data.problems)}
         found = [SourceDocument(p.document_id, text, p.group, p.part_of) for text, p in reversed(problems.items())]

@@ -29,7 +29,7 @@ def score(arguments: argparse.Namespace) -> None:
     check_writable(store, "--scores")
     if Path(store).is_file():
         raise InputError(f"--scores {store}: is a file; name a directory")
-    problems = list(load_jsonl(arguments.documents, "all").problems)
+    problems = list(load_jsonl(arguments.documents, "all", "--documents").problems)
     texts = _read_compressions(arguments.compressions, {p.id for p in problems})
     documents = {p.document: p for p in reversed(problems)}  # questions on one text share its column
     documents = {text: documents[text] for text in dict.fromkeys(p.document for p in problems)}
@@ -39,7 +39,7 @@ def score(arguments: argparse.Namespace) -> None:
     model = models.find_by_name(arguments.model)
     tokenizer = model.tokenizer
     longest = max(len(prompts.text_ids(tokenizer, text)) for _, text in texts) + 1
-    fit_to_context(problems, tokenizer, model.context_tokens, longest, "error")
+    fit_to_context(problems, tokenizer, model.context_tokens, longest, "error", setting=None)
     compressions = [
         Compression(i, text, tuple(prompts.text_ids(tokenizer, text)), "stop", sample=n) for n, (i, text) in enumerate(texts)
     ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from infoagent.data.reading.documents import SUFFIXES, read_document
-from infoagent.data.reading.tables import decoded, kind_of, read_bytes
+from infoagent.data.reading.tables import decoded, kind_of, read_bytes, read_standard_input
 from infoagent.types import InputError
 
 
@@ -14,10 +13,7 @@ def read_input(name: str) -> str:
     """The text of a file as `data.name=text` reads it; a file of another suffix is plain text, "-" standard input. Raises
     InputError, one line, where it cannot be read or holds no text."""
     if name == "-":
-        try:
-            text = sys.stdin.read().removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input: not UTF-8 at byte {error.start}; send it as UTF-8") from error
+        text = read_standard_input()
     elif not Path(name).is_file():
         raise InputError(f"{name}: no such file; give a file of text, Markdown or PDF, or - for standard input")
     elif kind_of(Path(name)) in SUFFIXES:

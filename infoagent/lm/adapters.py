@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json
+from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.gguf import is_gguf
 from infoagent.types import InputError
 
@@ -39,7 +40,7 @@ def is_adapter(directory: str | Path) -> bool:
 def bundled_adapter(model: str) -> str | None:
     """The adapter that comes with this package for a model, in bfloat16 with its card and record; None where there is none."""
     directory = BUNDLED / model
-    return str(directory) if is_adapter(directory) else None
+    return str(directory) if model in EMBEDDED and is_adapter(directory) else None
 
 
 def read_settings(directory: str | Path) -> dict[str, Any]:

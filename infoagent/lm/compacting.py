@@ -25,8 +25,8 @@ from infoagent.data.reading.chat_cut import cut_before_newest, pairs_of, speaker
 from infoagent.data.reading.chat_logs import Message, read_messages, turns_of
 from infoagent.grading.facts import is_looping
 from infoagent.lm.long_text import CompressionTask, compress_texts, room_of
-from infoagent.lm.models import LoadedModel, adapter_budget_range, adapter_prompt, find_by_name, load
-from infoagent.lm.prompts import Prompt, names_question, text_ids
+from infoagent.lm.models import LoadedModel, find_by_name, load, trained_prompt
+from infoagent.lm.prompts import Prompt, text_ids
 from infoagent.types import AUTO, InputError
 
 HEADING = "Summary of the conversation so far: "
@@ -41,6 +41,10 @@ REGEX_SECONDS = 5.0
 LEAST_MEMORY = 16
 """Tokens that are left for the memory's own words at least."""
 Raw = dict[str, Any]
+
+
+class NoneCanGo(InputError):
+    """Of a history that is right: none of its messages can go while the newest stay."""
 
 
 def context_text(memory: str, turns: Sequence[str]) -> str:
@@ -73,7 +77,7 @@ class Compaction:
     """A history after compaction. Where `status` is not compacted, `messages` are those that came, and `cause` says why."""
 
     status: Literal["compacted", "short", "failed"]
-    """short: what would go is no longer than the budget."""
+    """short: what would go is no longer than the budget, or of one history among several none can."""
     messages: list[Raw]
     cause: str | None = None
     memory: str | None = None
@@ -123,7 +127,7 @@ class HistoryCut:
 
 def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
     """Raises InputError, a line for each mistake: roles and contents that are not known, results without their calls, one id
-    for two contents, and no message that could go."""
+    for two contents; and NoneCanGo."""
     _, mistakes = read_messages("messages", messages, Counter())
     if mistakes:
         raise InputError(mistakes)
@@ -135,7 +139,7 @@ def cut_history(messages: Sequence[Raw], newest: int) -> HistoryCut:
     old = [message for message in messages[:cut] if speaker_of(message) != "System"]
     if not old:
         why = "the newest are tied together by their tool calls" if len(messages) > newest + len(system) else "they are all new"
-        raise InputError(
+        raise NoneCanGo(
             f"messages: none of the {len(messages)} can go while the newest {newest} stay ({why}); let fewer stay, or come back later"
         )
     left_out: Counter[str] = Counter()
@@ -173,17 +177,14 @@ class Compactor:
     def __init__(self, name: str, settings: CompactionSettings, adapter: str | None = None, dtype: str = AUTO) -> None:
         """Raises InputError where the model or the adapter is not there, or do not belong together."""
         self.model, self.settings, self.dtype = find_by_name(name, adapter=adapter), settings, dtype
-        self._budget_range: tuple[int, int] | None = None
-        if adapter is None:
-            return
-        from infoagent.lm.adapter_fit import check_fit  # it brings torch
+        if adapter is not None:
+            from infoagent.lm.adapter_fit import check_fit  # it brings torch
 
-        check_fit(adapter, self.model.pinned.reference)
-        recorded = adapter_prompt(adapter)
-        if recorded and names_question(recorded["template"]) and not (settings.query or settings.keep):
-            raise InputError(f"adapter {adapter!r}: was trained to write for a question; say which (query)")
-        self.settings = replace(settings, prompt=Prompt(**recorded)) if recorded else settings
-        self._budget_range = adapter_budget_range(adapter)
+            check_fit(adapter, self.model.pinned.reference)
+        asks = True if settings.query else None if settings.keep else False  # what is kept is asked for where a prompt asks
+        recorded, self._budget_range = trained_prompt(adapter, self.model.reference, asks)
+        if recorded:
+            self.settings = replace(settings, prompt=Prompt(**recorded))
 
     @cached_property
     def lm(self) -> LoadedModel:

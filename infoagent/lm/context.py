@@ -23,13 +23,13 @@ def fit_to_context(
     reply_tokens: int,
     truncate: Truncation,
     prompt: Prompt = QUERY,
-    setting: str = "data.truncate",
+    setting: str | None = "data.truncate",
 ) -> list[Problem]:
     """Problems whose prompts, with `reply_tokens` more, fit into `context_tokens`.
 
     Documents that do not fit are refused ("error": InputError with their lengths), or shortened to their "head",
     their "tail", or both ends without the "middle", at borders of characters. Their negatives are shortened in the
-    same way. `setting` is how the user names `truncate`.
+    same way. `setting` is how the user names `truncate`; None: they cannot.
     A prompt that picks sentences is bounded whatever the document: nothing is shortened then.
     """
     mistakes = []
@@ -54,9 +54,10 @@ def fit_to_context(
         if length <= context_tokens:
             fitted.append(problem)
         elif truncate == "error":
+            shorter = "shorten it" if setting is None else f"set {setting} to head, tail or middle"
             mistakes.append(
                 f"document of problem {problem.id!r}: prompt and reply take {length} tokens, the model's context holds "
-                f"{context_tokens}; set {setting} to head, tail or middle, or use a model with a longer context"
+                f"{context_tokens}; {shorter}, or use a model with a longer context"
             )
         else:
             fitted.append(_shorten(problem, _cutter(tokenizer, context_tokens - empty, truncate)))

@@ -22,6 +22,7 @@ from infoagent.lm.machine.device import default_device, settle_deepspeed
 from infoagent.lm.machine.dtype import resolve as resolve_dtype
 from infoagent.lm.machine.dtype import say_notes
 from infoagent.lm.pretrained import check_readable, read_weights
+from infoagent.lm.prompts import names_question
 from infoagent.lm.reference import ModelReference, hub_revision, load_config, load_tokenizer, pinned, record_identity
 from infoagent.recipes.sections import ModelSection
 from infoagent.types import AUTO, InputError
@@ -186,6 +187,22 @@ def merged_prompt(reference: ModelReference) -> dict[str, Any]:
     """The prompt of the adapter that `infoagent merge` put into a model; {} for any other model."""
     source = Path(reference.path) / SOURCE_FILE
     return dict(read_json(source).get("prompt", {})) if source.is_file() else {}
+
+
+def trained_prompt(
+    adapter: str | None, reference: ModelReference, asks: bool | None, setting: str = "query"
+) -> tuple[dict[str, Any], tuple[int, int] | None]:
+    """(the prompt that the adapter, or the model it was merged into, was trained with; {} where none is recorded, its range of
+    budgets). `asks`: whether a question is given, by `setting`; None: either will do. Raises InputError where it learnt to
+    write for one and none is given, or one is given that its prompt has no place for."""
+    who = f"model {reference.name!r}" if adapter is None else f"adapter {adapter!r}"
+    recorded = merged_prompt(reference) if adapter is None else adapter_prompt(adapter)
+    template = recorded.get("template")
+    if template is not None and asks is not None and names_question(template) != asks:
+        if asks:
+            raise InputError(f"{who}: was trained with the prompt {template!r}, which takes no question; drop {setting}")
+        raise InputError(f"{who}: was trained to write for a question; say which ({setting})")
+    return recorded, adapter_budget_range(reference.path if adapter is None else adapter)
 
 
 def load_weights(reference: ModelReference, dtype: str, device: str | None = None, quantization: Any = None) -> Any:

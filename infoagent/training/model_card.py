@@ -15,6 +15,7 @@ from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.adapters import RECORD_FILE, is_adapter, is_local, is_path
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.gguf import is_gguf
+from infoagent.lm.prompts import names_question
 from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.records.summaries import unknown_as_nan
 from infoagent.reporting.tables import COMPARISON_COLUMNS, comparison_rows
@@ -79,7 +80,7 @@ def card_text(directory: Path, facts: Mapping[str, Any], comparisons: Sequence[M
         "what a question asks for survives. It was trained with infoagent against mutual information minus the price "
         "of length.\n",
         _section("What it is", _what(facts, adapter, run, base)),
-        "## How to load it\n\n" + _loading(str(facts["base_model"]), base, adapter, run) + "\n",
+        "## How to load it\n\n" + _loading(str(facts["base_model"]), base, adapter, run, facts) + "\n",
         "## Training record\n\n" + _record(directory, int(facts["step"])) + "\n",
     ]
     parts += [_comparison(c) for c in comparisons]
@@ -144,7 +145,9 @@ def _reward(reward: Mapping[str, Any]) -> str:
     return f"price {0.02 if price is None else price:g} nats per unit of {reward.get('rate', 'tokens')}"
 
 
-def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    template = (facts.get("prompt") or {}).get("template")
+    asks = '--query "what must be answered" ' if template is None or names_question(template) else ""
     dtype = run.get("recipe", {}).get("model", {}).get("dtype", "auto")  # as trained; without a record the weights' own
     if name in EMBEDDED:
         weights, served = f'resolve("{name}").path', f"$(infoagent models path {name})"
@@ -170,7 +173,7 @@ def _loading(name: str, base: str, adapter: Mapping[str, Any], run: Mapping[str,
     importing = "from infoagent.lm.models import resolve\n" if name in EMBEDDED else ""
     return (
         f"`CHECKPOINT` is this directory. {note}\n"
-        '```sh\ninfoagent compress document.txt --query "what must be answered" --adapter CHECKPOINT\n```\n\n'
+        f"```sh\ninfoagent compress document.txt {asks}--adapter CHECKPOINT\n```\n\n"
         f"```python\n{importing}from peft import PeftModel\nfrom transformers import AutoModelForCausalLM\n\n"
         f'base = AutoModelForCausalLM.from_pretrained({weights}, dtype="{dtype}")\n'
         'model = PeftModel.from_pretrained(base, "CHECKPOINT")\n```\n\n' + serve + "\n\n"

@@ -1,6 +1,7 @@
 """Wrong command lines and damaged directories: one line for each mistake, exit code 2, no traceback, at once."""
 
 import argparse
+import json
 import re
 import shutil
 from pathlib import Path
@@ -154,3 +155,38 @@ def test_a_damaged_adapter_is_one_line(capsys, tiny_dir, tmp_path):
         if code in (0, None) and file == "adapter_model.safetensors":
             wrong.append((file, damage, "was taken"))
     assert not wrong
+
+
+QUESTIONS = ("questions", "--model", "no/model", "--out", "q.jsonl")
+SCORE = ("--compressions", "z.jsonl", "--model", "TINY", "--out", "s.npz")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (QUESTIONS, "--path: must be given"),
+        ((*QUESTIONS, "--path", "nowhere"), "--path 'nowhere': no such file or folder"),
+        ((*QUESTIONS, "--path", "empty"), "--path 'empty': holds no file that ends in"),
+        ((*QUESTIONS, "--data-name", "jsonl"), "--path: --data-name jsonl is read from a file"),
+        ((*QUESTIONS, "--data-name", "jsonl", "--path", "nowhere"), "--path 'nowhere': no such file"),
+        ((*QUESTIONS, "--data-name", "sqad"), "--data-name 'sqad': is unknown; did you mean 'squad'?"),
+        ((*QUESTIONS, "--data-name", "records", "--path", "empty"), "is built in and takes no path"),
+        (("compact", "nowhere"), "HISTORY 'nowhere': no such file or folder"),
+        (("compact", "notes.txt"), "HISTORY 'notes.txt': does not end in"),
+        (("score", "--documents", "nowhere", *SCORE), "--documents 'nowhere': no such file"),
+        (("score", "--documents", "empty", *SCORE), "--documents 'empty': is a folder; give one file"),
+        (("score", "--documents", "long.jsonl", *SCORE), "; shorten it, or use a model with a longer context"),
+    ],
+)
+def test_a_mistake_is_told_in_the_words_of_its_command(capsys, tmp_path, tiny_dir, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    Path("notes.txt").write_text("text")
+    rows = [{"id": str(n), "document": f"{n} word " * 900, "query": "?"} for n in range(2)]
+    Path("long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    Path("z.jsonl").write_text("".join(json.dumps({"id": row["id"], "compression": "a word"}) + "\n" for row in rows))
+    code, lines, _ = outcome(capsys, *(str(tiny_dir) if a == "TINY" else a for a in arguments))
+    assert code == 2
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+    assert "data." not in "".join(lines)

@@ -1,6 +1,10 @@
 """`infoagent compact` as a user calls it."""
 
+import io
 import json
+import re
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from conftest import run_script
@@ -62,6 +66,8 @@ def test_conversations_stay_rows_with_all_else_that_they_hold(tmp_path):
         ("[1]\n", (), "must be an object"),
         ("{", (), "row 1"),
         (lines(*TALK), ("--adapter", "nowhere"), "adapter 'nowhere'"),
+        (lines({"messages": TALK, "note": "\ud800"}), ("--newest", "1"), "row 1: field 'note': holds half a surrogate pair"),
+        (lines({"messages": TALK[:1]}), (), "none of the 1 can go"),
     ],
 )
 def test_wrong_input_is_lines_and_code_2(tmp_path, content, options, said):
@@ -73,6 +79,59 @@ def test_wrong_input_is_lines_and_code_2(tmp_path, content, options, said):
     assert "Traceback" not in done.stderr
     assert all(line.startswith("error: ") for line in done.stderr.splitlines())
     assert done.stdout == ""
+
+
+def compact_here(capsys, *arguments):
+    from infoagent.cli import main
+
+    code = main(["compact", *map(str, arguments), "--quiet"])
+    return code, *capsys.readouterr()
+
+
+def test_a_parquet_row_that_no_json_can_hold_is_told_before_a_model_loads(tmp_path, capsys):
+    import pyarrow
+    from pyarrow import parquet
+
+    file = tmp_path / "talks.parquet"
+    talk = [{"role": "user", "content": "Hello. " * 90}, {"role": "assistant", "content": "Hello."}]
+    day = datetime(2024, 1, 2, tzinfo=UTC)
+    parquet.write_table(pyarrow.Table.from_pylist([{"messages": talk, "timestamp": day}] * 30), file)
+    code, out, errors = compact_here(capsys, file, "--newest", "1", "--model", "no/model")
+    assert (code, out) == (2, "")
+    first, *_, last = errors.splitlines()
+    assert first.startswith(f"error: {file}: row 1: field 'timestamp': cannot be written as JSON")
+    assert last == f"error: {file}: and 10 more mistakes"
+
+
+def test_a_short_conversation_does_not_stop_the_others(tiny_dir, tmp_path, capsys):
+    file = tmp_path / "talks.jsonl"
+    rows = [{"id": 1, "messages": TALK[:2]}, {"id": 2, "messages": TALK[1:]}]
+    file.write_text(lines(*rows))
+    options = ("--newest", "1", "--budget", "5000", "--model", tiny_dir)
+    code, out, errors = compact_here(capsys, file, *options, "--json")
+    assert code == 0, errors
+    first, second = map(json.loads, out.splitlines())
+    assert (first["status"], first["messages"], first["id"]) == ("short", TALK[:2], 1)
+    assert "none of the 2 can go while the newest 1 stay" in first["cause"]
+    assert second["status"] == "short"
+    assert "row 1: nothing to compact: messages: none of the 2" in errors
+    file.write_text(lines(*rows, {"messages": [{"role": "wizard", "content": "x"}]}))
+    code, out, errors = compact_here(capsys, file, *options)
+    assert (code, out, len(errors.splitlines())) == (2, "", 1)
+
+
+def test_standard_input_is_read_as_a_file_is(tiny_dir, monkeypatch, capsys):
+    def given(content):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+        return compact_here(capsys, "-", "--newest", "1", "--budget", "5000", "--model", tiny_dir)
+
+    code, out, _ = given(b"\xef\xbb\xbf" + lines(*TALK).encode())
+    assert (code, out) == (0, lines(*TALK))
+    code, out, errors = given("{}\n".encode("latin-1") + b'{"content": "\xe9"}\n{\n' + b"[" * 5000 + b"\n")
+    assert (code, out) == (2, "")
+    assert re.findall(r"error: standard input: line (\d): not valid JSON", errors) == ["2", "3", "4"]
+    assert errors.count("\n") == 3
+    assert given(b"")[2] == "error: standard input: holds no message\n"
 
 
 def test_a_failure_prints_the_history_as_it_was_and_ends_with_1(tmp_path, tiny_dir, monkeypatch, capsys):

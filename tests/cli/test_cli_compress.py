@@ -1,13 +1,15 @@
 """infoagent compress: texts of any length, folders, JSON."""
 
+import io
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_tokenizer
+from tiny import save_adapter, tiny_tokenizer
 
 from infoagent.cli import main
 from infoagent.lm import long_text
@@ -165,9 +167,36 @@ def test_truncate_cuts_as_before(capsys, tiny_dir, long_file):
 
 
 def test_standard_input(capsys, tiny_dir, monkeypatch):
-    monkeypatch.setattr("sys.stdin", SimpleNamespace(read=lambda: "some words"))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"\xef\xbb\xbfsome words")))
     code, out, _ = call(capsys, "compress", "-", "--model", tiny_dir, "--budget", "3", "--json")
     assert (code, json.loads(out)["source_tokens"]) == (0, 10)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"caf\xe9")))
+    code, out, err = call(capsys, "compress", "-", "--model", tiny_dir)
+    assert (code, out, err) == (2, "", "error: standard input: not UTF-8 at byte 3; save it as UTF-8\n")
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+def test_a_trained_model_goes_under_its_own_prompt_or_not_at_all(capsys, tiny_dir, tmp_path, is_merged):
+    (tmp_path / "x.txt").write_text("a document of some words")
+    place = tmp_path / "trained"
+    if is_merged:
+        shutil.copytree(tiny_dir, place)
+    else:
+        save_adapter(tiny_dir, place)
+
+    def compress(template, *options):
+        facts = {"revision": "merged:1", "base_model": str(tiny_dir), "prompt": {"template": template}, "budget_range": [4, 9]}
+        (place / ("infoagent_source.json" if is_merged else "infoagent.json")).write_text(json.dumps(facts))
+        named = ["--model", place] if is_merged else ["--model", tiny_dir, "--adapter", place]
+        return call(capsys, "compress", tmp_path / "x.txt", *named, "--budget", "5", "--json", *options)
+
+    code, out, _ = compress("compact-v1")
+    assert (code, json.loads(out)["prompt"]) == (0, {"template": "compact-v1"})
+    code, out, _ = compress("query-v1", "--query", "why?")
+    assert (code, json.loads(out)["prompt"]) == (0, {"template": "query-v1"})
+    for code, _, err in (compress("query-v1"), compress("agnostic-v1", "--query", "why?")):
+        assert code == 2
+        assert re.fullmatch(r"error: (model|adapter) '.*': was trained .*--query.*\n", err)
 
 
 @pytest.fixture

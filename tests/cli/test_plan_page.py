@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from conftest import ROOT
 
 from infoagent.cli import main
@@ -41,3 +42,34 @@ def test_the_table_of_models(capsys):
     for row in rows:
         model = row.strip("|").split("|")[0].strip().strip("`")
         assert row == f"| `{model}` | {' | '.join(cell(capsys, model, machine) for machine in machines)} |"
+
+
+OPTIONS = {
+    "grpo.micro_batch": "--micro-batch",
+    "grpo.prompts_per_step": "--prompts-per-step",
+    "lora.quantize": "--quantize",
+    "vllm.mode": "--sampler",
+}
+
+
+def applied(remedy):
+    """The options of the command that are the remedy's settings."""
+    pairs = dict(word.split("=") for word in remedy["set"].split() if "=" in word)
+    found = [part for key, value in pairs.items() if key in OPTIONS for part in (OPTIONS[key], value)]
+    found += ["--gradient-checkpointing"] if "grpo.gradient_checkpointing" in pairs else []
+    return [*found, "--scorer", "served"] if "scorer.url" in pairs else found
+
+
+@pytest.mark.parametrize("sampler", ["own", "colocate"])
+@pytest.mark.parametrize(("model", "memory"), [("Qwen2.5-7B", "24"), ("Qwen2.5-7B", "40"), ("Qwen2.5-14B", "48")])
+def test_an_offered_remedy_gives_what_it_promises(capsys, sampler, model, memory):
+    options = (model, "--gpu-memory", memory, "--sampler", sampler, "--json")
+    said = json.loads(printed(capsys, *options))
+    assert said["take"] is None
+    assert said["remedies"]
+    for remedy in said["remedies"]:
+        assert remedy["set"]
+        again = json.loads(printed(capsys, *options, *applied(remedy)))
+        [row] = [row for row in again["configurations"] if row["name"] == remedy["take"]]
+        assert row["fits"]
+        assert row["peak_gib"] == pytest.approx(remedy["peak_gib"])

@@ -63,6 +63,7 @@ def test_it_is_taken_where_the_embedded_model_is_asked_a_question(tmp_path, monk
     assert chosen_adapter(asked(adapter="none")) == (None, False)
     assert chosen_adapter(asked(adapter="mine")) == ("mine", False)
     assert chosen_adapter(asked(model="another")) == (None, False)
+    assert chosen_adapter(asked(model=str(tmp_path / "run" / "checkpoint-3"))) == (None, False)  # named for a model, to be told so
 
 
 def test_what_cannot_come_along_is_refused(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -209,6 +210,31 @@ def test_other_forms_get_their_memory_in_their_form(tiny_dir, writes):
     assert result.messages == [{"from": "human", "value": HEADING + "The order costs $1,305.50."}, shared[2]]
     spoken = [{"speaker": "Anna", "content": "A long remark. " * 40}, {"speaker": "Ben", "content": "Right."}]
     assert compactor(tiny_dir, newest=1).compact(spoken).messages[0]["speaker"] == "Memory"
+
+
+def merged_into(tiny_dir, directory, template):
+    """A model as `infoagent merge` leaves it; its weights are those of the base."""
+    shutil.copytree(tiny_dir, directory)
+    (directory / "infoagent_source.json").write_text(
+        json.dumps({"revision": "merged:1", "prompt": {"template": template}, "budget_range": [4, 60]})
+    )
+    return directory
+
+
+def test_a_merged_model_reads_the_prompt_that_it_was_trained_with(tiny_dir, writes, tmp_path):
+    agnostic, asking = (merged_into(tiny_dir, tmp_path / name, name) for name in ("agnostic-v1", "query-v1"))
+    compactor(agnostic).compact(HISTORY)
+    compactor(agnostic, keep=("ORD-17",)).compact(HISTORY)
+    compactor(asking, query="What does it cost?").compact(HISTORY)
+    compactor(asking, keep=("ORD-17",)).compact(HISTORY)
+    assert [(t.prompt.template, t.budget_range) for _, t in writes[1]] == [
+        *[("agnostic-v1", (4, 60))] * 2,
+        *[("query-v1", (4, 60))] * 2,
+    ]
+    with pytest.raises(InputError, match="was trained to write for a question; say which"):
+        compactor(asking)
+    with pytest.raises(InputError, match="'agnostic-v1', which takes no question; drop query"):
+        compactor(agnostic, query="What does it cost?")
 
 
 def test_a_long_history_is_read_in_parts(smollm, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import ModelCard, ModelCardData
 
 from infoagent.cli import main
-from infoagent.files import read_jsonl
+from infoagent.files import read_jsonl, write_json
 from infoagent.lm.vllm.adapters import servable
 from infoagent.training.model_card import write_card
 from infoagent.types import InputError
@@ -151,3 +151,9 @@ def test_validation_is_in_it_once_it_was_measured(checkpoint):
     (checkpoint.parent / "best.json").write_text(json.dumps(best))
     assert "mi/nats = 2.25; the best checkpoint of its run so far" in write_card(checkpoint).read_text()
     assert len(read_jsonl(checkpoint.parent / "metrics.jsonl")) == 41
+
+
+def test_its_command_asks_where_the_prompt_does(checkpoint):
+    assert 'document.txt --query "what must be answered" --adapter CHECKPOINT' in write_card(checkpoint).read_text()
+    write_json(checkpoint / "infoagent.json", {**FACTS, "prompt": {"template": "compact-v1"}})
+    assert "infoagent compress document.txt --adapter CHECKPOINT" in write_card(checkpoint).read_text()

@@ -146,7 +146,7 @@ def _whole(section: DataSection, documents: str) -> ProblemSet:
     """All of a set. Raises InputError where it is for evaluation only, or where no question can be made."""
     everything = {**section.asked, "split": "all", "limit": None}
     if section.name == "text":
-        texts = read_texts(section.path, section.min_words, section.max_words, section.skip_bad_files)
+        texts = read_texts(section.path, section.min_words, section.max_words, section.skip_bad_files, "DOCUMENTS")
         if not texts.passages:
             raise InputError(
                 f"DOCUMENTS {documents!r}: {texts.files} files hold no passage of {texts.words[0]} words; bring longer ones, or "

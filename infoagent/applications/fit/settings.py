@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from infoagent.config import apply_override
 from infoagent.data.reading.documents import SUFFIXES
 from infoagent.data.reading.tables import JSON_LINES, kind_of
 from infoagent.data.registry import DATA_SETS
-from infoagent.recipe_files import recipe_content
+from infoagent.recipe_files import recipe_content, shortened
 from infoagent.shipped import shipped
 from infoagent.types import InputError
 
@@ -23,6 +23,17 @@ RECIPES = ("warm-start", "train", "evaluate")
 SHARED = ("data", "negatives", "model")
 """Sections that all of them have: `data.key=value` reaches all."""
 TABLES = (*JSON_LINES, ".json", ".csv", ".tsv", ".parquet")
+_SHARED_GIVEN = {
+    "model.name": "is given by --model; drop it here",
+    "data.name": "is given by DOCUMENTS; drop it here",
+    "data.path": "is given by DOCUMENTS; drop it here",
+    "data.split": "is given by the stage: both trainings take train, the evaluation takes test; drop it here",
+}
+_STAGE_GIVEN = {
+    "output_dir": "is given by --out, below which every stage has its place; drop it here",
+    "evaluate.checkpoint": "is the best one of stage train; drop it, or run eval/checkpoint.py for another",
+    "train.init_adapter": "is the best one of stage warm-start; drop it, and name the adapter to begin with by --adapter",
+}
 
 
 @dataclass(frozen=True)
@@ -71,22 +82,51 @@ def sizes() -> list[str]:
 
 
 def by_owner(overrides: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`train.grpo.steps=6` → {"train": ("grpo.steps=6",)}. Raises InputError, a line for each that names no stage."""
+    """`train.grpo.steps=6` → {"train": ("grpo.steps=6",)}. Raises InputError, a line for each that names no stage, or that
+    gives what a fit gives itself."""
     found: dict[str, list[str]] = defaultdict(list)
     mistakes = []
     for override in overrides:
         owner, dot, rest = override.partition(".")
         if dot and "=" in rest and owner in (*RECIPES, *SHARED):
             found[owner].append(rest)
+            mistakes += _given(override)
             continue
         close = difflib.get_close_matches(re.split(r"[.=]", override)[0][:40], [*RECIPES, *SHARED], n=1, cutoff=0.5)
         hint = f"did you mean {close[0]}?" if close else f"a stage is one of {', '.join(RECIPES)}"
         mistakes.append(f"{override[:80]!r}: write STAGE.key=value, or {'.key=value, '.join(SHARED)}.key=value; {hint}")
-    if "model" in found and any(text.startswith("name=") for text in found["model"]):
-        mistakes.append("model.name: is given by --model; drop it here")
     if mistakes:
         raise InputError(mistakes)
     return {owner: tuple(texts) for owner, texts in found.items()}
+
+
+def _given(override: str) -> list[str]:
+    """A line for each value of an override that a fit gives itself, on which its stages agree: the user's own would send one
+    of them elsewhere. `evaluate.data.0.split` and `train.data={split: all}` are data.split as well."""
+    content: dict[str, Any] = {}
+    try:
+        apply_override(content, override)
+    except InputError as error:
+        return list(error.problems)
+    mistakes = []
+    for key, value in _leaves(content):
+        owner, _, rest = key.partition(".")
+        shared = _SHARED_GIVEN.get(key if owner in SHARED else rest)
+        said = shared or _STAGE_GIVEN.get(key) or (_STAGE_GIVEN.get(rest) if owner in RECIPES else None)
+        if key == "evaluate.compare" and not value:
+            said = "must name two compressors at least, on which the report is built; drop it, or name them as [[frozen, ...]]"
+        if said:
+            mistakes.append(f"{shortened(override.partition('=')[0], 80)}: {said}")
+    return list(dict.fromkeys(mistakes))
+
+
+def _leaves(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key without the numbers of lists, value) of every value; an empty section or list is one."""
+    if not isinstance(content, dict | list) or not content:
+        yield key, content
+        return
+    for name, value in content.items() if isinstance(content, dict) else ((None, value) for value in content):
+        yield from _leaves(value, key if name is None or str(name).isdigit() else f"{key}.{name}".lstrip("."))
 
 
 def data_source(documents: str) -> dict[str, Any]:

@@ -64,11 +64,13 @@ def pinned_revision(name: str, hub: Hub, revision: str | None) -> str:
     return chosen
 
 
-def open_files(name: str, path: str, revision: str | None = None, kinds: tuple[str, ...] = PUBLISHED) -> Source:
-    """The rows of a local file, or of all files of a folder in the order of their names."""
+def open_files(
+    name: str, path: str, revision: str | None = None, kinds: tuple[str, ...] = PUBLISHED, setting: str | None = None
+) -> Source:
+    """The rows of a local file, or of all files of a folder in the order of their names. `setting` as in `table_files`."""
     if revision is not None:
         raise InputError(f"data.revision = {revision!r}: a local copy is identified by its content; drop it, or drop data.path")
-    files = table_files(name, path, kinds)
+    files = table_files(name, path, kinds, setting)
     return Source(path, bytes_identity(*files), _rows_of(files))
 
 

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -45,6 +46,7 @@ _CELLS = 100_000_000
 """Of a parquet file: a few bytes stand for millions of cells that are alike."""
 
 
+STANDARD_INPUT = "standard input"
 TOO_LARGE = "file beyond the limit of size"
 
 
@@ -69,18 +71,19 @@ def kind_of(file: Path) -> str:
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
-def table_files(name: str, path: str, kinds: tuple[str, ...] = PUBLISHED) -> list[Path]:
-    """The file, or the files of the folder, that can be read. Raises InputError where there is none."""
+def table_files(name: str, path: str, kinds: tuple[str, ...] = PUBLISHED, setting: str | None = None) -> list[Path]:
+    """The file, or the files of the folder, that can be read. Raises InputError where there is none. `setting` is how the
+    user names `path`, where no recipe does."""
+    given = f"{setting or 'data.path ='} {path!r}"
     root = Path(path).expanduser()
     if not root.exists():
-        raise InputError(f"data.path = {path!r}: no such file or folder")
+        raise InputError(f"{given}: no such file or folder")
     files = sorted(f for f in root.rglob("*") if f.is_file()) if root.is_dir() else [root]
     readable = [f for f in files if kind_of(f) in kinds]
     if not readable:
         what = "holds no file that ends" if root.is_dir() else "does not end"
-        raise InputError(
-            f"data.path = {path!r}: {what} in {', '.join(kinds)}, or one of them and .gz; data.name={name} reads those"
-        )
+        reads = f"data.name={name} reads those" if setting is None else "those are read"
+        raise InputError(f"{given}: {what} in {', '.join(kinds)}, or one of them and .gz; {reads}")
     return readable
 
 
@@ -135,6 +138,14 @@ def read_bytes(file: Path) -> bytes:
         raise BadFile(f"{file}: cannot be read: {error.strerror or error}", "file that may not be read") from error
 
 
+def read_standard_input() -> str:
+    """Standard input as a text in UTF-8, whatever the locale. Raises BadFile where it is none, or holds too much."""
+    try:
+        return decoded(read_all(sys.stdin.buffer, DOCUMENT_BYTES), STANDARD_INPUT)
+    except TooLarge as error:
+        raise BadFile(f"{STANDARD_INPUT}: {error}", TOO_LARGE) from error
+
+
 def read_text(file: Path) -> str:
     """A text file in UTF-8, gzipped or not, without its byte order mark. Raises InputError for any other."""
     try:
@@ -152,7 +163,7 @@ def decoded(content: bytes, where: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = f"{where}: not UTF-8 at byte {error.start}; save the file as UTF-8"
+        line = f"{where}: not UTF-8 at byte {error.start}; save it as UTF-8"
         raise BadFile(line, "file that is not in UTF-8") from error
 
 
@@ -176,25 +187,30 @@ def _holds_lines(file: Path) -> bool:
 
 
 def _json_lines(file: Path, between: str) -> Iterator[Row]:
-    """One row a line; its number is that of the line. Only \\n ends a line: strings may hold other line ends."""
+    with _opened(file) as stream:
+        yield from stream_rows(stream, str(file), between)
+
+
+def stream_rows(stream: IO[bytes], name: str, between: str = ": row ") -> Iterator[Row]:
+    """JSON lines of an open stream, one row a line; its number is that of the line. Only \\n ends a line: strings may hold
+    other line ends. Raises InputError as `file_rows`."""
     try:
-        with _opened(file) as stream:
-            for number, line in enumerate(_lines(stream), start=1):
-                if line.strip() in (b"", _MARK):
-                    continue
-                try:
-                    row = json_loads(line.removeprefix(_MARK))
-                except UnicodeDecodeError as error:
-                    row = Unreadable(f"not valid JSON: not UTF-8 at byte {error.start} of the line")
-                except json.JSONDecodeError as error:
-                    row = Unreadable(f"not valid JSON: {error.msg} at column {error.colno}")
-                except ValueError as error:
-                    row = Unreadable(f"not valid JSON: {error}")
-                yield Row(f"{file}{between}{number}", row)
+        for number, line in enumerate(_lines(stream), start=1):
+            if line.strip() in (b"", _MARK):
+                continue
+            try:
+                row = json_loads(line.removeprefix(_MARK))
+            except UnicodeDecodeError as error:
+                row = Unreadable(f"not valid JSON: not UTF-8 at byte {error.start} of the line")
+            except json.JSONDecodeError as error:
+                row = Unreadable(f"not valid JSON: {error.msg} at column {error.colno}")
+            except ValueError as error:
+                row = Unreadable(f"not valid JSON: {error}")
+            yield Row(f"{name}{between}{number}", row)
     except TooLarge as error:
-        raise BadFile(f"{file}: {error}", TOO_LARGE) from error
+        raise BadFile(f"{name}: {error}", TOO_LARGE) from error
     except BROKEN_GZIP as error:
-        raise InputError(f"{file}: not a whole gzip file: {error}") from error
+        raise InputError(f"{name}: not a whole gzip file: {error}") from error
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -32,25 +32,30 @@ from infoagent.types import InputError, Negative, Problem, ProblemSet
 REQUIRED = ("id", "document", "query")
 LISTS = ("choices", "negatives", "references", "evidence", "sides")
 OPTIONAL = ("answer", "references", "choices", "group", "negatives", "evidence", "unanswerable", "sides")
+IN_A_RECIPE = "data.path ="
+"""How a user names the path, where no command has an option for it."""
 log = logging.getLogger(__name__)
 
 
-def _existing(path: str | None, name: str, what: str) -> Path:
+def _existing(path: str | None, name: str, what: str, setting: str) -> Path:
     if path is None:
+        if setting != IN_A_RECIPE:
+            raise InputError(f"{setting}: must be given, the path of {what}, e.g. {setting} my_documents")
         raise InputError(f"data.path: data.name={name} needs the path of {what}, e.g. data.path=my_documents")
     found = Path(path).expanduser()
     if not found.exists():
-        raise InputError(f"data.path = {path!r}: no such file or folder")
+        raise InputError(f"{setting} {path!r}: no such file or folder")
     return found
 
 
-def load_jsonl(path: str | None, split: str) -> ProblemSet:
+def load_jsonl(path: str | None, split: str, setting: str = IN_A_RECIPE) -> ProblemSet:
     """Problems of a file of rows. Splits are by `group` where it is given, else by document; a document with several groups
     goes by its content, so that none stands in two splits. Raises InputError for every bad row, and for the split "train" of
     a file that says it is a benchmark."""
-    file = _existing(path, "jsonl", "a JSONL file")
+    file = _existing(path, "jsonl", "a JSONL file", setting)
     if not file.is_file():
-        raise InputError(f"data.path = {path!r}: is a folder; data.name=jsonl reads one file, data.name=text reads folders")
+        other = "data.name=jsonl reads one file, data.name=text reads folders" if setting == IN_A_RECIPE else "give one file"
+        raise InputError(f"{setting} {path!r}: is a folder; {other}")
     found = _read(file)
     problems = found.problems
     if not problems:
@@ -209,14 +214,16 @@ def as_documents(passages: Sequence[Passage]) -> list[SourceDocument]:
     return [SourceDocument(p.id, p.text, p.group, p.part_of) for p in passages]
 
 
-def read_texts(path: str | None, min_words: int | None, max_words: int | None, skip_bad_files: bool = False) -> OwnTexts:
+def read_texts(
+    path: str | None, min_words: int | None, max_words: int | None, skip_bad_files: bool = False, setting: str = IN_A_RECIPE
+) -> OwnTexts:
     """Passages of .txt, .md and .pdf files, group = file. Raises InputError with a line for every bad file; with
     `skip_bad_files` they are left out, each with a warning, and counted, as long as one is left."""
-    root = _existing(path, "text", "a text file or a folder")
+    root = _existing(path, "text", "a text file or a folder", setting)
     left_out: Counter[str] = Counter()
     files = document_files(root, left_out)
     if not files:
-        raise InputError(f"data.path = {path!r}: holds no file that ends in {', '.join(SUFFIXES)}")
+        raise InputError(f"{setting} {path!r}: holds no file that ends in {', '.join(SUFFIXES)}")
     low = min_words if min_words is not None else min(120, max_words or 120)
     high = max_words if max_words is not None else max(250, low)
     digest = hashlib.sha256()

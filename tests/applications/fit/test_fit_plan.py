@@ -180,6 +180,18 @@ def test_the_ending_needs_the_records_of_the_evaluation(tmp_path):
         (["--budget", "5", "--size", "huge"], ["--size huge: is unknown; allowed are quick, standard"]),
         (["--budget", "5", "trian.x=1", "steps=4"], ["did you mean train?", "'steps=4': write STAGE.key=value"]),
         (["--budget", "5", "model.name=x"], ["is given by --model"]),
+        (
+            ["--budget", "5", "data.split=train", "data.name=squad", "data.path=x"],
+            ["data.split: is given by", "data.name: ", "data.path: "],
+        ),
+        (
+            ["--budget", "5", "evaluate.data.0.split=train", "train.data={split: all}"],
+            ["evaluate.data.0.split: ", "train.data: is"],
+        ),
+        (["--budget", "5", "train.output_dir=x", "evaluate.output_dir=x"], ["is given by --out", "is given by --out"]),
+        (["--budget", "5", "warm-start.output_dir=x", "warm-start.model.name=x"], ["is given by --out", "is given by --model"]),
+        (["--budget", "5", "evaluate.checkpoint=x", "train.init_adapter=x"], ["of stage train", "begin with by --adapter"]),
+        (["--budget", "5", "evaluate.compare=[]", "evaluate.compare=null"], ["must name two", "must name two"]),
         (["--budget", "5", "what"], ["unrecognized arguments: what"]),
         (["--budget", "5", "--launch", "tpu"], ["--launch tpu: is unknown; allowed are cpu"]),
         (["--budget", "5", "train.grpo.stepz=1"], ["did you mean 'steps'?"]),
