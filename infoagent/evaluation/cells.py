@@ -91,11 +91,12 @@ class Cell:
 
     @property
     def is_drawn_as_scored(self) -> bool:
-        """Whether the scored ids are those that were drawn, from what is scored. Canonical JSON, what follows a thought, the
-        text of a server and what was drawn at another temperature than 1 are not: their estimates have no upper bound."""
+        """Whether the scored ids are those that the scorer drew, from what is scored. Canonical JSON, what follows a thought,
+        what an adapter, a picker or a server wrote and what was drawn at another temperature than 1 are not: their estimates
+        have no upper bound."""
         section = self.compressor
-        sampled = section.kind != "lm" or section.temperature == 1
-        return section.kind != "endpoint" and self.form is None and not section.thinks and sampled
+        frozen_writer = section.kind == "lm" and section.model.adapter is None
+        return frozen_writer and section.temperature == 1 and self.form is None and not section.thinks
 
     @property
     def scored(self) -> bool:

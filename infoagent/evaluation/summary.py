@@ -48,7 +48,7 @@ def estimate(records: Sequence[CompressionRecord], kinds: Sequence[str]) -> MIEs
     if len(rows[0]) < 2:
         return None
     source = np.zeros(len(rows), dtype=np.intp)  # every compression has its own candidates, its source first
-    drawn = all(r.sampler is not False for r in records)
+    drawn = all(r.is_drawn_as_scored for r in records)
     return estimate_mi(np.array(rows), source, document=[r.document_id for r in records], sampler=drawn)
 
 

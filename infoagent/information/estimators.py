@@ -184,7 +184,7 @@ def _warnings(estimate: MIEstimate, compressions: int, candidates: int, sampler:
     """What a reader has to know before believing the value."""
     notes = []
     if not sampler or estimate.beta is not None:
-        reason = "the scorer is a proxy" if not sampler else f"beta = {estimate.beta:g} makes the scorer a proxy"
+        reason = "the scorer did not draw the compressions" if not sampler else f"beta = {estimate.beta:g} makes the scorer a proxy"
         notes.append(f"leave-one-out and midpoint are NaN: {reason}, so that they would bound nothing")
     elif not np.isfinite(estimate.leave_one_out_nats):
         notes.append(

@@ -61,6 +61,22 @@ def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     assert summary.values["objective/nats"].value == pytest.approx(reward)
 
 
+def test_an_upper_bound_stands_only_where_the_scorer_drew_every_text():
+    """Records from before `sampler` was told: who wrote decides. By hand: −10 less the log mean of the three others."""
+
+    def by(**who):
+        return [replace(r, compressor=replace(r.compressor, **who)) for r in FROZEN]
+
+    upper = np.mean([-10 - (np.logaddexp.reduce([-9.0 - i, -12.0, -10.5]) - math.log(3)) for i in range(3)])
+    assert estimate(FROZEN, ("random", "counterfactual")).leave_one_out_nats == pytest.approx(upper)
+    trained = by(extra={"model": {"name": "m", "adapter": "a"}})
+    for rows in (by(kind="lead"), trained, [*FROZEN[:2], trained[2]], by(kind="endpoint")):
+        found = estimate(rows, ("random", "counterfactual"))
+        assert np.isnan([found.leave_one_out_nats, found.midpoint_nats, *found.midpoint_ci_nats]).all()
+        assert any("the scorer did not draw" in warning for warning in found.warnings)
+        assert found.infonce_nats == estimate(FROZEN, ("random", "counterfactual")).infonce_nats
+
+
 def test_comparison_is_paired_and_signed():
     values = compare(
         [*TRAINED, *(prediction(p, "trained", True) for p in "ab")],
