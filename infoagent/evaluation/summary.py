@@ -234,7 +234,7 @@ def _predictor_summary(
     # an answer that the exact grader could not read counts as wrong there
     judged = [(bool(r.correct), bool(r.exact_grade.correct)) for r in answered if r.exact_grade is not None]
     right = {r.compression_key: known(r.correct) for r in answered if r.correct is not None}
-    asked = [r for r in of_all if r.answer is not None]
+    asked = [r for r in of_all if r.answer is not None and (not r.is_ok or r.key in right)]  # not where the predictor failed
     return PredictorSummary(
         values={name: value for name, value in values.items() if value is not None},
         n=len(answers),

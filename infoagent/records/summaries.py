@@ -114,7 +114,7 @@ class PredictorSummary:
     cost: PredictorCost
     judge_agreement: dict[str, float] | None = None
     right_of_all: Finding | None = None
-    """Share of all draws asked that were answered right, those without a z counted as wrong."""
+    """Share of all draws asked that were answered right, those without a z counted as wrong. A failed predictor says neither."""
     break_even: dict[str, BreakEven] | None = None
     """By unit of cost, gflops and usd."""
     extra: Settings = field(default_factory=dict)

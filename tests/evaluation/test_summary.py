@@ -131,3 +131,15 @@ def test_draws_without_a_z_count_as_nothing_told_and_keep_the_bound():
     assert (values["mi/of_all_nats"]["pairs"], values["mi/of_all_nats"]["unpaired"]) == (4, 0)
     assert values["mi/of_all_nats"]["difference"]["value"] == pytest.approx(math.log(4) / 4)
     assert "mi/of_all_nats" not in compare(texts, texts, price=0.0)
+
+
+def test_a_predictor_that_failed_answered_neither_right_nor_wrong():
+    """Four draws: one right, one wrong, one without a z, which is wrong, and one that the predictor failed on: 1 of 3."""
+    asked = [replace(record(p, "form", [0.0, -9.0, -9.0, -9.0], reply="{}"), answer="x") for p in "abc"]
+    lost = replace(record("d", "form", None, status="failed", final=True, reply="", cause="form: no JSON"), answer="x")
+    failed = replace(prediction("c", "form", None), status="failed", cause="timeout")
+    answers = [prediction("a", "form", True), prediction("b", "form", False), failed]
+    [summary] = summarise([*asked, lost, *answers], price=0.0)
+    found = summary.predictors["m"].right_of_all
+    assert (found.value, found.n) == (pytest.approx(1 / 3), 3)
+    assert summary.predictors["m"].failed == 1
