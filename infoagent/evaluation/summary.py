@@ -177,8 +177,8 @@ def _causes(records: Sequence[GridRecord]) -> dict[str, int]:
 
 
 def _without_z(rows: Sequence[CompressionRecord], drawn: Sequence[CompressionRecord]) -> DrawsWithoutZ | None:
-    """None without a form and a thought: every draw holds a z."""
-    if all(r.reply is None for r in drawn):
+    """None where every draw is a z and nothing else. One that failed may have no reply: a server can hide its thought."""
+    if all(r.is_ok and r.reply is None for r in drawn):
         return None
     lost = _share([not r.is_ok for r in drawn], [r.document_id for r in drawn])
     return DrawsWithoutZ(**vars(lost), causes=_causes(rows))

@@ -143,3 +143,17 @@ def test_a_predictor_that_failed_answered_neither_right_nor_wrong():
     found = summary.predictors["m"].right_of_all
     assert (found.value, found.n) == (pytest.approx(1 / 3), 3)
     assert summary.predictors["m"].failed == 1
+
+
+def test_draws_without_a_z_count_though_the_server_hid_all_it_wrote():
+    """Two of four thoughts took all tokens, and nothing of them was sent: their share is told and their information is 0."""
+    told = [record(p, "server", [0.0, -400.0, -400.0, -400.0]) for p in "ab"]
+    lost = [record(p, "server", None, status="failed", final=True, cause="no end of the thought") for p in "cd"]
+    [summary] = summarise([*told, *lost], price=0.0)
+    assert (summary.without_z.value, summary.without_z.n) == (0.5, 4)
+    assert summary.without_z.causes == {"no end of the thought": 2}
+    assert summary.values["mi/of_all_nats"].value == pytest.approx(math.log(4) / 2)
+    busy = [record(p, "server", None, status="failed", cause="timeout") for p in "cd"]  # nothing was drawn: it can be asked again
+    [summary] = summarise([*told, *busy], price=0.0)
+    assert summary.without_z is None
+    assert "mi/of_all_nats" not in summary.values

@@ -7,7 +7,8 @@
 
 A ratio's interval is of first order on the log scale. Where both values are known document by document and on the same ones, it is
 Student's t of their relative differences; else half widths, relative to their values, are added in quadrature, which is wider than
-the truth and errs towards not decided. A value that is the same in every document tells no spread. Counted costs have no interval and are compared as they are.
+the truth and errs towards not decided. A value that is the same in every document tells no spread. Counted costs have no interval
+and are compared as they are.
 """
 
 from __future__ import annotations
