@@ -12,6 +12,7 @@ from infoagent.baselines import PICKERS, cannot_work, first_of, unusable
 from infoagent.data.negatives import Counts, NegativeDraw, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import form_of
+from infoagent.evaluation.identity import named_twice
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
@@ -152,6 +153,8 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
         except InputError as error:
             mistakes += error.problems
+    if not mistakes:
+        mistakes += named_twice(recipe.predictors)
     mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:
         try:
