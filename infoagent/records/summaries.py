@@ -7,7 +7,7 @@ undetermined. A number that does not exist is None here and absent there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -188,8 +188,18 @@ class Summary:
 
     def error_of(self, predictor: str) -> Finding | None:
         """Share of questions that `predictor` answered wrong; None: it was not asked, or nothing was graded."""
+        return self.value_of(predictor, "distortion/error")
+
+    def value_of(self, predictor: str, name: str) -> Finding | None:
+        """A number of what `predictor` answered; None: it was not asked, or has no such number."""
         asked = self.predictors.get(predictor)
-        return None if asked is None else asked.error
+        return None if asked is None else asked.values.get(name)
+
+
+def first_predictor(summaries: Sequence[Summary], name: str = "distortion/error") -> str | None:
+    """Who stands for all of several summaries: the first predictor that has the number in any. One for all, so that no axis mixes
+    the answers of two; None: nobody was asked."""
+    return next((title for s in summaries for title, p in s.predictors.items() if name in p.values), None)
 
 
 @dataclass(frozen=True, kw_only=True)
