@@ -60,12 +60,19 @@ class InformationSummary:
 
     @property
     def cautions(self) -> list[str]:
-        """What a reader has to know before believing the value: the estimator's warnings, and whether it says nothing."""
+        """What a reader has to know before believing the value: the estimator's warnings, whom it leaves out, and whether it says
+        nothing."""
+        notes = list(self.warnings)
+        if self.left_out_as_padded:
+            notes.append(
+                f"over {self.n_compressions} of {self.n_compressions + self.left_out_as_padded} compressions: the others have "
+                "fewer negatives of these kinds, and other numbers beside it are over all"
+            )
         if not self.says_nothing:
-            return list(self.warnings)
+            return notes
         width = self.ci_nats[1] - self.ci_nats[0]
         return [
-            *self.warnings,
+            *notes,
             f"its interval is {width:.2f} nats wide, more than the ceiling of {self.ceiling_nats:.2f}: {self.n_documents} "
             "documents are too few to say anything; take more",
         ]
