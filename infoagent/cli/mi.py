@@ -33,7 +33,7 @@ def mi(arguments: argparse.Namespace) -> None:
         if arguments.tokens:
             kept = matrix.without_failed()[0] if arguments.drop_failed else matrix
             among = tokens_among_pool if arguments.among == "pool" else tokens_among_counterfactuals
-            tokens, texts = among(kept, beta or 1.0), kept.token_texts()
+            tokens, texts = among(kept, 1.0 if beta is None else beta), kept.token_texts()
     except ValueError as error:
         said = str(error).replace("with drop_failed", "with --drop-failed").replace("drop its row", "see --drop-failed")
         raise InputError(f"{path}: {said}") from error

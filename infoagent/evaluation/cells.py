@@ -12,6 +12,7 @@ from infoagent.baselines import PICKERS, cannot_work, first_of, unusable
 from infoagent.data.negatives import Counts, NegativeDraw, take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import form_of
+from infoagent.evaluation.identity import named_twice
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.constrained import check_constrained
 from infoagent.lm.context import fit_to_context
@@ -91,11 +92,12 @@ class Cell:
 
     @property
     def is_drawn_as_scored(self) -> bool:
-        """Whether the scored ids are those that were drawn, from what is scored. Canonical JSON, what follows a thought, the
-        text of a server and what was drawn at another temperature than 1 are not: their estimates have no upper bound."""
+        """Whether the scored ids are those that the scorer drew, from what is scored. Canonical JSON, what follows a thought,
+        what an adapter, a picker or a server wrote and what was drawn at another temperature than 1 are not: their estimates
+        have no upper bound."""
         section = self.compressor
-        sampled = section.kind != "lm" or section.temperature == 1
-        return section.kind != "endpoint" and self.form is None and not section.thinks and sampled
+        frozen_writer = section.kind == "lm" and section.model.adapter is None
+        return frozen_writer and section.temperature == 1 and self.form is None and not section.thinks
 
     @property
     def scored(self) -> bool:
@@ -151,6 +153,8 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
         except InputError as error:
             mistakes += error.problems
+    if not mistakes:
+        mistakes += named_twice(recipe.predictors)
     mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:
         try:

@@ -14,7 +14,7 @@ from infoagent.mirror import Mirror, wandb_mode
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.json_form import Json
 from infoagent.records.rate_points import rate_points
-from infoagent.records.summaries import Summary
+from infoagent.records.summaries import Summary, first_predictor
 from infoagent.store import read_if_run
 from infoagent.tracking import Tracker, run_group
 
@@ -71,7 +71,8 @@ def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Json]:
         if not s.is_point or s.rate_tokens is None:
             continue
         easy, hard, both = (s.estimates.get(key) for key in ("easy", "hard", "all"))
-        errors = [p.error for p in s.predictors.values() if p.error is not None]
+        predictor = first_predictor([other for other in summaries if other.data.name == s.data.name])
+        error = None if predictor is None else s.error_of(predictor)
         rows.append(
             clean(
                 {
@@ -84,7 +85,7 @@ def rate_distortion_rows(summaries: Sequence[Summary]) -> list[Json]:
                     "mi_high_nats": both and both.ci_nats[1],
                     "mi_easy_nats": easy and easy.infonce_nats,
                     "mi_hard_nats": hard and hard.infonce_nats,
-                    "accuracy": 1 - errors[0].value if errors else None,
+                    "accuracy": None if error is None else 1 - error.value,
                 }
             )
         )

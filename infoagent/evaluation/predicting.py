@@ -12,9 +12,10 @@ import numpy as np
 from infoagent.evaluation.cells import Cell
 from infoagent.evaluation.compressing import compression_key
 from infoagent.evaluation.costing import flops_fields
+from infoagent.evaluation.identity import predictor_identity
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Shard, batches, content_key
-from infoagent.evaluation.replies import Question, Replies, predictor_identity
+from infoagent.evaluation.replies import Question, Replies
 from infoagent.grading import Limits, Method, SandboxFailed, code_grade, grade, judge_grade
 from infoagent.lm.answering import PREDICTOR_TEMPLATE, answer_log_probs
 from infoagent.lm.prompts import chat_ids, judge_messages, predictor_messages, text_ids

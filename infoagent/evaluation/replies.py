@@ -12,13 +12,13 @@ from typing import Any, Protocol
 
 from infoagent.costs import price_of
 from infoagent.evaluation.costing import flops_fields
+from infoagent.evaluation.identity import predictor_identity
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
 from infoagent.grading.sandbox import SandboxFailed, execute
 from infoagent.lm.endpoint.client import Endpoint, EndpointSettings, Failure, Reply
 from infoagent.lm.endpoint.spending import SpendingLimit, Usage
 from infoagent.lm.generation import batch_seed
-from infoagent.lm.models import find_model
 from infoagent.lm.prompts import UNFINISHED, can_think, chat_ids
 from infoagent.recipes import EvaluationRecipe
 from infoagent.recipes.compressors import CompressorSection, EndpointSection
@@ -84,18 +84,6 @@ def constraint_of(form: Form) -> dict[str, Any]:
         }
     schema = {"name": form.name, "schema": form.schema, "strict": form.is_closed}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
-
-
-def predictor_identity(section: PredictorSection) -> dict[str, Any]:
-    """What decides an answer beside the question; no key, no address of a log-in."""
-    if section.kind == "endpoint":
-        assert section.endpoint is not None
-        server = section.endpoint.model_dump(include={"base_url", "json_mode", "extra"})
-        who: dict[str, Any] = {"name": section.name, **server}
-    else:
-        who = {"name": section.name, "dtype": section.dtype, "adapter": section.adapter, **find_model(section).identity}
-    how = {"max_tokens": section.max_tokens, "temperature": section.temperature} if section.how == "generation" else {}
-    return {"kind": section.kind, **who, "mode": section.how, "template": section.template, **how}
 
 
 def endpoint_of(section: PredictorSection, recipe: Paying, budget: SpendingLimit | None) -> Endpoint:

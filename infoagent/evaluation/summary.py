@@ -48,7 +48,7 @@ def estimate(records: Sequence[CompressionRecord], kinds: Sequence[str]) -> MIEs
     if len(rows[0]) < 2:
         return None
     source = np.zeros(len(rows), dtype=np.intp)  # every compression has its own candidates, its source first
-    drawn = all(r.sampler is not False for r in records)
+    drawn = all(r.is_drawn_as_scored for r in records)
     return estimate_mi(np.array(rows), source, document=[r.document_id for r in records], sampler=drawn)
 
 
@@ -177,8 +177,8 @@ def _causes(records: Sequence[GridRecord]) -> dict[str, int]:
 
 
 def _without_z(rows: Sequence[CompressionRecord], drawn: Sequence[CompressionRecord]) -> DrawsWithoutZ | None:
-    """None without a form and a thought: every draw holds a z."""
-    if all(r.reply is None for r in drawn):
+    """None where every draw is a z and nothing else. One that failed may have no reply: a server can hide its thought."""
+    if all(r.is_ok and r.reply is None for r in drawn):
         return None
     lost = _share([not r.is_ok for r in drawn], [r.document_id for r in drawn])
     return DrawsWithoutZ(**vars(lost), causes=_causes(rows))
@@ -234,7 +234,7 @@ def _predictor_summary(
     # an answer that the exact grader could not read counts as wrong there
     judged = [(bool(r.correct), bool(r.exact_grade.correct)) for r in answered if r.exact_grade is not None]
     right = {r.compression_key: known(r.correct) for r in answered if r.correct is not None}
-    asked = [r for r in of_all if r.answer is not None]
+    asked = [r for r in of_all if r.answer is not None and (not r.is_ok or r.key in right)]  # not where the predictor failed
     return PredictorSummary(
         values={name: value for name, value in values.items() if value is not None},
         n=len(answers),

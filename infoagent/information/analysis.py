@@ -63,8 +63,7 @@ def analyse(matrix: ScoreMatrix, *, beta: float | None = None, sampler: bool = T
     with_near = matrix.strata is not None and bool((matrix.strata.stratum_CM == NEAR).any())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        sampler = sampler and not with_near
-        estimate = estimate_mi(log_probs_CK, source_C, document=document_C, beta=beta, sampler=sampler)
+        estimate = estimate_mi(log_probs_CK, source_C, document=document_C, beta=beta, sampler=sampler, even=not with_near)
         estimate = replace(estimate, dropped=dropped)
         jackknife = jackknife_interval(log_probs_CK, source_C, document=document_C, beta=beta)
         factor = 1.0 if beta is None else beta

@@ -105,6 +105,7 @@ def estimate_mi(
     drop_failed: bool = False,
     beta: float | None = None,
     sampler: bool = True,
+    even: bool = True,
 ) -> MIEstimate:
     """Estimate the mutual information between documents and compressions.
 
@@ -120,6 +121,8 @@ def estimate_mi(
             not chosen on these rows (`calibration.fit_beta` on others); the upper bound is lost.
         sampler: whether the scorer is the model that sampled the compressions. False (a proxy): the upper bound is
             lost, because its numerator has to be the probability that the compression was drawn with.
+        even: whether the candidates stand for their pool. False (near documents are more among them): the upper bound is
+            lost, because its denominator has to be the mean over the pool.
 
     Raises ValueError for NaN (how many cells failed), +inf or positive log-probabilities (where), `-inf` at a source,
     a source outside the columns, fewer than two candidates, a β below 0, and shapes that do not fit.
@@ -153,7 +156,7 @@ def estimate_mi(
     infonce = float(per_document_D.mean())
     stderr = standard_error(per_document_D)
     upper_D = np.full(len(documents), np.nan)
-    if sampler and beta is None:
+    if sampler and even and beta is None:
         upper_D = documents.means(leave_one_out_terms(log_probs_CK, source_C))
     share_C = np.exp(terms_C - ceiling)
     at_k = {k: float(documents.means(v).mean()) for k, v in _terms_at_k(log_probs_CK, source_C).items()}
@@ -176,16 +179,22 @@ def estimate_mi(
         dropped=int(failed_C.sum()),
         beta=beta,
     )
-    estimate.warnings.extend(_warnings(estimate, len(failed_C), candidates, sampler, identical_columns(log_probs_CK)))
+    estimate.warnings.extend(_warnings(estimate, len(failed_C), candidates, sampler, even, identical_columns(log_probs_CK)))
     return estimate
 
 
-def _warnings(estimate: MIEstimate, compressions: int, candidates: int, sampler: bool, identical: list[list[int]]) -> list[str]:
+def _warnings(
+    estimate: MIEstimate, compressions: int, candidates: int, sampler: bool, even: bool, identical: list[list[int]]
+) -> list[str]:
     """What a reader has to know before believing the value."""
     notes = []
-    if not sampler or estimate.beta is not None:
-        reason = "the scorer is a proxy" if not sampler else f"beta = {estimate.beta:g} makes the scorer a proxy"
-        notes.append(f"leave-one-out and midpoint are NaN: {reason}, so that they would bound nothing")
+    reasons = [] if sampler else ["the scorer did not draw the compressions"]
+    if sampler and estimate.beta is not None:
+        reasons.append(f"beta = {estimate.beta:g} makes the scorer a proxy")
+    if not even:
+        reasons.append("near documents are more among the scored columns than in the pool")
+    if reasons:
+        notes.append(f"leave-one-out and midpoint are NaN: {' and '.join(reasons)}, so that they would bound nothing")
     elif not np.isfinite(estimate.leave_one_out_nats):
         notes.append(
             "leave-one-out and midpoint are infinite, and the midpoint has no interval: "

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression
 
+from infoagent.rate_distortion.resampling import FEWEST_CLUSTERS
+
 Array = NDArray[np.float64]
 SMALLEST_OVERLAP = 0.1
 """Of the narrower range of values: below it an average over the overlap says nothing of the curves."""
@@ -50,21 +52,24 @@ class Points:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean rates (above 0) and values of a compressor, both non-decreasing; see the module."""
+    """Mean rates (above 0, increasing) and values (non-decreasing) of a compressor; see the module."""
 
     rate_P: Array
     value_P: Array
 
     @classmethod
     def through(cls, points: Points, best: bool = False) -> Curve:
-        """`best`: in place of pooling a dip with what it follows, the best value up to each rate (never below it)."""
+        """`best`: in place of pooling a dip with what it follows, the best value up to each rate (never below it). Of points with
+        one rate the best alone counts: nobody takes the others."""
         rate_P, value_P = points.rate_PD.mean(axis=1), points.value_PD.mean(axis=1)
         if (rate_P <= 0).any():
             raise ValueError("a point writes nothing at all: it has no place on a logarithmic scale")
-        order = np.lexsort((-value_P, rate_P))
+        order = np.argsort(rate_P, kind="stable")
+        first = _starts(rate_P[order])
+        rate_P, value_P = rate_P[order][first], np.maximum.reduceat(value_P[order], np.flatnonzero(first))
         if best:
-            return cls(rate_P[order], np.maximum.accumulate(value_P[order]))
-        return cls(rate_P[order], np.asarray(isotonic_regression(value_P[order]).x))
+            return cls(rate_P, np.maximum.accumulate(value_P))
+        return cls(rate_P, np.asarray(isotonic_regression(value_P).x))
 
     def log_rate_at(self, value: Array | float) -> Array:
         """log of the rate at which a value is reached; values must lie within the curve's range."""
@@ -76,13 +81,10 @@ class Curve:
 
     def value_at(self, rate: float) -> float:
         """The value at a rate; beyond the ends that of the nearest point."""
-        # of points with one rate the best counts, which stands first
-        first = _starts(self.rate_P)
-        last_value = np.maximum.reduceat(self.value_P, np.flatnonzero(first))
-        if first.sum() == 1:
-            return float(last_value[0])
+        if len(self.rate_P) == 1:
+            return float(self.value_P[0])
         inside = np.clip(np.log(rate), np.log(self.rate_P[0]), np.log(self.rate_P[-1]))
-        return float(PchipInterpolator(np.log(self.rate_P[first]), last_value)(inside))
+        return float(PchipInterpolator(np.log(self.rate_P), self.value_P)(inside))
 
 
 def _starts(ordered_P: Array) -> NDArray[np.bool_]:
@@ -175,8 +177,9 @@ def _with_interval(
     if old.rate_PD.shape[1] != documents:
         raise ValueError(f"{documents} and {old.rate_PD.shape[1]} documents: curves are compared on the same ones")
     nothing = float("nan")
-    if documents < 2:
-        return Comparison(value, nothing, nothing, kind, documents, nothing, "one document has no interval")
+    if documents < FEWEST_CLUSTERS:
+        note = f"{documents} documents: intervals over documents need at least {FEWEST_CLUSTERS}"
+        return Comparison(value, nothing, nothing, kind, documents, nothing, note)
     drawn = []
     for _ in range(resamples):
         try:

@@ -196,6 +196,12 @@ class CompressionRecord:
         return self.data.name, self.problem_id, self.seed, self.sample
 
     @property
+    def is_drawn_as_scored(self) -> bool:
+        """Whether the scorer drew it. What a picker or an adapter wrote is scored by a frozen model, whatever records from
+        before `sampler` told that leave open."""
+        return self.sampler is not False and self.compressor.kind == "lm" and self.compressor.adapter is None
+
+    @property
     def is_scored(self) -> bool:
         return self.log_probs is not None
 

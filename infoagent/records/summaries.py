@@ -7,7 +7,7 @@ undetermined. A number that does not exist is None here and absent there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,19 @@ class InformationSummary:
 
     @property
     def cautions(self) -> list[str]:
-        """What a reader has to know before believing the value: the estimator's warnings, and whether it says nothing."""
+        """What a reader has to know before believing the value: the estimator's warnings, whom it leaves out, and whether it says
+        nothing."""
+        notes = list(self.warnings)
+        if self.left_out_as_padded:
+            notes.append(
+                f"over {self.n_compressions} of {self.n_compressions + self.left_out_as_padded} compressions: the others have "
+                "fewer negatives of these kinds, and other numbers beside it are over all"
+            )
         if not self.says_nothing:
-            return list(self.warnings)
+            return notes
         width = self.ci_nats[1] - self.ci_nats[0]
         return [
-            *self.warnings,
+            *notes,
             f"its interval is {width:.2f} nats wide, more than the ceiling of {self.ceiling_nats:.2f}: {self.n_documents} "
             "documents are too few to say anything; take more",
         ]
@@ -114,7 +121,7 @@ class PredictorSummary:
     cost: PredictorCost
     judge_agreement: dict[str, float] | None = None
     right_of_all: Finding | None = None
-    """Share of all draws asked that were answered right, those without a z counted as wrong."""
+    """Share of all draws asked that were answered right, those without a z counted as wrong. A failed predictor says neither."""
     break_even: dict[str, BreakEven] | None = None
     """By unit of cost, gflops and usd."""
     extra: Settings = field(default_factory=dict)
@@ -188,8 +195,18 @@ class Summary:
 
     def error_of(self, predictor: str) -> Finding | None:
         """Share of questions that `predictor` answered wrong; None: it was not asked, or nothing was graded."""
+        return self.value_of(predictor, "distortion/error")
+
+    def value_of(self, predictor: str, name: str) -> Finding | None:
+        """A number of what `predictor` answered; None: it was not asked, or has no such number."""
         asked = self.predictors.get(predictor)
-        return None if asked is None else asked.error
+        return None if asked is None else asked.values.get(name)
+
+
+def first_predictor(summaries: Sequence[Summary], name: str = "distortion/error") -> str | None:
+    """Who stands for all of several summaries: the first predictor that has the number in any. One for all, so that no axis mixes
+    the answers of two; None: nobody was asked."""
+    return next((title for s in summaries for title, p in s.predictors.items() if name in p.values), None)
 
 
 @dataclass(frozen=True, kw_only=True)

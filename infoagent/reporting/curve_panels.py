@@ -7,19 +7,18 @@ points of a kept baseline hollow.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.records.rate_points import rate_points
-from infoagent.records.summaries import Summary
-from infoagent.reporting.curves import Measured, answered, information, likelihood, rest_of
+from infoagent.records.summaries import Summary, first_predictor
+from infoagent.reporting.curves import LIKELIHOOD, Measure, Measured, answered_by, fact_kept, information, likelihood_by
 from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, Style, as_svg, legend_below, new_grid, scale_tokens, shown
 
 PER_ROW = 3
 DRAWN = 60
 """Places at which a law is drawn between its curve's shortest and longest point."""
-Measure = Callable[[Summary], Measured | None]
 
 
 def panels_svg(
@@ -62,16 +61,13 @@ def _panels(summaries: Sequence[Summary], analysis: Mapping[str, Any]) -> list[t
         panels.append(("information among changed facts", "MI (nats)", information, mi))
     predictors = dict.fromkeys(name for s in summaries for name, asked in s.predictors.items() if asked.error is not None)
     for name in predictors:
-        panels.append((f"answered by {name}", "questions answered (%)", _of(name), parts.get(name)))
-    if not predictors and any(likelihood(s) is not None for s in summaries):
-        panels.append(("the reference answer", "log p (nats a token)", likelihood, None))
+        panels.append((f"answered by {name}", "questions answered (%)", _percent(answered_by(name)), parts.get(name)))
+    reader = first_predictor(summaries, LIKELIHOOD)
+    if not predictors and reader is not None:
+        panels.append((f"the reference answer, {reader}", "log p (nats a token)", likelihood_by(reader), None))
     elif not predictors:
-        panels.append(("asked fact stands in the text", "facts kept (%)", _percent(answered), parts.get(None)))
+        panels.append(("asked fact stands in the text", "facts kept (%)", _percent(fact_kept), parts.get(None)))
     return panels
-
-
-def _of(predictor: str) -> Measure:
-    return _percent(lambda summary: rest_of(summary.error_of(predictor)))
 
 
 def _percent(measure: Measure) -> Measure:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from infoagent.records.summaries import Summary
+from infoagent.records.summaries import Summary, first_predictor
 from infoagent.reporting.error_bars import error_bars
 from infoagent.reporting.plots import INK, new_grid, save_figure, scale_tokens, shown, styles_of
 from infoagent.types import Finding
 
 Measured = tuple[float, float, float]
+Measure = Callable[[Summary], Measured | None]
+LIKELIHOOD = "distortion/nll_per_token"
 
 
 def save_curves(summaries: Sequence[Summary], path: str | Path, baselines: Sequence[Summary] = ()) -> None:
-    """Upper row: MI among counterfactual documents; lower row: questions answered (or the fact stands in the text, where
-    nobody was asked). Against tokens on a logarithmic scale, one colour for each curve, 95 % intervals over documents;
-    `baselines` of an earlier run hollow."""
+    """Upper row: MI among counterfactual documents. Lower row, one thing for all points of a data set: questions that the first
+    predictor answered; where none was graded, its likelihood of the reference; where nobody was asked, whether the fact stands in
+    the text. Against tokens on a logarithmic scale, one colour for each curve, 95 % intervals over documents; `baselines` of an
+    earlier run hollow."""
     figure = _figure(summaries, baselines)
     save_figure(figure, path)
 
@@ -29,7 +32,7 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
     styles = styles_of([*summaries, *baselines])
     for column, name in enumerate(names):
         own = [s for s in summaries if s.data.name == name]
-        score = answered if any(answered(s) is not None for s in own) else likelihood
+        score, said = _score(own)
         for row, measure in enumerate((information, score)):
             axis = axes[row][column]
             for curve, style in styles.items():
@@ -38,7 +41,7 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
                     label = f"{shown(curve)} (baseline)" if hollow else shown(curve)
                     _draw(axis, points, measure, style.colour, style.marker, label, hollow)
             if measure is score:
-                axis.set_ylabel("questions answered" if score is answered else "log p of the reference (nats a token)")
+                axis.set_ylabel(shown(said))
                 for summary in (s for s in own if not s.is_point):
                     if (level := score(summary)) is not None:
                         axis.axhline(level[0], color=INK, linestyle=":", linewidth=0.9)
@@ -67,10 +70,23 @@ def information(summary: Summary) -> Measured | None:
     return None if estimate is None else estimate.interval_nats
 
 
-def answered(summary: Summary) -> Measured | None:
-    """Of the first predictor with an error rate; else whether the fact stands in the text."""
-    errors = [p.error for p in summary.predictors.values() if p.error is not None]
-    return rest_of(errors[0] if errors else summary.values.get("distortion/fact_missing"))
+def _score(summaries: Sequence[Summary]) -> tuple[Measure, str]:
+    """What the lower row shows of a data set, one thing for all its points, and what that is called."""
+    if (predictor := first_predictor(summaries)) is not None:
+        return answered_by(predictor), f"questions answered by {predictor}"
+    if (predictor := first_predictor(summaries, LIKELIHOOD)) is not None:
+        return likelihood_by(predictor), f"log p of the reference, {predictor} (nats a token)"
+    return fact_kept, "asked fact stands in the text"
+
+
+def answered_by(predictor: str) -> Measure:
+    """The share of questions that `predictor` answered right; None where it was not asked."""
+    return lambda summary: rest_of(summary.error_of(predictor))
+
+
+def fact_kept(summary: Summary) -> Measured | None:
+    """How often the asked fact stands in the text."""
+    return rest_of(summary.values.get("distortion/fact_missing"))
 
 
 def rest_of(share: Finding | None) -> Measured | None:
@@ -78,12 +94,14 @@ def rest_of(share: Finding | None) -> Measured | None:
     return None if share is None else (1 - share.value, 1 - share.high, 1 - share.low)
 
 
-def likelihood(summary: Summary) -> Measured | None:
-    """Of the reference answer under the first predictor that tells it: log p per token, in nats."""
-    for predictor in summary.predictors.values():
-        if (nll := predictor.values.get("distortion/nll_per_token")) is not None:
-            return -nll.value, -nll.high, -nll.low
-    return None
+def likelihood_by(predictor: str) -> Measure:
+    """Of the reference answer under `predictor`: log p per token, in nats; None where it does not tell it."""
+
+    def measure(summary: Summary) -> Measured | None:
+        nll = summary.value_of(predictor, LIKELIHOOD)
+        return None if nll is None else (-nll.value, -nll.high, -nll.low)
+
+    return measure
 
 
 def _draw(axis: Any, points: Sequence[Summary], measure: Any, colour: str, marker: str, label: str, hollow: bool) -> None:

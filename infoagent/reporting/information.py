@@ -37,7 +37,7 @@ def information_lines(found: Mapping[str, Any], clip: bool = False) -> list[str]
         line("  the same, jackknife", "95 % [{:.4f}, {:.4f}]".format(*found["jackknife_ci_nats"])),
     ]
     if math.isnan(found["leave_one_out_nats"]):
-        lines.append(line("leave-one-out (upper)", "not reported: it bounds nothing unless the scorer is the sampler"))
+        lines.append(line("leave-one-out (upper)", "not reported: it would bound nothing, as a warning says"))
     else:
         lines += [
             line("leave-one-out (upper)", f"{found['leave_one_out_nats']:.4f} nats, only if the scorer is the sampler"),

@@ -60,7 +60,8 @@ def test_points_and_comparisons_by_hand(tmp_path):
     [comparison] = first["comparisons"]
     assert comparison["tokens_at_equal_value"]["value"] == pytest.approx(0.5)  # halfway: frozen needs sqrt(10 · 40)
     assert comparison["value_at_equal_tokens"]["value"] == pytest.approx(0.1)
-    assert comparison["value_at_equal_tokens"]["low"] == pytest.approx(0.1)  # paired: the noise is common
+    assert math.isnan(comparison["value_at_equal_tokens"]["low"])  # 5 documents have no interval
+    assert together["comparisons"][0]["value_at_equal_tokens"]["low"] == pytest.approx(0.1)  # paired: the noise is common
     assert together["data"] == "all sets together"
     assert together["comparisons"][0]["tokens_at_equal_value"]["value"] == pytest.approx(0.5)
 
@@ -106,7 +107,8 @@ def test_of_a_checkpoint_trained_anew_at_the_same_path_the_last_records_count(tm
     assert found["documents"] == 4
     assert found["left_out"]["problems"] == 2  # p0, and p9 that only one frozen point has
     assert found["left_out"]["held"] == {"frozen short": 6, "frozen": 7, "trained": 5}
-    [note] = frontier_notes({"sets": [found]})
+    note, *few = frontier_notes({"sets": [found]})
+    assert few == [f"a, trained, {what}: 4 documents: intervals over documents need at least 8" for what in ("tokens", "value")]
     assert note == "a: 2 problems left out that not every point has; 'trained' has 5"
     # the last evaluation may have gone back to a compressor whose records were there
     write_json(tmp_path / "run.json", {"record_keys": [r["key"] for r in rows]})
@@ -160,15 +162,16 @@ def test_a_frozen_setting_that_is_longer_and_worse_is_said(tmp_path):
 
 
 def test_the_report_shows_what_lies_in_a_directory(tmp_path):
-    found = find_frontier(directory(tmp_path, rows_of("a")), "hard", resamples=50)
+    found = find_frontier(directory(tmp_path, rows_of("a") + rows_of("b")), "hard", resamples=50)
     place = tmp_path / "sweep"
     write_json(place / "frontier-hard.json", {"seed": 0, **found})
     page, numbers = tmp_path / "report.html", tmp_path / "report.json"
     write_report([str(place)], page, numbers)
     text = page.read_text()
     assert "Frontier" in text
+    assert "tokens: 5 documents: intervals over documents need at least 8" in text
     assert "50 % [50, 50]" in text  # the frozen model needs sqrt(10 · 40) for what takes the trained one 10
     assert text.count("<svg") == 1
-    assert json.loads(numbers.read_text())["frontiers"][0]["sets"] == found["sets"]
+    assert json.loads(numbers.read_text())["frontiers"][0]["sets"] == json.loads((place / "frontier-hard.json").read_text())["sets"]
     with pytest.raises(InputError, match="no run directory"):
         write_report([str(tmp_path)], tmp_path / "other.html", tmp_path / "other.json")

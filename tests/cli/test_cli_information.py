@@ -88,7 +88,7 @@ def test_a_proxy_has_no_upper_bound(scored, capsys):
     found = json.loads(out)
     assert code == 0
     assert found["leave_one_out_nats"] is None
-    assert any("proxy" in w for w in found["warnings"])
+    assert any("the scorer did not draw the compressions" in w for w in found["warnings"])
     assert found["infonce_nats"] == json.loads(call(capsys, "mi", scored / "s.npz", "--json")[1])["infonce_nats"]
 
 
@@ -113,6 +113,11 @@ def test_a_critic_scale_is_fitted_on_other_documents_and_applied(scored, tiny_di
     matrix = ScoreMatrix.load(scored / "s.npz")
     expected = estimate_mi(matrix.log_probs_CK * beta, matrix.source_C, document=matrix.document_C)
     assert found["infonce_nats"] == pytest.approx(expected.infonce_nats)
+    kept = json.loads((tmp_path / "b.json").read_text())
+    (tmp_path / "none.json").write_text(json.dumps({**kept, "beta": 0.0}))  # a critic that tells nothing is a value, and no absence
+    code, out, err = call(capsys, "mi", scored / "s.npz", "--calibration", tmp_path / "none.json", "--tokens", "--json")
+    assert code == 0, err
+    assert {nats for text in json.loads(out)["token_information"] for nats in text["nats"]} == {0.0}
 
 
 def test_a_critic_scale_of_the_same_documents_or_of_another_scorer_is_refused(scored, tiny_dir, tmp_path, capsys):

@@ -162,3 +162,9 @@ def test_the_grid_is_checked_before_a_model_loads(tiny_dir, tmp_path):
     twice = {**json.loads(made.model_dump_json()), "data": [{"name": "records", "limit": 9}] * 2}
     with pytest.raises(InputError, match="two sections are named 'records'"):
         plan_cells(EvaluationRecipe.model_validate(twice))
+    same = json.loads(made.model_dump_json())
+    same["predictors"] = [{**same["predictors"][0], "label": label} for label in ("one", "other")]
+    with pytest.raises(InputError, match="predictors: 'one' and 'other' have the same settings; drop one"):
+        plan_cells(EvaluationRecipe.model_validate(same))  # else the rows of one would stand under the other's name
+    same["predictors"][1] |= {"template": "choice-v1", "mode": "likelihood"}
+    assert plan_cells(EvaluationRecipe.model_validate(same))

@@ -61,6 +61,22 @@ def test_summary_counts_failures_and_keeps_them_out_of_the_values():
     assert summary.values["objective/nats"].value == pytest.approx(reward)
 
 
+def test_an_upper_bound_stands_only_where_the_scorer_drew_every_text():
+    """Records from before `sampler` was told: who wrote decides. By hand: −10 less the log mean of the three others."""
+
+    def by(**who):
+        return [replace(r, compressor=replace(r.compressor, **who)) for r in FROZEN]
+
+    upper = np.mean([-10 - (np.logaddexp.reduce([-9.0 - i, -12.0, -10.5]) - math.log(3)) for i in range(3)])
+    assert estimate(FROZEN, ("random", "counterfactual")).leave_one_out_nats == pytest.approx(upper)
+    trained = by(extra={"model": {"name": "m", "adapter": "a"}})
+    for rows in (by(kind="lead"), trained, [*FROZEN[:2], trained[2]], by(kind="endpoint")):
+        found = estimate(rows, ("random", "counterfactual"))
+        assert np.isnan([found.leave_one_out_nats, found.midpoint_nats, *found.midpoint_ci_nats]).all()
+        assert any("the scorer did not draw" in warning for warning in found.warnings)
+        assert found.infonce_nats == estimate(FROZEN, ("random", "counterfactual")).infonce_nats
+
+
 def test_comparison_is_paired_and_signed():
     values = compare(
         [*TRAINED, *(prediction(p, "trained", True) for p in "ab")],
@@ -115,3 +131,29 @@ def test_draws_without_a_z_count_as_nothing_told_and_keep_the_bound():
     assert (values["mi/of_all_nats"]["pairs"], values["mi/of_all_nats"]["unpaired"]) == (4, 0)
     assert values["mi/of_all_nats"]["difference"]["value"] == pytest.approx(math.log(4) / 4)
     assert "mi/of_all_nats" not in compare(texts, texts, price=0.0)
+
+
+def test_a_predictor_that_failed_answered_neither_right_nor_wrong():
+    """Four draws: one right, one wrong, one without a z, which is wrong, and one that the predictor failed on: 1 of 3."""
+    asked = [replace(record(p, "form", [0.0, -9.0, -9.0, -9.0], reply="{}"), answer="x") for p in "abc"]
+    lost = replace(record("d", "form", None, status="failed", final=True, reply="", cause="form: no JSON"), answer="x")
+    failed = replace(prediction("c", "form", None), status="failed", cause="timeout")
+    answers = [prediction("a", "form", True), prediction("b", "form", False), failed]
+    [summary] = summarise([*asked, lost, *answers], price=0.0)
+    found = summary.predictors["m"].right_of_all
+    assert (found.value, found.n) == (pytest.approx(1 / 3), 3)
+    assert summary.predictors["m"].failed == 1
+
+
+def test_draws_without_a_z_count_though_the_server_hid_all_it_wrote():
+    """Two of four thoughts took all tokens, and nothing of them was sent: their share is told and their information is 0."""
+    told = [record(p, "server", [0.0, -400.0, -400.0, -400.0]) for p in "ab"]
+    lost = [record(p, "server", None, status="failed", final=True, cause="no end of the thought") for p in "cd"]
+    [summary] = summarise([*told, *lost], price=0.0)
+    assert (summary.without_z.value, summary.without_z.n) == (0.5, 4)
+    assert summary.without_z.causes == {"no end of the thought": 2}
+    assert summary.values["mi/of_all_nats"].value == pytest.approx(math.log(4) / 2)
+    busy = [record(p, "server", None, status="failed", cause="timeout") for p in "cd"]  # nothing was drawn: it can be asked again
+    [summary] = summarise([*told, *busy], price=0.0)
+    assert summary.without_z is None
+    assert "mi/of_all_nats" not in summary.values

@@ -46,5 +46,7 @@ def test_a_checkpoint_joins_at_every_temperature_of_the_compressor_whose_place_i
     label = trained_label(str(adapter))
     assert pairs == [("greedy", label), ("sampled", f"{label}, temperature 1")]
     assert [c.temperature for c in found.compressors[-2:]] == [0, 1]
+    drawn = {cell.compressor.label: cell.is_drawn_as_scored for cell in plan_cells(found)}
+    assert [name for name, is_it in drawn.items() if is_it] == ["sampled", "short"]  # the scorer of all is the frozen model
     pairs, found = with_checkpoint(recipe(tiny_dir, tmp_path, rows[1:], checkpoint=str(adapter)))
     assert pairs == [("sampled", label)]

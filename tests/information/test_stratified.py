@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from infoagent.information import Strata, channels, draw_strata, estimate_mi, estimate_stratified
+from infoagent.information.analysis import analyse
+from infoagent.information.scores import ScoreMatrix
 
 TOPICS, PER_TOPIC = 30, 10
 POOL = TOPICS * PER_TOPIC
@@ -190,3 +192,18 @@ def test_exact_channel_pool_is_approached_from_part_of_it():
     found = estimate_stratified(np.take_along_axis(log_probs, strata.columns_CM, axis=1), strata)
     assert found.value_nats == pytest.approx(exact, abs=4 * found.stderr_nats)
     assert found.stderr_nats < 0.06
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_near_documents_among_the_scored_cost_the_upper_bound_and_the_scorer_is_not_to_blame(near):
+    near_of = [[(d + 1) % 20] if near else [] for d in range(20)]
+    strata = draw_strata(20, np.arange(20), near_of, int(near), 4, np.random.default_rng(3))
+    scored = -np.random.default_rng(4).gamma(2.0, 3.0, size=strata.columns_CM.shape)
+    found = analyse(ScoreMatrix(scored, np.zeros(20, dtype=int), document_C=np.arange(20), strata=strata, about={"estimand": "I"}))
+    upper = found.estimate.leave_one_out_nats, found.estimate.midpoint_nats
+    assert np.isnan(upper).all() if near else np.isfinite(upper).all()
+    notes = " ".join(found.warnings)
+    assert ("NaN: near documents are more among the scored columns" in notes) == near
+    assert "the scorer did not draw" not in notes
+    assert "the scorer does not fit" not in notes
+    assert found.estimate.infonce_nats == estimate_mi(scored, np.zeros(20, dtype=int), document=np.arange(20)).infonce_nats

@@ -58,7 +58,7 @@ def test_a_change_of_prompt_files_changes_the_revision_and_back_again(folder, wh
 
 def test_every_key_names_the_prompt_files(folder):
     from infoagent.applications.rounds.steps import writer_identity
-    from infoagent.evaluation.replies import predictor_identity
+    from infoagent.evaluation.identity import predictor_identity
     from infoagent.recipes.compressors import CompressorSection
 
     reader = PredictorSection(name=str(folder))

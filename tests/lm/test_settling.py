@@ -11,8 +11,8 @@ from infoagent.applications.proxies.recipe import ProxyRecipe
 from infoagent.applications.recipes import RECIPES, recipe_schema
 from infoagent.config import load_recipe, recipe_keys
 from infoagent.evaluation.cells import Cell
+from infoagent.evaluation.identity import predictor_identity
 from infoagent.evaluation.records import content_key
-from infoagent.evaluation.replies import predictor_identity
 from infoagent.lm import settling
 from infoagent.lm.cache import cache_root
 from infoagent.lm.machine import dtype

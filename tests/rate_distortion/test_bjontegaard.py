@@ -56,6 +56,14 @@ def test_a_dip_is_pooled_and_a_plateau_counts_from_its_shortest_point():
     assert made.value_at(1000.0) == pytest.approx(0.9)
 
 
+def test_of_points_with_one_rate_the_best_counts_in_every_reading():
+    made = curve([10, 20, 20, 40], [0.0, 0.2, 0.6, 1.0])
+    assert made.rate_P == pytest.approx([10, 20, 40])
+    assert made.value_at(20.0) == pytest.approx(0.6)  # and no mean with the worse one, 0.4
+    assert math.exp(made.log_rate_at(0.6)) == pytest.approx(20)
+    assert rate_ratio(curve([10], [0.6]), made) == (pytest.approx(0.5), "overlap")
+
+
 def test_one_point_is_compared_at_its_value_and_a_better_one_by_a_bound():
     old = curve([10, 40], [0.0, 1.0])
     assert rate_ratio(curve([10], [0.5]), old) == (pytest.approx(0.5), "overlap")  # old needs sqrt(10 · 40) = 20
@@ -93,7 +101,7 @@ def test_best_leaves_a_worse_setting_alone():
 @given(st.lists(st.tuples(st.floats(1, 99), st.floats(-3, 3)), min_size=1, max_size=7))
 def test_both_readings_of_a_curve_against_slow_twins(points):
     rates, values = (np.array(part, float)[:, None] for part in zip(*points, strict=True))
-    points = sorted(points, key=lambda p: (p[0], -p[1]))
+    points = sorted({rate: max(v for r, v in points if r == rate) for rate, _ in points}.items())  # of one rate the best
     ordered = [v for _, v in points]
     places = range(len(ordered))
     # the max-min formula of isotonic regression
@@ -143,24 +151,27 @@ def test_an_interval_is_there_where_the_new_curve_begins_as_the_old_one_ends():
 
 
 def test_value_at_equal_rate_by_hand():
-    old = Points(np.array([[10.0, 10.0], [40.0, 40.0]]), np.array([[0.0, 0.2], [1.0, 1.2]]))
-    new = Points(np.array([[20.0, 20.0]]), np.array([[0.9, 1.1]]))
+    old = Points(np.tile([[10.0], [40.0]], 8), np.tile([[0.0, 0.2], [1.0, 1.2]], 4))
+    new = Points(np.full((1, 8), 20.0), np.tile([[0.9, 1.1]], 4))
     found = bd_value(new, old, np.random.default_rng(0), resamples=50)
     assert found.value == pytest.approx(1.0 - 0.6)
     assert (found.low, found.high) == (pytest.approx(0.4), pytest.approx(0.4))  # the documents agree on the difference
-    longer = bd_value(Points(np.full((1, 2), 80.0), np.full((1, 2), 2.0)), old, np.random.default_rng(0), resamples=50)
+    longer = bd_value(Points(np.full((1, 8), 80.0), np.full((1, 8), 2.0)), old, np.random.default_rng(0), resamples=50)
     assert "longer than the longest" in longer.note
     assert longer.value == pytest.approx(2.0 - 1.1)
 
 
 def test_no_interval_is_said_and_not_made_up():
     old = Points(np.array([[10.0], [40.0]]), np.array([[0.0], [1.0]]))
-    one = bd_tokens(Points(np.array([[10.0]]), np.array([[0.5]])), old, np.random.default_rng(0))
-    assert math.isnan(one.low)
-    assert "one document" in one.note
+    for documents in (1, 2, 7, 8):
+        new = Points(np.full((1, documents), 10.0), np.full((1, documents), 0.5))
+        for compare in (bd_tokens, bd_value):
+            found = compare(new, old.of(np.zeros(documents, dtype=int)), np.random.default_rng(0), resamples=50)
+            assert np.isnan([found.low, found.high]).all() == (documents < 8)
+            assert found.note == (f"{documents} documents: intervals over documents need at least 8" if documents < 8 else "")
     rng = np.random.default_rng(0)
-    noisy = Points(np.full((1, 6), 10.0), np.array([[-9.0, 9.0, -9.0, 9.0, 0.6, 0.5]]))
-    wide = Points(np.tile([[10.0], [40.0]], 6), np.tile([[0.0], [1.0]], 6))
+    noisy = Points(np.full((1, 8), 10.0), np.array([[-9.0, 9.0, -9.0, 9.0, 0.6, 0.5, -9.0, 9.0]]))
+    wide = Points(np.tile([[10.0], [40.0]], 8), np.tile([[0.0], [1.0]], 8))
     refused = bd_tokens(noisy, wide, rng, resamples=200)
     assert refused.refused > 0.05
     assert math.isnan(refused.high)

@@ -2,19 +2,21 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from summarised import finding, information, predictor, summary_of
 
 from infoagent.costs import BreakEven
+from infoagent.evaluation.mirroring import rate_distortion_rows
 from infoagent.files import json_text
 from infoagent.rate_distortion.laws import LAWS, Solved, parameters
 from infoagent.records.json_form import as_json
 from infoagent.records.summaries import CompressorCost, PredictorCost
 from infoagent.reporting import evaluation_tables, overview, plots
 from infoagent.reporting.curve_panels import distortion
-from infoagent.reporting.curves import bd_rows
+from infoagent.reporting.curves import _score, bd_rows
 from infoagent.reporting.page import render, write_report
 from infoagent.reporting.pareto import cost_pareto
 from infoagent.reporting.viewer import as_script_json, samples_of
@@ -250,3 +252,25 @@ def test_a_baseline_is_laid_below_or_says_why_not(tmp_path):
         render([run], [str(tmp_path / "old.json")])
     with pytest.raises(InputError, match="holds no summaries"):
         render([run], [f"{run}/run.json"])
+
+
+def test_one_axis_shows_the_answers_of_one_predictor_or_the_facts_and_never_both():
+    """Two readers, one of whom was asked about one compressor alone; a third compressor was asked about nowhere."""
+    facts = {"distortion/fact_missing": finding(0.9)}
+    asked = [
+        summary_of("a", values=facts, predictors={"small": predictor({}), "large": predictor({"distortion/error": finding(0.2)})}),
+        summary_of("b", values=facts, predictors={"small": predictor({"distortion/error": finding(0.5)})}),
+        summary_of("c", values=facts),
+    ]
+    measure, said = _score(asked)
+    assert said == "questions answered by large"
+    assert [measure(s) for s in asked] == [pytest.approx((0.8, 0.7, 0.9)), None, None]
+    measure, said = _score(asked[2:])
+    assert said == "asked fact stands in the text"
+    assert measure(asked[2]) == pytest.approx((0.1, 0.0, 0.2))
+    told = summary_of("d", values=facts, predictors={"small": predictor({"distortion/nll_per_token": finding(2.0)})})
+    measure, said = _score([told, asked[2]])
+    assert said == "log p of the reference, small (nats a token)"
+    assert [measure(told), measure(asked[2])] == [pytest.approx((-2.0, -2.1, -1.9)), None]
+    rows = rate_distortion_rows([replace(s, values={"rate/tokens": finding(10.0), **facts}) for s in asked])
+    assert [row["accuracy"] for row in rows] == [pytest.approx(0.8), None, None]

@@ -82,6 +82,11 @@ def test_a_value_of_too_few_documents_is_said_to_say_nothing():
     ]
     assert (narrow.cautions, unknown.cautions) == ([], [])
     assert information(0.3, 0.35, ceiling, warnings=["saturated"]).cautions[0] == "saturated"
+    padded = information(0.3, 0.1, ceiling, warnings=["saturated"], n_compressions=8, left_out_as_padded=4)
+    assert padded.cautions == [
+        "saturated",
+        "over 8 of 12 compressions: the others have fewer negatives of these kinds, and other numbers beside it are over all",
+    ]
     [part] = data_parts({"directory": "d", "summaries": rows, "analysis": {}}, {}, styles_of(rows))
     assert f"a, changed facts: {wide.cautions[0]}" in part["warnings"]
     assert sum("too few to say anything" in line for line in part["warnings"]) == 4

@@ -7,7 +7,8 @@
 
 A ratio's interval is of first order on the log scale. Where both values are known document by document and on the same ones, it is
 Student's t of their relative differences; else half widths, relative to their values, are added in quadrature, which is wider than
-the truth and errs towards not decided. Counted costs have no interval and are compared as they are.
+the truth and errs towards not decided. A value that is the same in every document tells no spread. Counted costs have no interval
+and are compared as they are.
 """
 
 from __future__ import annotations
@@ -166,11 +167,16 @@ def _value(points: Sequence[Point], side: Side, measure: str, relative: Relative
     return {**found, "documents": point["documents"], **({"relative": by_document} if by_document else {})}
 
 
-def _half_width(value: Value) -> float | None:
-    """Half of the interval; 0 for a count, None where the interval is unknown."""
+def _half_width(value: Value) -> float:
+    """Half of the interval; 0 for a count. Raises Missing where the interval is unknown, or has no width: documents that are all
+    alike do not tell how far others may lie."""
     if "low" not in value:
         return 0.0
-    return None if value["low"] is None or math.isnan(value["low"]) else (value["high"] - value["low"]) / 2
+    if value["low"] is None or math.isnan(value["low"]):
+        raise Missing("an interval is unknown")
+    if value["high"] - value["low"] <= ROUNDING * abs(value["value"]):
+        raise Missing("no document differs: the spread is unknown")
+    return float(value["high"] - value["low"]) / 2
 
 
 def ratio(over: Value, under: Value) -> dict[str, float]:
@@ -179,13 +185,10 @@ def ratio(over: Value, under: Value) -> dict[str, float]:
     With `relative` values of the same documents in both, x_d and y_d: half width on the log scale t · s(x_d − y_d) / √n."""
     if over["value"] <= 0 or under["value"] <= 0:
         raise Missing("a value is not above 0, so no ratio can be formed")
-    halves = [_half_width(v) for v in (over, under)]
-    if halves[0] is None or halves[1] is None:
-        raise Missing("an interval is unknown")
     value = over["value"] / under["value"]
-    if halves == [0.0, 0.0] and "low" not in over and "low" not in under:
+    if "low" not in over and "low" not in under:
         return {"value": value}
-    spread = _paired(over, under) or math.hypot(halves[0] / over["value"], halves[1] / under["value"])
+    spread = _paired(over, under) or math.hypot(*(_half_width(v) / v["value"] for v in (over, under)))
     return {"value": value, "low": value * math.exp(-spread), "high": value * math.exp(spread), **_documents(over, under)}
 
 
@@ -264,10 +267,7 @@ def _ahead(question: Ahead, points: Sequence[Point], relative: RelativeValues) -
         raise Missing(f"needs one of {', '.join(question.compressors)} on this data set")
     best = max((_value(points, (label, None), "accuracy", relative) for label in there), key=lambda v: v["value"])
     other = _value(points, (question.other, None), "accuracy", relative)
-    halves = [_half_width(v) for v in (best, other)]
-    if halves[0] is None or halves[1] is None:
-        raise Missing("an interval is unknown")
-    half = _paired(best, other, (best["value"], other["value"])) or math.hypot(halves[0], halves[1])
+    half = _paired(best, other, (best["value"], other["value"])) or math.hypot(_half_width(best), _half_width(other))
     value, spread = 100 * (best["value"] - other["value"]), 100 * half
     return _signed({"value": value, "low": value - spread, "high": value + spread, **_documents(best, other)}, below=False)
 

@@ -42,7 +42,7 @@ def collect_claims(paths: Sequence[Path], published: Sequence[Published] = PUBLI
             continue
         try:
             figure, found = _read(content)
-        except (KeyError, TypeError, AttributeError, StopIteration):  # fields of another program's file
+        except (KeyError, TypeError, AttributeError):  # fields of another program's file
             figure, found = None, []
         if figure is None:
             mistakes.append(
@@ -104,21 +104,39 @@ def _read(content: Mapping[str, Any]) -> tuple[str | None, list[Row]]:
 def _of_rounds(systems: Sequence[Mapping[str, Any]]) -> Row:
     """fig18: what later rounds add, together, to the information after the second, among random documents."""
     [claim] = [c for c in PUBLISHED if c.figure == "fig18"]
-    system = next(s for s in systems if s["questions"] == LABELS["rounds"] and s["remembers"] and s["rounds"] > ROUNDS_OF_THE_PAPER)
+    asked = (s for s in systems if s["questions"] == LABELS["rounds"] and s["remembers"] and s["rounds"] > ROUNDS_OF_THE_PAPER)
+    system = next(asked, None)
+    if system is None:
+        why = f"needs a system that remembers and has its questions {LABELS['rounds']}, of more than {ROUNDS_OF_THE_PAPER} rounds"
+        return _row(claim, ALL, Answer(UNASKED, None, why))
+    try:
+        return _row(claim, system["label"], _saturation(system))
+    except Missing as missing:
+        return _row(claim, ALL, Answer(UNASKED, None, str(missing)))
+
+
+def _saturation(system: Mapping[str, Any]) -> Answer:
+    """Does the information among random documents end after the second round? Absent from `saturated_after`: even the last round
+    gains; 0 there: nothing is told in any."""
+    rounds = system["information"].get("easy")
+    if not rounds:
+        raise Missing("its talks were not scored among random documents")
     after = system["saturated_after"].get("easy")
-    rest = system["rest"].get("easy")
-    if rest is None or after is None:
-        return _row(claim, ALL, Answer(UNASKED, None, "its later rounds were not compared"))
+    rest = rounds[-1]["gain"] if after is None else system["rest"]["easy"]
     ours = {name: rest[name] for name in ("value", "low", "high", "n")}
+    if None in ours.values():
+        raise Missing("an interval is unknown")
+    if after is None:
+        return Answer(FAILS, ours, f"nats of the last of {len(rounds)} rounds: even it still adds")
     if after > ROUNDS_OF_THE_PAPER:
-        return _row(
-            claim, system["label"], Answer(FAILS, ours, f"nats of the rounds after {after}; the one before them still adds")
-        )
-    most = STILL_ALIKE * system["information"]["easy"][after - 1]["total"]["infonce_nats"]
+        return Answer(FAILS, ours, f"nats of the rounds after {after}; the one before them still adds")
+    if after == 0:
+        return Answer(UNDECIDED, ours, f"nats of all rounds: with n = {ours['n']:.0f} none are shown that could saturate")
+    most = STILL_ALIKE * rounds[after - 1]["total"]["infonce_nats"]
     if ours["high"] <= most:
-        return _row(claim, system["label"], Answer(HOLDS, ours, f"nats of all rounds after {after}: at most {most:.2g}"))
+        return Answer(HOLDS, ours, f"nats of all rounds after {after}: at most {most:.2g}")
     why = f"nats of all rounds after {after}: none is shown, and with n = {ours['n']:.0f} more than {most:.2g} is not ruled out"
-    return _row(claim, system["label"], Answer(UNDECIDED, ours, why))
+    return Answer(UNDECIDED, ours, why)
 
 
 def _of_research(systems: Sequence[Mapping[str, Any]]) -> Iterator[Row]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from infoagent.applications.research.prompts import Chat
 from infoagent.evaluation.compressing import flops_fields
+from infoagent.evaluation.identity import predictor_identity
 from infoagent.evaluation.models import ModelPool
 from infoagent.evaluation.records import RecordFile, Row, content_key
-from infoagent.evaluation.replies import Question, Replies, predictor_identity
+from infoagent.evaluation.replies import Question, Replies
 from infoagent.lm.endpoint.spending import Usage
 from infoagent.lm.models import find_model
 from infoagent.lm.prompts import chat_ids, end_of_turn_id, text_ids

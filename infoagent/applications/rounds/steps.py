@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from infoagent.applications.rounds.recipe import StepsRecipe
 from infoagent.evaluation.compressing import failed_score, flops_fields
+from infoagent.evaluation.identity import predictor_identity
 from infoagent.evaluation.models import ModelPool, ModelScorer
 from infoagent.evaluation.predicting import answer_texts
 from infoagent.evaluation.records import RecordFile, Row, batches, content_key
-from infoagent.evaluation.replies import Replies, predictor_identity
+from infoagent.evaluation.replies import Replies
 from infoagent.lm.answering import PREDICTOR_TEMPLATE
 from infoagent.lm.detokenization import decode_whole
 from infoagent.lm.generation import batch_seed

@@ -129,16 +129,48 @@ def test_kept_rounds_and_research_answer_their_figures():
     assert "with n = 24 more than 0.14" in rounds["why"]
 
 
+def fig18(directory, **more):
+    """Its row, of a system of four rounds of 1 nat after each, with `more` in place of what it holds."""
+    step = {"total": {"infonce_nats": 1.0}, "gain": {"value": 0.3, "low": 0.2, "high": 0.4, "n": 24}}
+    system = {"questions": "rewritten", "remembers": True, "rounds": 4, "label": "four", "information": {"easy": [step] * 4}}
+    (directory / "rounds.json").write_text(json.dumps({"systems": [{**system, **more}]}))
+    rows, _ = collect_claims([directory / "rounds.json"])
+    [row] = [r for r in rows if r["figure"] == "fig18"]
+    return row
+
+
 @pytest.mark.parametrize(("high", "after", "verdict"), [(0.05, 2, HOLDS), (0.05, 1, HOLDS), (0.5, 2, UNDECIDED), (0.05, 3, FAILS)])
 def test_rounds_saturate_where_later_ones_can_add_little(tmp_path, high, after, verdict):
-    total = {"total": {"infonce_nats": 1.0}}
-    system = {"questions": "rewritten", "remembers": True, "rounds": 4, "label": "four", "information": {"easy": [total] * 4}}
     rest = {"value": 0.0, "low": -0.1, "high": high, "n": 24}
-    (tmp_path / "rounds.json").write_text(
-        json.dumps({"systems": [{**system, "saturated_after": {"easy": after}, "rest": {"easy": rest}}]})
-    )
-    rows, _ = collect_claims([tmp_path / "rounds.json"])
-    assert [r["verdict"] for r in rows if r["figure"] == "fig18"] == [verdict]
+    assert fig18(tmp_path, saturated_after={"easy": after}, rest={"easy": rest})["verdict"] == verdict
+
+
+def test_rounds_that_never_stop_gaining_do_not_saturate(tmp_path):
+    row = fig18(tmp_path, saturated_after={}, rest={})
+    assert (row["verdict"], row["ours"]["value"]) == (FAILS, 0.3)
+    assert row["why"] == "nats of the last of 4 rounds: even it still adds"
+
+
+@pytest.mark.parametrize("high", [-0.01, 0.05])
+def test_where_nothing_is_told_nothing_saturates(tmp_path, high):
+    rest = {"value": -0.05, "low": -0.1, "high": high, "n": 24}
+    row = fig18(tmp_path, saturated_after={"easy": 0}, rest={"easy": rest})
+    assert (row["verdict"], row["ours"]["high"]) == (UNDECIDED, high)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"rounds": 2}, "of more than 2 rounds"),
+        ({"questions": "fixed"}, "its questions rewritten"),
+        ({"information": {}}, "among random documents"),
+        ({"rest": {"easy": {"value": 0.1, "low": None, "high": None, "n": 1}}}, "an interval is unknown"),
+    ],
+)
+def test_rounds_that_lack_something_are_no_foreign_file(tmp_path, more, why):
+    row = fig18(tmp_path, **{"saturated_after": {"easy": 0}, "rest": {}, **more})
+    assert row["verdict"] == UNASKED
+    assert why in row["why"]
 
 
 @pytest.mark.parametrize(

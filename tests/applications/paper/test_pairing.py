@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from infoagent.applications.paper.claims import HOLDS, check_claims, ratio
+from infoagent.applications.paper.claims import HOLDS, UNASKED, Missing, check_claims, ratio
 from infoagent.applications.paper.pairing import relative_values
-from infoagent.applications.paper.published import Ahead, Direction, Published
+from infoagent.applications.paper.published import Ahead, Direction, Near, Published
 from infoagent.records.files import grid_of
 
 
@@ -44,6 +44,41 @@ def test_pairs_that_never_differ_are_no_reason_to_be_sure():
     one = side([1.0, 0.0, 1.0, 1.0])
     found = ratio(one, dict(one))
     assert found["high"] > 1 > found["low"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(("over", "under"), [(1.0, 1.0), (1.0, 0.0), (0.3, 0.1)])
+def test_values_that_no_document_differs_in_decide_nothing(over, under, same):
+    """Three answers of three right: Clopper and Pearson's interval reaches down to 0.29, t's has no width."""
+    sides = [side([value] * 3) if value else {"value": 0.0, "low": 0.0, "high": 0.0, "documents": 3} for value in (over, under)]
+    if not same:
+        sides[1].pop("relative", None)
+    with pytest.raises(Missing, match="no ratio" if under == 0 else "the spread is unknown"):
+        ratio(*sides)
+    points = [
+        {"data": "d", "label": label, "documents": 3, "measures": {}, "predictors": {"reads": {"accuracy": value}}}
+        for label, value in zip("ba", sides, strict=True)
+    ]
+    asked = [
+        Published("f", "q", "s", question)
+        for question in (
+            Near("accuracy", ((("b", None), ("a", None)),), 1.0),
+            Direction("accuracy", ((("b", None), ("a", None)),), 1.6),
+            Ahead(("b",), "a", 4.0),
+        )
+    ]
+    assert [(r["verdict"], r["ours"]) for r in check_claims("f", points, {}, asked)] == [(UNASKED, None)] * 3
+
+
+def test_one_side_that_never_differs_has_the_spread_of_the_pairs_alone():
+    constant, other = side([1.0] * 4), side([1.0, 0.0, 1.0, 0.0])
+    found = ratio(constant, other)
+    half = 3.1824 * np.std(list(other["relative"].values()), ddof=1) / 2  # t with 3 degrees of freedom
+    assert math.log(found["high"] / found["value"]) == pytest.approx(half, rel=1e-4)
+    with pytest.raises(Missing, match="the spread is unknown"):
+        ratio(constant, {**other, "relative": {}})
+    counted = ratio({"value": 6.0}, other)  # a count has none
+    assert counted["low"] < counted["value"] == 12.0
 
 
 def compression(label, document, tokens, log_probs=(-1.0, -3.0), **more):
