@@ -129,7 +129,8 @@ def _within(text: str, choices: Sequence[str]) -> int | None:
         # one letter in a running text is an article, an initial or a blood group
         if len(key) < 2 and not key.isdigit():
             continue
-        if states_fact(rest, key):
+        # rest lost what looks like an article: the A of vitamin A deficiency
+        if states_fact(rest, key) or (key.endswith((" a", " an")) and states_fact(text, key)):
             found.append(i)
             rest = rest.replace(key, "\n")
     if len(found) > 1:

@@ -100,6 +100,14 @@ def test_the_longer_of_two_options_that_contain_each_other_is_meant():
     assert grade("We gave aspirin, or aspirin and heparin.", DRUGS[3], choices=DRUGS).unparseable
 
 
+def test_an_option_that_ends_in_a_letter_is_found_within_a_reply():
+    vitamins = ("vitamin A", "vitamin C", "vitamin D")
+    for place, option in enumerate(vitamins):
+        found = grade(f"He suffers from {option} deficiency.", option, choices=vitamins)
+        assert (found.correct, found.parsed) == (True, vitamins[place])
+    assert grade("He suffers from vitamin K deficiency.", "vitamin A", choices=vitamins).unparseable
+
+
 def test_options_that_are_letters_or_numbers():
     assert grade("2", "2", choices=["1", "2", "12"]).correct
     assert grade("12 of them", "12", choices=["1", "2", "12"]).correct
