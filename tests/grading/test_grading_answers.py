@@ -100,6 +100,34 @@ def test_the_longer_of_two_options_that_contain_each_other_is_meant():
     assert grade("We gave aspirin, or aspirin and heparin.", DRUGS[3], choices=DRUGS).unparseable
 
 
+RIGHTS = [
+    "Option {} is correct.",
+    "Choice {} is right",
+    "option {} is the best one",
+    "The right one: option {}.",
+    "I'd go with {}.",
+]
+WRONGS = ["Option {} is wrong", "({}) is wrong", "{}) is incorrect", "({}) isn't the right one", "It is not option {}", "not ({})"]
+
+
+@given(st.permutations("ABC"), st.sampled_from(RIGHTS), st.lists(st.sampled_from(WRONGS), max_size=2), st.booleans())
+def test_a_letter_that_is_called_wrong_is_not_the_one_named(letters, right, wrongs, first):
+    named, *others = letters
+    said = [wrong.format(letter) for wrong, letter in zip(wrongs, others, strict=False)]
+    reply = "; ".join([right.format(named).rstrip("."), *said] if first else [*said, right.format(named)])
+    found = grade(reply, "tin", choices=["tin", "iron", "lead"])
+    assert found.parsed == {"A": "tin", "B": "iron", "C": "lead"}[named], reply
+
+
+def test_an_option_may_itself_be_a_denial():
+    options = ["is soluble", "is not the best conductor", "is wrong in part"]
+    for letter, option in zip("ABC", options, strict=True):
+        assert grade(f"({letter}) {option}", option, choices=options).correct
+    assert grade("(A) is wrong, so (B)", "iron", choices=["tin", "iron"]).correct
+    assert grade("Option B is correct, not option A", "iron", choices=["tin", "iron"]).correct
+    assert grade("Option A is wrong.", "tin", choices=["tin", "iron"]).unparseable
+
+
 def test_an_option_that_ends_in_a_letter_is_found_within_a_reply():
     vitamins = ("vitamin A", "vitamin C", "vitamin D")
     for place, option in enumerate(vitamins):
