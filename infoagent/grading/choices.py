@@ -14,7 +14,9 @@ _BARE = re.compile(rf"\W*(?:(?:option|choice|answer|letter)\s\W*)?({_RUN})\W*", 
 _GOOD = r"(?:the )?(?:right|correct|best|most|answer)\b"
 _RIGHT = rf"is {_GOOD}"
 _WRONG = rf"[*_]{{0,3}}\s{{0,3}}(?:is|was)(?:\s(?:wrong|incorrect|false)\b|(?: not|n['’]t) {_GOOD})"
-_LABEL = re.compile(rf"[(\[]?([A-Za-z])\s?(?:[)\]]|[).:]\s|[).:]$|\s[-–—]\s|[,;\n])[).:\]]*(?!{_WRONG})\s*(.*)", re.DOTALL)
+_LABEL = re.compile(
+    rf"[(\[]?([A-Za-z])\s?(?:[)\]]|[).:]\s|[).:]$|\s[-–—]\s|[,;\n，；：。、])[).:\]]*(?!{_WRONG})\s*(.*)", re.DOTALL
+)
 _LEADING = re.compile(_RUN)
 _BECAUSE = re.compile(rf"([A-Z])\s+(?:because|since|as\b|{_RIGHT})")
 _PICKED = re.compile(

@@ -15,6 +15,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import regex
+
+from infoagent.grading.words import NUMERALS, SPACELESS, has_spaceless
+
 EXACT = 1e-9
 """Relative difference that is rounding of floats."""
 
@@ -108,7 +112,9 @@ _STARTS = re.compile(  # in running text: not inside a word, a date, a time or a
     rf"(?<![\w.,])(?<!\d[/:])(?<![A-Za-z]-)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?[-−+]?(?:{_SIGNS})?\s?{_NUMBER}", re.IGNORECASE
 )
 _DECADE = re.compile(r"\d{3}0s")
-_CLOSING = ".,;:!?]\"'"
+_CLOSING = ".,;:!?]\"'。、」』"
+_APART = regex.compile(rf"[{SPACELESS}--{NUMERALS}]", regex.V1)
+"""Letters that make no word with a number beside them: 136人 holds 136, but 5万人 no 5."""
 LONGEST_UNIT = 5
 """Words of a number with its scale and unit: 5 million beats per minute."""
 _GOES_ON = re.compile(r"\w|[/:.,]\d")
@@ -193,6 +199,8 @@ def _plain_character(match: re.Match[str]) -> str:
 
 
 def _find(text: str, unit: str | None) -> list[tuple[Quantity, int, int]]:
+    if has_spaceless(text):
+        text = _APART.sub("?", text)  # one closing sign for one letter, so that places stay
     spans = [match.span() for match in _STARTS.finditer(text)]
     found: list[tuple[Quantity, int, int]] = []
     for i in reversed(range(len(spans))):

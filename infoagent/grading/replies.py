@@ -16,7 +16,8 @@ SHOWN = 5
 _TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\s*([^{}\s][^{}]*)\}")
 _CUE = re.compile(
-    r"\b(?:answer|(?:final|correct|right|best) (?:choice|option))\b[*_]*\s*(?:(?:is|would be|must be)\b\s*:?|[:=])[*_]*\s*",
+    r"(?:\b(?:answer|(?:final|correct|right|best) (?:choice|option))\b[*_]*\s*(?:(?:is|would be|must be)\b\s*:?|[:=])"
+    r"|(?:答案|答え|正解)[*_]*(?:[是为為は][:：]?|[:：]))[*_]*\s*",
     re.IGNORECASE,
 )
 _NO_ANSWER = re.compile(

@@ -63,6 +63,7 @@ def naive_f1(one, other):
         "<think>Perhaps A, or (C)?</think>\n\nB",
         r"So it is \boxed{B}.",
         "F or B",
+        *("答案是B", "所以答案是B。", "答案：B", "正解はB", "答案是B，因为A不对。", "答案是(B)"),
     ],
 )
 def test_a_letter_or_the_text_of_one_option_names_it(reply):

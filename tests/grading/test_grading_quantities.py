@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoagent.grading import grade
-from infoagent.grading.quantities import find_quantities, parse_quantity
+from infoagent.grading.quantities import find_quantities, parse_quantity, quantity_places
 
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 
@@ -76,6 +76,20 @@ def test_references_and_tolerance_of_numbers():
     assert grade("5.4 kg", "5 kg", relative_tolerance=0.1).correct
     assert not grade("5.4 kg", "5 kg", relative_tolerance=0).correct
     assert grade("5 kg", "5 kg", relative_tolerance=0).correct
+
+
+@given(st.integers(2, 10**6), st.text("春山川風雨人个のはタ", max_size=4), st.text("春山川風雨人个のはタ。", max_size=4))
+def test_a_number_between_letters_of_a_script_without_spaces_is_found(number, before, after):
+    [found] = find_quantities(f"{before}{number}{after}")
+    assert (found.value, found.family) == (number, None)
+    [(_, start, end)] = quantity_places(f"{before}{number:,} kg{after}, 春")
+    assert f"{before}{number:,} kg{after}"[start:end] == f"{number:,} kg"
+    assert grade(f"答案是{before}{number}{after}", str(number)).correct
+
+
+def test_a_han_numeral_beside_a_number_makes_it_another():
+    assert find_quantities("共有5万人，第十3") == []
+    assert not grade("共有5万人", "5").correct
 
 
 @given(st.integers(100, 299), st.integers(1, 99))
