@@ -315,6 +315,16 @@ def test_an_edit_in_any_script_leaves_the_answer_nowhere(document, answer, other
     assert {e.changes[0].new for e in edits} == {pool[t] for t in others}
 
 
+@given(st.permutations(["Germany", "Ghana", "India", "Peru", "Norway"]), st.integers(2, 5), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=40)
+def test_no_part_of_a_list_becomes_another_part_of_it(places, number, seed):
+    answer = ", ".join(places[: number - 1]) + f" and {places[number - 1]}"
+    problem = Problem("p", f"The members are {answer}.", "Who are they?", "p", answer=answer)
+    for edit in counterfactuals(problem, lexicon_of([problem.document]), np.random.default_rng(seed), limit=3):
+        assert {c.old for c in edit.changes} == set(places[:number])
+        assert not {c.new for c in edit.changes} & set(places[:number])
+
+
 def test_an_edit_that_leaves_another_right_answer_is_refused():
     problem = Problem("p", "It took 15 minutes for 15 men.", "How long?", "p", answer="15 minutes", references=("15",))
     lexicon = lexicon_of([problem.document])
