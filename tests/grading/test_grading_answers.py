@@ -225,6 +225,18 @@ def test_a_failure_to_answer_is_wrong_and_counted(reply):
     assert (found.correct, found.score, found.f1, found.parsed, found.unparseable) == (False, 0.0, 0.0, None, True)
 
 
+@given(
+    st.sampled_from(["I do not", "I don't", "We can't", "I cannot", "We could not", "I am unable to", "We are not able to"]),
+    st.sampled_from(["know", "tell", "find that in the notes", "reliably determine it", "say", "answer this", "be certain"]),
+    st.sampled_from(["sell to minors", "ship abroad", "open on Sundays", "accept cash", "swim"]),
+)
+def test_who_does_not_know_gives_up_and_who_does_not_do_answers(denial, knowing, doing):
+    assert grade(f"{denial} {knowing}.", "Paris").unparseable
+    found = grade(f"{denial} {doing}.", f"{denial} {doing}")
+    assert (found.correct, found.unparseable) == (True, False)
+    assert not grade(f"Sorry, {denial.lower()} {doing}.", "Paris").unparseable
+
+
 def test_a_refusal_may_be_the_right_answer():
     assert grade("Unknown", "unknown").correct
     assert grade("not stated", "Paris", references=["Not stated."]).correct
