@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from infoagent.grading.words import spaced
+from infoagent.grading.words import bare_words
 
 DAMPING = 0.85
 STEPS = 200
@@ -43,9 +43,9 @@ class BM25:
         Σ_w ln(1 + (N − n_w + ½) / (n_w + ½)) · f_w / (f_w + k1 · (1 − b + b · length / mean length))
 
     over the words w of the query, a repeated one each time; N texts, n_w of them with w, f_w times in this one,
-    k1 = 1.5, b = 0.75. Words are runs of at least two letters, digits or underscores in lower case, without bm25s's
-    English stop words; no stemming; in scripts without spaces, what ICU takes for words. Computed in float32. Source: Lù,
-    arXiv 2407.03618; Kamphuis et al., ECIR 2020.
+    k1 = 1.5, b = 0.75. Words are runs of at least two letters, marks (vowel signs), digits or underscores in lower case,
+    without bm25s's English stop words; no stemming; in scripts without spaces, what ICU takes for words. Computed in float32.
+    Source: Lù, arXiv 2407.03618; Kamphuis et al., ECIR 2020.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -74,11 +74,22 @@ class BM25:
 
 
 def _words(texts: list[str]) -> list[list[str]]:
-    """bm25s's words of each text, the words of scripts without spaces set apart first."""
-    import bm25s
+    """The words of each text; where a script has words apart and no marks, those of bm25s, whose tokenizer breaks हिन्दी at
+    every vowel sign."""
+    from bm25s.stopwords import STOPWORDS_EN
 
-    found = bm25s.tokenize([spaced(t) for t in texts], stopwords="en", return_ids=False, show_progress=False)
-    return [list(words) for words in found]
+    stop = frozenset(STOPWORDS_EN)
+    return [[w for w in bare_words(text.lower()) if len(w) > 1 and w not in stop and _says(w)] for text in texts]
+
+
+def _says(word: str) -> bool:
+    """Whether a run holds more than marks: the sign that makes a heart red is one."""
+    return any(c.isalnum() or c == "_" for c in word)
+
+
+def _line(sentence: str) -> str:
+    """The words of a sentence, without punctuation."""
+    return " ".join(filter(_says, bare_words(sentence.replace("_", " "))))
 
 
 def textrank_order(sentences: Sequence[str]) -> list[int]:
@@ -106,7 +117,7 @@ def textrank_scores(sentences: tuple[str, ...]) -> tuple[float, ...]:
         from summa.summarizer import get_graph
 
     # summa would split a line at a full stop; it drops punctuation anyway, so each line becomes one of its sentences
-    lines = [" ".join("".join(c if c.isalnum() else " " for c in spaced(s)).split()) for s in sentences]
+    lines = [_line(sentence) for sentence in sentences]
     node_of = {unit.text: unit.token for unit in clean_text_by_sentences("\n".join(lines))}
     graph = get_graph("\n".join(lines))
     position = {node: i for i, node in enumerate(graph.nodes())}

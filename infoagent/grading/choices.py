@@ -11,14 +11,19 @@ from infoagent.grading.replies import Unreadable, after_cue, gives_up
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _RUN = r"[(\[]?[A-Z](?![\w'])[)\]]?(?:\s*(?:,|/|&|\bor\b|\band\b)+\s*[(\[]?[A-Z](?![\w'])[)\]]?)*"
 _BARE = re.compile(rf"\W*(?:(?:option|choice|answer|letter)\s\W*)?({_RUN})\W*", re.IGNORECASE)
-_LABEL = re.compile(r"[(\[]?([A-Za-z])\s?(?:[)\]]|[).:]\s|[).:]$|\s[-–—]\s|[,;\n])[).:\]]*\s*(.*)", re.DOTALL)
-_LEADING = re.compile(_RUN)
-_BECAUSE = re.compile(r"([A-Z])\s+(?:because|since|as\b|is (?:the )?(?:right|correct|best|most))")
-_PICKED = re.compile(
-    r"\b(?:choose|chose|pick|select|go with|it is|it's|that is|that's|must be|would be|should be|option|choice)"
-    rf"\s+[*_]*({_RUN})(?=[*_]*(?:[.,;:!?)\n]|$|\s(?:because|since|is)\b))"
+_GOOD = r"(?:the )?(?:right|correct|best|most|answer)\b"
+_RIGHT = rf"is {_GOOD}"
+_WRONG = rf"[*_]{{0,3}}\s{{0,3}}(?:is|was)(?:\s(?:wrong|incorrect|false)\b|(?: not|n['’]t) {_GOOD})"
+_LABEL = re.compile(
+    rf"[(\[]?([A-Za-z])\s?(?:[)\]]|[).:]\s|[).:]$|\s[-–—]\s|[,;\n，；：。、])[).:\]]*(?!{_WRONG})\s*(.*)", re.DOTALL
 )
-_DECORATED = re.compile(r"(?<!not )(?:(?<!\w)[(\[]([A-Za-z])[)\]]|(?<![\w(])([A-Z])\)(?!\w))")
+_LEADING = re.compile(_RUN)
+_BECAUSE = re.compile(rf"([A-Z])\s+(?:because|since|as\b|{_RIGHT})")
+_PICKED = re.compile(
+    r"(?<!not )(?<!n't )\b(?i:choose|chose|pick|select|go with|it is|it's|that is|that's|must be|would be|should be|option|choice)"
+    rf"\s+[*_]*({_RUN})(?=[*_]*(?:[.,;:!?)\n]|$|\s(?:because|since|{_RIGHT})))"
+)
+_DECORATED = re.compile(rf"(?<!not )(?:(?<!\w)[(\[]([A-Za-z])[)\]]|(?<![\w(])([A-Z])\)(?!\w))(?!{_WRONG})")
 
 
 def choose(said: str, choices: Sequence[str]) -> int:
@@ -27,7 +32,7 @@ def choose(said: str, choices: Sequence[str]) -> int:
     The text after an "answer is" is read first, then the whole. In each: the text of one option and nothing else; a
     letter and nothing else; a letter as label or behind a choosing word; a letter in parentheses; one option whose text
     stands in it (of options that contain each other, the longest). A letter A that may be an article, or an I, counts
-    only where punctuation or a choosing word sets it apart.
+    only where punctuation or a choosing word sets it apart, and none behind a "not" or before an "is wrong".
 
     Raises Unreadable for two letters, two options, a letter beside the text of another option, a letter that no option
     has, or nothing. "A" among options that are letters themselves is read as both, which must agree.
@@ -129,7 +134,8 @@ def _within(text: str, choices: Sequence[str]) -> int | None:
         # one letter in a running text is an article, an initial or a blood group
         if len(key) < 2 and not key.isdigit():
             continue
-        if states_fact(rest, key):
+        # rest lost what looks like an article: the A of vitamin A deficiency
+        if states_fact(rest, key) or (key.endswith((" a", " an")) and states_fact(text, key)):
             found.append(i)
             rest = rest.replace(key, "\n")
     if len(found) > 1:

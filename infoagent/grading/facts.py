@@ -17,13 +17,17 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<![\w])[A-Z][a-z]{2,}(?:[-'][A-Z]?[a-z]+)*")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s{0,50})[\"“(]?([A-Z][\w'-]*)")
 
+_ARTICLE = re.compile(r"\bthe\b|\ban?\b(?= [^\w\s]*\w)")
+_LIKE_AN_ARTICLE = re.compile(r"\b(?:an?|the)$")
+
 _FREE_SPACE = regex.compile(rf"(?<={SPACELESS})\s+(?={LETTERS})|(?<={LETTERS})\s+(?={SPACELESS})", regex.V1)
 
 
 def normalise(text: str) -> str:
     """For finding a span in a text: lower case, one space between words, no thousands separators, no space before a
-    percent or degree sign, nor beside a letter of a script without spaces, no articles (as SQuAD's answers are compared)."""
-    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", _with_articles(text)).split())
+    percent or degree sign, nor beside a letter of a script without spaces, no articles (as SQuAD's answers are compared; but
+    the A of vitamin A, behind which no word follows, is none)."""
+    return " ".join(_ARTICLE.sub(" ", _with_articles(text)).split())
 
 
 def _with_articles(text: str) -> str:
@@ -42,14 +46,14 @@ def states_fact(text: str, answer: str) -> bool:
     Words have borders only in scripts that set them apart (`infoagent.grading.words`): 东京 stands in 他出生在东京. Verdicts
     (yes, no, …) are looked for like any other word. Raises ValueError for an empty answer.
     """
-    # an answer may be nothing but an article: the rating A
-    prepare = normalise if normalise(answer) else _with_articles
-    wanted = prepare(answer)
+    wanted = normalise(answer) or _with_articles(answer)
     if not wanted:
         raise ValueError("an empty answer stands in every text")
-    prepared = prepare(text)
-    if wanted in prepared and stated_as_written(wanted).search(prepared) is not None:
-        return True
+    # of the answer vitamin A, or A alone, a text may go on: vitamin A deficiency
+    for prepare in (normalise, _with_articles) if _LIKE_AN_ARTICLE.search(wanted) else (normalise,):
+        prepared = prepare(text)
+        if wanted in prepared and stated_as_written(wanted).search(prepared) is not None:
+            return True
     return states_value(text, answer)
 
 

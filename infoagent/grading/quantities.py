@@ -3,7 +3,7 @@
 Understood are thousands separators (1,234 · 1 234 · 1'234 · 1.234,5), decimal commas (1,5), exponents (1e-3), a sign or
 accounting parentheses for a loss, currencies before or after, percent and basis points, scale words (thousand, million,
 billion, trillion; k, m, mn, bn, b, t where they can only mean that), number words up to twelve, and the units of UNITS,
-also as a quotient (mg/dl, beats per minute). Not understood, and so no quantity: dates, ordinals, fractions, ranges.
+also as a quotient (mg/dl, beats per minute). Not understood, and so no quantity: dates, decades (1990s), ordinals, fractions, ranges.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+
+import regex
+
+from infoagent.grading.words import NUMERALS, SPACELESS, has_spaceless
 
 EXACT = 1e-9
 """Relative difference that is rounding of floats."""
@@ -107,7 +111,10 @@ _QUANTITY = re.compile(
 _STARTS = re.compile(  # in running text: not inside a word, a date, a time or a version; (2019) there is an aside, $(5) a loss
     rf"(?<![\w.,])(?<!\d[/:])(?<![A-Za-z]-)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?[-−+]?(?:{_SIGNS})?\s?{_NUMBER}", re.IGNORECASE
 )
-_CLOSING = ".,;:!?]\"'"
+_DECADE = re.compile(r"\d{3}0s")
+_CLOSING = ".,;:!?]\"'。、」』"
+_APART = regex.compile(rf"[{SPACELESS}--{NUMERALS}]", regex.V1)
+"""Letters that make no word with a number beside them: 136人 holds 136, but 5万人 no 5."""
 LONGEST_UNIT = 5
 """Words of a number with its scale and unit: 5 million beats per minute."""
 _GOES_ON = re.compile(r"\w|[/:.,]\d")
@@ -144,6 +151,8 @@ def parse_quantity(text: str, any_unit: bool = True, unit: str | None = None) ->
         return Quantity(float(WORDS[text.casefold()]), whole=True)
     match = _QUANTITY.fullmatch(text)
     if match is None or re.match(r"0\d", match["number"]):  # 007 is a name
+        return None
+    if _DECADE.fullmatch(match["number"] + match["rest"]):
         return None
     rest, negative = match["rest"], bool(match["minus"]) or match["inner_minus"] in ("-", "−")
     if match["open"]:
@@ -190,6 +199,8 @@ def _plain_character(match: re.Match[str]) -> str:
 
 
 def _find(text: str, unit: str | None) -> list[tuple[Quantity, int, int]]:
+    if has_spaceless(text):
+        text = _APART.sub("?", text)  # one closing sign for one letter, so that places stay
     spans = [match.span() for match in _STARTS.finditer(text)]
     found: list[tuple[Quantity, int, int]] = []
     for i in reversed(range(len(spans))):

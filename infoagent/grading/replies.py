@@ -16,13 +16,20 @@ SHOWN = 5
 _TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\])*"|,(?=\s*[}\]])')
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\s*([^{}\s][^{}]*)\}")
 _CUE = re.compile(
-    r"\b(?:answer|(?:final|correct|right|best) (?:choice|option))\b[*_]*\s*(?:(?:is|would be|must be)\b\s*:?|[:=])[*_]*\s*",
+    r"(?:\b(?:answer|(?:final|correct|right|best) (?:choice|option))\b[*_]*\s*(?:(?:is|would be|must be)\b\s*:?|[:=])"
+    r"|(?:答案|答え|正解)[*_]*(?:[是为為は][:：]?|[:：]))[*_]*\s*",
     re.IGNORECASE,
+)
+# we do not sell it, on the other hand, is an answer
+_KNOWS = (
+    r"(?:\w{1,20}ly |even |yet )?(?:know|have|find|see|tell|say|state|determine|identify|infer|recall|remember|answer|provide"
+    r"|locate|access|read|understand|verify|confirm|decide|conclude|think|believe|help|assist|be (?:sure|certain))\b"
 )
 _NO_ANSWER = re.compile(
     r"(?:sorry,? |unfortunately,? |based on the \w+,? )*"
-    r"(?:(?:i|we) (?:do not|don'?t|can ?not|can'?t|could not|couldn'?t|am unable to|am not able to|have no way)\b"
-    r"|(?:i'm|i am) (?:not sure|unsure|unable|sorry)\b"
+    r"(?:(?:i|we)(?: (?:do not|don'?t|can ?not|can'?t|could not|couldn'?t)|(?: am| are|'m|'re) (?:unable|not able) to)"
+    rf"(?: {_KNOWS}|$)"
+    r"|(?:i|we) have no way\b|(?:i'm|i am) (?:not sure|unsure|unable(?! to)|sorry)\b"
     r"|(?:it|this|that|the answer|the \w+ (?:asked for )?)? ?(?:is |was |are )?not (?:stated|mentioned|given|provided"
     r"|specified|available|known|found|contained|included|answerable|possible|enough|clear"
     r"|(?:to be found )?in the (?:\w+ )?(?:notes?|text|summary|context|document|passage))\b"

@@ -76,11 +76,6 @@ def bare_words(text: str) -> list[str]:
     return found
 
 
-def spaced(text: str) -> str:
-    """`text` for a reader that takes white space for the border of words: words of scripts without spaces are set apart."""
-    return " ".join(split_words(text)) if has_spaceless(text) else text
-
-
 def words_and_signs(text: str) -> list[str]:
     """Words, numbers with their separators (1,000,000 is one), and signs, each its own."""
     found: list[str] = []

@@ -6,9 +6,11 @@ import re
 import subprocess
 import sys
 import types
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 
+import bm25s
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 
 from infoagent.baselines import PICKERS, check_extractive, compress_extractive, llmlingua2, unusable
 from infoagent.data.cloze import sentences as split_sentences
-from infoagent.data.ranking import bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
+from infoagent.data.ranking import _line, _words, bm25_order, bm25_scores, pagerank, textrank_order, textrank_scores
+from infoagent.grading.words import has_spaceless
 from infoagent.types import InputError, Problem
 
 SENTENCES = (
@@ -74,6 +77,32 @@ def test_bm25_takes_the_sentences_of_the_query():
     assert compress("bm25", problem(), sentences=1) == "Dr. Brandt gave her metoprolol for the heart."
     both = compress("bm25", problem(query="fever of Olga Rossi"), sentences=2)
     assert both == SENTENCES[1] + " " + SENTENCES[2]
+
+
+@given(st.text() | st.text(st.characters(categories=["L", "N", "P", "S", "Z"])).filter(lambda text: not has_spaceless(text)))
+def test_words_of_bm25_are_those_of_its_package_where_no_mark_stands(text):
+    if has_spaceless(text) or any(unicodedata.category(c) in ("Mn", "Mc", "Me", "Cf") for c in text.lower()):
+        text = text.encode("ascii", "ignore").decode()
+    [expected] = bm25s.tokenize([text], stopwords="en", return_ids=False, show_progress=False)
+    assert _words([text]) == [list(expected)]
+    assert _line(text) == " ".join("".join(c if c.isalnum() else " " for c in text).split())
+    assert _words([text + " \u2764\ufe0f\u200d\U0001f525"]) == [list(expected)]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "query"),
+    [
+        (["हिन्दी भाषा में लिखा।", "किताब मेज़ पर रखी है।", "वह दिल्ली में रहता है।"], "किताब कहाँ है"),
+        (["เขาเกิดที่กรุงเทพ", "หนังสืออยู่บนโต๊ะ", "เธออยู่ที่เชียงใหม่"], "หนังสือ"),
+    ],
+)
+def test_words_hold_together_at_their_vowel_signs(sentences, query):
+    assert bm25_order(sentences, query)[0] == 1
+    # letters that stand in every word here make no word alike
+    assert bm25_scores(sentences, "हतल เขต")[0] == 0
+    assert _words(["किताब"]) == [["किताब"]]
+    # no edge to a sentence that shares letters and no word
+    assert [score > 0 for score in textrank_scores(("किताब नीली", "पुरानी किताब", "कब तक नल"))] == [True, True, False]
 
 
 def test_bm25_without_a_shared_word_keeps_the_order_of_the_document():

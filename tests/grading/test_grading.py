@@ -20,10 +20,21 @@ from infoagent.grading import is_looping, states_fact, unsupported_spans
         ("the torn tarpaulin", "a torn tarpaulin", True),
         ("a rating of A", "A", True),
         ("", "x", False),
+        ("Vitamin D deficiency is common.", "vitamin A", False),
+        ("Vitamin A deficiency is common.", "vitamin A", True),
+        ("Vitamin A deficiency is common.", "the vitamin A", True),
+        ("She takes vitamin A.", "vitamin A", True),
+        ("She has a dog and the flu", "dog and a flu", True),
+        ('He was given a "clean" bill', 'the "clean" bill', True),
     ],
 )
 def test_a_fact_is_stated_as_a_whole(text, answer, stated):
     assert states_fact(text, answer) is stated
+
+
+@given(*[st.sampled_from("ABCDEF")] * 2, st.sampled_from(["{}", "the {} virus", "{}, they say", "a case of {}."]))
+def test_a_letter_at_the_end_of_a_name_tells_it_from_others(one, other, form):
+    assert states_fact(form.format(f"hepatitis {one}"), f"Hepatitis {other}") is (one == other)
 
 
 def test_an_empty_answer_is_an_error():

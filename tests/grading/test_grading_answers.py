@@ -63,6 +63,7 @@ def naive_f1(one, other):
         "<think>Perhaps A, or (C)?</think>\n\nB",
         r"So it is \boxed{B}.",
         "F or B",
+        *("答案是B", "所以答案是B。", "答案：B", "正解はB", "答案是B，因为A不对。", "答案是(B)"),
     ],
 )
 def test_a_letter_or_the_text_of_one_option_names_it(reply):
@@ -98,6 +99,42 @@ def test_two_options_or_none_are_wrong_and_counted(reply):
 def test_the_longer_of_two_options_that_contain_each_other_is_meant():
     assert grade("We gave aspirin and heparin.", DRUGS[3], choices=DRUGS).correct
     assert grade("We gave aspirin, or aspirin and heparin.", DRUGS[3], choices=DRUGS).unparseable
+
+
+RIGHTS = [
+    "Option {} is correct.",
+    "Choice {} is right",
+    "option {} is the best one",
+    "The right one: option {}.",
+    "I'd go with {}.",
+]
+WRONGS = ["Option {} is wrong", "({}) is wrong", "{}) is incorrect", "({}) isn't the right one", "It is not option {}", "not ({})"]
+
+
+@given(st.permutations("ABC"), st.sampled_from(RIGHTS), st.lists(st.sampled_from(WRONGS), max_size=2), st.booleans())
+def test_a_letter_that_is_called_wrong_is_not_the_one_named(letters, right, wrongs, first):
+    named, *others = letters
+    said = [wrong.format(letter) for wrong, letter in zip(wrongs, others, strict=False)]
+    reply = "; ".join([right.format(named).rstrip("."), *said] if first else [*said, right.format(named)])
+    found = grade(reply, "tin", choices=["tin", "iron", "lead"])
+    assert found.parsed == {"A": "tin", "B": "iron", "C": "lead"}[named], reply
+
+
+def test_an_option_may_itself_be_a_denial():
+    options = ["is soluble", "is not the best conductor", "is wrong in part"]
+    for letter, option in zip("ABC", options, strict=True):
+        assert grade(f"({letter}) {option}", option, choices=options).correct
+    assert grade("(A) is wrong, so (B)", "iron", choices=["tin", "iron"]).correct
+    assert grade("Option B is correct, not option A", "iron", choices=["tin", "iron"]).correct
+    assert grade("Option A is wrong.", "tin", choices=["tin", "iron"]).unparseable
+
+
+def test_an_option_that_ends_in_a_letter_is_found_within_a_reply():
+    vitamins = ("vitamin A", "vitamin C", "vitamin D")
+    for place, option in enumerate(vitamins):
+        found = grade(f"He suffers from {option} deficiency.", option, choices=vitamins)
+        assert (found.correct, found.parsed) == (True, vitamins[place])
+    assert grade("He suffers from vitamin K deficiency.", "vitamin A", choices=vitamins).unparseable
 
 
 def test_options_that_are_letters_or_numbers():
@@ -186,6 +223,18 @@ def test_exact_match_reads_through_the_wrapping(reply, answer):
 def test_a_failure_to_answer_is_wrong_and_counted(reply):
     found = grade(reply, "Paris")
     assert (found.correct, found.score, found.f1, found.parsed, found.unparseable) == (False, 0.0, 0.0, None, True)
+
+
+@given(
+    st.sampled_from(["I do not", "I don't", "We can't", "I cannot", "We could not", "I am unable to", "We are not able to"]),
+    st.sampled_from(["know", "tell", "find that in the notes", "reliably determine it", "say", "answer this", "be certain"]),
+    st.sampled_from(["sell to minors", "ship abroad", "open on Sundays", "accept cash", "swim"]),
+)
+def test_who_does_not_know_gives_up_and_who_does_not_do_answers(denial, knowing, doing):
+    assert grade(f"{denial} {knowing}.", "Paris").unparseable
+    found = grade(f"{denial} {doing}.", f"{denial} {doing}")
+    assert (found.correct, found.unparseable) == (True, False)
+    assert not grade(f"Sorry, {denial.lower()} {doing}.", "Paris").unparseable
 
 
 def test_a_refusal_may_be_the_right_answer():

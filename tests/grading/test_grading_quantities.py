@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infoagent.grading import grade
-from infoagent.grading.quantities import find_quantities, parse_quantity
+from infoagent.grading.quantities import find_quantities, parse_quantity, quantity_places
 
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 
@@ -29,7 +29,9 @@ UNEQUAL = """
 0.121 = 12 %; 0.12 % = 0.12; 1.2 = 0.12; 37.5 °C = 100.76 °F; 38.2 °F = 38.2 °C
 2001 = 1999; 48214 = 48213; 41 = 40
 """
-NO_NUMBERS = "3 May; 3 May 2021; 2nd; 1/2; 10-12; 007; 10 Downing; 1,23,456; $5 EUR; 12:30; B12; 5 kg m; 3.5.1; 1e999;"
+NO_NUMBERS = (
+    "3 May; 3 May 2021; 2nd; 1/2; 10-12; 007; 10 Downing; 1,23,456; $5 EUR; 12:30; B12; 5 kg m; 3.5.1; 1e999; 1990s; 2020s.;"
+)
 
 
 def rows(table):
@@ -74,6 +76,31 @@ def test_references_and_tolerance_of_numbers():
     assert grade("5.4 kg", "5 kg", relative_tolerance=0.1).correct
     assert not grade("5.4 kg", "5 kg", relative_tolerance=0).correct
     assert grade("5 kg", "5 kg", relative_tolerance=0).correct
+
+
+@given(st.integers(2, 10**6), st.text("春山川風雨人个のはタ", max_size=4), st.text("春山川風雨人个のはタ。", max_size=4))
+def test_a_number_between_letters_of_a_script_without_spaces_is_found(number, before, after):
+    [found] = find_quantities(f"{before}{number}{after}")
+    assert (found.value, found.family) == (number, None)
+    [(_, start, end)] = quantity_places(f"{before}{number:,} kg{after}, 春")
+    assert f"{before}{number:,} kg{after}"[start:end] == f"{number:,} kg"
+    assert grade(f"答案是{before}{number}{after}", str(number)).correct
+
+
+def test_a_han_numeral_beside_a_number_makes_it_another():
+    assert find_quantities("共有5万人，第十3") == []
+    assert not grade("共有5万人", "5").correct
+
+
+@given(st.integers(100, 299), st.integers(1, 99))
+def test_a_decade_is_no_time_and_a_time_no_decade(tens, apart):
+    """A tolerance of years would make neighbouring decades one."""
+    decade, other = f"{10 * tens}s", f"{10 * (tens + apart)}s"
+    assert not grade(decade, other).correct
+    assert grade(f"the {decade}", decade).correct
+    assert find_quantities(f"in the {decade}, and after") == []
+    assert parse_quantity(f"{10 * tens} s").base == 10 * tens
+    assert parse_quantity(f"{10 * tens + 1}s").base == 10 * tens + 1
 
 
 @given(st.integers(-(10**9), 10**9), st.sampled_from(["{:d}", "{:,d}", "{:,d}.", "${:,d}", "{:,.2f} kg", "{:.3e}", "{:,d} %"]))

@@ -8,7 +8,7 @@ from infoagent.grading import states_fact
 from infoagent.grading.answers import token_f1
 from infoagent.grading.dates import Date, find_dates, parse_date
 from infoagent.grading.notation import is_polar, same_in_value, value_places
-from infoagent.grading.words import bare_words, contains, count_words, spaced, split_words, whole
+from infoagent.grading.words import bare_words, contains, count_words, split_words, whole
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,6 @@ def test_words_are_those_that_a_reader_counts(text, words):
 @given(st.text(st.characters(max_codepoint=0x24F) | st.characters(min_codepoint=0x370, max_codepoint=0x6FF)))
 def test_where_white_space_sets_words_apart_it_alone_counts(text):
     assert split_words(text) == text.split()
-    assert spaced(text) == text
 
 
 @given(st.text(st.sampled_from("东京出生于年한국서울タワーのกขคहिन्दी abc 12 ,。")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.data.counterfactual.spans import DIGITS, NUMBER_WORDS
+from infoagent.grading.dates import parse_date
 
 ATTEMPTS = 40
 
@@ -18,6 +20,12 @@ _AMOUNT = re.compile(rf"{DIGITS}|\b(?i:{NUMBER_WORDS})\b")
 _DIGITS_ONLY = re.compile(DIGITS)
 _MONTH = re.compile("|".join(words.MONTHS))
 _SCALE = re.compile("|".join(words.SCALES))
+_SHORT_MONTH = re.compile(r"\b(?:" + "|".join(month[:3] for month in words.MONTHS) + r"|Sept)\b")
+_IN_FIGURES = (
+    re.compile(r"(?:\d{4}\s?年\s?)?(?P<month>\d{1,2})\s?月(?:\s?(?P<day>\d{1,2})\s?日)?"),
+    re.compile(r"\d{4}[-./](?P<month>\d{1,2})[-./](?P<day>\d{1,2})"),
+    re.compile(r"(?P<first>\d{1,2})[./](?P<second>\d{1,2})[./]\d{4}"),
+)
 LAST_YEAR = 2030
 
 
@@ -182,8 +190,10 @@ def other_date(text: str, rng: np.random.Generator) -> str:
     if iso := re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", text):
         month = int(rng.integers(1, 13))
         return f"{iso.group(1)}-{month:02d}-{_day(rng, month):02d}"
+    if form := next((found for pattern in _IN_FIGURES if (found := pattern.fullmatch(text))), None):
+        return _other_in_figures(form, rng)
     month = int(rng.integers(12))
-    text = _MONTH.sub(words.MONTHS[month], text)
+    text = _SHORT_MONTH.sub(words.MONTHS[month][:3], _MONTH.sub(words.MONTHS[month], text))
 
     def change(match: re.Match[str]) -> str:
         day = _day(rng, month + 1)
@@ -192,8 +202,36 @@ def other_date(text: str, rng: np.random.Generator) -> str:
     return re.sub(r"(?<!\d)(\d{1,2})(st|nd|rd|th)?(?!\d)", change, text, count=1)
 
 
+def _other_in_figures(form: re.Match[str], rng: np.random.Generator) -> str:
+    """Another day and month that is read as a date, as wide as the old one."""
+    for _ in range(ATTEMPTS * ATTEMPTS):
+        month = int(rng.integers(1, 13))
+        drawn = {"month": month, "day": _day(rng, month)}
+        if "first" in form.groupdict():
+            of_month, of_day = ("first", "second") if int(form["second"]) > 12 else ("second", "first")
+            drawn = {of_month: month, of_day: drawn["day"]}
+        text = form.group()
+        for name, value in sorted(drawn.items(), key=lambda item: -form.start(item[0])):
+            start, end = form.span(name)
+            if start >= 0:
+                width = end - start if "月" not in text or text[start] == "0" else 1
+                text = text[:start] + str(value).zfill(width) + text[end:]
+        if parse_date(text) is not None and text != form.group():
+            return text
+    raise AssertionError(form.group())
+
+
 def _day(rng: np.random.Generator, month: int) -> int:
     return int(rng.integers(1, calendar.monthrange(2023, month)[1] + 1))  # 2023: a year without a 29 February
+
+
+def in_digits_of(old: str, new: str) -> str:
+    """`new` with digits of the script that `old` is written in: ٢٧ becomes ٣٩ and not 39."""
+    native = next((c for c in old if c.isdecimal() and not c.isascii()), None)
+    if native is None:
+        return new
+    zero = ord(native) - unicodedata.decimal(native)
+    return new.translate({ord("0") + value: zero + value for value in range(10)})
 
 
 def other_time(text: str, rng: np.random.Generator) -> str:

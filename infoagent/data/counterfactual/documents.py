@@ -187,12 +187,13 @@ def _spelled_out(acronym: str, document: str) -> Span | None:
 def _edit_at(
     problem: Problem, spans: Sequence[Span], lexicon: Lexicon, rng: np.random.Generator, used: set[str], everywhere: bool = False
 ) -> _Edit | None:
-    """All the spans changed, the last one first; None where one of them has no other value.
+    """All the spans changed, the last one first, none into another of them; None where one of them has no other value.
 
     A span that moved, since another mention of a later one stands before it, is found again where it is nearest; one
     that is gone was changed already, as a part of another.
     """
     edited, changes = problem.document, []
+    used = used | {s.text for s in spans}  # what is edited by now stands in `edited` no more, and is a part of the answer
     for span in sorted(spans, key=lambda s: -s.start):
         if edited[span.start : span.end] != span.text:
             starts = [m.start() for m in span_pattern(span.text).finditer(edited)]

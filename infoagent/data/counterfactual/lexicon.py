@@ -18,7 +18,7 @@ import regex
 from numpy.typing import NDArray
 
 from infoagent.data.counterfactual import word_lists as words
-from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, other_code, same_value
+from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, in_digits_of, other_code, same_value
 from infoagent.data.counterfactual.fitting import EMPTY_WORDS, PHRASE, Entry, FitTable, Floats, Place, listed_as, listed_values
 from infoagent.data.counterfactual.spans import NAME_KINDS, NEGATED, Span, span_pattern, starts_sentence, typed_spans
 from infoagent.data.counterfactual.word_classes import Phrases, WordClasses
@@ -216,7 +216,7 @@ def _computed(span: Span, rng: np.random.Generator, document: str, avoided: set[
     change = BY_ARITHMETIC.get(span.kind, other_code)
     fallback = None
     for _ in range(ATTEMPTS):
-        text = change(span.text, rng)
+        text = in_digits_of(span.text, change(span.text, rng))
         if text.casefold() in avoided or same_value(span.kind, span.text, text):
             continue
         if not re.search(rf"(?<![\w.,]){re.escape(text)}(?!\w)", document):

@@ -14,6 +14,7 @@ from functools import lru_cache
 import regex
 
 from infoagent.data.counterfactual import word_lists as words
+from infoagent.grading.dates import find_dates
 from infoagent.grading.words import LETTERS, MARKS, whole
 
 KINDS = (
@@ -87,6 +88,8 @@ _TOKEN = (
 )
 _JOIN = "(?:" + "|".join(words.LOWER_NAME_PARTS) + ")"
 _NAME = re.compile(rf"(?<![\w'’.°-]){_TOKEN}(?:(?: {_JOIN})? {_TOKEN})*")
+_NO_MONTH = re.compile(r"(?<![A-Za-z\d])(?!of\b)[a-z]|[A-Z]{2}")
+"""may 12 of them, and names of months that are not written as usual."""
 _SPEAKER = "(?:User|Assistant|System|Tool): "
 _SENTENCE_END = re.compile(rf"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s|(?:^|\n){_SPEAKER})[\"“'(\[]*$")
 _ABBREVIATION = re.compile(rf"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov|vs|No|c|ca)|\b{_UPPER})\.\s$")
@@ -142,6 +145,10 @@ def _matches(document: str) -> Iterator[Span]:
             if kind == "number" and match.group() == "one" and not _counts_one(document, match):
                 continue
             yield Span("code" if kind == "camel" else kind, match.group(), match.start(), match.end())
+    for _, start, end in find_dates(document):  # in figures, with a short month, or 1973年10月6日
+        text = document[start:end].rstrip(".")
+        if not _NO_MONTH.search(text):
+            yield Span("date", text, start, start + len(text))
 
 
 def _counts_one(document: str, match: regex.Match[str]) -> bool:

@@ -191,7 +191,8 @@ def _words(child: Any) -> str:
 
 
 def _without_front_matter(lines: list[str]) -> list[str]:
-    if lines and lines[0].rstrip() in ("---", "+++"):
+    # as pandoc tells it: a mark before a blank line is a rule across the page
+    if len(lines) > 1 and lines[0].rstrip() in ("---", "+++") and lines[1].strip():
         ends = ("---", "...") if lines[0].rstrip() == "---" else ("+++",)
         for number, line in enumerate(lines[1:], start=1):
             if line.rstrip() in ends:

@@ -22,9 +22,9 @@ import numpy as np
 
 from infoagent.data.counterfactual.documents import Lexicon, typed_counterfactuals
 from infoagent.data.fact_types import WEIGHTS, weighted_facts
-from infoagent.data.passages import split_of
 from infoagent.data.revisions import IDENTITY_SAMPLE, digest
 from infoagent.data.sets.histories import RECORD_WORDS, draw_turns, read_talks
+from infoagent.data.splits import splits_of
 from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 EVERY, COMPACTIONS = 3, 5
@@ -64,14 +64,15 @@ def load_seeded(
 
 
 def load_own(path: str | None, split: str, limit: int | None, seed: int, course: Course = (None, None, None)) -> ProblemSet:
-    """Conversations of a file, whole ones in each split; those with too few turns are left out and counted. Raises InputError for
-    every bad row, and where no history is long enough."""
+    """Conversations of a file, whole ones in each split and equal ones in the same; those with too few turns are left out and
+    counted. Raises InputError for every bad row, and where no history is long enough."""
     left_out: Counter[str] = Counter()
     revision, talks = read_talks("conversations", path, None, left_out)
     every, compactions, facts = course[0] or EVERY, course[1] or COMPACTIONS, course[2]
     number = every * compactions
-    splits = split_of({identity: 1 for identity, _, _ in talks})
-    of_split = [(identity, turns) for identity, turns, _ in talks if split in ("all", splits[identity])]
+    # one talk under two ids, or saved at several lengths, is one document
+    splits = splits_of([written(turns[:number]) for _, turns, _ in talks], [identity for identity, _, _ in talks])
+    of_split = [(identity, turns) for (identity, turns, _), own in zip(talks, splits, strict=True) if split in ("all", own)]
     long = [(identity, turns[:number]) for identity, turns in of_split if len(turns) >= number]
     if len(long) < len(of_split):
         left_out[f"conversation of fewer than {number} turns"] += len(of_split) - len(long)

@@ -147,6 +147,8 @@ def _row_mistakes(row: Any) -> list[str]:
     if not mistakes and row.get("choices"):
         if row.get("answer") not in row["choices"]:
             mistakes.append("field 'choices': must contain the answer")
+        elif len(row["choices"]) < 2:
+            mistakes.append("field 'choices': must be at least two; of one alone every guess is right")
         elif len(set(row["choices"])) < len(row["choices"]):
             mistakes.append("field 'choices': a choice stands twice")
     if not mistakes and row.get("references") and not row.get("answer"):

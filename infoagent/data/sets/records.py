@@ -94,7 +94,7 @@ def draw_record(rng: np.random.Generator, min_words: int, max_words: int) -> Rec
     def words() -> int:
         return len(Record(kind, code, name, group, style, tuple(facts), tuple(fillers)).text().split())
 
-    while words() < target and (pool or spare):
+    while words() < target and (pool or (spare and facts)):  # a filler stands behind a fact
         # two facts to one filler, so that neither runs out long before the other
         take_fact = bool(pool) and (not spare or len(facts) < 4 or rng.random() < 0.67)
         if take_fact:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from infoagent.data.counterfactual.spans import Span, typed_spans
 from infoagent.data.negatives import Counts
 from infoagent.data.sets import records
 from infoagent.grading import states_fact
+from infoagent.grading.dates import parse_date
 from infoagent.types import Change, InputError, Negative, Problem
 
 KNOWN = [records.make_known_problem(3, "test", index, 80, 160) for index in range(60)]
@@ -313,6 +315,51 @@ def test_an_edit_in_any_script_leaves_the_answer_nowhere(document, answer, other
     assert len(edits) == 2
     assert all(answer not in e.document for e in edits)
     assert {e.changes[0].new for e in edits} == {pool[t] for t in others}
+
+
+DATE_FORMS = (
+    "{0.year}年{0.month}月{0.day}日; {0.month}月{0.day}日; {0.year}年{0.month}月; {0:%d.%m.%Y}; {0.day}.{0.month}.{0.year}; {0:%Y/%m/%d}; "
+    "{0:%b} {0.day}, {0.year}; {0.day} {0:%b} {0.year}; {0:%d/%m/%Y}; {0:%m/%d/%Y}; {0:%Y-%m-%d}"
+)
+
+
+@given(
+    st.dates(min_value=date(1000, 1, 1), max_value=date(2029, 12, 31)),
+    st.sampled_from(DATE_FORMS.split("; ")),
+    st.integers(0, 2**31),
+)
+@settings(deadline=None)
+def test_a_date_in_figures_or_with_a_short_month_becomes_another_date(day, form, seed):
+    written = form.format(day)
+    known = parse_date(written)
+    if known is None:  # 5/3/2021, which may be either
+        return
+    spans = typed_spans(f"It came on {written}, they say.")
+    assert [(span.kind, span.text) for span in spans] == [("date", written)]
+    new = BY_ARITHMETIC["date"](written, np.random.default_rng(seed))
+    read = parse_date(new)
+    assert read is not None
+    assert read.year == known.year
+    assert (read.month is None, read.day is None) == (known.month is None, known.day is None)
+    assert re.sub(r"\d+|[A-Z]\w+", "", new) == re.sub(r"\d+|[A-Z]\w+", "", written)
+
+
+@given(st.sampled_from("٠०๐"), st.integers(10, 9999), st.integers(0, 2**31))
+def test_a_new_number_is_written_in_the_digits_of_the_old(zero, number, seed):
+    old = "".join(chr(ord(zero) + int(digit)) for digit in str(number))
+    new = new_value(Span("number", old, 0, len(old)), lexicon_of([old]), np.random.default_rng(seed), old)
+    assert int(new) != number
+    assert all(zero <= digit <= chr(ord(zero) + 9) for digit in new)
+
+
+@given(st.permutations(["Germany", "Ghana", "India", "Peru", "Norway"]), st.integers(2, 5), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=40)
+def test_no_part_of_a_list_becomes_another_part_of_it(places, number, seed):
+    answer = ", ".join(places[: number - 1]) + f" and {places[number - 1]}"
+    problem = Problem("p", f"The members are {answer}.", "Who are they?", "p", answer=answer)
+    for edit in counterfactuals(problem, lexicon_of([problem.document]), np.random.default_rng(seed), limit=3):
+        assert {c.old for c in edit.changes} == set(places[:number])
+        assert not {c.new for c in edit.changes} & set(places[:number])
 
 
 def test_an_edit_that_leaves_another_right_answer_is_refused():

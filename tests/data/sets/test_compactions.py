@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from infoagent.config import load_recipe
 from infoagent.data.counterfactual.documents import Lexicon, span_pattern
 from infoagent.data.fact_types import FACT_TYPES, WEIGHTS, type_of, weighted_facts
+from infoagent.data.passages import split_of
 from infoagent.data.registry import load_data
 from infoagent.data.sets.compactions import VERSIONS
 from infoagent.data.sets.compactions import versions as counterfactuals
@@ -154,6 +155,23 @@ def test_own_conversations_are_split_whole_and_what_is_short_is_counted(talks):
     assert parts["all"].left_out == {"conversation of fewer than 6 turns": 1}
     kinds = Counter(n.changes[0].kind for problem in parts["all"].problems for n in problem.negatives)
     assert min(kinds["code"], kinds["quantity"]) > 0, kinds
+
+
+def test_one_conversation_under_two_ids_or_at_two_lengths_is_of_one_split(talks, tmp_path):
+    told = {f"t{n}": [f"Order ORD-{n}{t}17 weighs {3 * n + t + 2} kg and goes to Lund." for t in range(6)] for n in range(30)}
+    alike = {f"copy{n}": [turn.upper() for turn in turns] for n, turns in enumerate(told.values())}
+    longer = {f"longer{n}": [*turns, "That was all."] for n, turns in enumerate(told.values())}
+    path = write(tmp_path / "alike.jsonl", told | alike | longer)
+    parts = {split: load_data("histories", path, split, **SHAPE) for split in ("train", "validation", "test")}
+    texts = {split: {p.document.casefold() for p in data.problems} for split, data in parts.items()}
+    assert all(texts.values())
+    assert len(set.union(*texts.values())) == sum(map(len, texts.values()))
+    assert sum(len(by_history(data)) for data in parts.values()) == 90
+    # where none is alike, the splits are those of the ids
+    by_id = split_of({name: 1 for name in [*told, "short"]})
+    for split in parts:
+        found = set(by_history(load_data("histories", talks, split, **SHAPE)))
+        assert found == {name for name in told if by_id[name] == split}
 
 
 def test_mistakes_are_a_line_each(talks, tmp_path):

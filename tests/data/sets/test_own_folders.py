@@ -245,6 +245,16 @@ def test_markdown_keeps_topics_and_code_and_drops_front_matter_and_addresses():
     ]
 
 
+@given(st.sampled_from(["---", "+++"]), st.booleans(), st.lists(st.sampled_from(["", "Two words", "one: two"]), max_size=4))
+def test_text_between_two_rules_is_no_front_matter(mark, blank, held):
+    """Front matter begins in the line behind its mark; behind a rule there is a blank one."""
+    text = "\n".join([mark, *([""] if blank else ["a: b"]), *held, mark, "", "The end."])
+    paragraphs = markdown_paragraphs(text)
+    assert paragraphs[-1].endswith("The end.")
+    words = " ".join(paragraphs).replace(mark, "").split()
+    assert words == ([*" ".join(held).split(), "The", "end."] if blank else ["The", "end."])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

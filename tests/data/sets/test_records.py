@@ -57,6 +57,20 @@ def test_lengths_that_no_record_has_are_refused():
         records.load("test", 1, 0, 1000, 1100)
 
 
+@given(st.integers(1, 25), st.integers(0, 10), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=60)
+def test_short_lengths_are_kept_or_refused_in_a_line(low, extra, seed):
+    try:
+        problem, refusal = records.make_problem(seed, "test", 0, low, low + extra), ""
+    except InputError as error:
+        problem, refusal = None, str(error)
+    if problem is None:
+        assert f"data.min_words = {low}, data.max_words = {low + extra}: no record" in refusal
+    else:
+        assert low <= len(problem.document.split()) <= low + extra
+        assert problem.answer in problem.document
+
+
 def test_lengths_cover_the_whole_range():
     words = [len(p.document.split()) for p in records.load("train", 300, 0, None, None).problems]
     assert min(words) < 100

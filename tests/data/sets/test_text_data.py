@@ -177,6 +177,7 @@ def test_every_bad_line_is_reported_with_its_number_and_field(tmp_path):
             {**GOOD, "id": "e", "choices": ["x"]},
             {**GOOD, "id": "f", "documnt": 1},
             {**GOOD, "id": 7.5},
+            {**GOOD, "id": "g", "answer": "x", "choices": ["x"]},
         ],
     )
     with pytest.raises(InputError) as error:
@@ -185,6 +186,7 @@ def test_every_bad_line_is_reported_with_its_number_and_field(tmp_path):
         ":2: not valid JSON", ":3: field 'document': is empty", ":4: field 'document': missing",
         ":5: field 'id': 'a' stands already at ", ":6: a line must be a JSON object",
         ":7: field 'choices': must contain the answer", ":8: field 'documnt': unknown", ":9: field 'id': must be a string, got float 7.5",
+        ":10: field 'choices': must be at least two",
     ]  # fmt: skip
     assert len(error.value.problems) == len(expected)
     for line, part in zip(error.value.problems, expected, strict=True):
