@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
     from infoagent.analysis.comparison import compare, compare_pairs, verdicts
-    from infoagent.analysis.session import run_grid
+    from infoagent.analysis.session import check_compressions, run_grid
     from infoagent.evaluation.cells import plan_cells
     from infoagent.evaluation.mirroring import track_evaluation
     from infoagent.files import write_json
@@ -88,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         print("".join("\n" + comparison_text(comparison) + "\n" for comparison in found_pairs))
     track_evaluation(recipe, summaries, comparisons)
     print(f"\ncomparison: {recipe.output_dir}/comparison.json")
+    check_compressions(summaries)
     return 0
 
 

@@ -1,7 +1,7 @@
 """Are the goals met? Stated bounds, decided from the records of evaluations.
 
     python eval/goals.py eval/results/compressor/goals.yaml runs/compressor qed=runs/compressor-qed --out eval/results/compressor
-    … --set 'labels.trained=[trained seed-0/checkpoint-300, trained seed-1/checkpoint-300]' [--partial] [--dirty]
+    … --set 'labels.trained=[trained seed-0/checkpoint-60, trained seed-1/checkpoint-60]' [--partial] [--dirty]
 
 A directory holds records of eval/frozen.py and eval/checkpoint.py; NAME=DIR names its data set, where several are read under one
 name. Writes goals.json and goals.md. A goal that the records do not decide is an error, one line for each that is missing;

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
 
     model = load(arguments.model, dtype=arguments.dtype, device="cpu").model
     torch.manual_seed(0)
-    ids = torch.randint(10, model.config.vocab_size, (arguments.prompts, arguments.prompt))
+    ids = torch.randint(10, model.config.get_text_config().vocab_size, (arguments.prompts, arguments.prompt))
     batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     many = {name: rows.repeat_interleave(arguments.group, 0) for name, rows in batch.items()}
     exactly = {"max_new_tokens": arguments.completion, "min_new_tokens": arguments.completion}

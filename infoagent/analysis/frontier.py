@@ -24,7 +24,16 @@ from infoagent.evaluation.summary import EASY, HARD
 from infoagent.information import mean_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
 from infoagent.records.files import grid_of, read_records
-from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, Draw, compressions_of, known, predictions_of
+from infoagent.records.grid import (
+    CompressionRecord,
+    CompressorIdentity,
+    DataIdentity,
+    Draw,
+    PredictionRecord,
+    compressions_of,
+    known,
+    predictions_of,
+)
 from infoagent.records.json_form import as_json
 from infoagent.records.rate_points import RatePoint
 from infoagent.store import read_if_run
@@ -88,10 +97,8 @@ Answered = tuple[CompressionRecord, bool | None]
 def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answered]]]:
     """Compressions by LMs, by data set and compressor, each with the answer from it."""
     records = grid_of(read_records(directory))
-    answers: dict[str, bool] = {}
-    for prediction in predictions_of(records):
-        if prediction.correct is not None:
-            answers.setdefault(prediction.compression_key, prediction.correct)  # of several predictors the first
+    current = set(read_if_run(directory).get("record_keys", []))
+    answers = _answers(predictions_of(records), current)
     sets: dict[str, dict[Who, list[Answered]]] = defaultdict(lambda: defaultdict(list))
     for record in compressions_of(records):
         # the frozen curve is the model's own
@@ -102,7 +109,6 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
             continue
         trained = record.compressor.adapter is not None
         sets[record.data.name][record.compressor.label, trained].append((record, right))
-    current = set(read_if_run(directory).get("record_keys", []))
     for groups in sets.values():
         for who, rows in groups.items():
             counting = {r.key for r in last_measured([r for r, _ in rows], current)}
@@ -117,11 +123,26 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
     return sets
 
 
+def _answers(predictions: Sequence[PredictionRecord], current: Collection[str]) -> dict[str, bool]:
+    """By compression whether the question was answered: of several predictors by one for the whole data set, that of the last
+    evaluation before others. What failed, a judge too, says nothing."""
+    given = [p for p in predictions if p.is_ok and p.correct is not None]
+    given.sort(key=lambda p: p.key not in current)
+    reader: dict[str, str] = {}
+    found: dict[str, bool] = {}
+    for prediction in given:
+        if prediction.predictor.title == reader.setdefault(prediction.data.name, prediction.predictor.title):
+            found.setdefault(prediction.compression_key, known(prediction.correct))
+    return found
+
+
 def last_measured(records: Sequence[CompressionRecord], current: Collection[str]) -> list[CompressionRecord]:
     """Of the records of one label those that were measured as the last ones: as one of the keys `current`, those of the
-    last evaluation, or else as the last that was written."""
+    last evaluation, or else as the last that was written. One of each draw: grids of other documents of the same set may have
+    written into the directory before, and their problems have the same names."""
     last = next((r for r in records if r.key in current), records[-1])
-    return [r for r in records if _identity(r) == _identity(last)]
+    alike = [r for r in records if _identity(r) == _identity(last)]
+    return list({r.draw: r for r in sorted(alike, key=lambda r: r.key in current)}.values())
 
 
 def _identity(record: CompressionRecord) -> tuple[CompressorIdentity, DataIdentity]:
@@ -130,12 +151,18 @@ def _identity(record: CompressionRecord) -> tuple[CompressorIdentity, DataIdenti
 
 
 def _check_alike(where: str, groups: Mapping[Who, Sequence[Answered]]) -> None:
-    """Raise InputError unless all points stand among the same numbers of negatives on the problems that they share."""
-    first: dict[Draw, tuple[str, Sequence[str]]] = {}
+    """Raise InputError unless all points stand on the same documents among the same numbers of negatives, on the problems that
+    they share."""
+    first: dict[Draw, tuple[str, Sequence[str], str | None]] = {}
     for (label, _), rows in groups.items():
         for draw, record in {r.draw: r for r, _ in rows}.items():
-            kinds = known(record.candidates)
-            other, expected = first.setdefault(draw, (label, kinds))
+            kinds, text = known(record.candidates), record.document_key
+            other, expected, read = first.setdefault(draw, (label, kinds, text))
+            if None not in (text, read) and text != read:
+                raise InputError(
+                    f"{where}: {other!r} and {label!r} were asked on different documents of one name, such as {draw[1]!r}; "
+                    "evaluate both again by one recipe, in a new output_dir"
+                )
             if expected != kinds:
                 raise InputError(
                     f"{where}: {other!r} was scored among {len(expected) - 1} negatives and {label!r} among "

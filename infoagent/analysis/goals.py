@@ -308,6 +308,7 @@ def _asked(name: str, label: str, bound: BoundSection, evaluations: Evaluations)
         return counting
     keys = {record.key for record in counting}
     answers = [a for a in evaluations.predictions[name, label].values() if a.compression_key in keys]
+    answers = [a for a in answers if a.key in evaluations.current] or answers  # not those of earlier settings as well
     titles = list(dict.fromkeys(a.predictor.title for a in answers))
     if bound.predictor is None and len(titles) > 1:
         raise InputError(f"{bound.measure}: several predictors answered, set predictor to one of {', '.join(titles)}")

@@ -25,7 +25,7 @@ from infoagent.mirror import wandb_mode
 from infoagent.phases import PhaseTimes
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.files import DOCUMENTS_FILE, PROBLEMS_FILE
-from infoagent.records.grid import GridRecord
+from infoagent.records.grid import GridRecord, PredictionRecord
 from infoagent.records.json_form import as_json
 from infoagent.records.summaries import ANALYSIS_FILE, SUMMARY_FILE, Summary
 from infoagent.store import SCHEMA_VERSION, check_output_dir, provenance, text_id
@@ -126,8 +126,21 @@ def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
+def _rename(out: Path, records: Sequence[GridRecord]) -> None:
+    """Say anew what has another label than in the file: a label is a name in the last grid, and whoever reads the file alone
+    must find what the tables say."""
+    held = RecordFile(out)
+    held.append(*(r for r in records if _names(held.record(r.key)) != _names(r)))
+
+
+def _names(record: GridRecord) -> tuple[str | None, ...]:
+    predictor = record.predictor.label if isinstance(record, PredictionRecord) else None
+    return record.compressor.label, record.compressor.curve, predictor
+
+
 def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord]) -> list[Summary]:
     out = Path(recipe.output_dir)
+    _rename(out, records)
     _keep_texts(out, cells)
     run = _facts(recipe, cells)
     write_json(out / "run.json", {**run, "record_keys": [r.key for r in records]})

@@ -96,6 +96,9 @@ class RecordFile:
     def compression(self, key: str) -> CompressionRecord:
         return cast(CompressionRecord, record_of(self.rows[key]))
 
+    def record(self, key: str) -> GridRecord:
+        return record_of(self.rows[key])
+
     def append(self, *rows: Row | GridRecord) -> None:
         """Add rows, all of them in one piece."""
         for row in append_jsonl(self.path, [as_json(row) for row in rows]):

@@ -36,6 +36,7 @@ def converted_once(directory: Path, convert: Callable[[Path], None]) -> Path:
     work = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
         convert(work)
+        open_to_readers(work)
         try:
             work.rename(directory)
         except OSError:
@@ -44,3 +45,14 @@ def converted_once(directory: Path, convert: Callable[[Path], None]) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return directory
+
+
+def open_to_readers(directory: Path) -> None:
+    """A folder of a model with the rights that its user's files have by default: temporary folders and weights are made for their
+    maker alone, and others could not read the finished model."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    directory.chmod(0o777 & ~mask)
+    for file in directory.iterdir():
+        if file.is_file():
+            file.chmod(0o666 & ~mask)

@@ -10,6 +10,7 @@ import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -37,11 +38,17 @@ def grammar_of(schema: Mapping[str, Any]) -> str:
     return str(LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides={"whitespace_flexible": False}))
 
 
+_MADE: WeakKeyDictionary[Any, tuple[tuple[int, tuple[int, ...]], Any]] = WeakKeyDictionary()
+
+
 def constrained_tokenizer(tokenizer: Any, vocabulary: int, stop: Sequence[int]) -> Any:
     """What the grammar has to know of a tokenizer: made once, it takes a second."""
     from llguidance.hf import from_tokenizer
 
-    return from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(stop))
+    asked = vocabulary, tuple(stop)
+    if tokenizer not in _MADE or _MADE[tokenizer][0] != asked:
+        _MADE[tokenizer] = asked, from_tokenizer(tokenizer, n_vocab=vocabulary, eos_token=list(stop))
+    return _MADE[tokenizer][1]
 
 
 class SchemaLogits:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from infoagent.lm.detokenization import cut_to_tokens
+from infoagent.lm.detokenization import cut_to_room
 from infoagent.lm.prompts import QUERY, Prompt, compressor_ids, text_ids
 from infoagent.types import InputError, Negative, Problem
 
@@ -84,10 +84,10 @@ def _cutter(tokenizer: Any, room: int, truncate: Truncation) -> Callable[[str], 
         if len(text_ids(tokenizer, text)) <= room:
             return text
         if truncate == "head":
-            return cut_to_tokens(tokenizer, text, room)
+            return cut_to_room(tokenizer, text, room)
         if truncate == "tail":
-            return cut_to_tokens(tokenizer, text, room, keep="tail")
-        head = cut_to_tokens(tokenizer, text, room // 2)
-        return head + CUT_MARK + cut_to_tokens(tokenizer, text, room - room // 2, keep="tail")
+            return cut_to_room(tokenizer, text, room, keep="tail")
+        head = cut_to_room(tokenizer, text, room // 2)
+        return head + CUT_MARK + cut_to_room(tokenizer, text, room - room // 2, keep="tail")
 
     return cut

@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from infoagent.data.characters import border_before, border_behind
+from infoagent.lm.control_tokens import text_ids
 
 UNREADABLE = "\ufffd"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
@@ -95,6 +96,18 @@ def token_pieces(tokenizer: Any, ids: Sequence[int]) -> list[str]:
             pieces.append(decode_whole(tokenizer, ids[end - 1 : end]))
             before = text
     return pieces
+
+
+def cut_to_room(tokenizer: Any, text: str, room: int, keep: Literal["head", "tail"] = "head") -> str:
+    """A part of `text` as `cut_to_tokens` gives it, that takes no more than `room` tokens in a prompt: there a mark of control is
+    spelled out, and takes several where the tokenizer sees one."""
+    limit = room
+    while True:
+        cut = cut_to_tokens(tokenizer, text, limit, keep)
+        over = len(text_ids(tokenizer, cut)) - room
+        if over <= 0:
+            return cut
+        limit -= over
 
 
 def cut_to_tokens(tokenizer: Any, text: str, tokens: int, keep: Literal["head", "tail"] = "head") -> str:

@@ -47,9 +47,8 @@ def generate(
         from transformers import LogitsProcessorList
 
         stop = sorted(stop_ids(lm.tokenizer))
-        if lm.grammar_tokenizer is None:
-            lm.grammar_tokenizer = constrained_tokenizer(lm.tokenizer, lm.model.config.vocab_size, stop)
-        sampling["logits_processor"] = LogitsProcessorList([SchemaLogits(lm.grammar_tokenizer, schema, stop)])
+        grammar = constrained_tokenizer(lm.tokenizer, lm.model.config.get_text_config().vocab_size, stop)
+        sampling["logits_processor"] = LogitsProcessorList([SchemaLogits(grammar, schema, stop)])
     start = time.perf_counter()
     with torch.inference_mode():
         output = lm.model.generate(**batch, **sampling)

@@ -20,6 +20,7 @@ import torch
 from infoagent.files import write_json
 from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.adapters import base_here, is_activated
+from infoagent.lm.cache import open_to_readers
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
 from infoagent.lm.models import adapter_budget_range, adapter_prompt, adapter_revision, find_by_name, load_weights
 from infoagent.lm.prompts import compressor_ids
@@ -82,10 +83,9 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        work.chmod(0o755)  # a temporary directory is the user's alone, the finished one need not be
         merged.save_pretrained(work)
         tokenizer.save_pretrained(work)
-        _write_source(work, reference, adapter, dtype)
+        _write_source(work, whole.pinned.reference, adapter, dtype)
         del model, merged
         gc.collect()
         again = prompt_log_probs(load_weights(ModelReference(str(target), str(work), ""), dtype, device="cpu"), prefix)
@@ -95,6 +95,7 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
                 f"{adapter}: merged in {dtype} it differs from the adapter by {difference:.3g} nats a token, "
                 f"{TOLERANCE_NATS[dtype]:g} are allowed; nothing was written" + _advice(dtype)
             )
+        open_to_readers(work)
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -93,8 +93,6 @@ class LoadedModel:
     tokenizer: Any
     dtype: str
     adapter: str | None = None
-    grammar_tokenizer: Any = None
-    """What constrained decoding knows of the tokenizer, once it was needed."""
     context_limit: int | None = None
     """Treat the model as if it held no more than so many tokens."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from infoagent.data.ranking import bm25_order
 from infoagent.data.segmentation import sentences
 from infoagent.lm.control_tokens import text_ids
-from infoagent.lm.detokenization import cut_to_tokens
+from infoagent.lm.detokenization import cut_to_room
 
 
 def pick(tokenizer: Any, document: str, query: str, tokens: int) -> str:
@@ -34,7 +34,7 @@ def pick(tokenizer: Any, document: str, query: str, tokens: int) -> str:
     for index in bm25_order(found, query):
         length = len(text_ids(tokenizer, found[index] + "\n"))
         if not chosen and length > room:
-            return cut_to_tokens(tokenizer, found[index], room)
+            return cut_to_room(tokenizer, found[index], room)
         if 0 < length <= room and found[index]:
             chosen.append(found[index])
             room -= length

@@ -111,7 +111,7 @@ if (holder) {
     for (const sample of found) {
       const button = element("button"), item = element("li"), outcomes = outcomesOf(sample);
       button.type = "button";
-      button.append(element("span", sample.compressor + " · " + sample.tokens + " tokens"));
+      button.append(element("span", sample.compressor + (sample.tokens === null ? " · failed" : " · " + sample.tokens + " tokens")));
       for (const outcome of new Set(outcomes)) if (outcome !== "likelihood") button.append(" · ", element("span", outcome, tone(outcome)));
       const mi = keys.mi(sample);
       if (mi !== null && mi !== undefined) button.append(" · " + mi.toFixed(2) + " nats");
@@ -157,7 +157,7 @@ if (holder) {
   function coloured(sample) {
     const among = controls.colour.value === "pool" ? "pool" : "counterfactual", nats = sample[among];
     if (!nats || !sample.pieces || nats.length !== sample.pieces.length) {
-      const plain = sample.text ? marked(element("p", undefined, "tokens"), sample.text, sample.answer, null) : element("p", "(empty)", "note");
+      const plain = sample.text ? marked(element("p", undefined, "tokens"), sample.text, sample.answer, null) : element("p", sample.status === "ok" ? "(empty)" : "(none)", "note");
       plain.style.whiteSpace = "pre-wrap";
       const box = element("div");
       box.append(plain);
@@ -180,7 +180,7 @@ if (holder) {
     add("question", sample.query);
     add("answer", sample.answer);
     add("options", (sample.choices || []).join(" | "));
-    add("length", sample.tokens + " tokens");
+    add("length", sample.tokens === null ? null : sample.tokens + " tokens");
     add("MI, other documents", nats(sample.mi_easy));
     add("MI, changed facts", nats(sample.mi_hard));
     if (sample.fact !== null) add("asked fact", sample.fact ? "kept" : "missing", sample.fact ? "kept" : "lost");

@@ -20,10 +20,8 @@ class PlainPrompts(_Trainer):
     """Mixed into a TRL trainer whose prompts are chats of texts."""
 
     def __init__(self, *, model: Any, processing_class: Any, **more: Any) -> None:
-        declared = model.generation_config.eos_token_id
-        known = {declared} if isinstance(declared, int) else set(declared or ())
-        # a model need not declare the token that closes its turns; TRL would sample on behind it
-        model.generation_config.eos_token_id = sorted(known | stop_ids(processing_class))
+        # the same as whoever samples this policy elsewhere stops at; a model need not declare the token that closes its turns
+        model.generation_config.eos_token_id = sorted(stop_ids(processing_class))
         super().__init__(model=model, processing_class=processing_class, **more)
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:

@@ -116,6 +116,19 @@ def test_of_a_checkpoint_trained_anew_at_the_same_path_the_last_records_count(tm
     assert [p["tokens"]["value"] for p in found["points"] if p["trained"]] == [10]
 
 
+def test_of_two_grids_of_other_documents_in_one_directory_the_last_counts(tmp_path):
+    """Problems of made sets have the same names whatever their length."""
+    long = [{**r, "key": f"long {r['key']}", "document_key": "long", "rate_tokens": 7 * r["rate_tokens"]} for r in rows_of("a")]
+    short = [{**r, "document_key": "short"} for r in rows_of("a")]
+    write_json(tmp_path / "run.json", {"record_keys": [r["key"] for r in short]})
+    [found] = find_frontier(directory(tmp_path, short + long), "hard", resamples=50)["sets"]  # gone back to: nothing is appended
+    assert [p["tokens"]["value"] for p in found["points"]] == [10, 40, 10]
+    without = [r for r in long if r["compressor"]["label"] == "frozen"]
+    write_json(tmp_path / "run.json", {"record_keys": [r["key"] for r in without]})
+    with pytest.raises(InputError, match="were asked on different documents of one name, such as 'p0'"):
+        find_frontier(directory(tmp_path, short + without), "hard")
+
+
 def test_points_among_different_negatives_are_refused(tmp_path):
     rows = rows_of("a")
     new = retrained(rows, candidates=["source", "counterfactual", "random"], log_probs=[0.0, -1.0, -2.0])
@@ -147,6 +160,11 @@ def test_accuracy_is_a_value_and_stands_beside_every_point(tmp_path):
     [found] = find_frontier(where, "hard", resamples=50)["sets"]
     assert [p["accuracy"]["value"] for p in found["points"]] == pytest.approx([0.3, 1.0, 1.0])
     assert found["points"][0]["accuracy"]["low"] < 0.3
+    # a judge that failed leaves the exact grade behind, and another reader is another question: neither is an answer here
+    failed = [{**a, "status": "failed", "correct": True} if a is answers[0] else a for a in answers]
+    other = {**answers[0], "key": "other", "predictor": {"name": "n"}, "correct": True}
+    [found] = find_frontier(directory(tmp_path, [*rows, *failed, other]), "hard", resamples=50)["sets"]
+    assert "accuracy" not in found["points"][0]
     partly = directory(tmp_path, rows + answers[1:])
     [found] = find_frontier(partly, "hard", resamples=50)["sets"]
     assert "accuracy" not in found["points"][0]  # p0 of one point is not answered: no mean over other documents

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from infoagent.analysis.session import run_evaluation
 from infoagent.audit import measure
 from infoagent.evaluation.runner import evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
+from infoagent.files import read_jsonl
 from infoagent.lm import prompts
 from infoagent.lm.models import load
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
@@ -148,6 +150,24 @@ def test_a_failure_is_a_record_and_is_tried_again(tiny_dir, tmp_path, monkeypatc
     assert all("NaN" in r["error"] and "log_probs" not in r for r in failed)
     run(recipe(tiny_dir, tmp_path))
     assert all(r["status"] == "ok" for r in read_records(tmp_path))
+
+
+def test_a_label_that_goes_to_another_compressor_goes_there_in_the_file_too(tiny_dir, tmp_path):
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+
+    def measured(**longest):
+        compressors = [{"label": label, "model": model, "max_tokens": tokens} for label, tokens in longest.items()]
+        made = recipe(tiny_dir, tmp_path, compressors=compressors)
+        run_evaluation(made, plan_cells(made), quiet=True)
+        last = {row["key"]: row for row in read_jsonl(tmp_path / "records.jsonl")}
+        return {(row["kind"], row["compressor"]["label"], row["compressor"]["max_tokens"]) for row in last.values()}
+
+    kinds = ("compression", "prediction")
+    assert measured(short=12) == {(kind, "short", 12) for kind in kinds}
+    assert measured(terse=12, short=6) == {(kind, *row) for kind in kinds for row in (("terse", 12), ("short", 6))}
+    lines = (tmp_path / "records.jsonl").read_text()
+    measured(terse=12, short=6)
+    assert (tmp_path / "records.jsonl").read_text() == lines  # said once
 
 
 def test_the_grid_is_checked_before_a_model_loads(tiny_dir, tmp_path):

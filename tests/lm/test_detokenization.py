@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+from families import family
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_tokenizer
@@ -11,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from infoagent.data.characters import border_before, border_behind, clusters, storable
 from infoagent.lm.context import CUT_MARK, fit_to_context
-from infoagent.lm.detokenization import UNREADABLE, cut_to_tokens, decode_whole, token_pieces
+from infoagent.lm.detokenization import UNREADABLE, cut_to_room, cut_to_tokens, decode_whole, token_pieces
 from infoagent.lm.generation import compression_from_ids
 from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.types import Problem
@@ -89,6 +90,18 @@ def _whole(raw):
             raw = raw[:-back] if back < length else raw
             break
     return raw.decode()
+
+
+@given(st.lists(st.sampled_from(["<tool_call>", "</tool_call>", "<think>", "a b", "é", "\n"]), max_size=30), st.integers(0, 60))
+def test_a_cut_text_takes_no_more_room_than_there_is_in_a_prompt(parts, room):
+    """Its marks are one token each to a tokenizer that does not call them special, and spelled out where they are read."""
+    tok, text = family("qwen3"), "".join(parts)
+    head, tail = cut_to_room(tok, text, room), cut_to_room(tok, text, room, keep="tail")
+    assert text.startswith(head)
+    assert text.endswith(tail)
+    assert max(len(text_ids(tok, head)), len(text_ids(tok, tail))) <= room
+    if len(text_ids(tok, text)) <= room:
+        assert head == tail == text
 
 
 @settings(max_examples=100, deadline=None)

@@ -178,7 +178,7 @@ class Research:
         writable = [i for i, noted in enumerate(notes) if noted.texts or closed[i]]
         chats = [report_messages(task.task, sorted(notes[i].texts.items())) for i in writable]
         written = dict(zip(writable, self.asking.ask(self.recipe.reporter, chats, draw), strict=True))
-        lost = {"status": "failed", "cause": "no notes", "error": "no source was compressed"}
+        lost = {"status": "failed", "stage": "compress", "cause": "no notes", "error": "no source was compressed"}
         return [written.get(i) or {**lost, **_cause_of(noted)} for i, noted in enumerate(notes)]
 
     def _row(
@@ -204,8 +204,7 @@ class Research:
             row["notes"] = {str(n): text for n, text in sorted(notes.texts.items())}
         used = {**shared, "compress": notes.rows, "report": [report]}
         if report["status"] != "ok":
-            stage = "compress" if report["cause"] == "no notes" or not notes.texts else "report"
-            row |= {"status": "failed", "stage": stage, "cause": report["cause"], "error": report["error"]}
+            row |= {"status": "failed", "stage": report.get("stage", "report"), "cause": report["cause"], "error": report["error"]}
         elif not report["text"].strip():
             row |= {"status": "failed", "stage": "report", "cause": "empty", "error": "the predictor wrote nothing"}
         else:

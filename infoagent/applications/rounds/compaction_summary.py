@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,7 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
         "after": [],
     }
     survivals: dict[int, dict[str, float]] = {}
+    asked_of = Counter(c.history.id for c in courses)
     for r in range(recipe.compactions + 1):
         row: dict[str, Any] = {"compactions": r, **_means(recipe, place, section, courses, r)}
         row["stated_by_type"] = _by_type(recipe, section, courses, r)
@@ -53,7 +55,8 @@ def _compactor(recipe: CompactionRecipe, place: Workplace, section: CompactorSec
             histories = [c.history.id for c in scored]
             sharpest = max(1.0, 1.0 / section.temperature) if section.kind == "lm" else 1.0
             survival = estimate_survival(log_probs, np.zeros(len(scored), dtype=int), document=histories, beta_max=sharpest)
-            survivals[r] = dict(zip(sorted(set(histories)), survival.per_document_nats.tolist(), strict=True))
+            told = zip(sorted(set(histories)), survival.per_document_nats.tolist(), strict=True)
+            survivals[r] = {history: nats for history, nats in told if histories.count(history) == asked_of[history]}
             details = survival.to_dict()
             del details["per_document_nats"]
             row["mi"] = details
@@ -169,12 +172,13 @@ def _said_first(turns: tuple[str, ...], every: int) -> tuple[tuple[str, ...], ..
 
 def _changes(survivals: Mapping[int, Mapping[str, float]], last: int) -> list[dict[str, Any]]:
     """Differences of what the contexts tell, paired by history: from each compaction to the next, and from the first to the
-    last. A rise is the critic's: information cannot come back."""
+    last. A history of which a question's score failed is in none: its other questions are other facts. A rise is the critic's:
+    information cannot come back."""
     found = []
     pairs = [(r, r + 1) for r in range(1, last)] + ([(1, last)] if last > 2 else [])
     for before, after in pairs:
         one, other = survivals.get(before, {}), survivals.get(after, {})
-        both = [history for history in one if history in other]  # a score that failed leaves its history out
+        both = [history for history in one if history in other]
         if both:
             difference = paired_difference([other[h] for h in both], [one[h] for h in both])
             found.append({"from": before, "to": after, **vars(difference)})

@@ -21,15 +21,15 @@ from infoagent.records.grid import columns
 AMONG = {"easy": EASY, "hard": HARD, "all": EASY + HARD}
 PER_ROW = ("per_compression_nats", "per_document_nats")
 COMPARED = ("mi/hard_nats", "mi/nats", "accuracy", "rate/tokens")
-Values = dict[str, dict[str, float]]
-"""By measure the mean of each document."""
+Values = dict[str, dict[str, tuple[str, float]]]
+"""By measure, of each problem its document and its number."""
 
 
 def summarise_rounds(
     recipe: RoundsRecipe, place: Workplace, found: Mapping[str, Sequence[Talk]]
 ) -> dict[str, list[dict[str, Any]]]:
     """`systems`: what each tells after each round; `against_first`: each system's last round against that of the first
-    system, paired by document."""
+    system, paired by problem, with intervals over documents."""
     systems, ends = [], {}
     for section in recipe.systems:
         summary, ends[section.label] = _system(place, section, found[section.label])
@@ -54,7 +54,8 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
     sampler = section.temperature == 1.0 and section.model.adapter is None
     ends: Values = {}
     for name, kinds in AMONG.items():
-        rows = [scores[i] for i in even([row["candidates"] for row in scores], kinds)]
+        kept = even([row["candidates"] for row in scores], kinds)
+        rows = [scores[i] for i in kept]
         chosen = [columns(row["candidates"], kinds) for row in rows]
         if len(chosen[0]) < 2:
             continue
@@ -67,14 +68,16 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
         if (ended := saturated_after(rounds)) is not None:
             summary["saturated_after"][name] = ended
             summary["rest"][name] = vars(rest_after(rounds, ended))
-        last = rounds[-1].total.per_document_nats
+        last = rounds[-1].total.per_compression_nats.tolist()
         measure = "mi/nats" if name == "all" else f"mi/{name}_nats"
-        ends[measure] = dict(zip(sorted(set(among)), last.tolist(), strict=True))
+        ends[measure] = {whole[i].problem.id: (document, nats) for i, document, nats in zip(kept, among, last, strict=True)}
     for t in range(1, section.rounds + 1):
         values = [_after(place, talk, t) for talk in whole]
         summary["after"].append({"round": t, **means(values, documents)})
         if t == section.rounds:
-            ends |= {name: _by_document(values, documents, name) for name in ("accuracy", "rate/tokens")}
+            for name in ("accuracy", "rate/tokens"):
+                asked = zip(whole, documents, values, strict=True)
+                ends[name] = {talk.problem.id: (document, row[name]) for talk, document, row in asked if name in row}
     return summary, ends
 
 
@@ -113,19 +116,13 @@ def _used(rows: Sequence[Row], name: str) -> int:
     return sum(row["usage"][name] for row in rows)
 
 
-def _by_document(values: Sequence[Mapping[str, float]], documents: Sequence[str], name: str) -> dict[str, float]:
-    held: dict[str, list[float]] = {}
-    for row, document in zip(values, documents, strict=True):
-        if name in row:
-            held.setdefault(document, []).append(row[name])
-    return {document: float(np.mean(of)) for document, of in held.items()}
-
-
 def _compared(first: Values, other: Values) -> dict[str, dict[str, float]]:
-    """other − first of each measure over the documents that both have."""
+    """other − first of each measure over the problems that both have."""
     found = {}
     for name in COMPARED:
-        shared = [d for d in first.get(name, {}) if d in other.get(name, {})]
+        ones, others = first.get(name, {}), other.get(name, {})
+        shared = [problem for problem in ones if problem in others]
         if shared:
-            found[name] = vars(paired_difference([other[name][d] for d in shared], [first[name][d] for d in shared]))
+            last, before = ([side[problem][1] for problem in shared] for side in (others, ones))
+            found[name] = vars(paired_difference(last, before, [ones[problem][0] for problem in shared]))
     return found

@@ -24,6 +24,8 @@ MODEL_TYPES = {
     "phi3": "phi3",
 }  # fmt: skip
 """The architectures whose conversion is checked here, and transformers' names of them."""
+GEMMA_KEYS = 256
+"""Length of a key by whose root transformers scales Gemma's attention where a file does not say otherwise."""
 SIZES = {
     "embedding_length": "hidden_size",
     "block_count": "num_hidden_layers",
@@ -122,8 +124,23 @@ def _problem(header: Header) -> str | None:
             f"the architecture {header.architecture!r} cannot be converted here ({', '.join(MODEL_TYPES)}); name the directory "
             "or the hub id of the model itself"
         )
+    if lost := _lost(header):
+        return f"{lost}, which the conversion would lose; name the directory or the hub id of the model itself"
     if EMBEDDING not in header.tensors:
         return f"the file lacks {EMBEDDING}; it is damaged or made by another program"
+    return None
+
+
+def _lost(header: Header) -> str | None:
+    """What shapes the model and stands in keys that transformers does not read of a GGUF file: the text would stay fluent, and
+    every probability be of another model."""
+    scaling = header.of_architecture("rope.scaling.type")
+    if scaling not in (None, "none"):
+        return f"its positions are scaled (rope.scaling.type = {scaling!r})"
+    if header.architecture == "phi3" and header.of_architecture("attention.sliding_window"):
+        return "its attention reaches no further than a window (attention.sliding_window)"
+    if header.architecture in ("gemma2", "gemma3") and header.of_architecture("attention.key_length") not in (None, GEMMA_KEYS):
+        return "its attention is scaled otherwise than by the length of a key (Gemma of 27B)"
     return None
 
 

@@ -1,7 +1,9 @@
 """A GGUF file as a model: its weights against the ones that were written, what it refuses, and an interrupted conversion."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import gguf
 import numpy as np
@@ -117,6 +119,18 @@ def test_the_same_bytes_elsewhere_are_converted_once(tmp_path):
     assert second.revision == f"sha256:{file_sha256(moved)[:16]}-c1"
 
 
+def test_whoever_may_read_the_users_files_may_read_the_model(tmp_path):
+    """An image is built by root and run by another; folders and weights were made for their maker alone."""
+    file = write_gguf(tmp_path / "m.gguf", model_of(), vocabulary(), llama_rope_scaling_type="none")
+    before = os.umask(0o027)
+    try:
+        directory = Path(resolve(str(file)).path)
+    finally:
+        os.umask(before)
+    assert directory.stat().st_mode & 0o777 == 0o750
+    assert {f.stat().st_mode & 0o777 for f in directory.iterdir()} == {0o640}
+
+
 def test_other_bytes_under_the_same_name_are_another_model(tmp_path):
     file = write_gguf(tmp_path / "m.gguf", model_of(), vocabulary())
     first = resolve(str(file))
@@ -171,6 +185,10 @@ def refused(file):
         ({"leave_out": "token_embd.weight"}, "lacks token_embd.weight"),
         ({"leave_out": "blk.1.ffn_up.weight"}, "its model [0-9,]+: it lacks some; name the directory"),
         ({"extra": {"rope_freqs.weight": np.ones(8)}}, "parts that are not known here"),
+        (
+            {"llama_rope_scaling_type": "yarn"},
+            r"its positions are scaled \(rope.scaling.type = 'yarn'\), which the conversion would",
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_refused(tmp_path, settings, said):
