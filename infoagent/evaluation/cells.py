@@ -153,7 +153,7 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
             mistakes += _predictor_mistakes(predictor, recipe, sets)
         except InputError as error:
             mistakes += error.problems
-    if not mistakes:
+    if not mistakes and len(recipe.predictors) > 1:
         mistakes += named_twice(recipe.predictors)
     mistakes += _grading_mistakes(recipe, sets)
     for compressor in recipe.grid:

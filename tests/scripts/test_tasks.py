@@ -15,7 +15,7 @@ from infoagent.recipes import EvaluationRecipe
 from infoagent.records.files import read_records
 from infoagent.records.json_form import as_json
 from infoagent.reporting.curve_panels import panels_svg
-from infoagent.reporting.curves import likelihood
+from infoagent.reporting.curves import likelihood_by
 from infoagent.reporting.plots import styles_of
 from infoagent.types import InputError, RunFailed
 
@@ -179,7 +179,7 @@ def test_likelihood_of_a_continuation_is_held_against_information(tiny_dir, tmp_
     [point] = [p for curve in part["curves"] for p in curve["points"] if p["label"] == "lead 1"]
     assert point["distortion"]["value"] == pytest.approx(sum(own) / len(own))
     assert part["mi_likelihood"]["all"]["rows"] == 4 * DOCUMENTS
-    assert likelihood(summaries[0])[0] == pytest.approx(-sum(own) / len(own))
+    assert likelihood_by(str(tiny_dir))(summaries[0])[0] == pytest.approx(-sum(own) / len(own))
     page = panels_svg(summaries, [], {}, styles_of(summaries))
     assert "log p (nats a token)" in page
     assert "facts kept" not in page

@@ -5,8 +5,8 @@
 A small random transformer of the embedded model's widths reads 96 tokens, about what a candidate has
 that its neighbour has not, writes for 16 rows and goes forward and backward.
 What was measured is kept in the cache for an hour (machines change with what else runs on them), apart for each processor,
-number of threads, version of torch, arithmetic type and limit on the instructions that torch may use. Beside other work nothing
-is kept, and the line says so: the rates would be true for as long as that work runs.
+number of threads, version of torch, arithmetic type and limit on the instructions that torch may use. Beside other work it is kept
+for five minutes, and the line says so: the rates are true for as long as that work runs.
 
 The dry run asks here too and imports no torch: the benchmark then runs in a process of its own.
 """
@@ -20,7 +20,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,11 @@ import psutil
 
 from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
-from infoagent.files import write_json
+from infoagent.files import read_json, write_json
 from infoagent.lm.cache import cache_root
 from infoagent.types import RunFailed
 
-KEPT_SECONDS = 3600.0
+KEPT_SECONDS, KEPT_BUSY_SECONDS = 3600.0, 300.0
 READ_TOKENS, ROWS, PAST_TOKENS, WRITTEN_TOKENS = 96, 16, 160, 4
 REPETITIONS = 3
 LIMITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
@@ -53,8 +53,8 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
     if stated_gflops is not None:
         return Rates.stated(stated_gflops)
     file = _file(dtype)
-    if file.is_file() and time.time() - file.stat().st_mtime < KEPT_SECONDS:
-        return Rates(**json.loads(file.read_text(encoding="utf-8")), origin=ORIGIN)
+    if file.is_file() and (kept := _kept(file)) is not None:
+        return kept
     busy = busy_share()
     if "torch" in sys.modules:
         found = measure(dtype)
@@ -65,10 +65,21 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
             cause = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
             raise RunFailed(f"the speed of this machine could not be measured: {cause[0]}; set cost.gflops_per_second")
         found = json.loads(done.stdout.splitlines()[-1])
-    if busy >= BUSY_FROM:
-        return Rates(**found, origin=f"{ORIGIN} while other work took {busy:.0%} of it")
-    write_json(file, found)
-    return Rates(**found, origin=ORIGIN)
+    write_json(file, {**found, "busy": busy})
+    return _rates({**found, "busy": busy})
+
+
+def _kept(file: Path) -> Rates | None:
+    """What was measured before; None where that is too long ago."""
+    found = read_json(file)
+    age = time.time() - file.stat().st_mtime
+    return _rates(found) if age < (KEPT_SECONDS if found.get("busy", 0.0) < BUSY_FROM else KEPT_BUSY_SECONDS) else None
+
+
+def _rates(found: Mapping[str, float]) -> Rates:
+    busy = found.get("busy", 0.0)
+    origin = ORIGIN if busy < BUSY_FROM else f"{ORIGIN} while other work took {busy:.0%} of it"
+    return Rates(found["reading"], found["writing"], found["training"], origin)
 
 
 def busy_share() -> float:
