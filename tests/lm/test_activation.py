@@ -233,7 +233,8 @@ def test_it_is_trained_compared_and_trained_on_by_the_scripts(tiny_dir, tmp_path
     ]  # fmt: skip
     warm = tmp_path / "warm"
     run(
-        "train/sft.py", "configs/train/sft.yaml", f"output_dir={warm}", *common, "sft.rounds=1", "sft.batch_size=2",
+        "train/sft.py", "configs/train/sft.yaml", f"output_dir={warm}", *common, "more_data=[]", "sft.rounds=1",
+        "sft.problems_per_round=8", "sft.batch_size=2",
         "sft.micro_batch=2", "sft.epochs=2", "sft.learning_rate=0.01", "selection.min_reward_nats=null", "validation=null",
     )  # fmt: skip
     [checkpoint] = [d for d in warm.glob("checkpoint-*") if (d / "adapter_config.json").is_file()]
