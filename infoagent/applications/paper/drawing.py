@@ -32,6 +32,9 @@ from infoagent.applications.paper.curve_drawing import coefficients, proxies, ra
 from infoagent.reporting.error_bars import error_bars, interval_of
 from infoagent.reporting.plots import INK, new_figure, save_figure
 
+NARROWEST, INCHES_A_LETTER = 7.0, 0.1
+"""Of a picture, so that its legend fits, and its title at its size."""
+
 
 def save_experiment(numbers: Mapping[str, Any], directory: str | Path) -> list[Path]:
     """Write <figure>.png and .svg, with the data set's name where there are several. Returns the PNG files."""
@@ -45,7 +48,10 @@ def save_experiment(numbers: Mapping[str, Any], directory: str | Path) -> list[P
         figure = DRAWINGS[numbers["drawing"]](numbers, points, data)
         documents = max((p["documents"] for p in points), default=0)
         detail = f", {documents} documents" if documents else ""
-        figure.suptitle(f"{numbers['figure']}: {numbers['title']} ({data}{detail})", fontsize=11, color=INK)
+        title = f"{numbers['figure']}: {numbers['title']} ({data}{detail})"
+        figure.suptitle(title, fontsize=11, color=INK)
+        # one panel alone is narrower than what stands above and below it
+        figure.set_figwidth(max(figure.get_figwidth(), NARROWEST, INCHES_A_LETTER * len(title)))
         stem = Path(directory) / (numbers["figure"] if len(sets) == 1 else f"{numbers['figure']}-{data}")
         save_figure(figure, f"{stem}.svg", f"{stem}.png")
         written.append(Path(f"{stem}.png"))

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 from summarised import finding, information, predictor, summary_of
 
+from infoagent.applications.paper import drawing
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, UNDECIDED, Missing, check_claims, correlation, ratio
 from infoagent.applications.paper.drawing import DRAWINGS, save_experiment
 from infoagent.applications.paper.figures import EXPERIMENTS, Experiment, experiment_of, fits_of, listing, numbers_of, points_of
@@ -25,7 +26,7 @@ from infoagent.applications.paper.published import (
     Published,
 )
 from infoagent.config import load_recipe, recipe_yaml
-from infoagent.files import clean
+from infoagent.files import clean, read_json
 from infoagent.recipes import EvaluationRecipe
 from infoagent.records.grid import CompressorIdentity
 from infoagent.records.summaries import CompressorCost, PredictorCost
@@ -308,3 +309,16 @@ def test_a_figure_that_is_added_is_listed_measured_and_drawn(monkeypatch, tmp_pa
 
 def test_every_figure_names_a_drawing_that_there_is():
     assert {e.drawing for e in EXPERIMENTS.values() if e.elsewhere is None} <= set(DRAWINGS)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "eval/results/paper/local").glob("fig*.json")), ids=lambda file: file.stem)
+def test_a_title_stands_within_its_picture(file, tmp_path, monkeypatch):
+    def check(figure, *_):
+        figure.canvas.draw()
+        for text in [figure.get_suptitle() and figure._suptitle, *figure.legends]:
+            extent = text.get_window_extent()
+            assert extent.x0 >= 0
+            assert extent.x1 <= figure.bbox.width
+
+    monkeypatch.setattr(drawing, "save_figure", check)
+    assert save_experiment(read_json(file), tmp_path)
