@@ -24,7 +24,8 @@ class AdapterReadBack(_Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         super()._load_from_checkpoint(resume_from_checkpoint, model)
-        (self.model if model is None else model).load_adapter(resume_from_checkpoint, LEARNS, is_trainable=True)
+        if not self.is_fsdp_enabled:  # shards are read as shards, all adapters of them
+            (self.model if model is None else model).load_adapter(resume_from_checkpoint, LEARNS, is_trainable=True)
 
 
 class PassSampler(RepeatSampler):
@@ -37,8 +38,9 @@ class PassSampler(RepeatSampler):
 
     def __iter__(self) -> Iterator[int]:
         if self.shuffle:
-            done = self.steps_done() // max(1, self.num_samples // self.batch_size)
-            self.generator.manual_seed(int(np.random.SeedSequence([self.seed, done]).generate_state(1)[0]) if done else self.seed)
+            passes = self.steps_done() // max(1, self.num_samples // self.batch_size)
+            drawn = np.random.SeedSequence([self.seed, passes]).generate_state(1)
+            self.generator.manual_seed(int(drawn[0]) if passes else self.seed)  # the first as TRL's own
         return super().__iter__()
 
 
