@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,13 +119,9 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
 
 def _check_source(name: str, path: str | None) -> None:
     """Raise InputError, in the words of this command, where a recipe's would tell of data.name and data.path."""
-    from infoagent.data.registry import DATA_SETS
+    from infoagent.data.registry import find_set
 
-    if name not in DATA_SETS:
-        close = difflib.get_close_matches(name, DATA_SETS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
-        raise InputError(f"--data-name {name!r}: is unknown; {hint}")
-    known = DATA_SETS[name]
+    known = find_set(name, "--data-name")
     if path is not None and not known.needs_path:
         raise InputError(f"--path {path!r}: --data-name {name} is built in and takes no path; drop one of them")
     if path is not None and not Path(path).expanduser().exists():

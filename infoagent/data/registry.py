@@ -273,13 +273,7 @@ def load_data(name: str, path: str | None = None, split: str = "test", **setting
     that cannot be read out and counts them. Problems on one document have one `document_id`, whatever its white space, case
     or Unicode form: intervals are clustered by it.
     """
-    if name not in DATA_SETS:
-        import difflib
-
-        close = difflib.get_close_matches(name, DATA_SETS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
-        raise InputError(f"data.name: {name!r} is unknown; {hint}")
-    known, asked = DATA_SETS[name], Asked(path, split, **settings)
+    known, asked = find_set(name), Asked(path, split, **settings)
     _check(known, asked)
     data = known.load(asked)
     if known.generated:
@@ -290,6 +284,17 @@ def load_data(name: str, path: str | None = None, split: str = "test", **setting
         raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")
     data = replace(data, problems=with_shared_ids(data.problems))
     return data if asked.limit is None else replace(data, problems=_drawn(data.problems, asked.limit, asked.seed))
+
+
+def find_set(name: str, setting: str = "data.name") -> DataSet:
+    """Raises InputError where there is none of the name; `setting` is how the user gives it."""
+    if name not in DATA_SETS:
+        import difflib
+
+        close = difflib.get_close_matches(name, DATA_SETS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(DATA_SETS)}"
+        raise InputError(f"{setting}: {name!r} is unknown; {hint}")
+    return DATA_SETS[name]
 
 
 def _check(data: DataSet, asked: Asked) -> None:

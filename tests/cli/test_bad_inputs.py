@@ -169,7 +169,7 @@ SCORE = ("--compressions", "z.jsonl", "--model", "TINY", "--out", "s.npz")
         ((*QUESTIONS, "--path", "empty"), "--path 'empty': holds no file that ends in"),
         ((*QUESTIONS, "--data-name", "jsonl"), "--path: --data-name jsonl is read from a file"),
         ((*QUESTIONS, "--data-name", "jsonl", "--path", "nowhere"), "--path 'nowhere': no such file"),
-        ((*QUESTIONS, "--data-name", "sqad"), "--data-name 'sqad': is unknown; did you mean 'squad'?"),
+        ((*QUESTIONS, "--data-name", "sqad"), "--data-name: 'sqad' is unknown; did you mean 'squad'?"),
         ((*QUESTIONS, "--data-name", "records", "--path", "empty"), "is built in and takes no path"),
         (("compact", "nowhere"), "HISTORY 'nowhere': no such file or folder"),
         (("compact", "notes.txt"), "HISTORY 'notes.txt': does not end in"),

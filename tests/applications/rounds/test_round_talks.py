@@ -14,7 +14,7 @@ from infoagent.applications.rounds.recipe import RoundsRecipe
 from infoagent.applications.rounds.run import measure_rounds
 from infoagent.applications.rounds.steps import Workplace
 from infoagent.applications.rounds.talks import plan_rounds, run_rounds
-from infoagent.applications.rounds.talks_summary import summarise_rounds
+from infoagent.applications.rounds.talks_summary import _compared, summarise_rounds
 from infoagent.applications.rounds.trained import with_checkpoint
 from infoagent.lm.models import load
 from infoagent.records.files import read_records
@@ -247,3 +247,11 @@ def test_the_notes_say_where_no_gain_is_shown_and_where_the_last_round_gains():
     hard, easy = round_notes({"systems": [ended]})
     assert "no gain is shown after round 2: what follows adds +0.10 [-0.20, +0.40] of 0.50 nats left" in hard
     assert "easy candidates: the last of 1 rounds still gains; ceiling 1.50 nats, 25% of talks" in easy
+
+
+def test_a_question_that_failed_in_one_system_is_compared_in_neither():
+    """Of a document's two questions one is easier: its other system did not get worse by losing it."""
+    first = {"accuracy": {"easy": ("d", 1.0), "hard": ("d", 0.0), "third": ("e", 1.0)}}
+    other = {"accuracy": {"hard": ("d", 0.0), "third": ("e", 1.0)}}
+    found = _compared(first, other)["accuracy"]
+    assert (found["value"], found["n"]) == (0.0, 2)
