@@ -9,6 +9,7 @@ they are let pass only where they are the base's own.
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Mapping
@@ -20,10 +21,12 @@ from typing import Any
 import torch
 
 from infoagent.files import read_json
-from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, ANEW, read_settings, tensors_of
+from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, ANEW, read_record, read_settings, tensors_of
 from infoagent.lm.pretrained import blank_model
 from infoagent.lm.reference import ModelReference, load_config, load_tokenizer
 from infoagent.types import InputError
+
+logger = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "added_tokens.json")
 PREFIX = "base_model.model."
@@ -34,6 +37,7 @@ _MISFIT = re.compile(r"size mismatch for (\S+): .*?torch\.Size\(\[([\d, ]*)\]\).
 _WRAPPINGS = re.compile(r"\.(base_layer|original_module|token_adapter)(?=\.)")
 """Parts that PEFT puts into the names of the base's own weights."""
 _OF_ADAPTERS = re.compile(r"\.(lora_|modules_to_save|trainable_tokens_)")
+_COMMIT = re.compile("[0-9a-f]{40}")
 _RESIZED = "resize the base as its training did, merge it there with PEFT, and name the merged model"
 
 
@@ -63,8 +67,21 @@ def _checked(adapter: str, reference: ModelReference) -> _Places:
 @lru_cache(maxsize=64)
 def _examined(adapter: str, stamp: tuple[Any, ...], reference: ModelReference) -> _Places:
     """`stamp` tells one content of the same path from another."""
+    if told := _of_another_commit(adapter, reference):
+        logger.warning("adapter %r: %s", adapter, told)
     mistake = _tokens_beyond(adapter, reference)
     return _places(adapter, reference) if mistake is None else _Places(mistake)
+
+
+def _of_another_commit(adapter: str, reference: ModelReference) -> str | None:
+    """What is said of an adapter on a hub model that has moved on since; None where it has not, or that cannot be told."""
+    trained_on = str((read_record(adapter) or {}).get("base_commit"))
+    if trained_on == reference.revision or not (_COMMIT.fullmatch(trained_on) and _COMMIT.fullmatch(reference.revision)):
+        return None
+    return (
+        f"was trained on commit {trained_on} of its base, and this is {reference.revision}; where the weights changed in between, "
+        "name the first as the model's revision"
+    )
 
 
 def _tokens_beyond(adapter: str, reference: ModelReference) -> str | None:

@@ -61,7 +61,7 @@ def merge_adapter(adapter: str, out: str | Path, dtype: str, base: str | None = 
     if target.exists():
         raise InputError(f"--out {target}: exists already; name a new directory")
     base = base_here(adapter) if base is None else base
-    whole = find_by_name(base, adapter=adapter)
+    whole = find_by_name(base, adapter=adapter).pinned
     if is_activated(adapter):
         raise InputError(
             f"adapter {adapter!r}: acts from the instruction on (lora.activated) and cannot be merged; use it as it is"

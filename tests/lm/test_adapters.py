@@ -18,6 +18,7 @@ from infoagent.lm.adapter_fit import attach, check_fit
 from infoagent.lm.adapters import adapter_base, base_here, check_adapter
 from infoagent.lm.merging import merge_adapter
 from infoagent.lm.models import load, resolve
+from infoagent.lm.reference import ModelReference
 from infoagent.lm.vllm.adapters import Room
 from infoagent.recipes import ModelSection
 from infoagent.types import InputError
@@ -121,6 +122,25 @@ def test_a_run_goes_on_from_an_adapter_with_whole_modules(tiny_dir, tmp_path):
 def both(base, directory):
     check_adapter(str(directory), str(base))
     check_fit(str(directory), resolve(str(base)))
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "found", "told"),
+    [
+        ("a" * 40, "b" * 40, True),
+        ("a" * 40, "a" * 40, False),
+        ("a" * 40, "main", False),  # a commit that nobody knows is no other one
+        ("sha256:0123456789abcdef-c1", "b" * 40, False),
+        (None, "b" * 40, False),
+    ],
+)
+def test_an_adapter_on_a_hub_model_that_moved_on_is_told(tiny_dir, tmp_path, caplog, trained_on, found, told):
+    make(tiny_dir, tmp_path / "a", lora(target_modules=["q_proj"]))
+    (tmp_path / "a" / "infoagent.json").write_text(json.dumps({"base_model": "owner/name", "base_commit": trained_on}))
+    check_fit(str(tmp_path / "a"), ModelReference("owner/name", str(tiny_dir), found))
+    lines = [r.getMessage() for r in caplog.records if "was trained on commit" in r.getMessage()]
+    assert len(lines) == told
+    assert all(trained_on in line and found in line for line in lines)
 
 
 @pytest.mark.parametrize(
