@@ -1,12 +1,14 @@
 """eval/frozen.py and eval/checkpoint.py as a user calls them."""
 
 import json
+import runpy
 
 import pytest
 import yaml
-from conftest import WITHOUT_TORCH, run_script
+from conftest import ROOT, WITHOUT_TORCH, run_script
 from tiny import save_adapter
 
+from infoagent.config import exit_code
 from infoagent.records.files import read_records
 from infoagent.records.summaries import read_summaries
 
@@ -81,6 +83,24 @@ def test_a_checkpoint_is_judged_in_words(recipe, tiny_dir):
     assert all("p_holm" in v for v in verdicts.values() if "p" in v)
     row = comparison["values"]["mi/hard_nats"]
     assert verdicts["mi/hard_nats"]["difference"] == pytest.approx(row["difference"]["value"])
+
+
+@pytest.mark.parametrize("script", ["eval/frozen.py", "eval/checkpoint.py"])
+def test_a_comparison_of_nothing_is_a_failure(script, recipe, tiny_dir, monkeypatch, capsys):
+    """No compression could be measured: the tables stand, and the exit code says what they are worth."""
+
+    def fail(*_, **__):
+        raise FloatingPointError("the model returned NaN")
+
+    monkeypatch.setattr("infoagent.lm.scoring.exact.Scorer.score_tokens", fail)
+    adapter = save_adapter(tiny_dir, recipe.parent / "runs" / "checkpoint-3")
+    given = [str(recipe), "--quiet", "--limit", "2", *([f"checkpoint={adapter}"] if "checkpoint" in script else [])]
+    main = runpy.run_path(str(ROOT / script))["main"]
+    assert exit_code(lambda: main(given)) == 1
+    said = capsys.readouterr().err
+    assert "no compression could be measured" in said
+    assert "Traceback" not in said
+    assert (recipe.parent / "out" / "summary.json").is_file()
 
 
 @pytest.mark.parametrize(

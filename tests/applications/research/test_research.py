@@ -202,6 +202,24 @@ def test_a_failed_search_or_page_is_a_record_and_never_a_source(tmp_path):
         assert shelf.calls.count("search ants") == 2
 
 
+def test_a_report_fails_where_it_failed_with_notes_or_without(tmp_path):
+    """Who reads nothing has no notes either: what fails of it is its report, not a compression."""
+
+    def script(body, before):
+        text = body["messages"][-1]["content"]
+        closed = not any(mark in text for mark in ("Sources:", "Summarise", "search queries", "Score both"))
+        return status(500) if closed or "Summarise" in text else ok()
+
+    with FakeServer(model, script=script) as server:
+        run(recipe(server, tmp_path), Shelf(), TASKS[:1])
+    rows = {label: row for (_, label), row in reports(tmp_path).items()}
+    assert {label: (r["status"], r.get("stage")) for label, r in rows.items()} == {
+        "whole": ("ok", None),
+        "compressed": ("failed", "compress"),
+        "nothing": ("failed", "report"),
+    }
+
+
 def test_a_page_without_text_is_paid_and_left_out(tmp_path):
     class Blank(Shelf):
         def search(self, query, count):

@@ -1,6 +1,7 @@
 """A history compacted again and again on a tiny model: what each step reads, scores and hands over, written by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,6 +169,17 @@ def test_the_summary_is_what_the_records_say(ran):
             assert share["value"] == pytest.approx(np.mean([np.mean(t) for t in by_history]))
     whole = next(c for c in summary["changes"] if (c["from"], c["to"]) == (1, 3))
     assert whole["value"] == pytest.approx(after[3]["mi"]["value"]["value"] - after[1]["mi"]["value"]["value"], abs=1e-9)
+
+
+def test_a_history_with_a_failed_score_is_in_no_difference(ran):
+    """Its other question asks for another fact: between two compactions that would be a change that nobody made."""
+    made, place, found = ran
+    writes = found["writes"]
+    hurt = replace(writes[0], scores=[writes[0].scores[0], {"status": "failed", "cause": "not finite"}, writes[0].scores[2]])
+    summary = summarise_compaction(made, place, {**found, "writes": [hurt, *writes[1:]]})[0]
+    changes = {(c["from"], c["to"]): c["n"] for c in summary["changes"]}
+    assert changes == {(1, 2): 2, (2, 3): 2, (1, 3): 3}
+    assert summary["after"][2]["mi"]["value"]["n"] == 3  # the estimate itself still has what could be measured of it
 
 
 def test_summaries_are_judged_against_what_was_said(ran):
