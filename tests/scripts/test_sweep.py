@@ -31,8 +31,36 @@ runpy.run_path({root!r} + "/train/grpo.py", run_name="__main__")
 """train/grpo.py that stops in the second run of the sweep, with two steps written down."""
 
 
-@pytest.fixture
-def sweep_file(tiny_dir, tmp_path):
+WRITES_ALONE = """
+import json, os, signal, sys
+from pathlib import Path
+sys.path[0] = {root!r}
+from infoagent.config import load_recipe
+from infoagent.recipes import GRPORecipe
+from infoagent.training.run_directory import write_run_file
+recipe = load_recipe(GRPORecipe, sys.argv[1], sys.argv[2:])
+if recipe.data.limit == 1:
+    sys.exit("error: data.limit: 1 problem, fewer than grpo.prompts_per_step")
+out = Path(recipe.output_dir)
+out.mkdir(parents=True, exist_ok=True)
+write_run_file(out, recipe.model_dump(mode="json"))
+done = len(list(out.glob("checkpoint-*")))
+if done:
+    print("resuming from", out / f"checkpoint-{{done}}")
+for step in range(done + 1, 5):
+    if step == 3 and recipe.data.limit == 11 and not os.path.exists({once!r}):
+        open({once!r}, "w").close()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    with (out / "metrics.jsonl").open("a") as stream:
+        stream.write(json.dumps({{"step": step}}) + "\\n")
+    (out / f"checkpoint-{{step}}").mkdir()
+    (out / f"checkpoint-{{step}}" / "infoagent.json").write_text("{{}}")
+"""
+"""The same for the sweep, which sees files and an exit code: nothing is trained."""
+
+
+@pytest.fixture(params=["written", pytest.param("trained", marks=pytest.mark.slow)])
+def sweep_file(request, tiny_dir, tmp_path):
     recipe = load_recipe(
         GRPORecipe,
         ROOT / "configs/train/records.yaml",
@@ -68,7 +96,8 @@ def sweep_file(tiny_dir, tmp_path):
     }
     (tmp_path / "train").mkdir()
     told = {"tests": str(ROOT / "tests"), "once": str(tmp_path / "stopped"), "root": str(ROOT)}
-    (tmp_path / "train" / "grpo.py").write_text(STOPPED_ONCE.format(**told))
+    program = STOPPED_ONCE if request.param == "trained" else WRITES_ALONE
+    (tmp_path / "train" / "grpo.py").write_text(program.format(**told))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     return tmp_path / "sweep.yaml"
 
