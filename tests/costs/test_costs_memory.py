@@ -239,6 +239,7 @@ def test_a_plan_leaves_torch_alone():
 # ---- whole runs -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # in a minute and a half; the kept record of such runs is held against the formulas below
 def test_a_whole_run_takes_what_was_planned(tmp_path):
     tokenizer = tiny_tokenizer()
     model = tiny_model(len(tokenizer), hidden=128, layers=8, scale=0.02)

@@ -172,13 +172,14 @@ def test_zero2_goes_on_from_its_checkpoint(tiny_dir, tmp_path, alone, zero2):
         assert got == pytest.approx(wanted, abs=EXACT)
 
 
+@pytest.mark.slow  # tests/training/test_engine.py asks the same of every engine, without a launch
 @pytest.mark.parametrize(
     ("environment", "in_use"),
     [
         ({"ACCELERATE_USE_CPU": "true"}, ["in use is data parallel, rank 0 of 2", "in use is data parallel, rank 1 of 2"]),
-        pytest.param({"BELIEF": "alone"}, ["asked for ZeRO-2, rank 1 of 2; in use is ZeRO-2, rank 0 of 1"], marks=pytest.mark.slow),
+        ({"BELIEF": "alone"}, ["asked for ZeRO-2, rank 1 of 2; in use is ZeRO-2, rank 0 of 1"]),
     ],
-)  # fmt: skip
+)
 def test_another_engine_than_the_one_asked_for_is_refused(tiny_dir, tmp_path, environment, in_use):
     pytest.importorskip("deepspeed")
     out = tmp_path / "run"
