@@ -11,7 +11,7 @@ import regex
 
 from infoagent.grading.notation import states_value
 from infoagent.grading.quantities import quantity_places, same_value
-from infoagent.grading.words import LETTERS, SPACELESS, has_spaceless, whole, words_and_signs
+from infoagent.grading.words import LETTERS, SPACELESS, Whole, has_spaceless, whole, words_and_signs
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"(?<![\w])[A-Z][a-z]{2,}(?:[-'][A-Z]?[a-z]+)*")
@@ -62,8 +62,8 @@ def states_facts(text: str, facts: Sequence[str]) -> bool | None:
     return all(states_fact(text, fact) for fact in facts) if facts else None
 
 
-def stated_as_written(wanted: str) -> regex.Pattern[str]:
-    """Matches `wanted` where it is no part of a longer word, number or dotted name."""
+def stated_as_written(wanted: str) -> Whole:
+    """Finds `wanted` where it is no part of a longer word, number or dotted name."""
     # 5 is no part of 3.5 or of v1.5
     before = r"(?<!\.)" if wanted[0].isalnum() and not has_spaceless(wanted[0]) else ""
     return whole(wanted, before, r"(?!\.\d)" if wanted[-1].isalnum() else "")

@@ -8,6 +8,7 @@ joins letters into words: `cat` does not stand in `concatenate`, while 东京 st
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import regex
@@ -142,7 +143,66 @@ def _within_words(character: str) -> bool:
     return character.isalpha() and not _WESTERN.match(character)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a text stands in another, in characters."""
+
+    begin: int
+    stop: int
+
+    def start(self) -> int:
+        return self.begin
+
+    def end(self) -> int:
+        return self.stop
+
+    def span(self) -> tuple[int, int]:
+        return self.begin, self.stop
+
+
+class Whole:
+    """Finds a text as it is written, as a whole word or words, as its `pattern` does. The text is looked for as a string and the
+    borders, of which there are few kinds, by patterns that are compiled once: a pattern for each text, with its classes of letters,
+    took more time to compile than all searches with it."""
+
+    def __init__(self, text: str, before: str, after: str) -> None:
+        self.text = text
+        self._borders = before + left_border(text), right_border(text) + after
+        self._left, self._right = map(_border, self._borders)
+
+    @property
+    def pattern(self) -> str:
+        return self._borders[0] + regex.escape(self.text) + self._borders[1]
+
+    def finditer(self, text: str) -> Iterator[Place]:
+        """Its places from the left, none overlapping another."""
+        start = text.find(self.text)
+        while start >= 0:
+            end = start + len(self.text)
+            stands = self._left.match(text, start) and self._right.match(text, end)
+            if stands:
+                yield Place(start, end)
+            start = text.find(self.text, max(end, start + 1) if stands else start + 1)
+
+    def search(self, text: str) -> Place | None:
+        """The first of its places."""
+        return next(self.finditer(text), None)
+
+    def replaced(self, text: str, new: str) -> tuple[str, int]:
+        """(`text` with `new` in each of its places, how many these are)."""
+        pieces, at, count = [], 0, 0
+        for place in self.finditer(text):
+            pieces += [text[at : place.begin], new]
+            at, count = place.stop, count + 1
+        return "".join((*pieces, text[at:])), count
+
+
+@lru_cache(maxsize=1024)
+def _border(pattern: str) -> regex.Pattern[str]:
+    return regex.compile(pattern, regex.V1)
+
+
 @lru_cache(maxsize=4096)
-def whole(text: str, before: str = "", after: str = "") -> regex.Pattern[str]:
-    """Matches `text` as it is written, as a whole word or words; `before` and `after` are more that must hold beside it."""
-    return regex.compile(before + left_border(text) + regex.escape(text) + right_border(text) + after, regex.V1)
+def whole(text: str, before: str = "", after: str = "") -> Whole:
+    """Finds `text` as a whole; `before` and `after` are patterns of no width that must hold beside it."""
+    return Whole(text, before, after)

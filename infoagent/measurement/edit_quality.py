@@ -19,9 +19,9 @@ from infoagent.data.counterfactual.documents import PHRASE, Lexicon, answer_afte
 from infoagent.data.counterfactual.spans import NAME_KINDS
 from infoagent.data.reading.tables import Row, read_json
 from infoagent.data.sets import records, squad
-from infoagent.information import mean_interval
+from infoagent.information import share_interval
 from infoagent.progress import each
-from infoagent.types import Finding, InputError, Negative, Problem
+from infoagent.types import InputError, Negative, Problem
 
 CLEARLY_NOTICED_NATS = -10.0
 VALUES_DRAWN = 500
@@ -63,10 +63,7 @@ def share(values: Sequence[bool], clusters: Sequence[str]) -> dict[str, Any]:
     """
     if not values:
         return {"n": 0}
-    finding = mean_interval([float(v) for v in values], clusters)
-    if finding.n > 1 and finding.value in (0.0, 1.0):
-        edge = 1.96**2 / (finding.n + 1.96**2)
-        finding = Finding(finding.value, *((0.0, edge) if finding.value == 0 else (1 - edge, 1.0)), finding.n)
+    finding = share_interval([float(v) for v in values], clusters)
     low, high = np.clip([finding.low, finding.high], 0.0, 1.0)  # NaN stays NaN
     return asdict(replace(finding, low=float(low), high=float(high)))
 
@@ -216,7 +213,7 @@ def read_by_model(edits: Sequence[Edit], loaded: Any, seed: int, quiet: bool) ->
         shifts.append(tuple(new_old[0] - new_old[1]))
         rng = _rng(seed, problem.id)
         other = next(a for i in rng.permutation(len(answers)) if (a := answers[int(i)]) != problem.answer)
-        any_other = span_pattern(problem.answer).sub(lambda _, other=other: other, problem.document)
+        any_other, _ = span_pattern(problem.answer).replaced(problem.document, other)
         texts = [text_ids(tokenizer, d) for d in (problem.document, negative.document, any_other)]
         original, by_type, by_chance = scorer.score([[start]], texts)[:, 0]
         typed.append(by_type - original)

@@ -1,6 +1,7 @@
 """Words in scripts with and without spaces, counted by hand; facts in them; and the same value in another notation."""
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,3 +132,19 @@ def test_verdicts_are_told_from_facts():
 def test_the_words_that_two_texts_share_are_counted_without_spaces_too():
     assert token_f1("出生在东京", "东京") == pytest.approx(2 * 1 / (3 + 1))
     assert token_f1("东京", "北京") == 0.0
+
+
+LETTERS_OF_ALL = "ab1.5,é́ A_東京三十カタनिंบرفال부산서ьЯ-’% \u200d"
+
+
+@given(
+    st.text(LETTERS_OF_ALL, max_size=4), st.text(LETTERS_OF_ALL, max_size=30), st.booleans(), st.sampled_from(["", r"(?<![.,])"])
+)
+def test_a_text_is_found_where_its_pattern_matches(span, text, planted, before):
+    """The naive twin: one pattern of borders and text, compiled for each text."""
+    text = text[:7] + span + text[7:20] + span + text[20:] if planted else text
+    after = r"(?![.,]\d)" if before else ""
+    found = whole(span, before, after)
+    twin = regex.compile(found.pattern, regex.V1)
+    assert [p.span() for p in found.finditer(text)] == [m.span() for m in twin.finditer(text)]
+    assert found.replaced(text, "<x>") == twin.subn(lambda _: "<x>", text)

@@ -115,7 +115,7 @@ def _choices(problem: Problem) -> Iterator[Negative]:
     mention = span_pattern(problem.document[slice(*place)])
     for choice in problem.choices:
         if choice != problem.answer:
-            edited, mentions = mention.subn(lambda _, new=choice: new, problem.document)
+            edited, mentions = mention.replaced(problem.document, choice)
             if mentions and not still_answers(problem, edited):
                 yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
 

@@ -15,7 +15,7 @@ import regex
 
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.grading.dates import find_dates
-from infoagent.grading.words import LETTERS, MARKS, whole
+from infoagent.grading.words import LETTERS, MARKS, Whole, whole
 
 KINDS = (
     "money", "percentage", "date", "year", "time", "quantity", "ordinal", "code", "drug", "person", "place", "demonym",
@@ -126,8 +126,8 @@ def _typed_spans(document: str) -> tuple[Span, ...]:
     return tuple(sorted(kept, key=lambda s: s.start))
 
 
-def span_pattern(span: str) -> regex.Pattern[str]:
-    """Matches `span` as a whole: not inside a longer word (where the script has words apart) or number."""
+def span_pattern(span: str) -> Whole:
+    """Finds `span` as a whole: not inside a longer word (where the script has words apart) or number."""
     return whole(span, r"(?<![.,])" if span[:1].isdigit() else "", r"(?![.,]\d)" if span[-1:].isdigit() else "")
 
 
