@@ -17,7 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("runs", nargs="+", help="output_dirs of train/sft.py or train/dpo.py with sampling.proposals")
     parser.add_argument("--out", required=True, help="directory for the table and the figure")
-    parser.add_argument("--price", type=real(0, 100), help="nats a token, in place of the runs' own")
+    parser.add_argument(
+        "--price", type=real(0, 100), help="nats for each token, or byte where a run pays by bytes, in place of its own"
+    )
     arguments = parser.parse_args(argv)
 
     from infoagent.analysis.teacher import find_teacher

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infoagent.evaluation.summary import EASY, HARD
-from infoagent.information import mean_interval
+from infoagent.information import mean_interval, share_interval
 from infoagent.rate_distortion.bjontegaard import Points, bd_tokens, bd_value
 from infoagent.records.files import grid_of, read_records
 from infoagent.records.grid import (
@@ -66,7 +66,7 @@ class Point:
             trained=self.trained,
             tokens=mean_interval(self.rate_D, documents),
             value=mean_interval(self.value_D, documents),
-            accuracy=None if self.right_D is None else mean_interval(self.right_D, documents),
+            accuracy=None if self.right_D is None else share_interval(self.right_D, documents),
         )
 
 

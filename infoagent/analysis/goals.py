@@ -19,7 +19,7 @@ from infoagent.analysis.frontier import last_measured
 from infoagent.evaluation.summary import HARD, PREDICTION_QUANTITIES, compression_quantities
 from infoagent.files import read_jsonl
 from infoagent.grading.language import keeps_language
-from infoagent.information import mean_interval, paired_difference
+from infoagent.information import mean_interval, paired_difference, share_interval
 from infoagent.rate_distortion.adherence import adherence
 from infoagent.recipes.goals import BoundSection, GoalSection, GoalsRecipe, listed
 from infoagent.records.files import DOCUMENTS_FILE, grid_of, read_records
@@ -155,6 +155,7 @@ OF_PREDICTIONS: dict[str, Callable[[PredictionRecord, Texts], float | None]] = {
     "answer_nll_nats": _of_prediction("distortion/nll"),
 }
 """Of one record; None where it has no such number."""
+SHARES = ("fact_kept", "language_kept", "unsupported", "accuracy")
 
 
 # ---- goals ---------------------------------------------------------------------------------------------------------
@@ -264,7 +265,9 @@ def _estimate(measure: str, values: Sequence[float], other: Sequence[float], doc
     if measure == "adherence":
         return adherence([1.0] * len(values), values, ["\0".join(d) for d in documents]).median_error
     if measure != "tokens_ratio":
-        return paired_difference(values, other, documents) if other else mean_interval(values, documents)
+        if other:
+            return paired_difference(values, other, documents)
+        return (share_interval if measure in SHARES else mean_interval)(values, documents)
     below = mean_interval(other, documents).value
     if not below:
         raise InputError("tokens_ratio: the other compressor writes nothing")

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json, read_jsonl
-from infoagent.information import mean_interval, paired_difference
+from infoagent.information import mean_interval, paired_difference, share_interval
 from infoagent.proposals.sources import POLICY, YARDSTICK
 from infoagent.training.candidates import MANIFEST_FILE, SAMPLES_FILE
 from infoagent.types import InputError
 
 Row = Mapping[str, Any]
 TEACHER = "teacher"
+RATE = "paid for"
+"""Of a row: its length in the unit that its run paid for."""
 MEASURED: dict[str, Callable[[Row], float | None]] = {
     "fact_kept": lambda row: None if row.get("fact_kept") is None else float(row["fact_kept"]),
     "rate_tokens": lambda row: float(row["rate_tokens"]),
@@ -31,9 +33,10 @@ MEASURED: dict[str, Callable[[Row], float | None]] = {
 def find_teacher(directories: Sequence[str | Path], price: float | None = None) -> dict[str, Any]:
     """The table of the teacher over the groups of several runs.
 
-    `price` replaces what the runs were scored with. The teacher is the text of the highest reward in a group,
-    yardsticks aside; the row of a source is the best that it offers where it offers anything. Raises InputError for a
-    directory without samples, or without any proposal.
+    `price` replaces what the runs were scored with, in nats for each unit of length that a run paid for, tokens or bytes. The
+    teacher is the text of the highest reward in a group (a problem in a round of a run), yardsticks aside; the row of a source
+    is the best that it offers where it offers anything. Raises InputError for a directory without samples, without any
+    proposal, or without a text that could be scored.
     """
     groups = _groups(directories)
     worth = {id(row): _worth(row, price) for group in groups for row in group}
@@ -56,7 +59,8 @@ def find_teacher(directories: Sequence[str | Path], price: float | None = None) 
         "runs": [str(d) for d in directories],
         "settings": [read_json(Path(d) / MANIFEST_FILE)["settings"] for d in directories],
         "price": price,
-        "problems": len(groups),
+        "problems": _problems(row for group in groups for row in group[:1]),
+        "groups": len(groups),
         "texts_a_problem": sum(map(len, groups)) / len(groups),
         "failed": sum("failed" in row for group in groups for row in group),
         "rows": rows,
@@ -77,27 +81,36 @@ def _groups(directories: Sequence[str | Path]) -> list[list[Row]]:
             held[row["round"], row["problem_id"], row["document"], row["query"]].append(row)
         if not any("origin" in row for group in held.values() for row in group):
             mistakes.append(f"{directory}: its {SAMPLES_FILE} holds no proposal; draw it with sampling.proposals")
-        groups += held.values()
+        if all("failed" in row for group in held.values() for row in group):
+            mistakes.append(f"{directory}: none of the texts in its {SAMPLES_FILE} could be scored; draw them anew")
+        unit = read_json(Path(directory) / MANIFEST_FILE)["settings"]["reward"]["rate"]
+        groups += [[{**row, RATE: row.get(f"rate_{unit}")} for row in group] for group in held.values()]
     if mistakes:
         raise InputError(mistakes)
     return groups
+
+
+def _problems(rows: Iterable[Row]) -> int:
+    """How many problems they are on, whatever the rounds and runs."""
+    return len({(row["problem_id"], row["document"], row["query"]) for row in rows})
 
 
 def _worth(row: Row, price: float | None) -> float:
     """The reward of a text in nats, under another price where one is given."""
     parts = dict(row["parts"])
     if price is not None and "rate" in parts:
-        parts["rate"] = -price * row["rate_tokens"]
+        parts["rate"] = -price * row[RATE]
     return math.fsum(parts.values())
 
 
 def _row(name: str, texts: Sequence[Row], worth: Mapping[int, float], won: Counter[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"source": name, "problems": len(texts), "wins": won[name] if name != TEACHER else None}
+    row: dict[str, Any] = {"source": name, "problems": _problems(texts), "wins": won[name] if name != TEACHER else None}
     row["reward_nats"] = vars(mean_interval([worth[id(text)] for text in texts], [text["document"] for text in texts]))
     for measure, value in MEASURED.items():
         known = [text for text in texts if value(text) is not None]
         if known:
-            row[measure] = vars(mean_interval([value(t) for t in known], [t["document"] for t in known]))  # type: ignore[arg-type]
+            interval = share_interval if measure == "fact_kept" else mean_interval
+            row[measure] = vars(interval([value(t) for t in known], [t["document"] for t in known]))  # type: ignore[arg-type]
     return row
 
 

@@ -233,7 +233,7 @@ class _Reading:
         return token[0].isupper() and folded not in self.lower and folded not in COMMON_WORDS
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=32)  # the texts on a document come together, and what is read of 20,000 words takes 6 MB
 def _read(document: str, query: str) -> _Reading:
     both = f"{document}\n{query}"
     tokens = frozenset(_TOKEN.findall(document))

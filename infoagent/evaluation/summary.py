@@ -14,7 +14,7 @@ from infoagent.audit import MEASURES, distinct_n
 from infoagent.data.negative_kinds import easy_kinds, hard_kinds
 from infoagent.evaluation.costing import compressor_cost, predictor_cost
 from infoagent.grading import agreement
-from infoagent.information import MIEstimate, estimate_mi, mean_interval
+from infoagent.information import MIEstimate, estimate_mi, mean_interval, share_interval
 from infoagent.rate_distortion.adherence import adherence
 from infoagent.records.grid import CompressionRecord, CompressorIdentity, GridRecord, PredictionRecord, columns, known
 from infoagent.records.summaries import DrawsWithoutZ, InformationSummary, LengthAdherence, PredictorSummary, Summary
@@ -61,6 +61,8 @@ class Quantity(Generic[R]):
     kinds: tuple[str, ...] = ()
     part: str | None = None
     """A key inside that field: a measure that not every text has."""
+    share: bool = False
+    """It lies within 0 and 1, and often at one of them."""
 
     def exists(self, record: R) -> bool:
         held = getattr(record, self.needs)
@@ -87,9 +89,9 @@ def compression_quantities(price: float) -> dict[str, Quantity[CompressionRecord
         "rate/bytes": Quantity(lambda r: float(known(r.rate_bytes)), "rate_bytes"),
         "objective/nats": objective(EASY + HARD),
         "objective/hard_nats": objective(HARD),
-        "distortion/fact_missing": Quantity(lambda r: float(not r.fact_kept), "fact_kept"),
-        "faithfulness/unsupported": Quantity(lambda r: float(bool(r.unsupported)), "unsupported"),
-        "rate/truncated": Quantity(lambda r: float(r.finish == "length"), "log_probs"),
+        "distortion/fact_missing": Quantity(lambda r: float(not r.fact_kept), "fact_kept", share=True),
+        "faithfulness/unsupported": Quantity(lambda r: float(bool(r.unsupported)), "unsupported", share=True),
+        "rate/truncated": Quantity(lambda r: float(r.finish == "length"), "log_probs", share=True),
         **{f"audit/{name}": _audit_quantity(name) for name in MEASURES},
     }
 
@@ -111,8 +113,8 @@ def of_all_quantities(records: Sequence[CompressionRecord]) -> dict[str, Quantit
 
 
 PREDICTION_QUANTITIES: dict[str, Quantity[PredictionRecord]] = {
-    "distortion/error": Quantity(lambda r: float(not r.correct), "correct"),
-    "distortion/f1_missing": Quantity(lambda r: 1 - float(known(r.f1)), "f1"),
+    "distortion/error": Quantity(lambda r: float(not r.correct), "correct", share=True),
+    "distortion/f1_missing": Quantity(lambda r: 1 - float(known(r.f1)), "f1", share=True),
     "distortion/nll": Quantity(lambda r: float(known(r.answer_nll_nats)), "answer_nll_nats"),
     "distortion/nll_per_token": Quantity(lambda r: known(r.answer_nll_nats) / known(r.answer_tokens), "answer_tokens"),
 }
@@ -124,7 +126,8 @@ def finding(records: Sequence[R], quantity: Quantity[R]) -> Finding | None:
     having = [r for r in records if quantity.exists(r)]
     if not having:
         return None
-    return mean_interval([quantity.value(r) for r in having], [r.document_id for r in having])
+    interval = share_interval if quantity.share else mean_interval
+    return interval([quantity.value(r) for r in having], [r.document_id for r in having])
 
 
 def summarise(records: Sequence[GridRecord], price: float) -> list[Summary]:
@@ -220,7 +223,7 @@ def _share(events: Sequence[bool], documents: Sequence[str]) -> Finding:
     """How often something happened, with a 95 % interval: Clopper and Pearson's where each document stands once, else over
     document means."""
     if len(set(documents)) < len(documents):
-        return mean_interval([float(e) for e in events], documents)
+        return share_interval([float(e) for e in events], documents)
     interval = binomtest(sum(events), len(events)).proportion_ci()
     return Finding(sum(events) / len(events), float(interval.low), float(interval.high), len(events))
 

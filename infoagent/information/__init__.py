@@ -6,7 +6,7 @@ est = estimate_mi(log_probs, source)        # (C, K) nats, (C,) ints
 from infoagent.information.calibration import Calibration, fit_beta, require_held_out
 from infoagent.information.chain import Chain, Term, estimate_chain
 from infoagent.information.estimators import MIEstimate, estimate_mi, infonce_terms
-from infoagent.information.intervals import detectable_difference, mean_interval, paired_difference, wilson_interval
+from infoagent.information.intervals import detectable_difference, mean_interval, paired_difference, share_interval, wilson_interval
 from infoagent.information.jackknife import jackknife_interval
 from infoagent.information.round_gains import (
     RoundInformation,
@@ -47,6 +47,7 @@ __all__ = [
     "require_held_out",
     "rest_after",
     "saturated_after",
+    "share_interval",
     "summarize_tokens",
     "token_information",
     "wilson_interval",

@@ -91,6 +91,18 @@ def wilson_interval(count: int, number: int, level: float = 0.95) -> Finding:
     return Finding(count / number, float(found.low), float(found.high), number)
 
 
+def share_interval(values: ArrayLike, clusters: Sequence[Hashable] | None = None, level: float = 0.95) -> Finding:
+    """A share, or another mean of values within 0 and 1: `mean_interval`, but where the documents all agree on 0 or on 1 Wilson's
+    interval of so many documents. No spread was seen then, which is not to say that there is none.
+
+    Raises ValueError as `mean_interval` does.
+    """
+    found = mean_interval(values, clusters, level)
+    if found.n < 2 or found.value not in (0.0, 1.0):
+        return found
+    return wilson_interval(found.n if found.value == 1.0 else 0, found.n, level)
+
+
 def paired_difference(
     first: ArrayLike, second: ArrayLike, clusters: Sequence[Hashable] | None = None, level: float = 0.95
 ) -> Finding:

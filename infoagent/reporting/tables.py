@@ -50,9 +50,11 @@ def write_tables(file: str | Path, *tables: tuple[Sequence[str], Sequence[Sequen
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
-    """`1.23 ± 0.10`, or `1.23 (interval unknown)`."""
+    """`1.23 ± 0.10`, `1.00 [0.84, 1.00]` where one side is longer, or `1.23 (interval unknown)`."""
     if math.isnan(low):
         return f"{value:.{digits}f} (interval unknown)"
+    if abs((high - value) - (value - low)) > 1e-6 * (high - low):
+        return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
     return f"{value:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
@@ -72,8 +74,8 @@ def summary_row(summary: Summary) -> list[str]:
         if name not in source:
             return "–"
         v = source[name]
-        value = 1 - v.value if complement else v.value
-        return with_interval(100 * value, 100 * v.low, 100 * v.high, 0) + " %"
+        value, low, high = (1 - v.value, 1 - v.high, 1 - v.low) if complement else (v.value, v.low, v.high)
+        return with_interval(100 * value, 100 * low, 100 * high, 0) + " %"
 
     def plain(source: Mapping[str, Finding], name: str, digits: int) -> str:
         return with_interval(source[name].value, source[name].low, source[name].high, digits) if name in source else "–"

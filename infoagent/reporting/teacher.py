@@ -19,7 +19,7 @@ def teacher_rows(table: Mapping[str, Any]) -> list[list[str]]:
         [
             row["source"],
             str(row["problems"]),
-            "" if row["wins"] is None else f"{row['wins'] / table['problems']:.0%}",
+            "" if row["wins"] is None else f"{row['wins'] / table['groups']:.0%}",
             _cell(row, "fact_kept", 100, 0, " %"),
             _cell(row, "rate_tokens", 1, 1),
             _cell(row, "hard_nats", 1, 2),

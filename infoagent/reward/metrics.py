@@ -73,7 +73,8 @@ def summarise(scored: Sequence[ScoredCompression], price: Price, candidates: int
     kept = [states_facts(s.compression.text, s.problem.facts) for s in scored if s.problem.facts]
     if kept:
         metrics["distortion/fact_missing"] = _mean([float(not stated) for stated in kept])
-    asked = [(s.rate, s.budget) for s in scored if s.budget is not None]
+    # a budget is in tokens, whatever unit the length is paid in
+    asked = [(s.compression.rate_tokens, s.budget) for s in scored if s.budget is not None]
     if asked:
         metrics["rate/adherence_error"] = float(np.median([abs(rate - budget) / budget for rate, budget in asked]))
         metrics["rate/over_budget"] = _mean([float(rate > budget) for rate, budget in asked])

@@ -25,6 +25,7 @@ from infoagent.reward.mi_reward import MIReward
 from infoagent.reward.scoring import SCORER_FAULTS
 from infoagent.tracking import METRICS_FILE
 from infoagent.training.callbacks import step_metrics
+from infoagent.training.candidates import Key, key_of
 from infoagent.types import Problem
 
 logger = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ class AccuracyProbe:
         return metrics
 
     def _accuracy(self, name: str, notes: Sequence[tuple[Problem, str]]) -> dict[str, float]:
-        of_problem: dict[str, tuple[Problem, list[str]]] = {}
+        of_problem: dict[Key, tuple[Problem, list[str]]] = {}
         for problem, note in notes:
             if problem.choices and problem.answer is not None:
-                of_problem.setdefault(problem.id, (problem, []))[1].append(note)
+                of_problem.setdefault(key_of(problem), (problem, []))[1].append(note)
         right = total = 0
         for problem, texts in of_problem.values():  # the notes on one question go through the scorer together
             assert self.reward.scorer is not None

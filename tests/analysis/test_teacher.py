@@ -10,19 +10,22 @@ from infoagent.reporting.teacher import COLUMNS, difference_lines, save_teacher,
 from infoagent.types import InputError
 
 
-def write(directory, texts):
-    """`texts`: (problem, origin, tokens, nats, fact kept)"""
+def write(directory, texts, rounds=1, unit="tokens", failed=False):
+    """`texts`: (problem, origin, tokens, nats, fact kept). A text of many tokens has few bytes, so that the unit decides."""
     directory.mkdir(exist_ok=True)
     rows = [
         {
-            "problem_id": problem, "document": f"text of {problem}", "query": "q", "round": 1, "sample": i, "text": f"{i}",
-            "rate_tokens": tokens, "mi_nats": nats, "hard_nats": nats, "parts": {"information": nats, "rate": -0.1 * tokens},
+            "problem_id": problem, "document": f"text of {problem}", "query": "q", "round": number, "sample": i, "text": f"{i}",
+            "rate_tokens": tokens, "rate_bytes": 100 - tokens, "mi_nats": nats, "hard_nats": nats,
+            "parts": {"information": nats, "rate": -0.1 * tokens},
             "reward": nats - 0.1 * tokens, "gated": False, "fact_kept": kept, **({"origin": origin} if origin else {}),
+            **({"failed": "NaN"} if failed else {}),
         }
+        for number in range(1, rounds + 1)
         for i, (problem, origin, tokens, nats, kept) in enumerate(texts)
     ]  # fmt: skip
     (directory / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (directory / "candidates.json").write_text(json.dumps({"settings": {"seed": 0}}))
+    (directory / "candidates.json").write_text(json.dumps({"settings": {"seed": 0, "reward": {"rate": unit}}}))
     return directory
 
 
@@ -51,6 +54,30 @@ def test_another_price_chooses_other_texts(tmp_path):
     assert math.isclose(table["rows"][1]["reward_nats"]["value"], (1.5 + 1.0) / 2), "bm25, by the alphabet"
 
 
+def test_another_price_is_of_the_unit_that_the_run_paid_for(tmp_path):
+    texts = [(p, o, t, 1.0, True) for p, o, t, _, _ in TEXTS]
+    wins = {
+        unit: [row["source"] for row in find_teacher([write(tmp_path / unit, texts, unit=unit)], 0.01)["rows"] if row["wins"]]
+        for unit in ("tokens", "bytes")
+    }
+    assert wins == {"tokens": ["policy", "windows"], "bytes": ["bm25"]}
+
+
+def test_a_problem_of_two_rounds_is_one_problem(tmp_path):
+    table = find_teacher([write(tmp_path / "run", TEXTS, rounds=2)])
+    assert (table["problems"], table["groups"]) == (2, 4)
+    assert {row["problems"] for row in table["rows"]} == {2}
+    won = next(row for row in teacher_rows(table) if row[0] == "windows")
+    assert (won[1], won[2]) == ("2", "50%")
+
+
+def test_a_share_that_all_documents_agree_on_has_an_interval(tmp_path):
+    table = find_teacher([write(tmp_path / "run", [(p, o, t, m, True) for p, o, t, m, _ in TEXTS])])
+    kept = table["rows"][0]["fact_kept"]
+    assert (kept["value"], kept["high"]) == (1.0, 1.0)
+    assert kept["low"] < 0.5  # of two documents
+
+
 def test_the_table_is_drawn(tmp_path):
     table = find_teacher([write(tmp_path / "run", TEXTS)])
     assert all(len(row) == len(COLUMNS) for row in teacher_rows(table))
@@ -62,5 +89,6 @@ def test_the_table_is_drawn(tmp_path):
 def test_what_is_no_run_with_proposals_is_told(tmp_path):
     plain = write(tmp_path / "plain", [(p, None, t, m, k) for p, _, t, m, k in TEXTS])
     with pytest.raises(InputError) as raised:
-        find_teacher([tmp_path / "nothing", plain])
-    assert len(raised.value.problems) == 2
+        find_teacher([tmp_path / "nothing", plain, write(tmp_path / "failed", TEXTS, failed=True)])
+    assert len(raised.value.problems) == 3
+    assert "could be scored" in raised.value.problems[-1]

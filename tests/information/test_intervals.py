@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from infoagent.information import detectable_difference, mean_interval, paired_difference, wilson_interval
+from infoagent.information import detectable_difference, mean_interval, paired_difference, share_interval, wilson_interval
 from infoagent.information.intervals import t_interval
 
 
@@ -93,3 +93,23 @@ def test_wilson_by_its_formula():
         assert (found.low, found.high) == pytest.approx((max(0, middle - half), min(1, middle + half)), abs=1e-6)
     with pytest.raises(ValueError, match="nothing"):
         wilson_interval(0, 0)
+
+
+@pytest.mark.parametrize("all_of_them", [0.0, 1.0])
+def test_documents_that_agree_show_no_spread_and_have_one(all_of_them):
+    """20 of 20: Wilson's interval of 20 documents, however often each was asked; the coverage of a share near its end is held."""
+    found = share_interval([all_of_them] * 40, [i // 2 for i in range(40)])
+    expected = wilson_interval(round(20 * all_of_them), 20)
+    assert (found.value, found.low, found.high, found.n) == (all_of_them, expected.low, expected.high, 20)
+    assert found.high - found.low > 0.1
+
+
+def test_a_share_that_varies_has_the_interval_of_its_mean():
+    values, documents = [1.0, 0.0, 1.0, 1.0], ["a", "a", "b", "c"]
+    assert share_interval(values, documents) == mean_interval(values, documents)
+
+
+def test_a_share_of_one_document_has_no_interval():
+    with pytest.warns(RuntimeWarning, match="one document"):
+        found = share_interval([1.0, 1.0], ["a", "a"])
+    assert np.isnan([found.low, found.high]).all()

@@ -42,7 +42,8 @@ def test_percent_metrics_are_shown_in_percent():
 
 
 def test_an_unknown_interval_is_said():
-    assert with_interval(1.234, 1.0, 1.5) == "1.23 ± 0.25"
+    assert with_interval(1.25, 1.0, 1.5) == "1.25 ± 0.25"
+    assert with_interval(100, 84.375, 100, 0) == "100 [84, 100]"  # a share that all agree on has one side
     assert with_interval(1.234, math.nan, math.nan) == "1.23 (interval unknown)"
 
 

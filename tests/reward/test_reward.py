@@ -24,6 +24,7 @@ from infoagent.pricing.objectives import Objective, clipped_terms, total_variati
 from infoagent.pricing.parts import PARTS, Part, Price, Sample, reward_parts
 from infoagent.recipes import GRPORecipe
 from infoagent.reporting import plots
+from infoagent.reward.metrics import ScoredCompression, summarise
 from infoagent.reward.mi_reward import MIReward
 from infoagent.tracking import METRICS, known_metric
 from infoagent.training.callbacks import step_metrics
@@ -334,3 +335,11 @@ def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
     assert np.mean(right) > 0.8 * math.log(5)
     assert abs(np.mean(none)) < 0.3
     assert np.mean(wrong) < -1
+
+
+def test_a_budget_is_in_tokens_whatever_the_length_costs():
+    problem = Problem("p", "Pulse 80.", "what pulse?", "g")
+    text = Compression("p", "the pulse is eighty", tuple(range(20)), "stop")
+    scored = ScoredCompression(problem=problem, compression=text, rate=90.0, mi_nats=1.0, reward=1.0, budget=20)
+    metrics = summarise([scored], Price(0.01, rate="bytes"), candidates=3)
+    assert (metrics["rate/adherence_error"], metrics["rate/over_budget"]) == (0.0, 0.0)

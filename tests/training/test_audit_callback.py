@@ -73,6 +73,21 @@ def test_accuracy_is_what_one_by_one_scoring_gives(reward):
     assert 0 < sum(right) < len(right), "the case tells nothing"
 
 
+def test_two_problems_of_one_id_are_each_asked_their_own_question(reward):
+    """Two data sets may both begin with the id 1."""
+    first, second = (replace(p, id="1") for p in PROBLEMS[:2])
+    asked = []
+
+    def answers(scorer, tokenizer, texts, query, choices):
+        asked.append((query, texts))
+        return np.zeros((len(texts), len(choices)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("infoagent.training.audit_callback.answer_log_probs", answers)
+        AccuracyProbe(reward, every=1)._accuracy("audit/accuracy", [(first, "one"), (second, "two"), (first, "three")])
+    assert asked == [(first.query, ["one", "three"]), (second.query, ["two"])]
+
+
 def test_accuracy_comes_when_it_is_due_and_changes_no_reward(reward):
     plain, _ = call(reward, ["a note", "another"], [0, 1], step=4)
     reward.observers.append(AccuracyProbe(reward, every=4))

@@ -10,7 +10,7 @@ from infoagent.applications.research.stage_costs import added
 from infoagent.applications.research.systems import STAGES
 from infoagent.evaluation.records import Row
 from infoagent.grading.words import count_words
-from infoagent.information import mean_interval, paired_difference
+from infoagent.information import mean_interval, paired_difference, share_interval
 
 Value = Callable[[Row], float | None]
 
@@ -82,8 +82,9 @@ def _system(label: str, rows: Sequence[Row]) -> dict[str, Any]:
         known = [(found, row["task_id"]) for row in good if (found := value(row)) is not None]
         if known:
             numbers, tasks = zip(*known, strict=True)
-            mean = vars(mean_interval(numbers, tasks))
-            if name.startswith(SHARES):  # few tasks give a t interval that leaves what a share can be; NaN stays
+            is_share = name.startswith(SHARES)
+            mean = vars((share_interval if is_share else mean_interval)(numbers, tasks))
+            if is_share:  # few tasks give a t interval that leaves what a share can be; NaN stays
                 mean = {**mean, "low": max(mean["low"], 0.0), "high": min(mean["high"], 1.0)}
             values[name] = {**mean, "reports": len(known)}
     judged = [row["rubric"] for row in good if "rubric" in row]

@@ -126,6 +126,7 @@ def _by_type(recipe: CompactionRecipe, section: CompactorSection, courses: Seque
         name: means(
             [{"stated": float(is_stated(recipe, section, c, r))} for t, c in typed if t == name],
             [c.history.id for t, c in typed if t == name],
+            shares=True,
         )["stated"]
         for name in sorted({t for t, _ in typed})
     }
@@ -138,7 +139,7 @@ def _by_age(recipe: CompactionRecipe, section: CompactorSection, courses: Sequen
         {str(r - said): sum(told) / len(told) for said, told in enumerate(_told(recipe, section, course, r), start=1) if told}
         for course in courses
     ]
-    return means(shares, [c.history.id for c in courses])
+    return means(shares, [c.history.id for c in courses], shares=True)
 
 
 def _share_of_all(recipe: CompactionRecipe, section: CompactorSection, course: Course, r: int) -> float | None:

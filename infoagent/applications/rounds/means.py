@@ -7,15 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infoagent.evaluation.records import Row
-from infoagent.information import mean_interval
+from infoagent.information import mean_interval, share_interval
+
+SHARES = ("accuracy", "fact/", "facts/", "faithfulness/", "language/", "question/", "rate/cut_off")
+"""How names begin of what lies within 0 and 1."""
 
 
-def means(values: Sequence[Mapping[str, float]], documents: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Mean and 95 % interval of each number over the documents whose rows have it; `n` says how many those are."""
+def means(values: Sequence[Mapping[str, float]], documents: Sequence[str], shares: bool = False) -> dict[str, dict[str, float]]:
+    """Mean and 95 % interval of each number over the documents whose rows have it; `n` says how many those are. `shares`: all of
+    them are shares, whatever their names."""
     found = {}
     for name in dict.fromkeys(name for row in values for name in row):
         held = [(row[name], d) for row, d in zip(values, documents, strict=True) if name in row]
-        found[name] = vars(mean_interval([v for v, _ in held], [d for _, d in held]))
+        interval = share_interval if shares or name.startswith(SHARES) else mean_interval
+        found[name] = vars(interval([v for v, _ in held], [d for _, d in held]))
     return found
 
 
