@@ -40,6 +40,8 @@ REGEX = "re:"
 REGEX_SECONDS = 5.0
 LEAST_MEMORY = 16
 """Tokens that are left for the memory's own words at least."""
+FAULTS = (RuntimeError, FloatingPointError, MemoryError, OSError)
+"""Of torch, of a model that returns NaN, of the memory, of the disk."""
 Raw = dict[str, Any]
 
 
@@ -212,7 +214,7 @@ class Compactor:
         task, started = self._task(kept), time.perf_counter()
         try:
             [written] = compress_texts(self.lm, [history.text], task)
-        except (RuntimeError, MemoryError, OSError) as error:  # of torch, of its memory, of the disk: the history must survive
+        except FAULTS as error:  # the history must survive
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             return Compaction("failed", history.messages, why, tokens_before=before)
         memory, added = with_letters(written.text, kept)

@@ -144,6 +144,7 @@ def test_patterns_are_found_as_re_finds_them(tiny_dir):
         ("no no no no no no no no no no no no", "runs in a loop"),
         (" ".join(map(str, range(99))), "the memory takes .* tokens, the budget is 200"),
         (RuntimeError("out of memory:\n tried to allocate"), "RuntimeError: out of memory: tried to allocate"),
+        (FloatingPointError("the model returned NaN"), "FloatingPointError: the model returned NaN"),
         (MemoryError(), "MemoryError"),
         (OSError(28, "No space left on device"), "No space left"),
     ],
