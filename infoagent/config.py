@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
-from infoagent.parsing import DEPTH
+from infoagent.parsing import DEPTH, whole_number
 from infoagent.recipe_files import LONGEST_PLAIN, parse_yaml, recipe_content, shortened
 from infoagent.types import InputError, RunFailed, one_line
 
@@ -111,12 +111,13 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(node, list):
-            if not (part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(node)):
+            index = whole_number(part)
+            if index is None or index >= len(node):
                 raise InputError(f"{shown}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that")
             if last:
-                node[int(part)] = value
+                node[index] = value
             else:
-                node = node[int(part)]
+                node = node[index]
         elif isinstance(node, dict):
             if last:
                 node[part] = value

@@ -370,9 +370,9 @@ def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, 
     given = ["--path", tmp_path, "--model", tiny_dir]
     assert command(*given, "--out", "q.txt", "--per-document", 0, "--seed", -1) == 2
     assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --per-document 0", " --seed -1"]
-    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,rap,rap") == 2
+    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,email:²,memory:" + "9" * 5000 + ",rap,rap") == 2
     errors = capsys.readouterr().err
-    for part in ("--out q.txt: must end in .jsonl", "--kinds 'songs'", "'poem:0'", "rap stands twice"):
+    for part in ("--out q.txt: must end in .jsonl", "--kinds 'songs'", "'poem:0'", "'email:²'", "'memory:999", "rap stands twice"):
         assert part in errors
     (tmp_path / "long.txt").write_text("It is a long text of words. " * 300)
     assert command(*given, "--out", tmp_path / "q.jsonl", "--max-words", 2000) == 2
