@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
-from infoagent.parsing import DEPTH
+from infoagent.parsing import DEPTH, whole_number
 from infoagent.recipe_files import LONGEST_PLAIN, parse_yaml, recipe_content, shortened
-from infoagent.types import InputError, RunFailed
+from infoagent.types import InputError, RunFailed, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -111,12 +111,13 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(node, list):
-            if not (part.isascii() and part.isdigit() and len(part) < 10 and int(part) < len(node)):
+            index = whole_number(part)
+            if index is None or index >= len(node):
                 raise InputError(f"{shown}: {'.'.join(parts[:depth])} is a list of {len(node)}; give an index below that")
             if last:
-                node[int(part)] = value
+                node[index] = value
             else:
-                node = node[int(part)]
+                node = node[index]
         elif isinstance(node, dict):
             if last:
                 node[part] = value
@@ -233,7 +234,9 @@ def exit_code(main: Callable[[], int | None]) -> int:
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
             return 1
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, FloatingPointError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+                raise
             logger.debug("where it happened", exc_info=error)
             print(f"failed: {_of_the_machine(error)}", file=sys.stderr)
             return 1
@@ -242,12 +245,21 @@ def exit_code(main: Callable[[], int | None]) -> int:
             return 130
 
 
-def _of_the_machine(error: OSError | MemoryError) -> str:
-    """What a full disk, a read-only directory or too little memory says, in one line."""
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Torch's own too, of a device and of this machine; told by name and words, for torch is not imported here."""
+    said = str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in said
+
+
+def _of_the_machine(error: Exception) -> str:
+    """What a full disk, a read-only directory, too little memory or numbers that left their type's range say, in one line."""
     again = "run the same command again: it goes on from what is complete"
-    if isinstance(error, MemoryError):
-        return f"out of memory ({' '.join(str(error).split()) or 'no more to be had'}); take smaller batches, and {again}"
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = one_line(" ".join(str(error).split()))
+    if _is_out_of_memory(error):
+        return f"out of memory ({said or 'no more to be had'}); take smaller batches, and {again}"
+    said = said or type(error).__name__
+    if not isinstance(error, OSError):
+        return said  # it says itself what to do
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{said}; free some space and {again}"
     return f"{said}; mend that and {again} (--log-level debug tells where)"

@@ -44,9 +44,16 @@ def limit_bytes(usual: int) -> int:
     said = os.environ.get(LIMIT_VARIABLE)
     if not said:
         return usual
-    if not (said.isascii() and said.isdigit() and len(said) <= 9 and int(said) > 0):
+    mib = whole_number(said)
+    if not mib:
         raise InputError(f"{LIMIT_VARIABLE} = {said[:40]!r}: must be a whole number of MiB above 0; or unset it")
-    return int(said) * MIB
+    return mib * MIB
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text is, in at most nine digits and nothing else; None for any other text. (`isdigit` also holds of ²,
+    which `int` does not read, and of more digits than it reads.)"""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
 
 
 def _whole(digits: str) -> int:

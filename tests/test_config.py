@@ -108,8 +108,9 @@ def test_overrides_reach_into_lists():
     recipe = load_recipe(EvaluationRecipe, path, ["data.0.limit=3", "compressors.2.max_tokens=9"])
     assert recipe.data[0].limit == 3
     assert recipe.compressors[2].max_tokens == 9
-    with pytest.raises(InputError, match="is a list of 1"):
-        load_recipe(EvaluationRecipe, path, ["data.4.limit=3"])
+    for index in ("4", "²", "9" * 5000):
+        with pytest.raises(InputError, match="is a list of 1"):
+            load_recipe(EvaluationRecipe, path, [f"data.{index}.limit=3"])
 
 
 @pytest.mark.parametrize(

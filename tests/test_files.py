@@ -270,6 +270,36 @@ def test_too_little_memory_is_one_line(capsys):
     assert capsys.readouterr().err.startswith("failed: out of memory (Unable to allocate 99 TiB); take smaller batches")
 
 
+class OutOfMemoryError(RuntimeError):
+    """As torch.OutOfMemoryError, by whose name it is known."""
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OutOfMemoryError("CUDA out of memory.\nTried to allocate 9 GiB"), "failed: out of memory (CUDA out of memory. Tried"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), "failed: out of memory (DefaultCPUAllocator: can't"),
+        (FloatingPointError("the model returned NaN; try dtype float32"), "failed: the model returned NaN; try dtype float32"),
+        (FloatingPointError(), "failed: FloatingPointError"),
+    ],
+)
+def test_what_a_model_meets_is_one_line(capsys, error, said):
+    def work():
+        raise error
+
+    assert exit_code(work) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback():
+    def work():
+        raise RuntimeError("tensors on two devices")
+
+    with pytest.raises(RuntimeError, match="two devices"):
+        exit_code(work)
+
+
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     done = run_script("-m", "infoagent.cli", "models", "prepare", "smollm2-135m", XDG_CACHE_HOME=str(tmp_path / "file"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infoagent.files import check_writable
+from infoagent.parsing import whole_number
 from infoagent.types import InputError
 
 if TYPE_CHECKING:
@@ -105,13 +106,13 @@ def _counts(arguments: argparse.Namespace) -> dict[str, int]:
     for part in arguments.kinds.split(","):
         kind, sign, number = part.strip().partition(":")
         if kind not in KINDS:
-            mistakes.append(f"--kinds {part!r}: is unknown; allowed are {', '.join(KINDS)}, each with :N for N of it")
+            mistakes.append(f"--kinds {part[:40]!r}: is unknown; allowed are {', '.join(KINDS)}, each with :N for N of it")
         elif kind in counts:
-            mistakes.append(f"--kinds {arguments.kinds}: {kind} stands twice; write {kind}:N for N of it")
-        elif sign and not (number.isdigit() and int(number) > 0):
-            mistakes.append(f"--kinds {part!r}: after the colon stands how many a document gets, at least 1")
+            mistakes.append(f"--kinds {arguments.kinds[:200]}: {kind} stands twice; write {kind}:N for N of it")
+        elif not (count := whole_number(number) if sign else arguments.per_document):
+            mistakes.append(f"--kinds {part[:40]!r}: after the colon stands how many a document gets, at least 1")
         else:
-            counts[kind] = int(number) if sign else arguments.per_document
+            counts[kind] = count
     if mistakes:
         raise InputError(mistakes)
     return counts

@@ -54,6 +54,13 @@ def score(arguments: argparse.Namespace) -> None:
         query=arguments.query,
     )
     processes = current_processes(on_cpu=default_device() == "cpu")  # first: it chooses this process's device
+    empty = sum(not text.strip() for _, text in texts)
+    if empty and processes.index == 0:  # before the hours that scoring may take
+        print(
+            f"note: {empty} of {len(texts)} compressions are empty, and are scored as such: right where the compressor wrote "
+            "nothing; one that failed is no value, leave its line out",
+            file=sys.stderr,
+        )
     lm = models.load(arguments.model, dtype=arguments.dtype)
     matrix = score_pool(
         lm,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from infoagent.files import append_jsonl
+from infoagent.parsing import whole_number
 from infoagent.records.files import Row, rows_of, take
 from infoagent.records.grid import CompressionRecord, GridRecord, record_of
 from infoagent.records.json_form import as_json
@@ -36,10 +37,11 @@ class Shard:
     @classmethod
     def parse(cls, text: str) -> Shard:
         """From `2/4`, the second of four. Raises InputError."""
-        first, sign, second = text.partition("/")
-        if not sign or not first.isdigit() or not second.isdigit() or not 1 <= int(first) <= int(second):
-            raise InputError(f"--shard {text}: must be I/N with 1 ≤ I ≤ N, e.g. --shard 2/4")
-        return cls(int(first) - 1, int(second))
+        first, _, second = text.partition("/")
+        index, number = whole_number(first), whole_number(second)
+        if index is None or number is None or not 1 <= index <= number:
+            raise InputError(f"--shard {text[:40]}: must be I/N with 1 ≤ I ≤ N, e.g. --shard 2/4")
+        return cls(index - 1, number)
 
     @property
     def suffix(self) -> str:

@@ -62,8 +62,8 @@ def _unchanged(messages: list[ChatMessage], cause: str) -> list[ChatMessage]:
 
 
 def as_openai(message: ChatMessage) -> dict[str, Any]:
-    """The message as chat logs have it: text, calls with JSON arguments, results with the id of their call; of parts that are
-    no text their type."""
+    """The message as chat logs have it: text, calls with JSON arguments, results and failures with the id of their call; of
+    parts that are no text their type."""
     said = message.content if isinstance(message.content, str) else [_part(part) for part in message.content]
     found: dict[str, Any] = {"role": message.role, "content": said or None}
     calls: Sequence[Any] = getattr(message, "tool_calls", None) or ()
@@ -73,10 +73,20 @@ def as_openai(message: ChatMessage) -> dict[str, Any]:
             for call in calls
         ]
     if message.role == "tool":
-        found |= {"tool_call_id": message.tool_call_id, "name": message.function, "content": said}
+        found |= {"tool_call_id": message.tool_call_id, "name": message.function, "content": _result(message, said)}
     elif not calls and not said:
         found["content"] = ""
     return found
+
+
+def _result(message: Any, said: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """What a tool gave back. inspect_ai keeps the reason of a call that failed beside the content."""
+    if message.error is None:
+        return said
+    reason = f"Error: {message.error.message}"
+    if isinstance(said, str):
+        return f"{reason}\n{said}" if said else reason
+    return [{"type": "text", "text": reason}, *said]
 
 
 def _part(part: Any) -> dict[str, Any]:

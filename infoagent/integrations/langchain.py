@@ -20,10 +20,13 @@ from typing import Any
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import SystemMessage, convert_to_openai_messages
 
-from infoagent.lm.compacting import UNCHANGED, UNREAD, Compactor
+from infoagent.lm.compacting import HEADING, UNCHANGED, UNREAD, Compactor
 from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
+LANGCHAINS_HEADING = "Here is a summary of the conversation to date:\n\n"
+"""What SummarizationMiddleware puts in front of a memory. The message is marked too: MARK."""
+MARK = ("lc_source", "summarization")
 
 
 class NotCompacted(Exception):
@@ -55,7 +58,7 @@ class CompactionMiddleware(SummarizationMiddleware):
     def _memory(self, messages: Sequence[Any]) -> str:
         """Of messages that LangChain has cut off already: of these it keeps none itself."""
         try:
-            result = self.compactor.compact(convert_to_openai_messages(list(messages)), newest=0)
+            result = self.compactor.compact(convert_to_openai_messages([_as_memory(m) for m in messages]), newest=0)
         except InputError as error:
             raise NotCompacted("; ".join(error.problems)) from error
         if result.memory is None:
@@ -66,6 +69,15 @@ class CompactionMiddleware(SummarizationMiddleware):
         if result.left_out:
             logger.warning(UNREAD, result.unread)
         return result.memory
+
+
+def _as_memory(message: Any) -> Any:
+    """A memory that LangChain has put into the history, under our heading: a compactor reads it as the memory that it is, and
+    not as something that the user said."""
+    key, value = MARK
+    if message.additional_kwargs.get(key) != value or not isinstance(message.content, str):
+        return message
+    return message.model_copy(update={"content": HEADING + message.content.removeprefix(LANGCHAINS_HEADING)})
 
 
 def _system_in_front(state: Any, update: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ is a message like any other.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,11 @@ REGEX = "re:"
 REGEX_SECONDS = 5.0
 LEAST_MEMORY = 16
 """Tokens that are left for the memory's own words at least."""
+FAULTS = (RuntimeError, FloatingPointError, MemoryError, OSError)
+"""Of torch, of a model that returns NaN, of the memory, of the disk."""
+_ALONE = threading.Lock()
+"""Held while a memory is written, by any Compactor: agents run in many threads, a model is read once, and all draws come from
+torch's one generator, whose seed another thread would set anew between two tokens."""
 Raw = dict[str, Any]
 
 
@@ -172,7 +178,7 @@ def must_stand(history: HistoryCut, keep: Sequence[str]) -> tuple[str, ...]:
 
 class Compactor:
     """One model that compacts histories: a name as everywhere, and an adapter. Its weights are read when the first memory is
-    written; its tokenizer at once, so that wrong input is told before."""
+    written; its tokenizer at once, so that wrong input is told before. May be called from many threads, which take turns."""
 
     def __init__(self, name: str, settings: CompactionSettings, adapter: str | None = None, dtype: str = AUTO) -> None:
         """Raises InputError where the model or the adapter is not there, or do not belong together."""
@@ -209,10 +215,12 @@ class Compactor:
         if before <= self.settings.budget:
             why = f"the {len(history.old)} messages that would go take {before} tokens, no more than the budget of {self.settings.budget}"
             return Compaction("short", history.messages, why, tokens_before=before)
-        task, started = self._task(kept), time.perf_counter()
+        task = self._task(kept)
         try:
-            [written] = compress_texts(self.lm, [history.text], task)
-        except (RuntimeError, MemoryError, OSError) as error:  # of torch, of its memory, of the disk: the history must survive
+            with _ALONE:
+                started = time.perf_counter()
+                [written] = compress_texts(self.lm, [history.text], task)
+        except FAULTS as error:  # the history must survive
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             return Compaction("failed", history.messages, why, tokens_before=before)
         memory, added = with_letters(written.text, kept)

@@ -149,8 +149,7 @@ def masked(text: str, key: str | None) -> str:
 
 def one_line(text: str, key: str | None) -> str:
     """`text` on one short line, without the key. The key is taken out before the text is cut: half of it is one too."""
-    if key:
-        text = _pattern(key).sub("[key]", text)
+    text = masked(text, key)
     text = _CONTROL.sub("?", " ".join(text.split()))
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

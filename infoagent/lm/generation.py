@@ -39,16 +39,14 @@ def generate(
 
     `temperature` 0 is greedy decoding; at 1 nothing is truncated (no top-k, no top-p), so that the sampler's
     distribution is the model's own. The draw depends on `seed` and on the batch. `schema`: only JSON that can still fit
-    it is drawn.
+    it is drawn. Raises FloatingPointError where the model returns NaN.
     """
     batch = _padded(lm, prompts)
     sampling = _sampling(lm, max_tokens, temperature, seed)
     if schema is not None:
-        from transformers import LogitsProcessorList
-
         stop = sorted(stop_ids(lm.tokenizer))
         grammar = constrained_tokenizer(lm.tokenizer, lm.model.config.get_text_config().vocab_size, stop)
-        sampling["logits_processor"] = LogitsProcessorList([SchemaLogits(grammar, schema, stop)])
+        sampling["logits_processor"] += [SchemaLogits(grammar, schema, stop)]  # behind the check: it masks
     start = time.perf_counter()
     with torch.inference_mode():
         output = lm.model.generate(**batch, **sampling)
@@ -71,7 +69,8 @@ def generate_groups(
 ) -> list[list[Compression]]:
     """`samples` compressions for each prompt, as one batch; what `generate` draws for repeated prompts, up to rounding.
 
-    Each prompt runs once and its cache is copied for its samples, where the model's cache allows that.
+    Each prompt runs once and its cache is copied for its samples, where the model's cache allows that. Raises
+    FloatingPointError where the model returns NaN.
     """
     batch = _padded(lm, prompts)
     many = {name: tensor.repeat_interleave(samples, dim=0) for name, tensor in batch.items()}
@@ -113,6 +112,20 @@ def stop_ids(tokenizer: Any) -> set[int]:
     return stop
 
 
+def check_logits(logits: torch.Tensor) -> None:
+    """Raise FloatingPointError where no token can be drawn: greedy decoding would take the first of the vocabulary."""
+    if not (logits < torch.inf).all():  # NaN is below nothing, and ∞ becomes NaN in the softmax
+        raise FloatingPointError("the model returned NaN; try dtype float32")
+
+
+class _Checked:
+    """A logits processor of transformers that changes nothing."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        check_logits(scores)
+        return scores
+
+
 def _padded(lm: LoadedModel, prompts: Sequence[Sequence[int]]) -> Any:
     check_activated(lm.model, prompts)
     ids = {"input_ids": [list(p) for p in prompts]}
@@ -130,6 +143,7 @@ def _sampling(lm: LoadedModel, max_tokens: int, temperature: float, seed: int) -
         # a model's own generation_config may bend its distribution; the scorer knows the plain one
         "repetition_penalty": 1.0,
         "no_repeat_ngram_size": 0,
+        "logits_processor": [_Checked()],
         "max_new_tokens": max_tokens,
         "eos_token_id": sorted(stop_ids(lm.tokenizer)),
         "pad_token_id": lm.tokenizer.pad_token_id,

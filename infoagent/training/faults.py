@@ -17,7 +17,7 @@ _WRITE_FAILED = re.compile(
 )
 _READ_FAILED = re.compile(r"PytorchStreamReader failed|Error while deserializing")
 # the sampler meets weights that are not finite before the loss does
-_DIVERGED = re.compile(r"probability tensor contains either `?inf`?, `?nan`?")
+_DIVERGED = re.compile(r"probability tensor contains either `?inf`?, `?nan`?|^the model returned NaN;")
 
 
 def _calmer(setting: str) -> str:
@@ -38,7 +38,7 @@ def one_line_faults(setting: str = "grpo.learning_rate") -> Iterator[None]:
 
     try:
         yield
-    except (SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (SafetensorError, RuntimeError, FloatingPointError, pickle.UnpicklingError, EOFError) as error:
         if isinstance(error, RunFailed):
             raise
         if _DIVERGED.search(str(error)):

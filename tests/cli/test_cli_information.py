@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from infoagent.cli import main
 from infoagent.information.scores import ScoreMatrix
@@ -52,6 +54,33 @@ def test_the_file_holds_the_pool_the_facts_and_the_tokens(scored):
     texts = ["".join(tokens) for tokens in matrix.token_texts()]
     assert texts[2].startswith("305 ships were sold")
     assert [len(t) for t in matrix.token_texts()] == [len(z) + 1 for _, z in TEXTS]  # a byte a token, and the end
+
+
+def test_empty_compressions_are_scored_and_told(scored, tiny_dir, capsys, tmp_path):
+    arguments = files(tmp_path, texts=[*TEXTS[:2], ("d2", ""), ("d3", " ")])
+    code, _, err = call(capsys, *arguments, "--model", tiny_dir, "--out", tmp_path / "s.npz")
+    assert code == 0
+    assert "note: 2 of 4 compressions are empty, and are scored as such" in err
+    assert ScoreMatrix.load(tmp_path / "s.npz").log_probs_CK.shape == (4, 4)
+    code, _, err = call(capsys, *files(tmp_path), "--model", tiny_dir, "--out", tmp_path / "t.npz")
+    assert (code, "empty" in err) == (0, False)
+
+
+def test_a_model_that_returns_nan_ends_a_command_in_one_line(tiny_dir, capsys, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(tiny_dir)
+    torch.nn.init.constant_(model.model.norm.weight, torch.nan)
+    model.save_pretrained(tmp_path / "nan")
+    AutoTokenizer.from_pretrained(tiny_dir).save_pretrained(tmp_path / "nan")
+    (tmp_path / "t.txt").write_text("The river is 7 km long.")
+    for command in (
+        [*files(tmp_path), "--out", tmp_path / "s.npz"],
+        ["compress", tmp_path / "t.txt", "--budget", "5"],
+        ["compress", tmp_path / "t.txt", "--budget", "5", "--temperature", "1"],
+    ):
+        code, out, err = call(capsys, *command, "--model", tmp_path / "nan")
+        assert (code, out) == (1, "")
+        assert err.splitlines()[-1].startswith("failed: the model returned NaN")
+        assert "Traceback" not in err
 
 
 def test_a_second_call_reads_the_scores_and_gives_the_same(scored, tiny_dir, capsys, monkeypatch):

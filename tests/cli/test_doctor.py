@@ -65,6 +65,7 @@ def test_a_healthy_machine_has_nothing_to_do(known):
         (without(memory_gib=(16.0, 0.7)), "memory", "warning", "0.7 of 16.0 GiB"),
         (without(shared_memory_gib=0.0625), "shared memory", "warning", "--shm-size=8g"),
         (without(omp_threads="64"), "cores", "warning", "a number from 1 to 16"),
+        (without(omp_threads="²"), "cores", "warning", "a number from 1 to 16"),
         (without(omp_threads="many"), "cores", "warning", "a number from 1 to 16"),
         (replace(ON_CPU, omp_threads="1"), "cores", "note", "unset it"),
         (without(places=(Place("here", "/x", 0.4, True),)), "here", "wrong", "free some space, or work on another disk"),

@@ -2,17 +2,22 @@
 
 import json
 from collections import Counter
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from fake_server import FakeServer, status
+from transformers import AutoTokenizer
 
 from infoagent.cli import main
 from infoagent.data.questions import SourceDocument, attach_questions, document_hash
 from infoagent.data.sets.own import as_documents, load_text, read_texts
 from infoagent.grading import states_fact
+from infoagent.lm import generation
+from infoagent.lm.endpoint.client import Endpoint, EndpointSettings
 from infoagent.lm.questions.prompts import RejectedReply, read_reply
-from infoagent.lm.questions.writing import Replied, Wanted, question_header, write_questions
-from infoagent.types import InputError
+from infoagent.lm.questions.writing import Replied, Wanted, local_writer, question_header, served_writer, write_questions
+from infoagent.types import Compression, InputError
 
 HEADER = {
     "questions_version": 1, "model": "m", "model_revision": "r", "template": "questions-v1", "temperature": 0.7,
@@ -150,6 +155,9 @@ def test_a_good_reply_is_read(reply, kind, expected):
         ("QUESTION: How, much?\nANSWER: Lund", "extractive", "stands already"),
         (f"QUESTION: All of it?\nANSWER: {TEXT * 4}", "extractive", "more than 30 words"),
         ("QUESTION: Write a poem.\nANSWER: Sure.", "poem", "less than 8 words"),
+        (f"<think>A draft:\nQUESTION: Write a poem.\nANSWER: {POEM}", "poem", "unfinished thinking"),
+        ("[THINK]QUESTION: When?\nANSWER: 1994", "extractive", "unfinished thinking"),
+        ("[THINK]QUESTION: When?\nANSWER: 1994[/THINK]Sorry.", "extractive", "no line QUESTION"),
     ],
 )
 def test_a_bad_reply_is_rejected_with_its_cause(reply, kind, cause):
@@ -229,10 +237,52 @@ def test_bad_replies_are_tried_under_other_seeds_then_recorded_and_never_stored(
     assert len(attach_questions(DOCUMENTS, str(path))) == 5
 
 
-def test_greedy_replies_are_not_tried_again(tmp_path):
+@pytest.mark.parametrize("per_document", [1, 3])
+def test_greedy_replies_are_not_tried_again(tmp_path, per_document):
     writer = Writer(bad=lambda number, attempt: True)
-    assert run(tmp_path / "q.jsonl", writer, per_document=1, temperature=0.0).failed == 5
+    assert run(tmp_path / "q.jsonl", writer, per_document=per_document, temperature=0.0).failed == 5 * per_document
     assert len(writer.prompts) == 5
+    again = Writer()  # another call does try again
+    assert run(tmp_path / "q.jsonl", again, per_document=1, temperature=0.0).stored == 5
+
+
+def test_greedy_replies_are_asked_for_again_where_a_taken_question_changes_the_prompt(tmp_path):
+    class SecondIsBad(Writer):
+        def reply(self, prompt):
+            return "No." if "taken already" in prompt else super().reply(prompt)
+
+    writer = SecondIsBad()
+    done = run(tmp_path / "q.jsonl", writer, per_document=4, temperature=0.0)
+    assert (done.stored, done.failed) == (5, 15)
+    assert len(writer.prompts) == len(set(writer.prompts)) == 10
+
+
+@pytest.mark.parametrize(
+    ("finish", "cause"), [("length", "cut off at max_tokens"), ("content_filter", "cut off by the server's filter"), ("stop", None)]
+)
+def test_half_a_reply_is_no_question(tmp_path, finish, cause):
+    """Its answer may stand in the document, and is half of what the model would have said."""
+
+    def handler(request):
+        message = {"role": "assistant", "content": "QUESTION: When did it make them?\nANSWER: 1990"}
+        return httpx.Response(200, json={"choices": [{"message": message, "finish_reason": finish}]})
+
+    endpoint = Endpoint(EndpointSettings("http://127.0.0.1:9/v1", "m", None), transport=httpx.MockTransport(handler))
+    done = run(tmp_path / "q.jsonl", served_writer(endpoint), 1, DOCUMENTS[:1], temperature=0.0)
+    assert (done.stored, done.failed, dict(done.causes)) == ((1, 0, {}) if cause is None else (0, 1, {cause: 1}))
+    if cause is not None:
+        assert [(r["cause"], r["reply"][-4:]) for r in lines(tmp_path / "q.failed.jsonl")] == [(cause, "1990")]
+
+
+def test_half_a_reply_of_a_model_that_runs_here_is_no_question(tmp_path, monkeypatch, tiny_dir):
+    def half(lm, prompts, names, max_tokens, temperature, seed):
+        text = "QUESTION: When did it make them?\nANSWER: 1990"
+        return [Compression(name, text, (1,) * max_tokens, "length") for name in names]
+
+    monkeypatch.setattr(generation, "generate", half)
+    writer = local_writer(SimpleNamespace(tokenizer=AutoTokenizer.from_pretrained(tiny_dir)), 5, 0.0)
+    done = run(tmp_path / "q.jsonl", writer, 1, DOCUMENTS[:1], temperature=0.0)
+    assert (done.stored, dict(done.causes)) == (0, {"cut off at max_tokens": 1})
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 3, 5])
@@ -306,9 +356,10 @@ def test_a_model_that_writes_nonsense_stores_nothing_and_says_so(tmp_path, tiny_
     captured = capsys.readouterr()
     assert code == 1
     assert "0 questions written for 2 documents, 0 were there before, 6 failed" in captured.err
-    assert "rejected 24 ×: no line QUESTION:" in captured.err
+    assert "×: cut off at max_tokens" in captured.err
     assert [r.get("questions_version") for r in lines(out)] == [1]
     failures = lines(tmp_path / "q.failed.jsonl")
+    assert {r["cause"] for r in failures} <= {"cut off at max_tokens", "no line QUESTION:"}
     assert Counter(r["kind"] for r in failures) == {"extractive": 2 * 4, "poem": 4 * 4}
     assert len({r["seed"] for r in failures}) == 2 * 4  # two batches: one of four, one of two
     with pytest.raises(InputError, match="its 0 questions belong to none"):
@@ -319,9 +370,9 @@ def test_mistakes_of_the_command_are_lines_before_any_model_is_loaded(tmp_path, 
     given = ["--path", tmp_path, "--model", tiny_dir]
     assert command(*given, "--out", "q.txt", "--per-document", 0, "--seed", -1) == 2
     assert [line.split(":")[1] for line in capsys.readouterr().err.splitlines()] == [" --per-document 0", " --seed -1"]
-    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,rap,rap") == 2
+    assert command(*given, "--out", "q.txt", "--kinds", "songs,poem:0,email:²,memory:" + "9" * 5000 + ",rap,rap") == 2
     errors = capsys.readouterr().err
-    for part in ("--out q.txt: must end in .jsonl", "--kinds 'songs'", "'poem:0'", "rap stands twice"):
+    for part in ("--out q.txt: must end in .jsonl", "--kinds 'songs'", "'poem:0'", "'email:²'", "'memory:999", "rap stands twice"):
         assert part in errors
     (tmp_path / "long.txt").write_text("It is a long text of words. " * 300)
     assert command(*given, "--out", tmp_path / "q.jsonl", "--max-words", 2000) == 2

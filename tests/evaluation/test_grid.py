@@ -195,7 +195,7 @@ def test_a_full_disk_loses_nothing_that_was_there(tiny_dir, whole, tmp_path, mon
     assert decided(run(made)) == content(whole[1])
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0"])
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "1/²", "²/2", f"1/{'9' * 5000}"])
 def test_a_shard_that_is_none(text):
     with pytest.raises(InputError, match="must be I/N"):
         Shard.parse(text)

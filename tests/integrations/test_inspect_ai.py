@@ -11,10 +11,10 @@ from inspect_ai.model import (
     compaction,
     get_model,
 )
-from inspect_ai.tool import ToolCall
+from inspect_ai.tool import ToolCall, ToolCallError
 
 from infoagent.integrations.inspect_ai import MemoryCompaction, as_openai
-from infoagent.lm.compacting import HEADING
+from infoagent.lm.compacting import HEADING, cut_history
 
 TASK = [ChatMessageSystem(content="Never touch prod."), ChatMessageUser(content="Change the order.", source="input")]
 SAID = [
@@ -83,3 +83,24 @@ def test_messages_are_what_chat_logs_have():
     }
     assert as_openai(SAID[1])["tool_call_id"] == "c1"
     assert as_openai(ChatMessageAssistant(content=""))["content"] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "Error: Permission denied: /srv/build"),
+        ("half of it", "Error: Permission denied: /srv/build\nhalf of it"),
+        (
+            [ContentText(text="half of it")],
+            [{"type": "text", "text": "Error: Permission denied: /srv/build"}, {"type": "text", "text": "half of it"}],
+        ),
+    ],
+)
+def test_why_a_call_failed_is_read(content, expected):
+    error = ToolCallError("permission", "Permission denied: /srv/build")
+    failed = as_openai(ChatMessageTool(content=content, tool_call_id="c1", function="bash", error=error))
+    assert failed["content"] == expected
+    asked = as_openai(ChatMessageAssistant(content="", tool_calls=[ToolCall(id="c1", function="bash", arguments={})]))
+    read = cut_history([asked, failed, {"role": "user", "content": "Go on."}], 1).text
+    assert "Tool bash: Error: Permission denied: /srv/build" in read
+    assert ("half of it" in read) == bool(content)

@@ -6,6 +6,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from infoagent.integrations.langchain import CompactionMiddleware
+from infoagent.lm.compacting import HEADING
 
 LONG = "Please look at the order ORD-17. " * 10
 HISTORY = [
@@ -32,6 +33,16 @@ def test_an_agent_goes_on_from_the_memory(compactor):
     assert 'get({"id": "ORD-17"})' in read
     assert "Tool get: " in read
     assert "And shipping?" not in read
+
+
+def test_an_earlier_memory_is_read_as_a_memory(compactor):
+    found = agent(compactor).invoke({"messages": list(HISTORY)})["messages"]
+    compactor.writes = "It is five dollars in all."
+    more = [HumanMessage("To Lund? " * 100), AIMessage("Yes."), HumanMessage("And when?")]
+    found = agent(compactor).invoke({"messages": [*found, *more]})["messages"]
+    assert "It is five dollars in all." in found[0].content
+    assert compactor.read[1].startswith(f"{HEADING}The order costs 40 dollars.\nTo the letter: ORD-17\n\nUser: And shipping?\n")
+    assert "Here is a summary" not in compactor.read[1]
 
 
 @pytest.mark.parametrize("keep", [2, 3, 4])

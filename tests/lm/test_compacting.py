@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -144,6 +146,7 @@ def test_patterns_are_found_as_re_finds_them(tiny_dir):
         ("no no no no no no no no no no no no", "runs in a loop"),
         (" ".join(map(str, range(99))), "the memory takes .* tokens, the budget is 200"),
         (RuntimeError("out of memory:\n tried to allocate"), "RuntimeError: out of memory: tried to allocate"),
+        (FloatingPointError("the model returned NaN"), "FloatingPointError: the model returned NaN"),
         (MemoryError(), "MemoryError"),
         (OSError(28, "No space left on device"), "No space left"),
     ],
@@ -153,6 +156,28 @@ def test_a_failure_leaves_the_history_as_it_was(tiny_dir, writes, said, cause):
     result = compactor(tiny_dir).compact(HISTORY)
     assert (result.status, result.messages, result.memory) == ("failed", HISTORY, None)
     assert re.search(cause, result.cause)
+
+
+def test_threads_take_turns_and_read_the_weights_once(tiny_dir, monkeypatch):
+    """Drawn at temperature 1: what one thread alone gets, each of many gets."""
+    loads, load = [], compacting.load
+
+    def slowly(*given, **more):
+        loads.append(given)
+        time.sleep(0.05)
+        return load(*given, **more)
+
+    monkeypatch.setattr(compacting, "load", slowly)
+    monkeypatch.setattr(Compactor, "_fault", lambda *_: None)  # a random model's bytes are longer when read again
+    talks = [[{"role": "user", "content": f"talk {i}, message {k} about things " * 3} for k in range(4)] for i in range(3)]
+    made = [compactor(tiny_dir, 24, 1, temperature=1.0) for _ in range(3)]
+    expected = [made[0].compact(talk) for talk in talks]
+    loads.clear()
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lambda n: made[1 + n % 2].compact(talks[n % 3]), range(12)))
+    assert len(loads) == 2
+    assert len({result.memory for result in expected}) == 3
+    assert [result.memory for result in found] == [expected[n % 3].memory for n in range(12)]
 
 
 def test_what_is_short_already_is_left(tiny_dir, writes):

@@ -5,6 +5,7 @@ from infoagent.lm.context import fit_to_context
 from infoagent.lm.generation import compression_from_ids, generate, generate_groups
 from infoagent.lm.models import load
 from infoagent.lm.scoring.exact import continuation_ids
+from infoagent.lm.serving.chat_model import ChatModel
 from infoagent.types import InputError, Negative, Problem
 
 
@@ -51,6 +52,26 @@ def test_greedy_decoding_does_not_depend_on_the_padding_of_its_batch(lm):
     together = generate(lm, ids, ["a", "b"], 12, 0.0, 0)
     alone = [generate(lm, [i], ["a"], 12, 0.0, 0)[0] for i in ids]
     assert [z.token_ids for z in together] == [z.token_ids for z in alone]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_that_returns_nan_writes_no_text(lm, temperature, value):
+    ids = [prompts.compressor_ids(lm.tokenizer, "a document", "why?")] * 2
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False}
+    bias = lm.model.lm_head.register_forward_hook(lambda module, given, logits: logits + value)
+    try:
+        with pytest.raises(FloatingPointError, match="the model returned NaN; try dtype float32"):
+            generate(lm, ids, ["a", "b"], 4, temperature, 0)
+        with pytest.raises(FloatingPointError, match="NaN"):
+            generate(lm, ids, ["a", "b"], 4, temperature, 0, schema=schema)
+        with pytest.raises(FloatingPointError, match="NaN"):
+            generate_groups(lm, ids, ["a", "b"], 2, 4, temperature, 0)
+        with pytest.raises(FloatingPointError, match="NaN"):
+            ChatModel(lm, 0).write(ids[0], 4, temperature, 0)
+    finally:
+        bias.remove()
+    assert generate(lm, ids, ["a", "b"], 4, temperature, 0)
 
 
 def problem(document):

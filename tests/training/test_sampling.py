@@ -5,6 +5,8 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from infoagent.lm.generation import check_logits
+from infoagent.training.faults import one_line_faults
 from infoagent.training.sampling import RowDraws
 from infoagent.types import RunFailed
 
@@ -57,3 +59,10 @@ def test_probabilities_that_are_not_finite_end_the_run(bad):
     scores = torch.tensor([[1.0, 2.0, 0.5], [0.1, bad, 0.0]])
     with pytest.raises(RunFailed, match="not finite any more; lower grpo"):
         RowDraws(0, 0, range(2), WIDTH, 1, 1.0)(torch.zeros(2, WIDTH), scores)
+
+
+def test_a_policy_that_returns_nan_in_validation_ends_the_run_with_the_same_advice():
+    with pytest.raises(RunFailed, match="not finite any more; lower sft"), one_line_faults("sft.learning_rate"):
+        check_logits(torch.full((1, 3), torch.nan))
+    with pytest.raises(FloatingPointError, match="reward part"), one_line_faults():  # nothing of the policy's
+        raise FloatingPointError("reward part rate: not finite")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from infoagent.cli.doctor.machine import Device, Machine, Package, Place
+from infoagent.parsing import whole_number
 
 OK, NOTE, WARNING, WRONG = "ok", "note", "warning", "wrong"
 FULL_GIB, LOW_GIB = 1.0, 10.0
@@ -215,9 +216,10 @@ def _threads(machine: Machine) -> Finding:
     if threads is None:
         return Finding("cores", OK, found)
     found += f", OMP_NUM_THREADS={threads}"
-    if not threads.isdigit() or int(threads) < 1 or int(threads) > machine.cores:
+    number = whole_number(threads)
+    if number is None or not 1 <= number <= machine.cores:
         return Finding("cores", WARNING, found, f"set it to a number from 1 to {machine.cores}, or unset it")
-    if int(threads) < machine.cores and not machine.torch.devices:
+    if number < machine.cores and not machine.torch.devices:
         return Finding("cores", NOTE, found, "one process on the CPU is faster with all: unset it")
     return Finding("cores", OK, found)
 

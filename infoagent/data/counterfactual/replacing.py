@@ -117,7 +117,7 @@ def _spellings(old: str, new: str) -> list[_Form]:
     if "," in old:
         forms.append(_Form(old.replace(",", ""), new.replace(",", "")))
     elif re.fullmatch(r"\d{4,}", old):
-        grouped = f"{int(new):,}" if new.isdigit() else new
+        grouped = f"{int(new):,}" if new.isdecimal() else new
         forms.append(_Form(f"{int(old):,}", grouped))
     if re.match(r"\d[\d.,]* \S", old) and " " in new:
         head, _, tail = old.partition(" ")
@@ -136,7 +136,7 @@ def _spellings(old: str, new: str) -> list[_Form]:
 
 def _other_spelling(amount: str) -> str | None:
     """12 → twelve and back; None for what is neither."""
-    if amount.isdigit() and len(amount) <= 3:
+    if amount.isdecimal() and len(amount) <= 3:
         return in_words(int(amount))
     try:
         return str(word_value(amount))

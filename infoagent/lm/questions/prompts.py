@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from infoagent.grading.words import count_words
-from infoagent.lm.prompts import fill
+from infoagent.lm.prompts import UNFINISHED, fill
+from infoagent.lm.thinking import behind_any_thought
 
 States = Callable[[str, str], bool]
 """(text, answer) → whether the answer stands in the text."""
@@ -76,7 +77,9 @@ def read_reply(reply: str, kind: str, document: str, states: States, earlier: Se
 
     An extractive answer must stand in the document, and not in the question.
     """
-    text = reply.rpartition("</think>")[2]
+    text = behind_any_thought(reply)
+    if text is None:  # what stands in it is a draft
+        raise RejectedReply(UNFINISHED)
     opening = _QUESTION.search(text)
     if opening is None:
         raise RejectedReply("no line QUESTION:")

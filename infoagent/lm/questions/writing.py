@@ -2,8 +2,8 @@
 
 Who writes is a function (prompts, seed, keep) that hands every reply over as it comes: `local_writer` makes one of a
 model that runs here, `served_writer` one of a server. What a model writes is checked before it is stored. A reply that
-is not in the asked form, or whose extractive answer does not stand in the document, is asked for again under other
-seeds; a document that a server refuses is left for the next call. Both are recorded with all that was replied and paid,
+is not in the asked form, or was cut off, or whose extractive answer does not stand in the document, is asked for again under
+other seeds; a document that a server refuses is left for the next call. Both are recorded with all that was replied and paid,
 and never become a question; other documents go on.
 """
 
@@ -33,16 +33,19 @@ TOKENS_OF_A_QUESTION = 64
 """Room for each question that a prompt says is taken already."""
 UNANSWERED_IN_A_ROW = 8
 """So many requests without one reply between them: the server is not in order, and the call ends."""
+CUT = {"length": "cut off at max_tokens", "content_filter": "cut off by the server's filter"}
+"""Ends of a reply by which it is half of one."""
 ENDS = ("spending limit", "http 401", "http 402")
 """Causes that the next request would meet too."""
 
 
 @dataclass(frozen=True)
 class Replied:
-    """A text, and what it has cost where it costs: {"usd", "prompt_tokens", …, "estimated"}."""
+    """A text, what it has cost where it costs: {"usd", "prompt_tokens", …, "estimated"}, and how it ended, in OpenAI's words."""
 
     text: str
     paid: dict[str, Any] | None = None
+    finish: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,13 @@ class Wanted:
             raise InputError(f"number of questions of a document: {', '.join(few)}; must be at least 1")
 
     @property
+    def is_greedy(self) -> bool:
+        """Whether the same prompt is replied to the same under every seed."""
+        return self.temperature == 0
+
+    @property
     def attempts(self) -> int:
-        """Greedy decoding replies the same under every seed."""
-        return 1 + RETRIES if self.temperature > 0 else 1
+        return 1 if self.is_greedy else 1 + RETRIES
 
 
 @dataclass
@@ -168,10 +175,12 @@ def write_questions(
                 for i, kind in batch
             ]
             begin, left = max(held.tried[place] for place in batch), jobs
+            if wanted.is_greedy:  # an earlier turn may have asked the same, and would hear the same
+                left = [job for job in jobs if job.prompt not in held.rejected]
             for attempt in range(begin, begin + wanted.attempts):
-                left = held.ask(left, _seed(wanted.seed, batch[0], attempt), write)
                 if not left:
                     break
+                left = held.ask(left, _seed(wanted.seed, batch[0], attempt), write)
             held.done.failed += sum(job.place not in held.found for job in jobs)
             held.found.clear()
             bar.update(len(jobs))
@@ -192,6 +201,8 @@ class _Held:
         self.done = Written(paid_usd=files.paid_usd)
         self.found: set[Place] = set()
         """Of the batch under way: who got a question."""
+        self.rejected: set[str] = set()
+        """Prompts of this call that a reply which is no question came to."""
         self._in_vain = 0
         """Requests since the last reply."""
 
@@ -227,9 +238,12 @@ class _Held:
         """Whether the reply is a question; on disk either way."""
         self._in_vain = 0
         try:
+            if came.finish in CUT:  # half an answer may look like a whole one
+                raise RejectedReply(CUT[came.finish])
             query, answer = read_reply(came.text, job.kind, job.document.text, self.states, self.queries[job.place])
         except RejectedReply as error:
             self._fail(job, seed, str(error), came.paid, reply=came.text)
+            self.rejected.add(job.prompt)
             return False
         paid = {} if came.paid is None else {"paid": came.paid}
         row = {**job.row, "query": query, "answer": answer, **_evidence(job, answer, self.states), **paid}
@@ -301,7 +315,7 @@ def served_writer(endpoint: Endpoint) -> Write:
                 who = f"{endpoint.settings.model} at {endpoint.settings.url}"
                 keep(number, Unanswered(answer.cause, f"{who}: {answer.error}", paid))
             else:
-                keep(number, Replied(answer.text, paid))
+                keep(number, Replied(answer.text, paid, answer.finish))
 
         endpoint.ask([_chat(prompt) for prompt in prompts], hand_over, seed=seed)
 
@@ -309,14 +323,14 @@ def served_writer(endpoint: Endpoint) -> Write:
 
 
 def local_writer(lm: LoadedModel, max_tokens: int, temperature: float) -> Write:
-    """A model that runs here. A reply of more than `max_tokens` is cut off there, and mostly rejected for it."""
+    """A model that runs here. A reply of more than `max_tokens` is cut off there, and rejected for it."""
     from infoagent.lm.generation import generate
 
     def write(prompts: Sequence[str], seed: int, keep: Keep) -> None:
         ids = [chat_ids(lm.tokenizer, _chat(prompt)) for prompt in prompts]
         names = [str(number) for number in range(len(ids))]
         for number, reply in enumerate(generate(lm, ids, names, max_tokens, temperature, seed)):
-            keep(number, Replied(reply.text))
+            keep(number, Replied(reply.text, finish=reply.finish))
 
     return write
 

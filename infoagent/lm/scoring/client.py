@@ -1,7 +1,7 @@
 """The client of `infoagent serve`: a scorer whose model runs on another device or machine.
 
-A request is tried again, with growing pauses, after a lost connection, a timeout or a status of 500 and above, until
-`patience_seconds` have passed; then it fails with ConnectionError. After such a failure a request first asks whether
+A request is tried again, with growing pauses, after a lost connection, a timeout or a status of AGAIN or of 500 and above,
+until `patience_seconds` have passed; then it fails with ConnectionError. After such a failure a request first asks whether
 the server is there at all, so that a run whose server is gone ends soon and not after many times that long.
 """
 
@@ -26,6 +26,8 @@ FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 PROBE_SECONDS = 2.0
+AGAIN = (408, 429)
+"""Statuses below 500 that say nothing of the request: a server that stops cuts off a body under way, a proxy has too many."""
 MOST_REPLY_BYTES = 2**30
 """A request of the largest size asks for fewer numbers than this holds."""
 HEALTH = {
@@ -88,7 +90,7 @@ class HttpScorer(ColumnScorer):
             try:
                 timeout = httpx.Timeout(left, connect=min(CONNECT_SECONDS, left))
                 status, reply = exchange(self._client, "POST", "/score", timeout, body, MOST_REPLY_BYTES)
-                if status < 500:
+                if status < 500 and status not in AGAIN:
                     break
                 cause = _said(status, reply)
             except Exception as error:  # whatever a reply makes a library raise, the next one may be a better one

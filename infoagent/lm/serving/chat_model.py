@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from infoagent.lm.generation import stop_ids
+from infoagent.lm.generation import check_logits, stop_ids
 from infoagent.lm.models import LoadedModel
 from infoagent.lm.scoring.prefix import ForkedPrefix, Head, PackedPrefix, plan_memory, route_of, shared_length
 from infoagent.types import FinishReason, InputError
@@ -127,8 +127,7 @@ class ChatModel:
 
 def _draw(logits: Any, temperature: float, generator: torch.Generator | None) -> int:
     row = logits[0].float()
-    if torch.isnan(row).any():
-        raise FloatingPointError("the model returned NaN; try dtype float32")
+    check_logits(row)
     if temperature == 0:
         return int(row.argmax())
     # drawn on the CPU, so that a seed means the same on every device

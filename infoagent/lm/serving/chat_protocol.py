@@ -47,12 +47,13 @@ def read_chat(body: bytes) -> ChatRequest:
         raise ValueError(f"body: not JSON: {str(error)[:200]}") from None
     if not isinstance(data, dict):
         raise ValueError(f"body: must be an object, got {type(data).__name__}")
+    data = {name: value for name, value in data.items() if value is not None}  # clients send null for what they leave open
     for name, value in data.items():
-        if name in KNOWN or name in ASIDE or value is None or (name in NEUTRAL and value == NEUTRAL[name]):
+        if name in KNOWN or name in ASIDE or (name in NEUTRAL and value == NEUTRAL[name]):
             continue
         only = f" other than {NEUTRAL[name]}" if name in NEUTRAL else ""
         raise ValueError(f"{name[:60]}: is not supported by this server{only}; leave it out")
-    given = [data[name] for name in ("max_tokens", "max_completion_tokens") if data.get(name) is not None]
+    given = [data[name] for name in ("max_tokens", "max_completion_tokens") if name in data]
     limit, stream = (given or [DEFAULT_MAX_TOKENS])[0], data.get("stream") or False
     if not isinstance(stream, bool):
         raise ValueError(f"stream = {shown(stream)}: must be true or false")

@@ -282,7 +282,9 @@ def test_the_key_is_masked_in_whatever_form_it_stands():
     for form in forms:
         assert masked(f"a {form} b", KEY) == one_line(f"a {form} b", KEY) == "a [key] b"
     assert one_line("a\x1b[31m\x00\ud800\x9b b\nc", None) == "a?[31m??? b c"
-    assert masked("none of the EMPTY ones", "EMPTY") == "none of the EMPTY ones"  # a server without keys
+    for placeholder in ("x", "none", "EMPTY", ""):  # of servers without keys: words of names and reasons
+        said = "none of the EMPTY mixtral-8x7b"
+        assert masked(said, placeholder) == one_line(said, placeholder) == said
     assert masked(KEY[:-1], KEY) == KEY[:-1]
     assert masked("\\" * 200_000, KEY) == "\\" * 200_000  # linear
 

@@ -200,6 +200,16 @@ def test_a_full_queue_is_waited_for(server):
     assert served.score([[1, 2]], [[3]]) == expected
 
 
+@pytest.mark.parametrize("status", [408, 429])
+def test_a_body_that_a_stopping_server_did_not_wait_for_is_sent_again(server, monkeypatch, status):
+    served, expected = HttpScorer(server.url, patience_seconds=300), Scorer(MODEL).score([[1, 2]], [[3]])
+    refused = [(status, {"error": "body: is not here after 30 s, or the server is stopping"})] * 2
+    exchange = http_scorer.exchange
+    monkeypatch.setattr(http_scorer, "exchange", lambda *given: refused.pop() if refused else exchange(*given))
+    assert served.score([[1, 2]], [[3]]) == expected
+    assert not refused
+
+
 class OutOfMemory(Scorer):
     def __init__(self, times):
         super().__init__(MODEL)

@@ -17,6 +17,7 @@ from infoagent.lm.generation import generate
 from infoagent.lm.models import load
 from infoagent.lm.prompts import chat_ids
 from infoagent.lm.serving.chat_model import ChatModel
+from infoagent.lm.serving.chat_protocol import read_chat
 from infoagent.lm.serving.chat_server import ChatServer
 
 DOCUMENT = "The harbour office noted the arrival of three ships before noon on the second day of May. " * 3
@@ -107,6 +108,19 @@ def post(server, content):
         trust_env=False,
         headers={"Content-Type": "application/json"},
     )
+
+
+def test_null_is_what_clients_send_for_a_field_that_they_leave_open():
+    optional = (
+        "max_tokens", "max_completion_tokens", "temperature", "seed", "stream", "stream_options", "n", "top_p", "frequency_penalty",
+        "presence_penalty", "user", "metadata", "stop", "tools", "logprobs", "response_format",
+    )  # fmt: skip
+    told = {name: value for name, value in body().items() if name in ("model", "messages")}
+    assert read_chat(json.dumps(told | dict.fromkeys(optional)).encode()) == read_chat(json.dumps(told).encode())
+    assert read_chat(json.dumps(told | {"max_tokens": None, "max_completion_tokens": 9}).encode()).max_tokens == 9
+    assert read_chat(json.dumps(told | {"model": None}).encode()).model == ""  # as where it is missing
+    with pytest.raises(ValueError, match="messages: must be a list"):
+        read_chat(json.dumps(told | {"messages": None}).encode())
 
 
 def test_whole_and_streamed_replies_agree_and_count_their_tokens(server, lm):
