@@ -28,7 +28,7 @@ def key(monkeypatch):
 
 def recipe(tiny_dir, out, server, **more):
     model = {"name": str(tiny_dir), "dtype": "float32"}
-    endpoint = {"base_url": server.url, "api_key_env": "FAKE_KEY", "retries": 3, "timeout_seconds": 1.0, "backoff_seconds": 0.01}
+    endpoint = {"base_url": server.url, "api_key_env": "FAKE_KEY", "retries": 3, "timeout_seconds": 60.0, "backoff_seconds": 0.01}
     return EvaluationRecipe.model_validate(
         {
             "output_dir": str(out),

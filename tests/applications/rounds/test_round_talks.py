@@ -155,7 +155,7 @@ def served(tiny_dir, out, server, **more):
         "base_url": server.url,
         "api_key_env": None,
         "retries": 0,
-        "timeout_seconds": 2.0,
+        "timeout_seconds": 60.0,
         "backoff_seconds": 0.01,
         "concurrency": 1,
     }
