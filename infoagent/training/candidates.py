@@ -22,10 +22,10 @@ from typing import Any
 from infoagent.data.revisions import same_data
 from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
 from infoagent.grading import states_facts
-from infoagent.lm.generation import generate, generate_groups
+from infoagent.lm.generation import compression_from_ids, generate, generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
 from infoagent.proposals.sources import GREEDY, POLICY
@@ -233,9 +233,15 @@ def load_candidates(
 
 
 def read_candidates(
-    directories: Sequence[str | Path], settings: dict[str, Any] | None, problems: Sequence[Problem], price: Price, named: str
+    directories: Sequence[str | Path],
+    settings: dict[str, Any] | None,
+    problems: Sequence[Problem],
+    price: Price,
+    named: str,
+    policy: Prepared | None = None,
 ) -> list[Candidate]:
-    """As `load_candidates`, for the setting `named`; without `settings` the samples may have been scored in any way."""
+    """As `load_candidates`, for the setting `named`. Without `settings` the samples may have been scored in any way, and drawn by
+    another model than `policy`, in whose tokens they are given."""
     mistakes, found = [], []
     known = {key_of(problem): problem for problem in problems}
     for directory in directories:
@@ -252,6 +258,9 @@ def read_candidates(
             )
         else:
             rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
+            if policy is not None:
+                model = read_json(manifest).get("settings", {}).get("model") or {}
+                rows = [in_tokens_of(policy, row, model) for row in rows]
             found += [candidate_of(row, known[_key_of_row(row)], price) for row in rows]
             if not rows:
                 mistakes.append(
@@ -312,6 +321,19 @@ def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredComp
         failed=row.get("failed"),
         parts=parts,
     )
+
+
+def in_tokens_of(policy: Prepared, row: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """A line that `model` wrote, its text in the policy's tokens. The line's own where both are one model and the tokens say the text
+    still; else those of the text, and a turn that ended ends by the policy's own token: a number of another vocabulary is another word
+    of this one, or none."""
+    tokenizer, ids = policy.tokenizer, row["token_ids"]
+    is_same = model.get("name") == policy.reference.name and same_revision(model.get("revision"), policy.reference.revision)
+    is_known = all(0 <= i < len(tokenizer) for i in (*ids, row.get("stop_id", 0)))
+    if is_same and is_known and compression_from_ids(tokenizer, "", ids, set()).text == row["text"]:
+        return row
+    anew = text_ids(tokenizer, row["text"])
+    return {**row, "token_ids": anew, "rate_tokens": len(anew), "stop_id": None}
 
 
 def key_of(problem: Problem) -> Key:
