@@ -12,22 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from infoagent.baselines.extracting import compress_extractive
-from infoagent.files import read_jsonl
 from infoagent.lm.prompts import end_of_turn_id, text_ids
 from infoagent.proposals.critic import UnigramCritic, most_telling
 from infoagent.proposals.shortening import shortenings
 from infoagent.proposals.sources import GIVEN, SHORTENED, SOURCES, YARDSTICK, Proposal, propose
 from infoagent.recipes.sft import ProposalsSection, SamplingSection
-from infoagent.records.grid import CompressionRecord, record_of
+from infoagent.records.files import grid_of, read_records
+from infoagent.records.grid import compressions_of
 from infoagent.reward.metrics import ScoredCompression
 from infoagent.reward.mi_reward import MIReward
 from infoagent.training.preparation import Prepared
 from infoagent.types import ANCHORS, Compression, InputError, Negative, Problem
 
-RECORDS_FILE = "records.jsonl"
 LOOKED_AT = 50
 """Problems that a source is tried on before a model loads."""
 
@@ -49,8 +47,8 @@ class Proposer:
     """Proposals that were left out for their length in this round."""
 
     def score(self, reward: MIReward, index: int, samples: Sequence[tuple[str, Compression]]) -> list[Scored]:
-        """The policy's samples, each with its origin, and the proposals of a problem, with their rewards. A text that has several
-        origins stands under the first."""
+        """The policy's samples, each with its origin, and the proposals of a problem, with their rewards. A proposal that has several
+        origins stands under the first, and under none where the policy wrote it as well. Samples are draws: all of them stand."""
         problem, negatives = reward.problems[index], reward.negatives[index]
         critic = UnigramCritic([problem.document, *(n.document for n in negatives)], problem.query)
         price = reward.price.price
@@ -74,11 +72,13 @@ class Proposer:
 
     def proposals(self, problem: Problem, negatives: Sequence[Negative], critic: UnigramCritic, price: float) -> list[Proposal]:
         """Those that the scorer reads: all of the sources that ask for it and all that are given, and of the others the
-        critic's choice."""
+        critic's choice. No text stands twice."""
         everything = propose(problem, negatives, self.section.sources)
         always = [p for p in everything if SOURCES[p.origin].always]
-        always += [Proposal(text, GIVEN) for text in self.given.get((problem.id, problem.query), ())]
-        others = [p for p in everything if not SOURCES[p.origin].always]
+        told = {p.text for p in always}
+        given = dict.fromkeys(self.given.get((problem.id, problem.query), ()))  # several runs may have written one text
+        always += [Proposal(text, GIVEN) for text in given if text not in told]
+        others = [p for p in everything if not SOURCES[p.origin].always and p.text not in given]
         if self.section.keep is not None:
             others = [others[i] for i in most_telling([p.text for p in others], critic, price, self.section.keep)]
         return [*always, *others]
@@ -125,14 +125,12 @@ def proposer_of(sampling: SamplingSection, prepared: Prepared) -> Proposer | Non
     given: dict[Asked, list[str]] = {}
     wanted = {(problem.id, problem.query) for problem in prepared.problems}
     for directory in section.given:
-        texts = _texts_of(directory)
-        of_wanted = [(asked, text) for asked, text in texts or () if asked in wanted]
-        if texts is None:
-            mistakes.append(
-                f"sampling.proposals.given: {directory!r} holds no {RECORDS_FILE}; name the output_dir of eval/frozen.py or "
-                "eval/checkpoint.py"
-            )
-        elif not of_wanted:
+        try:
+            of_wanted = [(asked, text) for asked, text in _texts_of(directory) if asked in wanted]
+        except InputError as error:
+            mistakes += [f"sampling.proposals.given: {line}" for line in error.problems]
+            continue
+        if not of_wanted:
             mistakes.append(
                 f"sampling.proposals.given: {directory!r} holds no text on any of the {len(prepared.problems)} problems; "
                 "run it on the same data"
@@ -144,12 +142,9 @@ def proposer_of(sampling: SamplingSection, prepared: Prepared) -> Proposer | Non
     return Proposer(section, sampling.max_completion_tokens, given)
 
 
-def _texts_of(directory: str) -> list[tuple[Asked, str]] | None:
-    """What an evaluation's compressors wrote, anchors aside; None where it has no records."""
-    path = Path(directory) / RECORDS_FILE
-    if not path.is_file():
-        return None
-    held = [r for r in map(record_of, read_jsonl(path)) if isinstance(r, CompressionRecord) and r.compressor.kind not in ANCHORS]
+def _texts_of(directory: str) -> list[tuple[Asked, str]]:
+    """What an evaluation's compressors wrote, anchors aside. Raises InputError where it has no records."""
+    held = [r for r in compressions_of(grid_of(read_records(directory))) if r.compressor.kind not in ANCHORS]
     return [((r.problem_id, r.query), r.text) for r in held if r.is_ok and r.text and r.query is not None]
 
 

@@ -150,12 +150,35 @@ def test_what_other_runs_wrote_is_scored_as_well(tiny_dir, lm, tmp_path):
     drawn = draw(tmp_path / "run", recipe(tiny_dir, keep=2, given=[str(other)]), lm)
     assert [c.scored.compression.text for c in drawn if c.origin == "given"] == ["what another model said"]
 
+    anew = [record, {**record, "text": "what it said when it was asked anew"}]  # of one key the last line counts
+    (other / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in anew))
+    proposer = proposer_of(recipe(tiny_dir, keep=2, given=[str(other)]).sampling, prepared)
+    assert proposer.given == {(first.id, first.query): ["what it said when it was asked anew"]}
+
     (other / "records.jsonl").write_text(json.dumps({**record, "problem_id": "nobody"}) + "\n")
     with pytest.raises(InputError) as raised:
         proposer_of(recipe(tiny_dir, given=[str(other), str(tmp_path / "nothing")]).sampling, prepared)
     [nothing_on_them, no_records] = raised.value.problems
     assert "no text on any of the 3 problems" in nothing_on_them
     assert "holds no records.jsonl" in no_records
+
+
+def test_a_text_of_several_origins_is_scored_once_under_the_first(tiny_dir, lm):
+    """Of the policy, of BM25, given twice and a piece of the document: each text once, in that order of origins."""
+    made = recipe(tiny_dir, sources=["bm25", "windows"], keep=None, shorten_rounds=0)
+    prepared = prepare(made, LONGEST)
+    reward, end = build_reward(made, prepared, Scorer(lm.model)), end_of_turn_id(lm.tokenizer)
+    problem = prepared.problems[0]
+    [bm25, *windows] = [p.text for p in propose(problem, prepared.negatives[0], ["bm25", "windows"])]
+    own, piece = [text for text in windows if len(text_ids(lm.tokenizer, text)) <= LONGEST][:2]
+    sample = Compression(problem.id, own, tuple(text_ids(lm.tokenizer, own)), "stop", stop_id=end)
+    proposer = proposer_of(made.sampling, prepared)
+    proposer.given = {(problem.id, problem.query): ["said elsewhere", own, bm25, piece, "said elsewhere", piece]}
+    scored = [(origin, s.compression.text) for origin, s in proposer.score(reward, 0, [(POLICY, sample)])]
+    assert [entry for entry in scored if entry[1] in ("said elsewhere", own, bm25, piece)] == [
+        (POLICY, own), ("bm25", bm25), ("given", "said elsewhere"), ("given", piece),
+    ]  # fmt: skip
+    assert len({text for _, text in scored}) == len(scored)
 
 
 def test_a_source_that_yields_nothing_is_refused(tiny_dir, monkeypatch):
