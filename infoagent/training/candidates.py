@@ -59,6 +59,8 @@ class Candidate:
     scored: ScoredCompression
     origin: str = POLICY
     """Where the text comes from: the policy, or a source of proposals."""
+    too_long: bool = False
+    """Longer than its run let a text be: of a source that is always read, compared with and never chosen."""
 
 
 def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Prepared) -> dict[str, Any]:
@@ -86,6 +88,7 @@ class CandidateFile:
         self.path = Path(output_dir) / SAMPLES_FILE
         self.manifest_path = Path(output_dir) / MANIFEST_FILE
         self.samples = int(settings["sampling"]["samples"])
+        self.most_tokens = int(settings["sampling"]["max_completion_tokens"])
         self.manifest: dict[str, Any] = {"settings": settings, "policies": {}, **provenance()}
         if self.manifest_path.is_file():
             held = read_json(self.manifest_path)
@@ -142,7 +145,7 @@ class CandidateFile:
     def group(self, number: int, problem: Problem, price: Price) -> list[Candidate]:
         """The samples of one problem, worth what they are under `price`."""
         rows = sorted(self._rows.get((number, key_of(problem)), ()), key=lambda row: row["sample"])
-        return [candidate_of(row, problem, price) for row in rows]
+        return [candidate_of(row, problem, price, self.most_tokens) for row in rows]
 
     def append(self, number: int, scored: Sequence[Scored]) -> None:
         """All samples of one problem, in one write; none where nothing was sampled and every proposal is too long."""
@@ -199,10 +202,11 @@ def sample_candidates(
     if proposer is not None and proposer.too_long:
         logger.warning("round %d: %d proposals are longer than %s and were left out", number, proposer.too_long, limit)
         proposer.too_long = 0
-    without = sum(not file.holds(number, problems[i]) for i in indices)
+    groups = [file.group(number, problems[i], reward.price) for i in indices]
+    without = sum(all(candidate.too_long for candidate in group) for group in groups)
     if without:
         logger.warning("round %d: %d of %d problems have no proposal within %s", number, without, len(indices), limit)
-    return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
+    return [candidate for group in groups for candidate in group]
 
 
 def _drawn(
@@ -258,10 +262,11 @@ def read_candidates(
             )
         else:
             rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
+            held = read_json(manifest).get("settings", {})
+            most_tokens = held.get("sampling", {}).get("max_completion_tokens")
             if policy is not None:
-                model = read_json(manifest).get("settings", {}).get("model") or {}
-                rows = [in_tokens_of(policy, row, model) for row in rows]
-            found += [candidate_of(row, known[_key_of_row(row)], price) for row in rows]
+                rows, most_tokens = [in_tokens_of(policy, row, held.get("model", {})) for row in rows], None
+            found += [candidate_of(row, known[_key_of_row(row)], price, most_tokens) for row in rows]
             if not rows:
                 mistakes.append(
                     f"{named}: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
@@ -297,9 +302,10 @@ def row_of(number: int, scored: ScoredCompression, origin: str = POLICY, group: 
     return {name: v for name, v in row.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
 
 
-def candidate_of(row: dict[str, Any], problem: Problem, price: Price) -> Candidate:
-    """The text of a line, its round and its origin."""
-    return Candidate(row["round"], scored_of(row, problem, price), row.get("origin", POLICY))
+def candidate_of(row: dict[str, Any], problem: Problem, price: Price, most_tokens: int | None = None) -> Candidate:
+    """The text of a line, its round and its origin. `most_tokens`: of a text that its run might choose; None: any."""
+    too_long = most_tokens is not None and row["rate_tokens"] > most_tokens
+    return Candidate(row["round"], scored_of(row, problem, price), row.get("origin", POLICY), too_long)
 
 
 def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredCompression:

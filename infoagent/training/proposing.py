@@ -37,7 +37,8 @@ Asked = tuple[str, str]
 
 @dataclass
 class Proposer:
-    """Puts proposals beside the policy's samples. `most_tokens`: longer texts are not proposed."""
+    """Puts proposals beside the policy's samples. `most_tokens`: longer texts are not proposed; those of a source that is always read
+    are scored, to be compared with, and never chosen."""
 
     section: ProposalsSection
     most_tokens: int
@@ -60,13 +61,13 @@ class Proposer:
         for rounds_left in reversed(range(self.section.shorten_rounds + 1)):
             scored += scored_together(reward, index, fresh)  # in one call: the documents are read once for all of them
             told |= {z.text for _, z in fresh}
-            before, best = best, _best(scored)
+            before, best = best, self._best(scored)
             if best is None or best is before or not rounds_left:
                 break
             shorter = [text for text in shortenings(best.compression.text) if text not in told]
             chosen = most_telling(shorter, critic, price, self.section.shorten_keep)
             fresh = self._compressions(reward, problem, [Proposal(shorter[i], SHORTENED) for i in chosen])
-        if self.section.yardstick and best is not None:
+        if self.section.yardstick and best is not None and self._fits(best.compression):
             scored += scored_together(reward, index, [(YARDSTICK, self._yardstick(reward, problem, best.compression.rate_tokens))])
         return [(origin, replace(s, compression=replace(s.compression, sample=i))) for i, (origin, s) in enumerate(scored)]
 
@@ -83,6 +84,14 @@ class Proposer:
             others = [others[i] for i in most_telling([p.text for p in others], critic, price, self.section.keep)]
         return [*always, *others]
 
+    def _fits(self, text: Compression) -> bool:
+        return text.rate_tokens <= self.most_tokens
+
+    def _best(self, scored: Sequence[Scored]) -> ScoredCompression | None:
+        """Of the texts that may be chosen, or, where there is none, of the longer ones: what is left of them may be short enough."""
+        live = [s for _, s in scored if s.reward is not None and not s.gated]
+        return max([s for s in live if self._fits(s.compression)] or live, key=lambda s: s.reward or 0.0, default=None)
+
     def _yardstick(self, reward: MIReward, problem: Problem, tokens: int) -> Compression:
         def count(text: str) -> int:
             return len(text_ids(reward.tokenizer, text))
@@ -95,11 +104,11 @@ class Proposer:
         end = end_of_turn_id(reward.tokenizer)
         texts = []
         for proposal in new:
-            ids = tuple(text_ids(reward.tokenizer, proposal.text))
-            if len(ids) > self.most_tokens and not (proposal.origin in SOURCES and SOURCES[proposal.origin].always):
+            text = Compression(problem.id, proposal.text, tuple(text_ids(reward.tokenizer, proposal.text)), "stop", stop_id=end)
+            if not self._fits(text) and not (proposal.origin in SOURCES and SOURCES[proposal.origin].always):
                 self.too_long += 1
                 continue
-            texts.append((proposal.origin, Compression(problem.id, proposal.text, ids, "stop", stop_id=end)))
+            texts.append((proposal.origin, text))
         return texts
 
 
@@ -146,8 +155,3 @@ def _texts_of(directory: str) -> list[tuple[Asked, str]]:
     """What an evaluation's compressors wrote, anchors aside. Raises InputError where it has no records."""
     held = [r for r in compressions_of(grid_of(read_records(directory))) if r.compressor.kind not in ANCHORS]
     return [((r.problem_id, r.query), r.text) for r in held if r.is_ok and r.text and r.query is not None]
-
-
-def _best(scored: Sequence[Scored]) -> ScoredCompression | None:
-    live = [s for _, s in scored if s.reward is not None and not s.gated]
-    return max(live, key=lambda s: s.reward or 0.0, default=None)
