@@ -34,26 +34,28 @@ def find_teacher(directories: Sequence[str | Path], price: float | None = None) 
     """The table of the teacher over the groups of several runs.
 
     `price` replaces what the runs were scored with, in nats for each unit of length that a run paid for, tokens or bytes. The
-    teacher is the text of the highest reward in a group (a problem in a round of a run), yardsticks aside; the row of a source
-    is the best that it offers where it offers anything. Raises InputError for a directory without samples, without any
-    proposal, or without a text that could be scored.
+    teacher is the text of the highest reward in a group (a problem in a round of a run), yardsticks and what is longer than its
+    run chooses from aside; the row of a source is the best that it offers where it offers anything. Raises InputError for a
+    directory without samples, without any proposal, or without a text that could be scored and chosen.
     """
-    groups = _groups(directories)
+    groups, limits = _groups(directories)
     worth = {id(row): _worth(row, price) for group in groups for row in group}
     best: list[dict[str, Row]] = []
-    for group in groups:
+    for group, most_tokens in zip(groups, limits, strict=True):
         by_origin: dict[str, Row] = {}
         for row in sorted((r for r in group if "failed" not in r), key=lambda r: worth[id(r)]):
             by_origin[row.get("origin", POLICY)] = row
-            if row.get("origin") != YARDSTICK:
+            if row.get("origin") != YARDSTICK and row["rate_tokens"] <= most_tokens:
                 by_origin[TEACHER] = row
         best.append(by_origin)
+    if not any(TEACHER in by_origin for by_origin in best):
+        raise InputError(f"{', '.join(map(str, directories))}: no text could be scored and chosen; draw them anew")
     origins = sorted({origin for by_origin in best for origin in by_origin} - {TEACHER})
     won = Counter(by_origin[TEACHER].get("origin", POLICY) for by_origin in best if TEACHER in by_origin)
     rows = [_row(name, [b[name] for b in best if name in b], worth, won) for name in (TEACHER, *origins)]
     against = {
         name: _difference([b for b in best if TEACHER in b and name in b], name, worth) for name in (YARDSTICK, "bm25", "greedy")
-        if any(name in b for b in best)
+        if any(TEACHER in b and name in b for b in best)
     }  # fmt: skip
     return {
         "runs": [str(d) for d in directories],
@@ -68,9 +70,11 @@ def find_teacher(directories: Sequence[str | Path], price: float | None = None) 
     }
 
 
-def _groups(directories: Sequence[str | Path]) -> list[list[Row]]:
+def _groups(directories: Sequence[str | Path]) -> tuple[list[list[Row]], list[int]]:
+    """The texts of each problem, and how many tokens the text that its run chooses has at most."""
     mistakes: list[str] = []
     groups: list[list[Row]] = []
+    limits: list[int] = []
     for directory in directories:
         path = Path(directory) / SAMPLES_FILE
         if not path.is_file():
@@ -81,13 +85,12 @@ def _groups(directories: Sequence[str | Path]) -> list[list[Row]]:
             held[row["round"], row["problem_id"], row["document"], row["query"]].append(row)
         if not any("origin" in row for group in held.values() for row in group):
             mistakes.append(f"{directory}: its {SAMPLES_FILE} holds no proposal; draw it with sampling.proposals")
-        if all("failed" in row for group in held.values() for row in group):
-            mistakes.append(f"{directory}: none of the texts in its {SAMPLES_FILE} could be scored; draw them anew")
-        unit = read_json(Path(directory) / MANIFEST_FILE)["settings"]["reward"]["rate"]
-        groups += [[{**row, RATE: row.get(f"rate_{unit}")} for row in group] for group in held.values()]
+        settings = read_json(Path(directory) / MANIFEST_FILE)["settings"]
+        groups += [[{**row, RATE: row.get(f"rate_{settings['reward']['rate']}")} for row in group] for group in held.values()]
+        limits += [int(settings["sampling"]["max_completion_tokens"])] * len(held)
     if mistakes:
         raise InputError(mistakes)
-    return groups
+    return groups, limits
 
 
 def _problems(rows: Iterable[Row]) -> int:

@@ -29,7 +29,8 @@ GATHERED = ((None, " "), (4, LIST), (2, LIST))
 
 @dataclass(frozen=True)
 class Source:
-    """Texts that could stand for a document. `always`: a model reads all of them, however cheap critics judge."""
+    """Texts that could stand for a document. `always`: a model reads all of them, however cheap critics judge, and also one that is
+    longer than a run may choose, which others are then compared with."""
 
     name: str
     propose: Propose

@@ -118,6 +118,10 @@ class GRPORecipe(TrainingRecipe):
                 self.validation is not None,
                 "it would compress each history once; measure with eval/applications/compaction.py",
             ),
+            "prompt.pick_tokens": (
+                self.prompt.pick_tokens is not None,
+                "a memory and its turns are read whole, and what was not picked would be forgotten; drop it",
+            ),
             "data.truncate": (
                 self.data.truncate != "error",
                 "what a memory lost and what was cut could not be told apart; set it to error",

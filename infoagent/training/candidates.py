@@ -22,10 +22,10 @@ from typing import Any
 from infoagent.data.revisions import same_data
 from infoagent.files import append_jsonl, read_json, read_jsonl, write_json, write_jsonl
 from infoagent.grading import states_facts
-from infoagent.lm.generation import generate, generate_groups
+from infoagent.lm.generation import compression_from_ids, generate, generate_groups
 from infoagent.lm.identity import same_revision
 from infoagent.lm.models import LoadedModel
-from infoagent.lm.prompts import compressor_ids
+from infoagent.lm.prompts import compressor_ids, text_ids
 from infoagent.pricing.parts import Price
 from infoagent.progress import Progress
 from infoagent.proposals.sources import GREEDY, POLICY
@@ -59,6 +59,8 @@ class Candidate:
     scored: ScoredCompression
     origin: str = POLICY
     """Where the text comes from: the policy, or a source of proposals."""
+    too_long: bool = False
+    """Longer than its run let a text be: of a source that is always read, compared with and never chosen."""
 
 
 def settings_of(recipe: TrainingRecipe, sampling: SamplingSection, prepared: Prepared) -> dict[str, Any]:
@@ -86,6 +88,7 @@ class CandidateFile:
         self.path = Path(output_dir) / SAMPLES_FILE
         self.manifest_path = Path(output_dir) / MANIFEST_FILE
         self.samples = int(settings["sampling"]["samples"])
+        self.most_tokens = int(settings["sampling"]["max_completion_tokens"])
         self.manifest: dict[str, Any] = {"settings": settings, "policies": {}, **provenance()}
         if self.manifest_path.is_file():
             held = read_json(self.manifest_path)
@@ -142,7 +145,7 @@ class CandidateFile:
     def group(self, number: int, problem: Problem, price: Price) -> list[Candidate]:
         """The samples of one problem, worth what they are under `price`."""
         rows = sorted(self._rows.get((number, key_of(problem)), ()), key=lambda row: row["sample"])
-        return [candidate_of(row, problem, price) for row in rows]
+        return [candidate_of(row, problem, price, self.most_tokens) for row in rows]
 
     def append(self, number: int, scored: Sequence[Scored]) -> None:
         """All samples of one problem, in one write; none where nothing was sampled and every proposal is too long."""
@@ -199,10 +202,11 @@ def sample_candidates(
     if proposer is not None and proposer.too_long:
         logger.warning("round %d: %d proposals are longer than %s and were left out", number, proposer.too_long, limit)
         proposer.too_long = 0
-    without = sum(not file.holds(number, problems[i]) for i in indices)
+    groups = [file.group(number, problems[i], reward.price) for i in indices]
+    without = sum(all(candidate.too_long for candidate in group) for group in groups)
     if without:
         logger.warning("round %d: %d of %d problems have no proposal within %s", number, without, len(indices), limit)
-    return [candidate for i in indices for candidate in file.group(number, problems[i], reward.price)]
+    return [candidate for group in groups for candidate in group]
 
 
 def _drawn(
@@ -233,9 +237,15 @@ def load_candidates(
 
 
 def read_candidates(
-    directories: Sequence[str | Path], settings: dict[str, Any] | None, problems: Sequence[Problem], price: Price, named: str
+    directories: Sequence[str | Path],
+    settings: dict[str, Any] | None,
+    problems: Sequence[Problem],
+    price: Price,
+    named: str,
+    policy: Prepared | None = None,
 ) -> list[Candidate]:
-    """As `load_candidates`, for the setting `named`; without `settings` the samples may have been scored in any way."""
+    """As `load_candidates`, for the setting `named`. Without `settings` the samples may have been scored in any way, and drawn by
+    another model than `policy`, in whose tokens they are given."""
     mistakes, found = [], []
     known = {key_of(problem): problem for problem in problems}
     for directory in directories:
@@ -252,7 +262,11 @@ def read_candidates(
             )
         else:
             rows = [row for row in read_jsonl(samples) if _key_of_row(row) in known]
-            found += [candidate_of(row, known[_key_of_row(row)], price) for row in rows]
+            held = read_json(manifest).get("settings", {})
+            most_tokens = held.get("sampling", {}).get("max_completion_tokens")
+            if policy is not None:
+                rows, most_tokens = [in_tokens_of(policy, row, held.get("model", {})) for row in rows], None
+            found += [candidate_of(row, known[_key_of_row(row)], price, most_tokens) for row in rows]
             if not rows:
                 mistakes.append(
                     f"{named}: {str(directory)!r} holds no sample for a problem of the recipe's data; name the data it was drawn from"
@@ -288,9 +302,10 @@ def row_of(number: int, scored: ScoredCompression, origin: str = POLICY, group: 
     return {name: v for name, v in row.items() if v is not None and not (isinstance(v, float) and math.isnan(v))}
 
 
-def candidate_of(row: dict[str, Any], problem: Problem, price: Price) -> Candidate:
-    """The text of a line, its round and its origin."""
-    return Candidate(row["round"], scored_of(row, problem, price), row.get("origin", POLICY))
+def candidate_of(row: dict[str, Any], problem: Problem, price: Price, most_tokens: int | None = None) -> Candidate:
+    """The text of a line, its round and its origin. `most_tokens`: of a text that its run might choose; None: any."""
+    too_long = most_tokens is not None and row["rate_tokens"] > most_tokens
+    return Candidate(row["round"], scored_of(row, problem, price), row.get("origin", POLICY), too_long)
 
 
 def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredCompression:
@@ -312,6 +327,19 @@ def scored_of(row: dict[str, Any], problem: Problem, price: Price) -> ScoredComp
         failed=row.get("failed"),
         parts=parts,
     )
+
+
+def in_tokens_of(policy: Prepared, row: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """A line that `model` wrote, its text in the policy's tokens. The line's own where both are one model and the tokens say the text
+    still; else those of the text, and a turn that ended ends by the policy's own token: a number of another vocabulary is another word
+    of this one, or none."""
+    tokenizer, ids = policy.tokenizer, row["token_ids"]
+    is_same = model.get("name") == policy.reference.name and same_revision(model.get("revision"), policy.reference.revision)
+    is_known = all(0 <= i < len(tokenizer) for i in (*ids, row.get("stop_id", 0)))
+    if is_same and is_known and compression_from_ids(tokenizer, "", ids, set()).text == row["text"]:
+        return row
+    anew = text_ids(tokenizer, row["text"])
+    return {**row, "token_ids": anew, "rate_tokens": len(anew), "stop_id": None}
 
 
 def key_of(problem: Problem) -> Key:

@@ -41,8 +41,8 @@ def make_pairs(drawn: Sequence[Candidate], section: PairsSection) -> list[tuple[
 
 
 def rivals(drawn: Sequence[Candidate]) -> list[Candidate]:
-    """What may be chosen: all but yardsticks."""
-    return [c for c in drawn if c.origin != YARDSTICK]
+    """What may be chosen: all but what is there to be compared with."""
+    return [c for c in drawn if c.origin != YARDSTICK and not c.too_long]
 
 
 def columns_of(candidates: Sequence[Candidate]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from infoagent.costs import (
@@ -168,14 +169,27 @@ def describe_sft(recipe: SFTRecipe) -> str:
     """The plan in a few lines."""
     problems, left_out = usable_problems(recipe)
     groups = min(recipe.sft.problems_per_round or len(problems), len(problems))
-    kept = recipe.selection.top or max(1, round((1 - (recipe.selection.quantile or 1.0)) * recipe.sampling.samples))
+    kept, by_quantile = most_kept(recipe), recipe.selection.quantile is not None
+    # how many texts sources and other runs propose is known when they do, and a quantile keeps its share of all of them
+    about = "about" if by_quantile and recipe.sampling.proposals is not None else "at most"
+    ties = " (more where rewards are equal)" if by_quantile else ""
     texts = recipe.sft.rounds * groups * kept * recipe.sft.epochs
     plan = (
         f"plan: {recipe.sft.rounds} rounds of {groups} problems × {_texts(recipe)}, from {len(problems)} "
-        f"problems of {_names(recipe)}; at most {groups * kept} texts kept in a round, {recipe.sft.epochs} epochs of "
+        f"problems of {_names(recipe)}; {about} {groups * kept} texts kept in a round{ties}, {recipe.sft.epochs} epochs of "
         f"{recipe.sft.batch_size} a step"
     )
     return "\n".join([plan, *left_out, *_fit(recipe, recipe.sft, _words(recipe, problems), recipe.sft.rounds * groups, texts)])
+
+
+def most_kept(recipe: SFTRecipe) -> int:
+    """Of a problem, the most texts that `best_of_n` keeps where no two rewards are equal: of n in rising order, counted from 0, those from
+    q · (n − 1) on; of two or more never all, for one is no better than their mean."""
+    rule, texts = recipe.selection.rule, recipe.sampling.texts
+    if rule["top"] is not None:
+        return int(rule["top"])
+    above = texts - math.ceil(rule["quantile"] * (texts - 1) - 1e-9)  # a place that is whole but for rounding is whole
+    return min(above, max(1, texts - 1))
 
 
 def describe_dpo(recipe: DPORecipe) -> str:

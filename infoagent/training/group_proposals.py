@@ -95,7 +95,7 @@ def advantages(lead_B: torch.Tensor, proposed_B: torch.Tensor) -> torch.Tensor:
 
 def group_proposals(recipe: GRPORecipe, prepared: Prepared) -> dict[int, list[int]]:
     """For each problem on which the directories of `grpo.proposals` hold a text, the one that earns most at the first price: token
-    ids with the end of turn, by the problem's index.
+    ids with the end of turn, by the problem's index. Whichever model wrote it, the ids are the policy's.
 
     What a step pays for it is scored in the step. Raises InputError, a line for each directory that holds nothing here.
     """
@@ -111,7 +111,7 @@ def group_proposals(recipe: GRPORecipe, prepared: Prepared) -> dict[int, list[in
     price = build_reward(recipe, prepared).price
     known = [
         candidate.scored
-        for candidate in read_candidates(grpo.proposals, None, prepared.problems, price, "grpo.proposals")
+        for candidate in read_candidates(grpo.proposals, None, prepared.problems, price, "grpo.proposals", prepared)
         if candidate.origin != YARDSTICK and candidate.scored.reward is not None and not candidate.scored.gated
     ]
     fitting = [s for s in known if s.compression.rate_tokens < grpo.max_completion_tokens]  # its end of turn needs a place

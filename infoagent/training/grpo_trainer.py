@@ -15,6 +15,7 @@ from infoagent.training.group_proposals import GroupProposals
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.phases import TimedPhases
 from infoagent.training.plain_prompts import PlainPrompts
+from infoagent.training.prompt_rows import has_order
 from infoagent.training.resumption import ResumedExactly
 from infoagent.training.shared_prefix import SharedPrefix
 from infoagent.training.vllm_weights import ExactBase
@@ -84,7 +85,7 @@ def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         logging_nan_inf_filter=False,  # it would log a NaN loss as 0.0; RunCallback stops the run instead
         report_to="none",  # infoagent.tracking writes the metrics, under the house's names
         remove_unused_columns=False,
-        shuffle_dataset=grpo.loop is None,  # in the loop the rows of a history stand in their order
+        shuffle_dataset=not has_order(recipe),
         disable_tqdm=quiet,
         **own,
     )

@@ -18,7 +18,7 @@ from infoagent.types import InputError, Problem
 BUDGET_STREAM = 4
 """Keeps the draw of budgets apart from other draws by the same seed."""
 COURSE_STREAM = 6
-"""The same for the order of histories."""
+"""The same for the order of problems and of histories."""
 NEWS = "news"
 """Of a row in the loop: what was said since the last compaction. The row's chat is that of the first compaction; later ones begin
 with a memory that is not written yet."""
@@ -26,6 +26,12 @@ QUERY = "query"
 """Of a row in the loop: what its problem asks, for a template that names it."""
 PLACE = "compaction"
 """Of a row in the loop: which compaction of its history it is, from 1."""
+
+
+def has_order(recipe: GRPORecipe) -> bool:
+    """Whether the rows stand in the order in which the run takes them, a row for every prompt: shuffled, a problem would come again
+    before others came once, and more steps would change the order of those that are done."""
+    return recipe.grpo.loop is not None or recipe.reward.budget_range is not None
 
 
 def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
@@ -42,13 +48,12 @@ def training_rows(prepared: Prepared, recipe: GRPORecipe) -> Any:
     if recipe.grpo.loop is not None:
         courses = courses_of(prepared.problems, recipe)
         together = len(courses[0])
-        rows["problem_index"] = course_order(courses, prompts, recipe.seed)
+        rows["problem_index"] = course_order(courses, prompts, recipe.seed, recipe.grpo.prompts_per_step)
         rows[PLACE] = [i % together + 1 for i in range(prompts)]
         rows[NEWS] = [prepared.problems[index].news for index in rows["problem_index"]]
         rows[QUERY] = [prepared.problems[index].query for index in rows["problem_index"]]
-    elif recipe.reward.budget_range is not None:
-        # every problem once before any comes again
-        rows["problem_index"] = [i % number for i in range(prompts)]
+    elif has_order(recipe):
+        rows["problem_index"] = course_order([[i] for i in range(number)], prompts, recipe.seed, recipe.grpo.prompts_per_step)
     if recipe.reward.budget_range is not None:
         low, high = recipe.reward.budget_range
         drawn = draw_budgets(low, high, prompts // together, recipe.seed)
@@ -103,12 +108,14 @@ def courses_of(problems: Sequence[Problem], recipe: GRPORecipe) -> list[list[int
     return courses
 
 
-def course_order(courses: Sequence[Sequence[int]], prompts: int, seed: int) -> list[int]:
-    """Problem indices, `prompts` of them: whole courses, every history once before any comes again, each time in another order."""
-    rng, order = np.random.default_rng([seed, COURSE_STREAM]), list[int]()
-    while len(order) < prompts:
-        order += [index for course in rng.permutation(len(courses)) for index in courses[int(course)]]
-    return order[:prompts]
+def course_order(courses: Sequence[Sequence[int]], prompts: int, seed: int, per_step: int) -> list[int]:
+    """Problem indices, `prompts` of them: whole courses, each once before any comes again, each time in another order, and none twice
+    in a step of `per_step` prompts where there are enough. More prompts go on where fewer end."""
+    rng, order, together = np.random.default_rng([seed, COURSE_STREAM]), list[int](), per_step // len(courses[0])
+    while len(order) * len(courses[0]) < prompts:
+        begun = order[len(order) - len(order) % together :]  # of a step that the next pass fills
+        order += sorted(map(int, rng.permutation(len(courses))), key=begun.__contains__)
+    return [index for course in order for index in courses[course]][:prompts]
 
 
 def draw_budgets(low: int, high: int, number: int, seed: int) -> list[int]:

@@ -25,7 +25,8 @@ def write(directory, texts, rounds=1, unit="tokens", failed=False):
         for i, (problem, origin, tokens, nats, kept) in enumerate(texts)
     ]  # fmt: skip
     (directory / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (directory / "candidates.json").write_text(json.dumps({"settings": {"seed": 0, "reward": {"rate": unit}}}))
+    settings = {"seed": 0, "reward": {"rate": unit}, "sampling": {"max_completion_tokens": 40}}
+    (directory / "candidates.json").write_text(json.dumps({"settings": settings}))
     return directory
 
 
@@ -45,6 +46,14 @@ def test_best_of_all_and_of_each_source(tmp_path):
     assert rows["bm25"]["reward_nats"]["value"] == pytest.approx((-1.5 - 0.2) / 2)
     assert table["teacher_minus"]["bm25 cut"]["hard_nats"]["value"] == pytest.approx(((1.5 - 0.1) + (1.4 - 1.9)) / 2)
     assert table["teacher_minus"]["bm25"]["fact_kept"]["value"] == pytest.approx((0 + 1) / 2)
+
+
+def test_a_text_above_the_limit_is_compared_with_and_no_teacher(tmp_path):
+    long = ("a", "bm25", 41, 9.0, True)
+    rows = {row["source"]: row for row in find_teacher([write(tmp_path / "run", [long, *TEXTS])])["rows"]}
+    assert rows["bm25"]["reward_nats"]["value"] == pytest.approx((9.0 - 4.1 - 0.2) / 2)
+    assert rows["teacher"]["reward_nats"]["value"] == pytest.approx((1.0 + 1.0) / 2)
+    assert rows["bm25"]["wins"] == 0
 
 
 def test_another_price_chooses_other_texts(tmp_path):
@@ -89,6 +98,7 @@ def test_the_table_is_drawn(tmp_path):
 def test_what_is_no_run_with_proposals_is_told(tmp_path):
     plain = write(tmp_path / "plain", [(p, None, t, m, k) for p, _, t, m, k in TEXTS])
     with pytest.raises(InputError) as raised:
-        find_teacher([tmp_path / "nothing", plain, write(tmp_path / "failed", TEXTS, failed=True)])
-    assert len(raised.value.problems) == 3
-    assert "could be scored" in raised.value.problems[-1]
+        find_teacher([tmp_path / "nothing", plain])
+    assert len(raised.value.problems) == 2
+    with pytest.raises(InputError, match="no text could be scored and chosen"):
+        find_teacher([write(tmp_path / "failed", TEXTS, failed=True)])

@@ -200,10 +200,11 @@ def test_a_history_is_not_divided_over_processes(tiny_dir, monkeypatch):
         ("grpo.proposals=[x]", "proposals with loop"),
         ("vllm.enabled=true", "vllm.enabled with grpo.loop"),
         ("validation.limit=4", "validation with grpo.loop"),
+        ("prompt.pick_tokens=64", r"prompt\.pick_tokens with grpo\.loop: .* drop it"),
         ("data.truncate=head", "data.truncate with grpo.loop"),
         ("grpo.loop.discount=1.5", "discount"),
     ],
 )
 def test_settings_that_do_not_go_together_are_a_line(more, message):
     with pytest.raises(InputError, match=message):
-        load_recipe(GRPORecipe, RECIPE, [more])
+        load_recipe(GRPORecipe, RECIPE, [more])  # of --dry-run as well

@@ -131,6 +131,51 @@ def test_training_imitates_it_and_counts_it_nowhere(tiny_dir, made, tmp_path):
     assert first["with"]["compression"] == first["without"]["compression"]
 
 
+@pytest.mark.parametrize("case", ["own", "another model", "another revision", "another text", "no such word", "no such end"])
+def test_a_text_of_another_model_is_proposed_in_the_policys_tokens(made, tmp_path, case):
+    recipe, prepared, _ = made
+    tokenizer, end, [first, second] = prepared.tokenizer, end_of_turn_id(prepared.tokenizer), prepared.problems[:2]
+    model = {"name": prepared.reference.name, "revision": prepared.reference.revision, "dtype": "float32"}
+    own, mark, stop = text_ids(tokenizer, "better"), tokenizer.convert_tokens_to_ids("<|start|>"), tokenizer.eos_token_id
+    drawn = [*own, mark]  # other ids that say the same: a text has no control tokens
+    told = {
+        "own": (model, drawn, stop),
+        "another model": ({**model, "name": "another"}, drawn, stop),
+        "another revision": ({**model, "revision": "another"}, drawn, stop),
+        "another text": (model, text_ids(tokenizer, "worse"), stop),
+        "no such word": (model, [*drawn, 10**6], stop),
+        "no such end": (model, drawn, 10**6),
+    }
+    named, ids, ended = told[case]
+    rows = [
+        row(first, "better", tokenizer, 1.0, token_ids=ids, rate_tokens=len(ids), stop_id=ended),
+        # as short as it says in its own tokens only: by the policy's it fits nowhere
+        row(second, "long " * 40, tokenizer, 1.0, token_ids=[7], rate_tokens=1),
+    ]
+    (tmp_path / "candidates.json").write_text(json.dumps({"settings": {"model": named}}))
+    write_jsonl(tmp_path / "candidates.jsonl", rows)
+    asked = recipe.model_copy(update={"grpo": recipe.grpo.model_copy(update={"proposals": [str(tmp_path)]})})
+    assert group_proposals(asked, prepared) == {0: [*drawn, stop] if case == "own" else [*own, end]}
+
+
+def test_a_foreign_text_costs_what_it_takes_of_the_policys_tokens(made, tmp_path):
+    recipe, prepared, _ = made
+    tokenizer, first = prepared.tokenizer, prepared.problems[0]
+    long, short = "the best", "better"
+    paid = len(text_ids(tokenizer, long)) - len(text_ids(tokenizer, short))
+    if paid < 1 or len(text_ids(tokenizer, long)) >= recipe.grpo.max_completion_tokens:
+        pytest.fail(f"{long!r} takes {paid} tokens more than {short!r}; the test proves nothing")
+    lead = recipe.reward.price * paid / 2  # of the long one, before either pays for its tokens
+    rows = [
+        row(first, long, tokenizer, 1.0, token_ids=[7], rate_tokens=1, parts={"mi": 1.0 + lead, "rate": 0.0}),
+        row(first, short, tokenizer, 1.0, token_ids=[8], rate_tokens=1, parts={"mi": 1.0, "rate": 0.0}),
+    ]
+    (tmp_path / "candidates.json").write_text(json.dumps({"settings": {"model": {"name": "another", "revision": "1"}}}))
+    write_jsonl(tmp_path / "candidates.jsonl", rows)
+    asked = recipe.model_copy(update={"grpo": recipe.grpo.model_copy(update={"proposals": [str(tmp_path)]})})
+    assert group_proposals(asked, prepared) == {0: [*text_ids(tokenizer, short), end_of_turn_id(tokenizer)]}
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from infoagent.files import read_jsonl
@@ -10,7 +11,8 @@ from infoagent.lm.prompts import end_of_turn_id, text_ids
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.proposals.sources import POLICY, SHORTENED, YARDSTICK, propose
 from infoagent.recipes import SFTRecipe
-from infoagent.training.candidates import CandidateFile, candidate_of, sample_candidates, settings_of
+from infoagent.recipes.dpo import PairsSection
+from infoagent.training.candidates import CandidateFile, candidate_of, load_candidates, sample_candidates, settings_of
 from infoagent.training.choice import keep_best, make_pairs
 from infoagent.training.preparation import prepare
 from infoagent.training.proposing import proposer_of
@@ -99,15 +101,53 @@ def test_samples_stand_first_and_the_yardstick_is_never_chosen(tiny_dir, lm, tmp
         group = [c for c in drawn if c.scored.problem.id.endswith(f"-{number:05d}")]
         assert [c.origin for c in group[:3]] == [POLICY, POLICY, "greedy"]
         assert [c.scored.compression.sample for c in group] == list(range(len(group)))
-        best = max((c for c in group if c.origin != YARDSTICK and not c.scored.gated), key=lambda c: c.scored.reward)
+        fitting = [c for c in group if c.scored.compression.rate_tokens <= LONGEST]
+        best = max((c for c in fitting if c.origin != YARDSTICK and not c.scored.gated), key=lambda c: c.scored.reward)
         [yardstick] = [c for c in group if c.origin == YARDSTICK]
         assert yardstick.scored.compression.rate_tokens <= best.scored.compression.rate_tokens
     chosen = keep_best(drawn, made.selection)
     assert YARDSTICK not in {c.origin for c in chosen}
-    from infoagent.recipes.dpo import PairsSection
-
     pairs = make_pairs(drawn, PairsSection(margin_nats=0.01))
     assert YARDSTICK not in {c.origin for pair in pairs for c in pair}
+
+
+class PrefersLong:
+    """A scorer for which the longest text tells the source best from its versions."""
+
+    def score(self, prefixes, continuations):
+        return np.array([[0.1 * len(c), *[0.0] * (len(prefixes) - 1)] for c in continuations])
+
+
+def test_a_text_above_the_limit_is_scored_and_never_chosen(tiny_dir, lm, tmp_path):
+    """BM25's sentence is the best of all, and longer than a text may be."""
+    limit = 40
+    made = recipe(tiny_dir, sources=["bm25", "clauses", "windows"], keep=None, shorten_rounds=1, yardstick=True)
+    made.sampling.max_completion_tokens, made.reward.price = limit, 0.0
+    prepared = prepare(made, limit)
+    settings, reward = settings_of(made, made.sampling, prepared), build_reward(made, prepared, PrefersLong())
+    file, proposer = CandidateFile(tmp_path, settings), proposer_of(made.sampling, prepared)
+    drawn = sample_candidates(file, 1, "base", lm, reward, range(PROBLEMS), made, proposer, quiet=True)
+    groups = [[c for c in drawn if c.scored.problem == problem] for problem in prepared.problems]
+    for group in groups:
+        best, second = sorted(group, key=lambda c: -c.scored.reward)[:2]
+        assert (best.origin, best.too_long) == ("bm25", True)
+        assert second.scored.compression.rate_tokens <= limit
+        [yardstick] = [c for c in group if c.origin == YARDSTICK]
+        assert yardstick.scored.compression.rate_tokens <= second.scored.compression.rate_tokens
+        assert any(c.origin == SHORTENED for c in group), "the search is for the best that may be chosen"
+    of_another_run = load_candidates([tmp_path], settings, prepared.problems, reward.price)
+    for candidates in (drawn, of_another_run):
+        assert {c.origin for c in candidates if c.scored.compression.rate_tokens > limit} == {"bm25"}
+        chosen = [*keep_best(candidates, made.selection), *sum(make_pairs(candidates, PairsSection(margin_nats=0.01)), ())]
+        assert len(chosen) > PROBLEMS
+        assert max(c.scored.compression.rate_tokens for c in chosen) <= limit
+
+
+def test_a_problem_whose_only_text_is_above_the_limit_has_none(tiny_dir, lm, tmp_path, caplog):
+    made = recipe(tiny_dir, sources=["bm25"], shorten_rounds=0)
+    made.sampling.max_completion_tokens = 20
+    assert all(c.too_long for c in draw(tmp_path, made, lm))
+    assert "3 of 3 problems have no proposal within sampling.max_completion_tokens = 20" in caplog.text
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.55, 0.9])
@@ -150,12 +190,35 @@ def test_what_other_runs_wrote_is_scored_as_well(tiny_dir, lm, tmp_path):
     drawn = draw(tmp_path / "run", recipe(tiny_dir, keep=2, given=[str(other)]), lm)
     assert [c.scored.compression.text for c in drawn if c.origin == "given"] == ["what another model said"]
 
+    anew = [record, {**record, "text": "what it said when it was asked anew"}]  # of one key the last line counts
+    (other / "records.jsonl").write_text("".join(json.dumps(r) + "\n" for r in anew))
+    proposer = proposer_of(recipe(tiny_dir, keep=2, given=[str(other)]).sampling, prepared)
+    assert proposer.given == {(first.id, first.query): ["what it said when it was asked anew"]}
+
     (other / "records.jsonl").write_text(json.dumps({**record, "problem_id": "nobody"}) + "\n")
     with pytest.raises(InputError) as raised:
         proposer_of(recipe(tiny_dir, given=[str(other), str(tmp_path / "nothing")]).sampling, prepared)
     [nothing_on_them, no_records] = raised.value.problems
     assert "no text on any of the 3 problems" in nothing_on_them
     assert "holds no records.jsonl" in no_records
+
+
+def test_a_text_of_several_origins_is_scored_once_under_the_first(tiny_dir, lm):
+    """Of the policy, of BM25, given twice and a piece of the document: each text once, in that order of origins."""
+    made = recipe(tiny_dir, sources=["bm25", "windows"], keep=None, shorten_rounds=0)
+    prepared = prepare(made, LONGEST)
+    reward, end = build_reward(made, prepared, Scorer(lm.model)), end_of_turn_id(lm.tokenizer)
+    problem = prepared.problems[0]
+    [bm25, *windows] = [p.text for p in propose(problem, prepared.negatives[0], ["bm25", "windows"])]
+    own, piece = [text for text in windows if len(text_ids(lm.tokenizer, text)) <= LONGEST][:2]
+    sample = Compression(problem.id, own, tuple(text_ids(lm.tokenizer, own)), "stop", stop_id=end)
+    proposer = proposer_of(made.sampling, prepared)
+    proposer.given = {(problem.id, problem.query): ["said elsewhere", own, bm25, piece, "said elsewhere", piece]}
+    scored = [(origin, s.compression.text) for origin, s in proposer.score(reward, 0, [(POLICY, sample)])]
+    assert [entry for entry in scored if entry[1] in ("said elsewhere", own, bm25, piece)] == [
+        (POLICY, own), ("bm25", bm25), ("given", "said elsewhere"), ("given", piece),
+    ]  # fmt: skip
+    assert len({text for _, text in scored}) == len(scored)
 
 
 def test_a_source_that_yields_nothing_is_refused(tiny_dir, monkeypatch):

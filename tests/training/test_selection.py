@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infoagent.recipes import SFTRecipe
+from infoagent.training.estimate import describe_sft, most_kept
 from infoagent.training.selection import best_of_n, pairs_by_margin
 
 GAIN = 0.25  # a quarter: sums of quarters are exact, so the twins and the arrays never differ by rounding
@@ -68,6 +70,53 @@ def test_the_top_of_each_group_is_what_a_count_of_the_better_ones_says(s, top):
 def test_a_quantile_keeps_what_stands_at_or_above_it(s, quantile):
     floor = best_of_n(**s, quantile=quantile, min_gain_nats=GAIN - 1e-12).tolist()
     assert floor == naive_best(s, quantile=quantile)
+
+
+def sft_recipe(samples, **selection):
+    return SFTRecipe.model_validate(
+        {
+            "output_dir": "unused",
+            "data": {"split": "train", "limit": 6, "min_words": 25, "max_words": 30},
+            "sampling": {"samples": samples},
+            "selection": selection,
+        }
+    )
+
+
+@given(st.lists(st.integers(-50, 50), min_size=2, max_size=9, unique=True), st.floats(0, 1), st.integers(1, 9), st.booleans())
+def test_a_plan_names_the_most_that_can_be_kept(rewards, quantile, top, by_quantile):
+    rule = {"quantile": quantile} if by_quantile else {"top": top}
+    recipe, n = sft_recipe(len(rewards), **rule), len(rewards)
+
+    def kept(values):
+        return len(best_of_n(values, [0] * n, [1] * n, [False] * n, [str(i) for i in range(n)], **rule))
+
+    assert kept(rewards) <= most_kept(recipe)
+    assert kept([math.nan, *rewards[1:]]) <= most_kept(recipe), "a failed sample makes no room for more"
+    if by_quantile:  # and no more than that: one far below all others leaves these above the mean
+        assert kept([-1e6, *range(1, n)]) == most_kept(recipe)
+
+
+@pytest.mark.parametrize(
+    ("selection", "proposals", "said"),
+    [
+        ({"quantile": 0.0}, None, "at most 42 texts kept in a round (more where rewards are equal), "),
+        ({"quantile": 0.5}, None, "at most 24 texts kept in a round (more where rewards are equal), "),
+        ({"quantile": 1.0}, None, "at most 6 texts kept in a round (more where rewards are equal), "),
+        ({}, None, "at most 6 texts kept in a round, "),
+        ({"top": 2}, None, "at most 12 texts kept in a round, "),
+        (
+            {"quantile": 0.0},
+            {"keep": 8, "shorten_rounds": 1, "shorten_keep": 4},
+            f"about {6 * (8 + 8 + 4 - 1)} texts kept in a round",
+        ),
+        ({"top": 2}, {}, "at most 12 texts kept in a round, "),
+    ],
+)
+def test_the_plan_of_six_problems_and_eight_samples(selection, proposals, said):
+    recipe = sft_recipe(8, **selection)
+    asked = SFTRecipe.model_validate({**recipe.model_dump(), "sampling": {"samples": 8, "proposals": proposals}})
+    assert said in describe_sft(asked)
 
 
 @given(samples(), st.integers(1, 4))
