@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import logging
 import netrc
 import os
@@ -17,7 +19,11 @@ from infoagent.types import InputError
 HELD_SECONDS = 10
 """So long a run that goes on waits until a W&B service that it shares with its killed process lets go of the run's id."""
 MODES = ("auto", "online", "offline", "disabled")
+OLD_NAMES = {"run": "online", "dryrun": "offline"}
+"""Of modes, which W&B still takes."""
 LINES = "wandb/lineseries/v0"
+PUBLIC_SERVER = "https://api.wandb.ai"
+NETRC_FILES = (".netrc", "_netrc")
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +32,18 @@ def wandb_mode(setting: str) -> Any:
     """`online`, `offline` or `disabled`. What is not disabled goes as WANDB_MODE says, or else as `setting` does; auto is
     online only where a login is found.
 
-    Raises InputError for `online` without a login, before anything is computed that W&B is to show.
+    Raises InputError for `online` without a login, and for a WANDB_MODE that is none, before anything is computed that W&B is
+    to show.
     """
     if setting == "disabled":
         return setting
-    asked = os.environ.get("WANDB_MODE") or setting
+    named = os.environ.get("WANDB_MODE")
+    asked = OLD_NAMES.get(named, named) if named else setting
+    if asked not in MODES:
+        raise InputError(f"WANDB_MODE={named}: must be one of {', '.join(MODES)}; unset it, and tracking.wandb decides")
     mode = ("online" if login_source() else "offline") if asked == "auto" else asked
     if mode == "online" and login_source() is None:
-        where = "tracking.wandb = 'online'" if asked == setting else f"WANDB_MODE={asked}"
+        where = f"WANDB_MODE={named}" if named else "tracking.wandb = 'online'"
         raise InputError(f"{where}: no login found; run `wandb login`, set WANDB_API_KEY, or use offline")
     return mode
 
@@ -42,12 +52,23 @@ def login_source() -> str | None:
     """Where a W&B login was found, never the login itself; None without one."""
     if os.environ.get("WANDB_API_KEY"):
         return "WANDB_API_KEY"
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    file = os.environ.get("NETRC") or str(Path.home() / ".netrc")
-    try:
-        return file if netrc.netrc(file).authenticators(host) is not None else None
-    except (OSError, netrc.NetrcParseError):
-        return None
+    host = _server().split("//")[-1].split("/")[0]
+    for file in [os.environ["NETRC"]] if os.environ.get("NETRC") else [str(Path.home() / name) for name in NETRC_FILES]:
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
+            if netrc.netrc(file).authenticators(host) is not None:
+                return file
+    return None
+
+
+def _server() -> str:
+    """The address that `wandb` logs in at: of the environment, else what `wandb login --host` left in its settings."""
+    if url := os.environ.get("WANDB_BASE_URL"):
+        return url
+    home = Path(os.environ.get("WANDB_CONFIG_DIR") or Path.home() / ".config" / "wandb")
+    settings = configparser.ConfigParser(interpolation=None)
+    with contextlib.suppress(OSError, ValueError, configparser.Error):
+        settings.read([home / "settings", Path("wandb") / "settings"])  # the nearer one has the last word
+    return settings.get("default", "base_url", fallback=PUBLIC_SERVER)
 
 
 class Mirror:
@@ -127,12 +148,12 @@ class Mirror:
             self._run.log({"step": step, **values})
 
     def table(self, name: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Rows of one form as a table."""
+        """Rows as a table; what a row has not, such as the cause of a failure, is empty there."""
         if self._run is not None and rows:
             import wandb
 
-            columns = list(rows[0])
-            table = wandb.Table(columns=["step", *columns], data=[[step, *(r[c] for c in columns)] for r in rows])
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            table = wandb.Table(columns=["step", *columns], data=[[step, *(r.get(c) for c in columns)] for r in rows])
             self._run.log({"step": step, name: table})
 
     def chart(self, name: str, rows: Sequence[Mapping[str, Any]], x: str, y: str, series: str, title: str) -> None:

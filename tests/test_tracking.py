@@ -152,6 +152,50 @@ def test_without_a_login_nothing_goes_online(monkeypatch, tmp_path):
     assert wandb_mode("disabled") == "disabled"  # who wants nothing gets nothing
 
 
+@pytest.fixture
+def no_login(tmp_path, monkeypatch):
+    """A home without any trace of W&B."""
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE", "WANDB_CONFIG_DIR", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_login_at_ones_own_server_is_found(no_login):
+    """As `wandb login --host` leaves it: the address in its settings, the key under the host."""
+    (no_login / ".netrc").write_text("machine wandb.example.org login user password " + "x" * 40)
+    assert mirror.login_source() is None
+    settings = no_login / ".config" / "wandb" / "settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("[default]\nbase_url = https://wandb.example.org\n")
+    assert mirror.login_source() == str(no_login / ".netrc")
+    assert wandb_mode("online") == "online"
+    settings.write_text("no settings at all")
+    assert mirror.login_source() is None
+
+
+@pytest.mark.parametrize(("named", "mode"), [("dryrun", "offline"), ("dry-run", None), ("off", None)])
+def test_a_mode_that_is_none_is_refused_before_anything_is_computed(no_login, monkeypatch, named, mode):
+    monkeypatch.setenv("WANDB_MODE", named)
+    if mode is not None:
+        assert wandb_mode("auto") == mode
+        return
+    with pytest.raises(InputError, match=f"WANDB_MODE={named}: must be one of auto, online, offline, disabled"):
+        wandb_mode("auto")
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_samples_of_which_some_failed_are_one_table(tmp_path, failed):
+    rows = [{"compression": "a", "reward": 0.5}, {"compression": "b", "reward": 0.25}]
+    rows[failed] |= {"reward": None, "failed": "not finite"}
+    held = mirror.Mirror(tmp_path, {}, "offline", "p", "g", "grpo")
+    held.table("samples", 1, rows)
+    held.finish()
+    [run] = read_back(tmp_path)
+    assert run.table("samples") == [{"step": 1, "failed": None, **row} for row in rows]
+
+
 def test_a_half_written_last_line_is_skipped_and_any_other_is_an_error(tmp_path):
     file = tmp_path / "x.jsonl"
     file.write_text('{"a": 1}\n{"a": 2}\n{"a"')

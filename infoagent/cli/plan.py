@@ -122,7 +122,8 @@ def _advice(layout: Layout, found: list[tuple[Layout, Memory]], gpus: int) -> st
 def _remedies(architecture: Architecture, work: Workload, arguments: argparse.Namespace, room: float) -> Iterator[dict[str, Any]]:
     """Changes of the recipe after which a configuration fits, each with the largest pass and the simplest one."""
     checkpointing = ("grpo.gradient_checkpointing=true", {"gradient_checkpointing": True})
-    quantized = ("lora.quantize=4bit", {"quantized": True})
+    sampled = "" if work.sampler == "own" else " vllm.enabled=false"  # an engine takes no policy on weights in 4 bits
+    quantized = (f"lora.quantize=4bit{sampled}", {"quantized": True, "sampler": "own"})
     apart = ("scorer.url=… vllm.enabled=true vllm.mode=server on GPUs of their own", {"sampler": "server", "scorer": "served"})
     fewer = (f"grpo.prompts_per_step={arguments.gpus}", {"completions": min(work.completions, work.group)})
     levers: tuple[tuple[tuple[str, dict[str, Any]], ...], ...] = (

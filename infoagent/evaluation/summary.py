@@ -147,7 +147,7 @@ def _summary(rows: Sequence[CompressionRecord], predictions: Mapping[str, Sequen
     good = [r for r in rows if r.is_ok]
     drawn = [r for r in rows if r.is_drawn]
     scored = [r for r in good if r.is_scored]
-    without_z = _without_z(rows, drawn)
+    without_z = _without_z(drawn)
     compressor = rows[0].compressor
     return Summary(
         data=rows[0].data,
@@ -179,12 +179,13 @@ def _causes(records: Sequence[GridRecord]) -> dict[str, int]:
     return dict(Counter("unknown" if r.cause is None else r.cause for r in records if not r.is_ok))
 
 
-def _without_z(rows: Sequence[CompressionRecord], drawn: Sequence[CompressionRecord]) -> DrawsWithoutZ | None:
-    """None where every draw is a z and nothing else. One that failed may have no reply: a server can hide its thought."""
+def _without_z(drawn: Sequence[CompressionRecord]) -> DrawsWithoutZ | None:
+    """What became of the draws, not of requests that no server answered; None where every draw is a z and nothing else. One that
+    failed may have no reply: a server can hide its thought."""
     if all(r.is_ok and r.reply is None for r in drawn):
         return None
     lost = _share([not r.is_ok for r in drawn], [r.document_id for r in drawn])
-    return DrawsWithoutZ(**vars(lost), causes=_causes(rows))
+    return DrawsWithoutZ(**vars(lost), causes=_causes(drawn))
 
 
 def _values(good: Sequence[CompressionRecord], of_all: Sequence[CompressionRecord], price: float) -> dict[str, Finding]:

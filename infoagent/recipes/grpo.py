@@ -107,6 +107,11 @@ class GRPORecipe(TrainingRecipe):
             raise ValueError(
                 "grpo.proposals with vllm.enabled: the engine has no log-probability of a text it did not sample; drop one"
             )
+        if self.vllm.enabled and self.lora.quantize != "none":
+            raise ValueError(
+                f"vllm.enabled with lora.quantize {self.lora.quantize!r}: to hand the policy over, its adapter is merged into the "
+                "quantised base and taken out again, and the frozen base is no longer what it was; drop one"
+            )
         if self.grpo.proposals and self.reward.budget_range is not None:
             raise ValueError("grpo.proposals with reward.budget_range: a text fits one budget, the prompts name many; drop one")
         return self

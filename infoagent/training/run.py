@@ -31,6 +31,7 @@ from infoagent.training.run_directory import (
 )
 from infoagent.training.validation import ValidationCallback, describe_best, was_measured
 from infoagent.training.validation_checks import ValidationPlan, drawn_of, plan_validation
+from infoagent.types import InputError
 
 
 class TrainingRun:
@@ -97,6 +98,10 @@ class TrainingRun:
     def __enter__(self) -> TrainingRun:
         if is_main_process():
             take_directory(self.recipe.output_dir)
+            if find_resume_point(self.recipe.output_dir, self.resolved, self.recipe.resume) != self.resume_from:
+                raise InputError(
+                    f"output_dir {self.recipe.output_dir!r}: another process went on there while this one prepared its data; run it again"
+                )
         return self
 
     def write_run_file(self, **facts: Any) -> None:

@@ -37,11 +37,6 @@ def check_vllm(recipe: GRPORecipe, processes: int) -> None:
         mistakes.append("vllm.enabled with lora.dora: vLLM gets base + LoRA, which is not what DoRA computes; drop one")
     if recipe.lora.activated or (recipe.init_adapter and is_activated(recipe.init_adapter)):
         mistakes.append("vllm.enabled with lora.activated: vLLM has no adapter that acts from the instruction on; drop one")
-    if recipe.lora.quantize != "none":
-        mistakes.append(
-            f"vllm.enabled with lora.quantize = {recipe.lora.quantize!r}: to hand the policy over, its adapter is merged into "
-            "the quantised base and taken out again, and the frozen base is no longer what it was; drop one"
-        )
     if section.mode == "colocate" and processes % section.tensor_parallel_size:
         mistakes.append(
             f"vllm.tensor_parallel_size = {section.tensor_parallel_size}: must divide the number of processes, {processes}"

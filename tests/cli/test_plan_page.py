@@ -57,6 +57,7 @@ def applied(remedy):
     pairs = dict(word.split("=") for word in remedy["set"].split() if "=" in word)
     found = [part for key, value in pairs.items() if key in OPTIONS for part in (OPTIONS[key], value)]
     found += ["--gradient-checkpointing"] if "grpo.gradient_checkpointing" in pairs else []
+    found += ["--sampler", "own"] if pairs.get("vllm.enabled") == "false" else []
     return [*found, "--scorer", "served"] if "scorer.url" in pairs else found
 
 
@@ -73,3 +74,8 @@ def test_an_offered_remedy_gives_what_it_promises(capsys, sampler, model, memory
         [row] = [row for row in again["configurations"] if row["name"] == remedy["take"]]
         assert row["fits"]
         assert row["peak_gib"] == pytest.approx(remedy["peak_gib"])
+
+
+def test_what_training_refuses_is_no_plan(capsys):
+    assert main(["plan", "Qwen2.5-7B", "--sampler", "colocate", "--quantize", "4bit"]) == 2
+    assert "vllm.enabled with lora.quantize '4bit'" in capsys.readouterr().err

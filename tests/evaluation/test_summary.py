@@ -157,3 +157,5 @@ def test_draws_without_a_z_count_though_the_server_hid_all_it_wrote():
     [summary] = summarise([*told, *busy], price=0.0)
     assert summary.without_z is None
     assert "mi/of_all_nats" not in summary.values
+    [summary] = summarise([*told, *lost, *[replace(r, key=f"{r.key} again") for r in busy]], price=0.0)
+    assert (summary.without_z.n, summary.without_z.causes) == (4, {"no end of the thought": 2})  # a timeout is no draw

@@ -220,6 +220,12 @@ def test_the_best_checkpoint_is_proven_else_the_last_and_then_the_frontier(fakes
     assert [row["status"] for row in found.values()] == ["finished"] * 3
 
 
+def test_an_evaluation_that_failed_once_is_no_failure_of_calls_without_one(fakes, tmp_path):
+    assert sweep_of(tmp_path, "plain", "bad").run("e.yaml") == 1
+    assert sweep_of(tmp_path, "plain", "bad").run() == 0
+    assert sweep_of(tmp_path, "plain", "bad").run("e.yaml") == 1  # asked for again, it is tried again
+
+
 def test_a_grid_that_changed_keeps_what_was_done(fakes, tmp_path):
     assert sweep_of(tmp_path, "a", "b").run() == 0
     assert sweep_of(tmp_path, "a", "c").run() == 0

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from infoagent.recipes import GRPORecipe
+from infoagent.recipes.sections import TrackingSection
 from infoagent.training.launch import batch_shape
+from infoagent.training.run import TrainingRun
 from infoagent.training.run_directory import complete_checkpoints, find_resume_point, take_directory, write_run_file
 from infoagent.types import InputError
 
@@ -34,6 +36,19 @@ def test_the_last_complete_checkpoint_is_taken_and_half_ones_are_removed(tmp_pat
     take_directory(tmp_path)
     assert not half.exists()
     assert len(complete_checkpoints(tmp_path)) == 3
+
+
+def test_a_run_that_another_process_went_on_with_meanwhile_is_left_alone(tmp_path):
+    """Data takes minutes to prepare, and the directory is held only then: a step that was done in between would be done again,
+    into checkpoints that count as complete."""
+    made = recipe().model_copy(update={"output_dir": str(tmp_path), "tracking": TrackingSection(wandb="disabled")})
+    write_run_file(tmp_path, made.model_dump(mode="json"))
+    run = TrainingRun(made, "grpo", quiet=True)
+    checkpoint(tmp_path, 5)
+    with pytest.raises(InputError, match="another process went on there"), run:
+        pass
+    with TrainingRun(made, "grpo", quiet=True) as again:
+        assert again.steps_done == 5
 
 
 def test_an_empty_directory_starts_afresh(tmp_path):

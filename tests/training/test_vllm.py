@@ -67,10 +67,10 @@ def test_nothing_is_asked_for_where_it_is_off():
 def test_every_reason_against_it_is_a_line(monkeypatch):
     monkeypatch.setattr(vllm_plan.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(vllm_plan, "default_device", lambda: "cpu")
-    made = recipe(lora={"dora": True, "quantize": "4bit"}, vllm={"tensor_parallel_size": 4})
+    made = recipe(lora={"dora": True}, vllm={"tensor_parallel_size": 4})
     with pytest.raises(InputError) as found:
         check_vllm(made, 6)
-    parts = ["not installed", "needs a CUDA device", "lora.dora", "4bit", "must divide the number of processes, 6"]
+    parts = ["not installed", "needs a CUDA device", "lora.dora", "must divide the number of processes, 6"]
     for line, part in zip(found.value.problems, parts, strict=True):
         assert part in line
 
@@ -203,3 +203,9 @@ def test_a_trainer_syncs_exactly_unless_it_is_sharded(use_vllm, fsdp, replaced):
     if replaced:
         names = [name for name, _ in trainer.vllm_generation._iter_named_params()]
         assert names == [name for name, _ in merged_parameters(trainer.model)]
+
+
+def test_weights_in_four_bits_are_refused_by_the_recipe():
+    """So that a dry run and a plan say it as well, where no GPU is."""
+    with pytest.raises(ValueError, match=r"vllm.enabled with lora.quantize '4bit': .* drop one"):
+        recipe(lora={"quantize": "4bit"})

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,10 +59,13 @@ class FitRecord:
         """Whether the process that wrote this is still at work; on another host nobody can tell, and it is."""
         if self.host != socket.gethostname():
             return True
-        with suppress(ProcessLookupError, PermissionError):
+        try:
             os.kill(self.process, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # another user's
             return True
-        return False
+        return True
 
 
 def read_record(out: Path) -> FitRecord | None:

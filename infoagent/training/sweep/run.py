@@ -73,7 +73,11 @@ class Sweep:
                     bar.update()
             if evaluate is not None:
                 self._prove(evaluate, lock)
-        return sum(row["status"] == "failed" or (row["evaluation"] or {}).get("status") == "failed" for row in self.rows.values())
+        stages = [row["status"] for row in self.rows.values()]
+        if evaluate is None:  # an earlier call's evaluation is not this one's to try again
+            return stages.count("failed")
+        proofs = [(row["evaluation"] or {}).get("status") for row in self.rows.values()]
+        return sum("failed" in pair for pair in zip(stages, proofs, strict=True))
 
     def _train(self, run: SweepRun, lock: int) -> str:
         row = self.rows[run.name]

@@ -133,6 +133,14 @@ def test_bm25_is_cut_to_what_the_best_checkpoint_wrote_on_validation(tmp_path):
 # ---- fit.json ---------------------------------------------------------------------------------------------------
 
 
+def test_a_fit_of_another_user_is_alive(monkeypatch):
+    def forbidden(process, signal):
+        raise PermissionError
+
+    monkeypatch.setattr("infoagent.applications.fit.record.os.kill", forbidden)
+    assert FitRecord({"budget": 3}, {"name": "x"}, []).is_alive
+
+
 def test_a_record_is_read_as_it_was_written(tmp_path):
     record = FitRecord({"budget": 3}, {"name": "x"}, [StageRecord("train", "t", "failed", ["a b"], {"k": 1}, 2, 3.5, "why", None)])
     record.write(tmp_path)
