@@ -40,7 +40,7 @@ def test_every_recipe_in_the_tree_loads_and_begins_with_its_command(path):
         assert first.startswith(f"# python eval/paper/figures.py run {name} --size {size}")
         assert type(recipe) is EvaluationRecipe
         if size == "local":  # those of one data set share a directory, and what was measured in it
-            shared = ("local", "local-squad", "local-proxies", "local-filings")
+            shared = ("local", "local-squad", "local-proxies")
             assert recipe.output_dir in [f"runs/figures/{name}" for name in shared]
         else:
             assert recipe.output_dir == f"runs/figures/{path.stem}"
