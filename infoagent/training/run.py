@@ -29,7 +29,7 @@ from infoagent.training.run_directory import (
     take_directory,
     write_run_file,
 )
-from infoagent.training.validation import ValidationCallback, describe_best, was_measured
+from infoagent.training.validation import ValidationCallback, describe_best, forget_later, was_measured
 from infoagent.training.validation_checks import ValidationPlan, drawn_of, plan_validation
 
 
@@ -97,6 +97,7 @@ class TrainingRun:
     def __enter__(self) -> TrainingRun:
         if is_main_process():
             take_directory(self.recipe.output_dir)
+            forget_later(Path(self.recipe.output_dir), self.resume_from, None if self.plan is None else self.plan.metric)
         return self
 
     def write_run_file(self, **facts: Any) -> None:
