@@ -126,21 +126,24 @@ def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _rename(out: Path, records: Sequence[GridRecord]) -> None:
-    """Say anew what has another label than in the file: a label is a name in the last grid, and whoever reads the file alone
-    must find what the tables say."""
+def _say_anew(out: Path, records: Sequence[GridRecord]) -> None:
+    """Say anew what the file says otherwise: labels and what the data tell of a problem are those of the last grid, and
+    whoever reads the file alone must find what the tables say."""
     held = RecordFile(out)
-    held.append(*(r for r in records if _names(held.record(r.key)) != _names(r)))
+    held.append(*(r for r in records if _told(held.record(r.key)) != _told(r)))
 
 
-def _names(record: GridRecord) -> tuple[str | None, ...]:
-    predictor = record.predictor.label if isinstance(record, PredictionRecord) else None
-    return record.compressor.label, record.compressor.curve, predictor
+def _told(record: GridRecord) -> tuple[Any, ...]:
+    """What of a record its key does not decide."""
+    told = (record.compressor.label, record.compressor.curve, record.data, record.document_id)
+    if isinstance(record, PredictionRecord):
+        return *told, record.predictor.label
+    return *told, record.group, record.answer, record.fact_kept, record.audit
 
 
 def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord]) -> list[Summary]:
     out = Path(recipe.output_dir)
-    _rename(out, records)
+    _say_anew(out, records)
     _keep_texts(out, cells)
     run = _facts(recipe, cells)
     write_json(out / "run.json", {**run, "record_keys": [r.key for r in records]})

@@ -31,7 +31,7 @@ from infoagent.lm.scoring.columns import TokenLogProbs
 from infoagent.lm.scoring.exact import continuation_ids
 from infoagent.lm.scoring.pairs import each_alone, pair_log_probs, total
 from infoagent.recipes import EvaluationRecipe
-from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, TokenNats
+from infoagent.records.grid import CompressionRecord, CompressorIdentity, DataIdentity, GridRecord, PredictionRecord, TokenNats
 from infoagent.records.json_form import from_json
 from infoagent.store import text_id
 from infoagent.types import Compression, Problem
@@ -102,7 +102,7 @@ def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, po
     record = CompressionRecord(
         key=compression_key(cell, index, sample, seed),
         compressor=from_json(CompressorIdentity, {"label": section.label, "curve": section.curve_name, **cell.identity}),
-        data=DataIdentity(name=cell.data.name, revision=cell.data.revision, split=cell.data.split),
+        data=_data(cell),
         problem_id=problem.id,
         document_id=problem.document_id,
         document_key=text_id(problem.document),
@@ -128,6 +128,25 @@ def _record(cell: Cell, index: int, written: Written, sample: int, seed: int, po
         unsupported=unsupported_spans(z.text, problem.document, problem.query),
         audit=measure(z.text, problem),
     )
+
+
+def as_known_now(record: GridRecord, cell: Cell, index: int) -> GridRecord:
+    """`record` of a problem with what its key does not cover as the data of this grid say it: an answer that was added or
+    corrected, a document that was named otherwise. None of it is paid for again."""
+    problem = cell.problems[index]
+    if isinstance(record, PredictionRecord):
+        return replace(record, data=_data(cell), document_id=problem.document_id)
+    now = replace(record, data=_data(cell), document_id=problem.document_id, group=problem.group, answer=problem.answer)
+    if now.text is None or not cell.scored:
+        return now
+    kept = states_facts(now.text, problem.facts)
+    if (kept, problem.answer) == (record.fact_kept, record.answer):
+        return now  # the audit reads the whole document: only where the facts are others
+    return replace(now, fact_kept=kept, audit=measure(now.text, problem))
+
+
+def _data(cell: Cell) -> DataIdentity:
+    return DataIdentity(name=cell.data.name, revision=cell.data.revision, split=cell.data.split)
 
 
 def _cost(cell: Cell, problem: Problem, written: Written, pool: ModelPool) -> Row:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from infoagent.evaluation.cells import Cell, packs, plan_cells
-from infoagent.evaluation.compressing import compress_pack, compression_key
+from infoagent.evaluation.compressing import as_known_now, compress_pack, compression_key
 from infoagent.evaluation.engines import EnginePool, served_sections
 from infoagent.evaluation.estimate import describe_rest
 from infoagent.evaluation.models import ModelPool
@@ -78,23 +78,22 @@ def _held(cells: Sequence[Cell], draws: Sequence[tuple[int, int]], records: Reco
 
 
 def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile) -> list[GridRecord]:
-    """The records of a grid as far as they are there, under the labels of this recipe."""
+    """The records of a grid as far as they are there, under the labels of this recipe and with what its data say today."""
     found: list[GridRecord] = []
     for cell in cells:
         # a label is a name for this grid only, so it comes from the recipe and not from an earlier record
         label, curve = cell.compressor.label, cell.compressor.curve_name
-        titles: dict[str, str | None] = {}
+        titles: dict[str, tuple[int, str | None]] = {}
         for seed in recipe.seeds:
             for sample in range(recipe.samples):
                 indices = range(len(cell.problems))
-                titles |= {compression_key(cell, i, sample, seed): None for i in indices}
+                titles |= {compression_key(cell, i, sample, seed): (i, None) for i in indices}
                 for predictor in recipe.predictors:
-                    keys = (prediction_key(recipe, cell, predictor, i, sample, seed) for i in indices)
-                    titles |= dict.fromkeys(keys, predictor.title)
-        for key, title in titles.items():
+                    titles |= {prediction_key(recipe, cell, predictor, i, sample, seed): (i, predictor.title) for i in indices}
+        for key, (index, title) in titles.items():
             if key not in records.rows:
                 continue
-            record = record_of(records.rows[key])
+            record = as_known_now(record_of(records.rows[key]), cell, index)
             record = replace(record, compressor=replace(record.compressor, label=label, curve=curve))
             if isinstance(record, PredictionRecord):
                 record = replace(record, predictor=replace(record.predictor, label=title))

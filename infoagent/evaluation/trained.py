@@ -62,6 +62,12 @@ def _other_temperature(compressor: CompressorSection, like: CompressorSection) -
     return compressor.model_copy(update={name: getattr(like, name) for name in ("label", "curve", "temperature")})
 
 
+def _suffix(compressor: CompressorSection, first: CompressorSection, any_rate: bool) -> str:
+    """What the trained one beside `compressor` is told by from that beside `first`."""
+    suffix = f" at {compressor.prompt.budget_tokens}" if any_rate else ""
+    return suffix if compressor.temperature == first.temperature else f"{suffix}, temperature {compressor.temperature:g}"
+
+
 def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], EvaluationRecipe]:
     """((label of a frozen compressor, label of the trained one beside it), …) and the recipe with the latter added: for the
     first `lm` compressor, and for those that differ from it in temperature alone."""
@@ -78,10 +84,10 @@ def with_checkpoint(recipe: EvaluationRecipe) -> tuple[list[tuple[str, str]], Ev
         )
     frozen = frozen if any_rate else [c for c in frozen if _other_temperature(c, frozen[0]) == frozen[0]]
     pairs, trained = [], []
-    for compressor in frozen:
-        suffix = f" at {compressor.prompt.budget_tokens}" if any_rate else ""
-        if compressor.temperature != frozen[0].temperature:
-            suffix += f", temperature {compressor.temperature:g}"
+    suffixes = [_suffix(compressor, frozen[0], any_rate) for compressor in frozen]
+    for compressor, suffix in zip(frozen, suffixes, strict=True):
+        if suffixes.count(suffix) > 1:  # under one label two would be read as one, with twice the problems
+            suffix += f", as {compressor.label}"
         rule: Rule = "template" if any_rate else "prompt"
         copied = trained_beside(compressor, recipe.checkpoint, labels, rule=rule, suffix=suffix)
         trained.append(copied.model_copy(update={"curve": trained_label(recipe.checkpoint)}))

@@ -29,7 +29,7 @@ from infoagent.training.run_directory import (
     take_directory,
     write_run_file,
 )
-from infoagent.training.validation import ValidationCallback, describe_best, was_measured
+from infoagent.training.validation import ValidationCallback, describe_best, forget_later, was_measured
 from infoagent.training.validation_checks import ValidationPlan, drawn_of, plan_validation
 from infoagent.types import InputError
 
@@ -59,6 +59,7 @@ class TrainingRun:
         self.resolved = recipe.model_dump(mode="json")
         self.resume_from: Path | None = find_resume_point(recipe.output_dir, self.resolved, recipe.resume)
         self.steps_done = 0 if self.resume_from is None else checkpoint_step(self.resume_from)
+        self.plan = None
         self.tracker: Tracker | None = None
 
     def prepare(self, completion_tokens: int, save_steps: int, least: tuple[str, int] = ("one step", 1)) -> Prepared:
@@ -102,6 +103,7 @@ class TrainingRun:
                 raise InputError(
                     f"output_dir {self.recipe.output_dir!r}: another process went on there while this one prepared its data; run it again"
                 )
+            forget_later(Path(self.recipe.output_dir), self.resume_from, None if self.plan is None else self.plan.metric)
         return self
 
     def write_run_file(self, **facts: Any) -> None:

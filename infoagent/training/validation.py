@@ -55,11 +55,7 @@ class ValidationCallback(TrainerCallback):
         self.quiet = quiet
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        """Forget what lies ahead of this start, and measure the checkpoint that it starts from if nobody did."""
-        if self.tracker is not None:
-            directory = Path(args.output_dir)
-            history = [row for row in _history(directory) if row["step"] <= state.global_step]
-            write_best(directory, self.plan.metric, history)
+        """Measure the checkpoint that the trainer starts from if nobody did."""
         if state.global_step > 0:
             self.on_save(args, state, control, model)
 
@@ -141,6 +137,16 @@ def write_best(directory: Path, metric: str, history: Sequence[Mapping[str, Any]
     elif not history and not (directory / BEST_FILE).is_file():
         return
     write_json(directory / BEST_FILE, {**content, "history": list(history)})
+
+
+def forget_later(directory: Path, last: Path | None, metric: str | None) -> None:
+    """Drop from best.json what was measured after the checkpoint `last`, which a run goes on from: those steps are taken
+    anew, and a value of the weights before would stand for the new ones. `metric`: of the run; None: it measures nothing."""
+    best = read_best(directory, with_checkpoint=False)
+    if best is None:
+        return
+    step = 0 if last is None else checkpoint_step(last)
+    write_best(directory, metric or best["metric"], [row for row in best["history"] if row["step"] <= step])
 
 
 def validation_callbacks(

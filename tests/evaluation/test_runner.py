@@ -1,6 +1,7 @@
 """The evaluator on a tiny model: records that go on, and numbers that equal a direct computation."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from infoagent.analysis.session import run_evaluation
 from infoagent.audit import measure
-from infoagent.evaluation.runner import evaluate, plan_cells
+from infoagent.evaluation.records import RecordFile
+from infoagent.evaluation.runner import collect, evaluate, plan_cells
 from infoagent.evaluation.summary import summarise
 from infoagent.files import read_jsonl
 from infoagent.lm import prompts
@@ -168,6 +170,50 @@ def test_a_label_that_goes_to_another_compressor_goes_there_in_the_file_too(tiny
     lines = (tmp_path / "records.jsonl").read_text()
     measured(terse=12, short=6)
     assert (tmp_path / "records.jsonl").read_text() == lines  # said once
+
+
+def test_what_the_data_say_otherwise_of_the_same_texts_is_taken_over_and_nothing_is_written_again(tiny_dir, tmp_path, monkeypatch):
+    """An answer that is added or corrected, another group: of a compression only its judgement changes."""
+    file, model = tmp_path / "own.jsonl", {"name": str(tiny_dir), "dtype": "float32"}
+    names = ("Anna Berg", "Otto Lind", "Mary Holt")
+
+    def measured(groups, answers):
+        rows = [
+            {"id": name, "document": f"{name} found the old clock in the tower.", "query": "Who found the clock?", "group": group}
+            | ({} if answer is None else {"answer": answer})
+            for name, group, answer in zip(names, groups, answers, strict=True)
+        ]
+        file.write_text("\n".join(json.dumps(row) for row in rows))
+        made = recipe(
+            tiny_dir, tmp_path / "out", data=[{"name": "jsonl", "path": str(file), "split": "all"}], predictors=[],
+            negatives={"random": 1, "counterfactual": 0}, compressors=[{"label": "lead", "kind": "lead", "sentences": 1, "model": model}],
+        )  # fmt: skip
+        records, summaries = run_evaluation(made, plan_cells(made), quiet=True)
+        last = {row["key"]: row for row in read_jsonl(tmp_path / "out" / "records.jsonl")}
+        assert as_json(records) == [last[record.key] for record in records]  # the file says what the tables say
+        return records, summaries
+
+    before, _ = measured("abc", (None, None, None))
+    assert [(r.answer, r.fact_kept) for r in before] == [(None, None)] * 3
+    monkeypatch.setattr(Scorer, "score_tokens", lambda *_, **__: pytest.fail("it is scored again"))
+    after, _ = measured("aab", ("Anna Berg", "Anna Berg", "Mary Holt"))
+    assert [r.key for r in after] == [r.key for r in before]
+    assert [(r.answer, r.fact_kept) for r in after] == [("Anna Berg", True), ("Anna Berg", False), ("Mary Holt", True)]
+    assert [r.group for r in after] == ["a", "a", "b"]
+    assert {r.data.revision for r in after}.isdisjoint(r.data.revision for r in before)
+    lines = (tmp_path / "out" / "records.jsonl").read_text()
+    measured("aab", ("Anna Berg", "Anna Berg", "Mary Holt"))
+    assert (tmp_path / "out" / "records.jsonl").read_text() == lines  # said once
+
+
+def test_the_clusters_are_those_of_the_data_of_today(tiny_dir, tmp_path):
+    made = recipe(tiny_dir, tmp_path)
+    cells = plan_cells(made)
+    evaluate(made, cells, quiet=True)
+    together = [replace(cell, problems=[replace(p, document_id="one") for p in cell.problems]) for cell in cells]
+    found = collect(made, together, RecordFile(tmp_path))
+    assert {r.kind for r in found} == {"compression", "prediction"}
+    assert {r.document_id for r in found} == {"one"}
 
 
 def test_the_grid_is_checked_before_a_model_loads(tiny_dir, tmp_path):

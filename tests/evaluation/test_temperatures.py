@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 from tiny import save_adapter
 
 from infoagent.analysis.session import run_evaluation
@@ -50,3 +51,24 @@ def test_a_checkpoint_joins_at_every_temperature_of_the_compressor_whose_place_i
     assert [name for name, is_it in drawn.items() if is_it] == ["sampled", "short"]  # the scorer of all is the frozen model
     pairs, found = with_checkpoint(recipe(tiny_dir, tmp_path, rows[1:], checkpoint=str(adapter)))
     assert pairs == [("sampled", label)]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "ends"),
+    [
+        ({"budget_range": [8, 64], "prompt": {"budget_tokens": 16}}, (" at 16, as long", " at 16, as short", " at 32")),
+        ({"prompt": {"budget_tokens": 16}}, (", as long", ", as short")),
+    ],
+)
+def test_two_trained_compressors_never_share_a_label(tiny_dir, tmp_path, recorded, ends):
+    """Under one label they would be summarised as one compressor, and the last of them compared with both."""
+    adapter = tmp_path / "run" / "checkpoint-1"
+    save_adapter(tiny_dir, adapter)
+    (adapter / "infoagent.json").write_text(json.dumps({"base_model": str(tiny_dir), **recorded}))
+    longest = {"long": 24 if "budget_range" in recorded else 6, "short": 6}  # alike but for their labels, or not
+    rows = [{"label": name, "max_tokens": tokens, "prompt": {"budget_tokens": 16}} for name, tokens in longest.items()]
+    rows.append({"label": "wide", "prompt": {"budget_tokens": 32}})
+    pairs, found = with_checkpoint(recipe(tiny_dir, tmp_path, rows, checkpoint=str(adapter)))
+    labels = [trained_label(str(adapter)) + end for end in ends]
+    assert pairs == list(zip(("long", "short", "wide"), labels, strict=False))
+    assert [c.label for c in found.compressors] == ["long", "short", "wide", *labels]

@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from infoagent.lm.models import load
 from infoagent.lm.prompts import compressor_ids
 from infoagent.lm.scoring.exact import Scorer, continuation_ids
 from infoagent.pricing.parts import Price
-from infoagent.recipes import GRPORecipe
+from infoagent.recipes import GRPORecipe, SFTRecipe
 from infoagent.tracking import Tracker
 from infoagent.training.preparation import prepare
 from infoagent.training.recipe_reward import build_reward
-from infoagent.training.run_directory import BEST_FILE, mark_complete, superfluous_checkpoints
-from infoagent.training.validation import ValidationCallback, validation_metrics, write_best
+from infoagent.training.run import TrainingRun
+from infoagent.training.run_directory import BEST_FILE, mark_complete, read_best, superfluous_checkpoints, write_run_file
+from infoagent.training.validation import ValidationCallback, validation_metrics, was_measured, write_best
 from infoagent.training.validation_checks import plan_validation
 from infoagent.types import InputError, RunFailed
 
@@ -279,6 +281,26 @@ def test_the_best_checkpoint_outlives_the_limit(tmp_path):
     assert [d.name for d in superfluous_checkpoints(tmp_path, 1)] == ["checkpoint-1", "checkpoint-2", "checkpoint-3"]
     write_best(tmp_path, "mi/nats", [{"step": s, "mi/nats": -abs(s - 2)} for s in (1, 2, 3)])
     assert [d.name for d in superfluous_checkpoints(tmp_path, 1)] == ["checkpoint-1", "checkpoint-3"]
+
+
+@pytest.mark.parametrize("measures", [True, False])
+@pytest.mark.parametrize("kept", [(), (10,)])
+def test_a_checkpoint_that_is_made_anew_is_measured_anew(tmp_path, kept, measures):
+    """Without its checkpoints a directory begins anew, and the steps come again with other weights."""
+    made = SFTRecipe(output_dir=str(tmp_path), tracking={"wandb": "disabled"})
+    write_run_file(tmp_path, made.model_dump(mode="json"))
+    for step in (10, 20):
+        mark_complete(tmp_path / f"checkpoint-{step}", step=step)
+    write_best(tmp_path, "mi/nats", [{"step": step, "mi/nats": float(step)} for step in (10, 20)])
+    for step in {10, 20} - set(kept):
+        shutil.rmtree(tmp_path / f"checkpoint-{step}")
+    run = TrainingRun(made, "sft", True)
+    run.plan = SimpleNamespace(metric="mi/nats") if measures else None
+    with run:
+        mark_complete(tmp_path / "checkpoint-20", step=20)
+        assert not was_measured(tmp_path / "checkpoint-20")
+        assert was_measured(tmp_path / "checkpoint-10") == bool(kept)
+        assert (read_best(tmp_path) or {}).get("step") == (10 if kept else None)
 
 
 # ---- mistakes -------------------------------------------------------------------------------------------------
