@@ -19,6 +19,8 @@ from infoagent.types import InputError
 HELD_SECONDS = 10
 """So long a run that goes on waits until a W&B service that it shares with its killed process lets go of the run's id."""
 MODES = ("auto", "online", "offline", "disabled")
+OF_ENVIRONMENT = (*MODES, "shared")
+"""What WANDB_MODE may be; several machines that write one run are set up there, and not in a recipe."""
 OLD_NAMES = {"run": "online", "dryrun": "offline"}
 """Of modes, which W&B still takes."""
 LINES = "wandb/lineseries/v0"
@@ -29,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 
 def wandb_mode(setting: str) -> Any:
-    """`online`, `offline` or `disabled`. What is not disabled goes as WANDB_MODE says, or else as `setting` does; auto is
-    online only where a login is found.
+    """`online`, `offline` or `disabled`, or the `shared` of WANDB_MODE. What is not disabled goes as WANDB_MODE says, or else as
+    `setting` does; auto is online only where a login is found.
 
     Raises InputError for `online` without a login, and for a WANDB_MODE that is none, before anything is computed that W&B is
     to show.
@@ -39,8 +41,8 @@ def wandb_mode(setting: str) -> Any:
         return setting
     named = os.environ.get("WANDB_MODE")
     asked = OLD_NAMES.get(named, named) if named else setting
-    if asked not in MODES:
-        raise InputError(f"WANDB_MODE={named}: must be one of {', '.join(MODES)}; unset it, and tracking.wandb decides")
+    if asked not in OF_ENVIRONMENT:
+        raise InputError(f"WANDB_MODE={named}: must be one of {', '.join(OF_ENVIRONMENT)}; unset it, and tracking.wandb decides")
     mode = ("online" if login_source() else "offline") if asked == "auto" else asked
     if mode == "online" and login_source() is None:
         where = f"WANDB_MODE={named}" if named else "tracking.wandb = 'online'"

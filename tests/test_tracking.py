@@ -175,7 +175,7 @@ def test_a_login_at_ones_own_server_is_found(no_login):
     assert mirror.login_source() is None
 
 
-@pytest.mark.parametrize(("named", "mode"), [("dryrun", "offline"), ("dry-run", None), ("off", None)])
+@pytest.mark.parametrize(("named", "mode"), [("dryrun", "offline"), ("shared", "shared"), ("dry-run", None), ("off", None)])
 def test_a_mode_that_is_none_is_refused_before_anything_is_computed(no_login, monkeypatch, named, mode):
     monkeypatch.setenv("WANDB_MODE", named)
     if mode is not None:

@@ -83,14 +83,14 @@ def collect(recipe: EvaluationRecipe, cells: Sequence[Cell], records: RecordFile
     for cell in cells:
         # a label is a name for this grid only, so it comes from the recipe and not from an earlier record
         label, curve = cell.compressor.label, cell.compressor.curve_name
-        titles: dict[str, tuple[int, str | None]] = {}
+        asked: dict[str, tuple[int, str | None]] = {}  # of each key the problem, and the title of the predictor that answers
         for seed in recipe.seeds:
             for sample in range(recipe.samples):
                 indices = range(len(cell.problems))
-                titles |= {compression_key(cell, i, sample, seed): (i, None) for i in indices}
+                asked |= {compression_key(cell, i, sample, seed): (i, None) for i in indices}
                 for predictor in recipe.predictors:
-                    titles |= {prediction_key(recipe, cell, predictor, i, sample, seed): (i, predictor.title) for i in indices}
-        for key, (index, title) in titles.items():
+                    asked |= {prediction_key(recipe, cell, predictor, i, sample, seed): (i, predictor.title) for i in indices}
+        for key, (index, title) in asked.items():
             if key not in records.rows:
                 continue
             record = as_known_now(record_of(records.rows[key]), cell, index)

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from infoagent.files import read_json, reading, write_json
 from infoagent.store import check_output_dir, provenance
 from infoagent.types import InputError
@@ -59,13 +61,7 @@ class FitRecord:
         """Whether the process that wrote this is still at work; on another host nobody can tell, and it is."""
         if self.host != socket.gethostname():
             return True
-        try:
-            os.kill(self.process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # another user's
-            return True
-        return True
+        return psutil.pid_exists(self.process)  # another user's too
 
 
 def read_record(out: Path) -> FitRecord | None:
