@@ -80,7 +80,7 @@ def _options(text: str, blanks: Sequence[Blank]) -> list[tuple[int, int, Blank]]
     for start, end in sentence_spans(text):
         inside = [blank for blank in blanks if start <= blank.start and blank.end <= end]
         if inside and SENTENCE_WORDS[0] <= count_words(text[start:end]) <= SENTENCE_WORDS[1]:
-            once = [blank for blank in inside if len(list(span_pattern(blank.text).finditer(text))) == 1]
+            once = [blank for blank in inside if len(list(span_pattern(blank.text).places(text))) == 1]
             options += [(start, end, blank) for blank in once]
     return options
 

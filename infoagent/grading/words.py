@@ -8,7 +8,6 @@ joins letters into words: `cat` does not stand in `concatenate`, while 东京 st
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 import regex
@@ -143,23 +142,6 @@ def _within_words(character: str) -> bool:
     return character.isalpha() and not _WESTERN.match(character)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a text stands in another, in characters."""
-
-    begin: int
-    stop: int
-
-    def start(self) -> int:
-        return self.begin
-
-    def end(self) -> int:
-        return self.stop
-
-    def span(self) -> tuple[int, int]:
-        return self.begin, self.stop
-
-
 class Whole:
     """Finds a text as it is written, as a whole word or words, as its `pattern` does. The text is looked for as a string and the
     borders, of which there are few kinds, by patterns that are compiled once: a pattern for each text, with its classes of letters,
@@ -174,26 +156,26 @@ class Whole:
     def pattern(self) -> str:
         return self._borders[0] + regex.escape(self.text) + self._borders[1]
 
-    def finditer(self, text: str) -> Iterator[Place]:
-        """Its places from the left, none overlapping another."""
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """(start, end) of each of its places in characters, from the left, none overlapping another."""
         start = text.find(self.text)
         while start >= 0:
             end = start + len(self.text)
             stands = self._left.match(text, start) and self._right.match(text, end)
             if stands:
-                yield Place(start, end)
+                yield start, end
             start = text.find(self.text, max(end, start + 1) if stands else start + 1)
 
-    def search(self, text: str) -> Place | None:
+    def search(self, text: str) -> tuple[int, int] | None:
         """The first of its places."""
-        return next(self.finditer(text), None)
+        return next(self.places(text), None)
 
     def replaced(self, text: str, new: str) -> tuple[str, int]:
         """(`text` with `new` in each of its places, how many these are)."""
         pieces, at, count = [], 0, 0
-        for place in self.finditer(text):
-            pieces += [text[at : place.begin], new]
-            at, count = place.stop, count + 1
+        for start, end in self.places(text):
+            pieces += [text[at:start], new]
+            at, count = end, count + 1
         return "".join((*pieces, text[at:])), count
 
 

@@ -94,7 +94,7 @@ def answer_place(problem: Problem) -> tuple[int, int] | None:
     if problem.answer_place is not None:
         return problem.answer_place
     if mention := span_pattern(problem.answer).search(problem.document):
-        return mention.span()
+        return mention
     if places := value_places(problem.document, problem.answer):
         return places[0]
     # the same words at a sentence's start, say
@@ -196,7 +196,7 @@ def _edit_at(
     used = used | {s.text for s in spans}  # what is edited by now stands in `edited` no more, and is a part of the answer
     for span in sorted(spans, key=lambda s: -s.start):
         if edited[span.start : span.end] != span.text:
-            starts = [m.start() for m in span_pattern(span.text).finditer(edited)]
+            starts = [start for start, _ in span_pattern(span.text).places(edited)]
             if not starts:
                 continue
             start = min(starts, key=lambda at: abs(at - span.start))
@@ -298,7 +298,7 @@ def lm_counterfactual(problem: Problem, generator: Callable[[str], str], max_cha
     words_old = words_with_places(document)
     words_new = words_with_places(edited)
     matcher = difflib.SequenceMatcher(None, [w for w, *_ in words_old], [w for w, *_ in words_new], autojunk=False)
-    mentions = [m.span() for m in span_pattern(answer).finditer(document)]
+    mentions = list(span_pattern(answer).places(document))
 
     def in_answer(i: int) -> bool:
         return any(start <= words_old[i][1] < end for start, end in mentions)

@@ -80,12 +80,12 @@ class Lexicon:
             swapped = source.answer and not is_polar(source.answer)
             place = span_pattern(source.answer).search(source.text) if swapped else None
             if place is not None:
-                kind = next((s.kind for s in spans if (s.start, s.end) == place.span()), None)
-                free = not any(s.start < place.end() and place.start() < s.end for s in spans)
+                kind = next((s.kind for s in spans if (s.start, s.end) == place), None)
+                free = not any(s.start < place[1] and place[0] < s.end for s in spans)
                 if kind is None and free and _PLAIN.fullmatch(source.answer):
                     kind = PHRASE
                 if kind is not None and (kind == PHRASE or kind in SWAPPED_KINDS):
-                    around = neighbours(source.text, *place.span())
+                    around = neighbours(source.text, *place)
                     seen[kind, source.answer].append((*around, source.group, question_words(source.query)))
         by_kind: dict[str, list[Entry]] = {}
         for (kind, text), uses in sorted(seen.items()):

@@ -43,8 +43,7 @@ def replace_fact(
         raise ValueError(f"{text!r} does not stand at {place}: the span is of another document")
     own = (place, place + len(text)) if place is not None else None
     if not everywhere and (kind in _ONE_PLACE or (kind == "number" and _is_small(text))):
-        match = None if own else span_pattern(text).search(document)
-        own = own or (match.span() if match else None)
+        own = own or span_pattern(text).search(document)
         places = [(*own, _capital(new) if text[:1].isupper() else new)] if own else []
     else:
         places = _mentions(document, _forms(document, text, new, kind))
@@ -59,8 +58,7 @@ def replace_fact(
 def kind_of(text: str, document: str = "", place: tuple[int, int] | None = None) -> str:
     """The kind of a whole text: that of the span that fills it, or that it has within the document (at its first mention, or
     at `place`); else "phrase"."""
-    match = None if place else span_pattern(text).search(document)
-    start, end = place or (match.span() if match else (-1, -1))
+    start, end = place or span_pattern(text).search(document) or (-1, -1)
     if start >= 0:
         for span in typed_spans(document):
             in_person = span.kind == "person" and span.start <= start and end <= span.end
@@ -199,8 +197,7 @@ def _mentions(document: str, forms: list[_Form]) -> list[tuple[int, int, str]]:
     taken = bytearray(len(document))
     places = []
     for form in forms:
-        for match in span_pattern(form.old).finditer(document):
-            start, end = match.span()
+        for start, end in span_pattern(form.old).places(document):
             if any(taken[start:end]) or (form.alone and _in_a_name(document, start, end)):
                 continue
             taken[start:end] = b"\1" * (end - start)

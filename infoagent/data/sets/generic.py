@@ -119,7 +119,7 @@ def _blanks(documents: Sequence[SourceDocument], seed: int) -> list[Problem]:
         document = home[problem.id]
         assert problem.answer is not None
         wrong = [c for c in problem.choices if c != problem.answer and c not in document.text]
-        if document.id in chosen or not wrong or len(list(span_pattern(problem.answer).finditer(document.text))) != 1:
+        if document.id in chosen or not wrong or len(list(span_pattern(problem.answer).places(document.text))) != 1:
             continue
         chosen[document.id] = replace(
             problem,

@@ -61,7 +61,7 @@ def places():
     for problem in PROBLEMS:
         match = span_pattern(problem.answer).search(problem.document)
         spans = [(s.kind, s.text, s.start, s.end) for s in typed_spans(problem.document)][:6]
-        for kind, text, start, end in [*spans, *([(PHRASE, problem.answer, *match.span())] if match else [])]:
+        for kind, text, start, end in [*spans, *([(PHRASE, problem.answer, *match)] if match else [])]:
             around = neighbours(problem.document, start, end)
             yield Place(kind, text, *around, problem.group or "", question_words(problem.query))
 

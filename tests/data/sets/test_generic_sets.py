@@ -67,7 +67,7 @@ def test_ten_conversations_in_the_order_of_their_time_make_a_memory(tmp_path):
     assert (first.document_id, second.document_id, first.group, first.part_of) == ("user-0000", "user-0001", None, None)
     assert [n for n in range(20) if f"of {900 + n} people" in second.document] == list(range(10, 20))
     for problem in data.problems:
-        assert len(list(span_pattern(problem.answer).finditer(problem.document))) == 1
+        assert len(list(span_pattern(problem.answer).places(problem.document))) == 1
         assert problem.answer in problem.choices
         assert len(problem.choices) > 1
         assert not any(choice in problem.document for choice in problem.choices if choice != problem.answer)
@@ -177,7 +177,7 @@ def test_fineweb_takes_long_english_pages_whole(tmp_path):
     data = load_data("fineweb", write(tmp_path / "f.jsonl", rows), "all")
     assert [(p.document_id, p.document) for p in data.problems] == [(rows[n]["id"], rows[n]["text"]) for n in (1, 3, 4)]
     for problem in data.problems:
-        assert len(list(span_pattern(problem.answer).finditer(problem.document))) == 1
+        assert len(list(span_pattern(problem.answer).places(problem.document))) == 1
         assert not any(choice in problem.document for choice in problem.choices if choice != problem.answer)
     assert load_data("fineweb", str(tmp_path / "f.jsonl"), "all") == data
     assert load_data("fineweb", str(tmp_path / "f.jsonl"), "all", seed=1).problems != data.problems
