@@ -1,11 +1,12 @@
 """Are the goals met? Stated bounds, decided from the records of evaluations.
 
     python eval/goals.py eval/results/compressor/goals.yaml runs/compressor qed=runs/compressor-qed --out eval/results/compressor
-    … --set 'labels.trained=[trained seed-0/checkpoint-60, trained seed-1/checkpoint-60]' [--partial] [--dirty]
+    … --set 'labels.trained=[trained seed-0/checkpoint-60, trained seed-1/checkpoint-60]' [--partial] [--goals FILE] [--dirty]
 
 A directory holds records of eval/frozen.py and eval/checkpoint.py; NAME=DIR names its data set, where several are read under one
 name. Writes goals.json and goals.md. A goal that the records do not decide is an error, one line for each that is missing;
-with --partial the others are written, and it stands under "undecided". No model is loaded.
+with --partial the others are written, and it stands under "undecided". --goals FILE, an earlier goals.json, keeps what was decided
+then and is not decided now, with its commit: sets are measured one after the other, on several machines. No model is loaded.
 """
 
 import sys
@@ -26,6 +27,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, help="directory for goals.json and goals.md")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of SPEC, as in labels.trained=LABEL")
     parser.add_argument("--partial", action="store_true", help="write what can be decided, and why the rest cannot")
+    parser.add_argument(
+        "--goals", dest="before", metavar="FILE", help="an earlier goals.json, for what these records do not decide"
+    )
     parser.add_argument("--dirty", action="store_true", help="also from changed files, or records without a clean commit; is noted")
     arguments = parser.parse_args(argv)
 
@@ -33,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
     recipe = load_recipe(GoalsRecipe, arguments.goals, arguments.set)
 
-    from infoagent.analysis.goals import find_goals, read_evaluations, unclean
+    from infoagent.analysis.goals import asks_the_same, decided_before, find_goals, read_evaluations, unclean
     from infoagent.files import check_output_file, write_json
     from infoagent.reporting.goals import COLUMNS, goal_rows
     from infoagent.reporting.tables import as_text, write_tables
@@ -46,6 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     made = provenance()
     changed = unclean(made["commit"], evaluations)
     goals, undecided = find_goals(recipe, evaluations, Path(arguments.goals).parent)
+    before, _, made_before = decided_before(Path(arguments.before)) if arguments.before else ({}, {}, [])
+    kept = {g.id for g in recipe.goals if g.id in undecided and g.id in before and asks_the_same(g, before[g.id])}
+    goals = {g.id: before[g.id] if g.id in kept else goals[g.id] for g in recipe.goals if g.id in kept or g.id in goals}
+    undecided = {name: causes for name, causes in undecided.items() if name not in kept}
     mistakes = [] if arguments.partial else [f"goal {name!r}: {cause}" for name, causes in undecided.items() for cause in causes]
     if not arguments.dirty:
         mistakes += [f"{line}; commit and evaluate again, or note it with --dirty" for line in changed]
@@ -57,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         content["undecided"] = undecided
     if changed:
         content["dirty"] = changed
-    write_json(out / "goals.json", {**content, "evaluations": evaluations.made, "recipe": recipe.model_dump(mode="json")})
+    made_by = [e for e in made_before if kept and e["directory"] not in {now["directory"] for now in evaluations.made}]
+    write_json(out / "goals.json", {**content, "evaluations": made_by + evaluations.made, "recipe": recipe.model_dump(mode="json")})
     rows = goal_rows(goals, undecided)
     write_tables(out / "goals.md", (COLUMNS, rows))
     print(as_text(COLUMNS, rows))

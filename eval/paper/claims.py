@@ -20,7 +20,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, help="directory for claims.json and goals.json")
     arguments = parser.parse_args(argv)
 
-    from infoagent.applications.paper.collection import collect_claims, goals_beside, goals_of
+    from infoagent.analysis.goals import decided_before
+    from infoagent.applications.paper.collection import collect_claims, goals_of
     from infoagent.files import check_output_file, write_json
     from infoagent.reporting.tables import as_text
     from infoagent.store import SCHEMA_VERSION, provenance
@@ -30,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         check_output_file(out / name, "eval/paper/claims.py")
     rows, files = collect_claims([Path(file) for file in arguments.files])
     goals, undecided = goals_of(rows)
-    more, open_ones = goals_beside(Path(arguments.goals)) if arguments.goals else ({}, {})
+    more, open_ones, _ = decided_before(Path(arguments.goals)) if arguments.goals else ({}, {}, [])
     goals, undecided = {**goals, **more}, {**undecided, **open_ones}
     made = {"schema_version": SCHEMA_VERSION, **provenance()}
     said = [{name: value for name, value in row.items() if value is not None} for row in rows]

@@ -17,7 +17,7 @@ from typing import Any
 
 from infoagent.analysis.frontier import last_measured
 from infoagent.evaluation.summary import HARD, PREDICTION_QUANTITIES, compression_quantities
-from infoagent.files import read_jsonl
+from infoagent.files import read_json, read_jsonl
 from infoagent.grading.language import keeps_language
 from infoagent.information import mean_interval, paired_difference, share_interval
 from infoagent.rate_distortion.adherence import adherence
@@ -94,6 +94,23 @@ def _add(found: Evaluations, directory: str, name: str) -> None:
     found.current |= set(run.get("record_keys", []))
     made = {key: run.get(key, "unknown") for key in ("commit", "command", "started")}
     found.made.append({"directory": directory, "data": [name] if name else sets, **made})
+
+
+def decided_before(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]], list[dict[str, Any]]]:
+    """(goals, undecided, evaluations) of a goals.json that eval/goals.py wrote, each goal with the commit that decided it. Raises
+    InputError for any other file."""
+    content = read_json(path)
+    goals, undecided, commit = content.get("goals"), content.get("undecided", {}), content.get("commit")
+    whole = isinstance(goals, dict) and all(isinstance(goal, dict) and "met" in goal for goal in goals.values())
+    if not whole or not isinstance(undecided, dict) or not isinstance(commit, str):
+        raise InputError(f"--goals {path}: is no goals.json; give one that eval/goals.py wrote")
+    return {name: {"commit": commit, **goal} for name, goal in goals.items()}, undecided, content.get("evaluations", [])
+
+
+def asks_the_same(goal: GoalSection, before: Mapping[str, Any]) -> bool:
+    """Whether a goal that was decided before, as in goals.json, has the words and the bounds of today's recipe."""
+    bounds = [(bound.json_place or bound.measure, bound.rule) for bound in goal.bounds]
+    return goal.goal == before["goal"] and bounds == [(b.get("measure"), b.get("bound")) for b in before.get("bounds", [])]
 
 
 def unclean(commit: str, evaluations: Evaluations) -> list[str]:

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import statistics
+from pathlib import Path
 
 import pytest
 import yaml
@@ -354,6 +355,29 @@ def test_what_cannot_be_decided_is_an_error_or_told(tmp_path):
     assert list(written["goals"]) == ["short"]
     assert written["undecided"] == {"above": ["no records of data 'qed', give qed=DIR; there are records"]}
     assert any("commit unknown" in line for line in written["dirty"])
+
+
+def test_what_was_decided_before_stands_where_records_decide_nothing(tmp_path):
+    spec, out = spec_of(tmp_path), tmp_path / "out"
+    records = directory(tmp_path / "records", ROWS)
+    qed = directory(tmp_path / "other", [{**row, "data": {"name": "jsonl"}} for row in ROWS])
+    rest = ["--set", "labels.new=new", "--out", str(out), "--partial", "--dirty"]
+    assert run_script("eval/goals.py", spec, records, *rest).returncode == 0
+    first = json.loads((out / "goals.json").read_text())
+    done = run_script("eval/goals.py", spec, f"qed={qed}", *rest, "--goals", str(out / "goals.json"))
+    assert done.returncode == 0, done.stderr
+    both = json.loads((out / "goals.json").read_text())
+    assert list(both["goals"]) == ["short", "above"]
+    assert "undecided" not in both
+    assert both["goals"]["short"] == {**first["goals"]["short"], "commit": first["commit"]}
+    assert "commit" not in both["goals"]["above"], "decided now, at the file's own commit"
+    assert [made["data"] for made in both["evaluations"]] == [["records"], ["qed"]]
+    asked = yaml.safe_load(Path(spec).read_text())
+    asked["goals"][0]["bounds"][0]["at_most"] = 11
+    Path(spec).write_text(yaml.safe_dump(asked))
+    other = run_script("eval/goals.py", spec, f"qed={qed}", *rest, "--goals", str(out / "goals.json"))
+    assert other.returncode == 0, other.stderr
+    assert list(json.loads((out / "goals.json").read_text())["undecided"]) == ["short"], "another bound was decided then"
 
 
 def test_the_page_has_a_recipe_for_every_goal(tmp_path):

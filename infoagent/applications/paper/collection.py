@@ -64,16 +64,6 @@ def collect_claims(paths: Sequence[Path], published: Sequence[Published] = PUBLI
     return [{"id": name, **row} for name, row in zip(_names(rows), rows, strict=True)], files
 
 
-def goals_beside(path: Path) -> tuple[dict[str, Row], dict[str, list[str]]]:
-    """(goals, undecided) of a goals.json of eval/goals.py, each goal with its commit. Raises InputError for any other file."""
-    content = read_json(path)
-    goals, undecided, commit = content.get("goals"), content.get("undecided", {}), content.get("commit")
-    whole = isinstance(goals, dict) and all(isinstance(goal, dict) and "met" in goal for goal in goals.values())
-    if not whole or not isinstance(undecided, dict) or not isinstance(commit, str):
-        raise InputError(f"--goals {path}: is no goals.json; give one that eval/goals.py wrote")
-    return {name: {**goal, "commit": commit} for name, goal in goals.items()}, undecided
-
-
 def goals_of(rows: Sequence[Row]) -> tuple[dict[str, Row], dict[str, list[str]]]:
     """(goals, undecided) as in goals.json: met says that a claim is decided, either way; one that cannot be asked has no number
     and stands with its cause."""

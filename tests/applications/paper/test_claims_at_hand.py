@@ -5,8 +5,9 @@ import json
 import pytest
 from conftest import ROOT
 
+from infoagent.analysis.goals import decided_before
 from infoagent.applications.paper.claims import FAILS, HOLDS, UNASKED, UNDECIDED, check_claims
-from infoagent.applications.paper.collection import collect_claims, goals_beside, goals_of
+from infoagent.applications.paper.collection import collect_claims, goals_of
 from infoagent.applications.paper.figures import EXPERIMENTS
 from infoagent.applications.paper.published import AMONG_VERSIONS, PUBLISHED, Ahead, Direction, Near
 from infoagent.applications.paper.stand_ins import PAIRS, claims_at_hand
@@ -205,4 +206,4 @@ def test_other_goals_are_a_line(tmp_path, content):
     path = tmp_path / "goals.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"is no goals\.json; give one that"):
-        goals_beside(path)
+        decided_before(path)
