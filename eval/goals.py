@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
     recipe = load_recipe(GoalsRecipe, arguments.goals, arguments.set)
 
-    from infoagent.analysis.goals import asks_the_same, decided_before, find_goals, read_evaluations, unclean
+    from infoagent.analysis.goals import Decided, asks_the_same, decided_before, find_goals, read_evaluations, unclean
     from infoagent.files import check_output_file, write_json
     from infoagent.reporting.goals import COLUMNS, goal_rows
     from infoagent.reporting.tables import as_text, write_tables
@@ -50,10 +50,15 @@ def main(argv: list[str] | None = None) -> int:
     made = provenance()
     changed = unclean(made["commit"], evaluations)
     goals, undecided = find_goals(recipe, evaluations, Path(arguments.goals).parent)
-    before, _, made_before = decided_before(Path(arguments.before)) if arguments.before else ({}, {}, [])
-    kept = {g.id for g in recipe.goals if g.id in undecided and g.id in before and asks_the_same(g, before[g.id])}
-    goals = {g.id: before[g.id] if g.id in kept else goals[g.id] for g in recipe.goals if g.id in kept or g.id in goals}
-    undecided = {name: causes for name, causes in undecided.items() if name not in kept}
+    before = decided_before(Path(arguments.before)) if arguments.before else Decided()
+    alike = {g.id for g in recipe.goals if g.id in before.goals and asks_the_same(recipe, g, before.goals[g.id])}
+    if kept := alike & set(undecided):
+        found = {**goals, **{name: before.goals[name] for name in kept}}
+        goals = {g.id: found[g.id] for g in recipe.goals if g.id in found}
+        undecided = {name: causes for name, causes in undecided.items() if name not in kept}
+        now = {e["directory"] for e in evaluations.made}
+        evaluations.made[:0] = [e for e in before.made if e["directory"] not in now]
+        changed = [*before.unclean, *changed]
     mistakes = [] if arguments.partial else [f"goal {name!r}: {cause}" for name, causes in undecided.items() for cause in causes]
     if not arguments.dirty:
         mistakes += [f"{line}; commit and evaluate again, or note it with --dirty" for line in changed]
@@ -65,9 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         content["undecided"] = undecided
     if changed:
         content["dirty"] = changed
-    made_by = [e for e in made_before if kept and e["directory"] not in {now["directory"] for now in evaluations.made}]
-    write_json(out / "goals.json", {**content, "evaluations": made_by + evaluations.made, "recipe": recipe.model_dump(mode="json")})
     rows = goal_rows(goals, undecided)
+    write_json(out / "goals.json", {**content, "evaluations": evaluations.made, "recipe": recipe.model_dump(mode="json")})
     write_tables(out / "goals.md", (COLUMNS, rows))
     print(as_text(COLUMNS, rows))
     met = sum(goal["met"] for goal in goals.values())

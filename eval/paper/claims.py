@@ -31,8 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         check_output_file(out / name, "eval/paper/claims.py")
     rows, files = collect_claims([Path(file) for file in arguments.files])
     goals, undecided = goals_of(rows)
-    more, open_ones, _ = decided_before(Path(arguments.goals)) if arguments.goals else ({}, {}, [])
-    goals, undecided = {**goals, **more}, {**undecided, **open_ones}
+    if arguments.goals:
+        more = decided_before(Path(arguments.goals))
+        goals, undecided = {**goals, **more.goals}, {**undecided, **more.undecided}
     made = {"schema_version": SCHEMA_VERSION, **provenance()}
     said = [{name: value for name, value in row.items() if value is not None} for row in rows]
     write_json(out / "claims.json", {**made, "files": files, "claims": said})

@@ -39,10 +39,12 @@ from infoagent.records.rate_points import RatePoint
 from infoagent.store import read_if_run
 from infoagent.types import InputError
 
+AMONG = {"hard": HARD, "easy": EASY, "all": EASY + HARD}
+"""The negatives of what is information."""
 VALUES = {
-    "hard": ("MI among counterfactuals (nats)", lambda r, _: r.mi_nats(HARD)),
-    "easy": ("MI among other documents (nats)", lambda r, _: r.mi_nats(EASY)),
-    "all": ("MI, all negatives (nats)", lambda r, _: r.mi_nats(EASY + HARD)),
+    "hard": ("MI among counterfactuals (nats)", lambda r, _: r.mi_nats(AMONG["hard"])),
+    "easy": ("MI among other documents (nats)", lambda r, _: r.mi_nats(AMONG["easy"])),
+    "all": ("MI, all negatives (nats)", lambda r, _: r.mi_nats(AMONG["all"])),
     "fact": ("asked fact stands in it", lambda r, _: float(r.fact_kept)),
     "accuracy": ("questions answered from it", lambda _, right: float(right)),
 }
@@ -105,6 +107,8 @@ def _by_set(directory: str | Path, value: str) -> dict[str, dict[Who, list[Answe
         if not record.is_ok or not record.is_scored or record.compressor.kind != "lm":
             continue
         right = answers.get(record.key)
+        if value in AMONG and not record.has_negatives(AMONG[value]):  # among itself alone it tells nothing, not 0 nats
+            continue
         if {"fact": record.fact_kept, "accuracy": right}.get(value, True) is None:
             continue
         trained = record.compressor.adapter is not None

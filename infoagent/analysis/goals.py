@@ -96,21 +96,36 @@ def _add(found: Evaluations, directory: str, name: str) -> None:
     found.made.append({"directory": directory, "data": [name] if name else sets, **made})
 
 
-def decided_before(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]], list[dict[str, Any]]]:
-    """(goals, undecided, evaluations) of a goals.json that eval/goals.py wrote, each goal with the commit that decided it. Raises
-    InputError for any other file."""
+@dataclass(frozen=True)
+class Decided:
+    """An earlier goals.json."""
+
+    goals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Each with the commit that decided it."""
+    undecided: dict[str, list[str]] = field(default_factory=dict)
+    made: list[dict[str, Any]] = field(default_factory=list)
+    """Its evaluations."""
+    unclean: list[str] = field(default_factory=list)
+    """Why it could not be repeated from its commits alone, a line each."""
+
+
+def decided_before(path: Path) -> Decided:
+    """What a goals.json of eval/goals.py holds. Raises InputError for any other file."""
     content = read_json(path)
     goals, undecided, commit = content.get("goals"), content.get("undecided", {}), content.get("commit")
     whole = isinstance(goals, dict) and all(isinstance(goal, dict) and "met" in goal for goal in goals.values())
     if not whole or not isinstance(undecided, dict) or not isinstance(commit, str):
         raise InputError(f"--goals {path}: is no goals.json; give one that eval/goals.py wrote")
-    return {name: {"commit": commit, **goal} for name, goal in goals.items()}, undecided, content.get("evaluations", [])
+    named = {name: {"commit": commit, **goal} for name, goal in goals.items()}
+    return Decided(named, undecided, content.get("evaluations", []), [f"{path}: {line}" for line in content.get("dirty", [])])
 
 
-def asks_the_same(goal: GoalSection, before: Mapping[str, Any]) -> bool:
-    """Whether a goal that was decided before, as in goals.json, has the words and the bounds of today's recipe."""
-    bounds = [(bound.json_place or bound.measure, bound.rule) for bound in goal.bounds]
-    return goal.goal == before["goal"] and bounds == [(b.get("measure"), b.get("bound")) for b in before.get("bounds", [])]
+def asks_the_same(recipe: GoalsRecipe, goal: GoalSection, before: Mapping[str, Any]) -> bool:
+    """Whether a goal that was decided before, as in goals.json, has the words, compressors, data and bounds of today's recipe."""
+    asked = [(b.json_place or b.measure, b.rule, recipe.called(b.against) if b.against else None, b.predictor) for b in goal.bounds]
+    held = [tuple(b.get(key) for key in ("measure", "bound", "against", "predictor")) for b in before.get("bounds", [])]
+    whose = [recipe.called(goal.compressor), listed(goal.data)] if goal.compressor else [None, None]
+    return (goal.goal, whose, asked) == (before["goal"], [before.get("compressor"), before.get("data")], held)
 
 
 def unclean(commit: str, evaluations: Evaluations) -> list[str]:
@@ -252,6 +267,8 @@ def _measured(
     sets, measure = listed(goal.data), str(bound.measure)
     side = _side(recipe.called(str(goal.compressor)), sets, bound, evaluations)
     row: dict[str, Any] = {"measure": measure, "failed": side.failed, "left_out": side.left_out}
+    if bound.predictor is not None:
+        row["predictor"] = bound.predictor
     values: list[_Value] = side.values
     other: list[float] = []
     if bound.against is not None:
@@ -307,6 +324,8 @@ def _side(labels: Sequence[str], sets: Sequence[str], bound: BoundSection, evalu
                 continue
             records = _asked(name, label, bound, evaluations)
             failed += sum(not record.is_ok for record in records)
+            if bound.measure in OF_PREDICTIONS:  # nobody was asked about a compression that failed
+                failed += sum(not record.is_ok for record in _counting(name, label, evaluations))
             good = [record for record in records if record.is_ok]
             numbers = [(record, _number(record, bound, evaluations.texts)) for record in good]
             known_ones = [_value(name, record, number, bound) for record, number in numbers if number is not None]
@@ -319,9 +338,13 @@ def _side(labels: Sequence[str], sets: Sequence[str], bound: BoundSection, evalu
     return _Side(values, failed, left_out)
 
 
+def _counting(name: str, label: str, evaluations: Evaluations) -> list[CompressionRecord]:
+    return last_measured(list(evaluations.compressions[name, label].values()), evaluations.current)
+
+
 def _asked(name: str, label: str, bound: BoundSection, evaluations: Evaluations) -> Sequence[CompressionRecord | PredictionRecord]:
     """The compressions of a label that count, or what a predictor made of them."""
-    counting = last_measured(list(evaluations.compressions[name, label].values()), evaluations.current)
+    counting = _counting(name, label, evaluations)
     if counting[0].data.split in CHOSEN_ON:
         raise InputError(f"{label!r} on {name!r}: split {counting[0].data.split!r} trains or chooses; evaluate on test")
     if bound.measure in OF_COMPRESSIONS:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +42,15 @@ def run_grid(
     wandb_mode(recipe.tracking.wandb)  # a login that is missing is said before the work, not after
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
     processes = current_processes(on_cpu=default_device() == "cpu") if launched else Processes()
-    records, summaries = run_evaluation(recipe, cells, quiet or shard.index > 0, shard)
+    made = provenance()
+    records, summaries = run_evaluation(recipe, cells, quiet or shard.index > 0, shard, made)
     if shard.number == 1:
         return records, summaries
     if not launched:
         print(f"shard {shard.index + 1} of {shard.number} done; when all are, run the same command without --shard")
         return None
     processes.wait()
-    return None if shard.index else finish_together(recipe, cells)
+    return None if shard.index else finish_together(recipe, cells, made)
 
 
 def run_evaluation(
@@ -57,31 +58,36 @@ def run_evaluation(
     cells: Sequence[Cell],
     quiet: bool,
     shard: Shard = Shard(),  # noqa: B008 (frozen)
+    made: Mapping[str, Any] | None = None,
 ) -> tuple[list[GridRecord], list[Summary]]:
-    """Evaluate the grid and write what it found. Returns (records, summaries) of these cells.
+    """Evaluate the grid and write what it found. Returns (records, summaries) of these cells. `made`: commit, command and start,
+    of the moment at which it begins: the tree may change while it runs.
 
     One of several shards only adds its records; the call without a shard, after them, computes what is missing and
     summarises everything.
     """
+    made = made or provenance()
     check_output_dir(recipe.output_dir, "evaluate")
     check_endpoints(recipe)
     check_sandbox(recipe)
     times = PhaseTimes()
     with only_writer(recipe.output_dir, shard.suffix):
-        _begin(recipe, cells)
+        _begin(recipe, cells, made)
         records = evaluate(recipe, cells, quiet, shard, times)
         summaries = []
         if shard.number == 1:
             with times("analyse"):
-                summaries = _write_results(recipe, cells, records)
+                summaries = _write_results(recipe, cells, records, made)
     logger.info("%s: %s", recipe.output_dir, times.line())
     return records, summaries
 
 
-def finish_together(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> tuple[list[GridRecord], list[Summary]]:
+def finish_together(
+    recipe: EvaluationRecipe, cells: Sequence[Cell], made: Mapping[str, Any]
+) -> tuple[list[GridRecord], list[Summary]]:
     """Summarise what the processes of one launch left; they have all ended their share."""
     records = collect(recipe, cells, RecordFile(recipe.output_dir))
-    return records, _write_results(recipe, cells, records)
+    return records, _write_results(recipe, cells, records, made)
 
 
 def check_compressions(summaries: Sequence[Summary]) -> None:
@@ -96,14 +102,14 @@ def check_compressions(summaries: Sequence[Summary]) -> None:
         raise RunFailed(f"no compression could be measured ({told}); records.jsonl tells of each")
 
 
-def _begin(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> None:
+def _begin(recipe: EvaluationRecipe, cells: Sequence[Cell], made: Mapping[str, Any]) -> None:
     """run.json before the first record, so that a killed grid goes on as it began; that of an earlier grid stays."""
     file = Path(recipe.output_dir) / "run.json"
     if not file.is_file():
-        write_json(file, _facts(recipe, cells))
+        write_json(file, _facts(recipe, cells, made))
 
 
-def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
+def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell], made: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "kind": "evaluate",
         "schema_version": SCHEMA_VERSION,
@@ -122,7 +128,7 @@ def _facts(recipe: EvaluationRecipe, cells: Sequence[Cell]) -> dict[str, Any]:
         "tokenizers": {c.compressor.model.name: c.revision for c in cells},
         "price_snapshot": price_snapshot(),
         "seeds": recipe.seeds,
-        **provenance(),
+        **made,
     }
 
 
@@ -141,11 +147,13 @@ def _told(record: GridRecord) -> tuple[Any, ...]:
     return *told, record.group, record.answer, record.fact_kept, record.audit
 
 
-def _write_results(recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord]) -> list[Summary]:
+def _write_results(
+    recipe: EvaluationRecipe, cells: Sequence[Cell], records: Sequence[GridRecord], made: Mapping[str, Any]
+) -> list[Summary]:
     out = Path(recipe.output_dir)
     _say_anew(out, records)
     _keep_texts(out, cells)
-    run = _facts(recipe, cells)
+    run = _facts(recipe, cells, made)
     write_json(out / "run.json", {**run, "record_keys": [r.key for r in records]})
     summaries = with_break_even(summarise(records, recipe.price))
     write_json(out / SUMMARY_FILE, {**run, "summaries": as_json(summaries)})

@@ -38,7 +38,7 @@ def compress(arguments: argparse.Namespace) -> int:
     shortened = session.fitted(text)
     [record] = session.run([text], [shortened])
     if arguments.json:
-        print(json.dumps(record, ensure_ascii=False))
+        print(json.dumps(record))
     else:  # a file gets the text as it is
         print(record["text"], file=sys.stdout if sys.stdout.isatty() else unfiltered(sys.stdout))
     print(_figures(record), file=sys.stderr)
@@ -216,7 +216,7 @@ def _folder(arguments: argparse.Namespace) -> int:
                 record = {"file": name.as_posix(), "source": text_id(text), **record}
                 write_json(_record_of(target), record)  # last: it says that the file is done
                 if arguments.json:
-                    print(json.dumps(record, ensure_ascii=False), flush=True)
+                    print(json.dumps(record), flush=True)
             bar.update(len(waiting))
             waiting.clear()
 

@@ -51,7 +51,8 @@ def mi(arguments: argparse.Namespace) -> None:
         fields = analysis.to_dict()
         if arguments.tokens:
             rows = zip(texts, tokens, strict=True)
-            fields["token_information"] = [{"tokens": t, **found.to_dict()} for t, found in rows]
+            # a row for each compression; of one without a counterfactual its tokens alone
+            fields["token_information"] = [{"tokens": t, **({} if found is None else found.to_dict())} for t, found in rows]
         if differences is not None:
             fields["against"] = differences
         print(json_text(fields, indent=2))
@@ -62,6 +63,8 @@ def mi(arguments: argparse.Namespace) -> None:
         ids = range(len(tokens)) if matrix.compression_id_C is None else kept.compression_id_C
         print(f"\nnats that each token adds, among {arguments.among}")
         for identity, text, found in zip(ids, texts, tokens, strict=True):
+            if found is None:  # of how many there is no counterfactual stands among the warnings
+                continue
             lines = token_lines(plain(str(identity)), text, found.to_dict(), colour=sys.stdout.isatty())
             print("\n".join(lines), file=unfiltered(sys.stdout))
     if differences is not None:

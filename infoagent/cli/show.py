@@ -30,7 +30,7 @@ def data_show(arguments: argparse.Namespace) -> None:
     recipe = load_recipe(Shown, None, [f"data.name={arguments.name}", "data.split=all", *arguments.overrides])
     content = overview(recipe.data.asked)
     if arguments.json:
-        print(json.dumps(content, indent=2, ensure_ascii=False))
+        print(json.dumps(content, indent=2))
         return
     print(f"{content['name']} ({content['split']}), revision {content['revision']}")
     print(f"{content['problems']} problems, {content['documents']} documents, {content['groups']} groups")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,16 +103,17 @@ def tokens_among_pool(matrix: ScoreMatrix, beta: float = 1.0) -> list[TokenInfor
     ]
 
 
-def tokens_among_counterfactuals(matrix: ScoreMatrix, beta: float = 1.0) -> list[TokenInformation]:
-    """What each token tells the own document from its versions with other facts. Raises ValueError without any."""
+def tokens_among_counterfactuals(matrix: ScoreMatrix, beta: float = 1.0) -> list[TokenInformation | None]:
+    """What each token tells the own document from its versions with other facts; None where there is no such version.
+    Raises ValueError where there is none of any document."""
     if matrix.counterfactual_CN is None:
         raise ValueError("holds no counterfactual columns; score with --counterfactuals")
     columns = matrix.log_probs_CK.shape[1]
-    result = []
+    result: list[TokenInformation | None] = []
     for part, source in zip(matrix.token_matrices(), matrix.source_C, strict=True):
         versions = part[columns:]
-        kept = versions[~np.isnan(versions).any(axis=1)]  # a document may have fewer counterfactuals than others
-        result.append(token_information(np.vstack([part[int(source)], kept]) * beta, 0))
+        kept = versions[~np.isnan(versions).any(axis=1)]  # a document may have fewer counterfactuals than others, or none
+        result.append(token_information(np.vstack([part[int(source)], kept]) * beta, 0) if len(kept) else None)
     return result
 
 
@@ -120,7 +122,7 @@ def token_examples(matrix: ScoreMatrix, limit: int, beta: float | None = None) -
     if matrix.token_log_probs_TK is None:
         return []
     factor = 1.0 if beta is None else beta
-    among = {"pool": tokens_among_pool(matrix, factor)}
+    among: dict[str, Sequence[TokenInformation | None]] = {"pool": tokens_among_pool(matrix, factor)}
     if matrix.counterfactual_CN is not None:
         among["counterfactuals"] = tokens_among_counterfactuals(matrix, factor)
     labels = matrix.source_C if matrix.document_C is None else matrix.document_C
@@ -129,7 +131,7 @@ def token_examples(matrix: ScoreMatrix, limit: int, beta: float | None = None) -
     texts = matrix.token_texts()
     return [
         {"id": str(c) if ids is None else str(ids[c]), "tokens": texts[c]}
-        | {name: found[c].to_dict() for name, found in among.items()}
+        | {name: told.to_dict() for name, found in among.items() if (told := found[c]) is not None}
         for c in sorted(chosen)[:limit]
     ]
 

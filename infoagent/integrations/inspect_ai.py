@@ -90,4 +90,7 @@ def _result(message: Any, said: str | list[dict[str, Any]]) -> str | list[dict[s
 
 
 def _part(part: Any) -> dict[str, Any]:
+    if part.type == "tool_use":  # run by the provider: its result stands in it, and nothing comes back that it would wait for
+        ended = f"Error: {part.error}" if part.error else part.result
+        return {"type": "text", "text": f"{part.name}({part.arguments}): {ended}"}
     return {"type": "text", "text": part.text} if part.type == "text" else {"type": part.type}

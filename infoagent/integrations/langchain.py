@@ -58,7 +58,7 @@ class CompactionMiddleware(SummarizationMiddleware):
     def _memory(self, messages: Sequence[Any]) -> str:
         """Of messages that LangChain has cut off already: of these it keeps none itself."""
         try:
-            result = self.compactor.compact(convert_to_openai_messages([_as_memory(m) for m in messages]), newest=0)
+            result = self.compactor.compact([said for m in messages for said in _as_openai(_as_memory(m))], newest=0)
         except InputError as error:
             raise NotCompacted("; ".join(error.problems)) from error
         if result.memory is None:
@@ -69,6 +69,28 @@ class CompactionMiddleware(SummarizationMiddleware):
         if result.left_out:
             logger.warning(UNREAD, result.unread)
         return result.memory
+
+
+READ = ("text", "tool_use", "tool_result")
+"""Types of blocks that a compactor reads."""
+
+
+def _as_openai(message: Any) -> list[dict[str, Any]]:
+    """The message as chat logs have it. Of a block that LangChain cannot convert (a PDF, a recording) the type stands for it, as
+    of others that no compactor reads. Raises NotCompacted where it converts the rest neither."""
+    try:
+        return list(convert_to_openai_messages([message]))
+    except (ValueError, KeyError, TypeError):
+        blocks = message.content if isinstance(message.content, list) else []
+        readable = [b for b in blocks if isinstance(b, str) or b.get("type") in READ]
+        unread = [{"type": str(b.get("type") or next(iter(b), "block"))} for b in blocks if b not in readable]
+    try:
+        first, *others = convert_to_openai_messages([message.model_copy(update={"content": readable})])
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotCompacted(f"LangChain cannot convert a message: {error}") from error
+    said = first.get("content") or []
+    parts = [{"type": "text", "text": said}] if isinstance(said, str) else list(said)
+    return [{**first, "content": parts + unread}, *others]
 
 
 def _as_memory(message: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from infoagent.records.summaries import Summary, first_predictor
 from infoagent.reporting.error_bars import error_bars
-from infoagent.reporting.plots import INK, new_grid, save_figure, scale_tokens, shown, styles_of
+from infoagent.reporting.plots import INK, legend_below, new_grid, save_figure, scale_tokens, shown, styles_of
 from infoagent.types import Finding
 
 Measured = tuple[float, float, float]
@@ -60,8 +60,7 @@ def _figure(summaries: Sequence[Summary], baselines: Sequence[Summary]) -> Any:
             if not row:
                 axis.set_title(f"{name} ({max(s.n_documents for s in summaries if s.data.name == name)} documents)", fontsize=10)
     axes[0][0].set_ylabel("MI among counterfactuals (nats)")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), fontsize=8, frameon=False)
+    legend_below(figure, [axis for row in axes for axis in row])
     return figure
 
 

@@ -31,5 +31,6 @@ def goal_rows(goals: Mapping[str, Mapping[str, Any]], undecided: Mapping[str, li
 
 def _measured(bound: Mapping[str, Any]) -> str:
     value, low, high = (bound[side] for side in ("value", "low", "high"))
-    interval = f" [{low:.3g}, {high:.3g}]" if low == low and high == high else " (interval unknown)"
+    known = low is not None and high is not None and low == low and high == high  # null where it was read from goals.json
+    interval = f" [{low:.3g}, {high:.3g}]" if known else " (interval unknown)"
     return f"{value:.3g}{interval}".replace("-", "−")

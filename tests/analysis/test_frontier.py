@@ -88,6 +88,16 @@ def test_a_directory_without_both_sides_is_refused(tmp_path):
     assert result.stderr.startswith("error: ")
 
 
+def test_what_was_scored_among_nothing_tells_nothing_and_not_0_nats(tmp_path):
+    alone = [r | {"candidates": ["source", "random"]} for r in rows_of("a")]
+    with pytest.raises(InputError, match="holds 0 frozen and 0 trained compressors with 'hard'"):
+        find_frontier(directory(tmp_path, alone), "hard")
+    assert find_frontier(tmp_path, "easy", resamples=20)["sets"][0]["documents"] == 5
+    some = [r | {"candidates": ["source", "random"]} if r["problem_id"] == "p0" else r for r in rows_of("a")]
+    [row] = find_frontier(directory(tmp_path, some), "hard", resamples=20)["sets"]
+    assert row["documents"] == 4
+
+
 def retrained(rows, **changes):
     """The same checkpoint and label with other weights: its records stand behind the old ones."""
     found = []

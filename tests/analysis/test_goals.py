@@ -16,6 +16,7 @@ from infoagent.analysis.goals import OF_COMPRESSIONS, OF_PREDICTIONS, find_goals
 from infoagent.config import load_recipe
 from infoagent.recipes import GoalsRecipe
 from infoagent.recipes.goals import MEASURES, BoundSection
+from infoagent.reporting.goals import goal_rows
 from infoagent.reporting.json_tables import markdown_table
 from infoagent.types import InputError
 
@@ -176,6 +177,13 @@ def test_failures_are_counted_and_no_value(tmp_path):
     failed = compression("new", "p9", status="failed", cause="scoring", rate_tokens=None, log_probs=None)
     row = one(tmp_path, [*ROWS, failed], {"measure": "tokens", "at_most": 12})
     assert (row["value"], row["failed"]) == (12, 1)
+
+
+def test_compressions_that_failed_are_missing_from_what_a_predictor_made_of_them(tmp_path):
+    failed = [compression("new", f"q{i}", status="failed", cause="form", rate_tokens=None, log_probs=None) for i in range(6)]
+    answers = [prediction(row, True) for row in ROWS[::2]]
+    row = one(tmp_path, [*ROWS, *failed, *answers], {"measure": "accuracy", "at_least": 0.9})
+    assert (row["value"], row["n"], row["failed"]) == (1.0, 3, 6)
 
 
 def test_sets_of_one_name_are_told_apart_by_their_directories(tmp_path):
@@ -359,7 +367,7 @@ def test_what_cannot_be_decided_is_an_error_or_told(tmp_path):
 
 def test_what_was_decided_before_stands_where_records_decide_nothing(tmp_path):
     spec, out = spec_of(tmp_path), tmp_path / "out"
-    records = directory(tmp_path / "records", ROWS)
+    records = directory(tmp_path / "records", ROWS, commit="unknown")
     qed = directory(tmp_path / "other", [{**row, "data": {"name": "jsonl"}} for row in ROWS])
     rest = ["--set", "labels.new=new", "--out", str(out), "--partial", "--dirty"]
     assert run_script("eval/goals.py", spec, records, *rest).returncode == 0
@@ -372,12 +380,28 @@ def test_what_was_decided_before_stands_where_records_decide_nothing(tmp_path):
     assert both["goals"]["short"] == {**first["goals"]["short"], "commit": first["commit"]}
     assert "commit" not in both["goals"]["above"], "decided now, at the file's own commit"
     assert [made["data"] for made in both["evaluations"]] == [["records"], ["qed"]]
+    assert f"{out / 'goals.json'}: {records}: commit unknown" in both["dirty"]
+    clean = [word for word in rest if word != "--dirty"]
+    refused = run_script("eval/goals.py", spec, f"qed={qed}", *clean, "--goals", str(out / "goals.json"))
+    assert refused.returncode == 2
+    assert f"{records}: commit unknown; commit and evaluate again" in refused.stderr
+    other = run_script("eval/goals.py", spec, f"qed={qed}", *rest, "--goals", str(out / "goals.json"), "--set", "labels.new=old")
+    assert other.returncode == 0, other.stderr
+    assert "short" in json.loads((out / "goals.json").read_text())["undecided"], "another compressor's tokens"
+    (out / "goals.json").write_text(json.dumps(both))
     asked = yaml.safe_load(Path(spec).read_text())
     asked["goals"][0]["bounds"][0]["at_most"] = 11
     Path(spec).write_text(yaml.safe_dump(asked))
     other = run_script("eval/goals.py", spec, f"qed={qed}", *rest, "--goals", str(out / "goals.json"))
     assert other.returncode == 0, other.stderr
     assert list(json.loads((out / "goals.json").read_text())["undecided"]) == ["short"], "another bound was decided then"
+
+
+def test_an_interval_that_is_not_known_is_said_of_a_file_too():
+    bound = {"measure": "tokens", "bound": "at most 12", "n": None, "met": True, "value": 9.75}
+    for unknown in (None, math.nan):
+        [row] = goal_rows({"g": {"goal": "in words", "bounds": [{**bound, "low": unknown, "high": unknown}]}}, {})
+        assert "9.75 (interval unknown)" in row
 
 
 def test_the_page_has_a_recipe_for_every_goal(tmp_path):

@@ -175,6 +175,14 @@ def test_data_show_as_json(capsys):
     assert shown["groups"] >= 2
 
 
+def test_json_holds_the_signs_of_a_document_that_a_terminal_is_not_shown(capsys, tmp_path):
+    document = "\u202bשלום 123\u202c and NEL\u0085 text, to the end of it"
+    (tmp_path / "d.jsonl").write_text(json.dumps({"id": "1", "document": document, "query": "q?"}))
+    code, out, _ = call(capsys, "data", "show", "jsonl", f"data.path={tmp_path}/d.jsonl", "--json")
+    assert code == 0
+    assert json.loads(out)["first"][0]["document"] == document
+
+
 def test_lists_and_checks(capsys):
     assert call(capsys, "data", "ls")[0] == 0
     assert "smollm2-135m" in call(capsys, "models")[1]

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infoagent.information import channels, infonce_terms, summarize_tokens, token_information
+from infoagent.information.analysis import token_examples, tokens_among_counterfactuals
+from infoagent.information.scores import ScoreMatrix
 
 
 def naive(token_log_probs, source):
@@ -106,6 +108,29 @@ def test_none_identified_has_no_median():
     summary = summarize_tokens([vague, vague])
     assert math.isnan(summary.median_tokens_to_identify)
     assert summary.identified.value == 0.0
+
+
+def test_a_compression_whose_document_has_no_counterfactual_is_left_out_among_them_alone():
+    parts = np.random.default_rng(0).uniform(-3, -0.1, size=(3, 2, 4))  # compressions, tokens, 3 documents and 1 version
+    parts[1, :, 3] = np.nan
+    matrix = ScoreMatrix(
+        parts[:, :, :3].sum(axis=1),
+        np.arange(3),
+        counterfactual_CN=parts[:, :, 3:].sum(axis=1),
+        token_log_probs_TK=parts.reshape(6, 4).astype(np.float32),
+        token_T=np.array(list("abcdef")),
+        tokens_C=np.full(3, 2),
+        about={"estimand": "I(X;Z|Q)"},
+    )
+    first, none, last = tokens_among_counterfactuals(matrix)
+    assert none is None
+    for found, part, source in ((first, parts[0], 0), (last, parts[2], 2)):
+        assert found.total_nats == pytest.approx(infonce_terms(part.sum(axis=0)[[source, 3]][None], np.array([0]))[0], rel=1e-5)
+    assert [set(row) for row in token_examples(matrix, 3)] == [
+        {"id", "tokens", "pool", "counterfactuals"},
+        {"id", "tokens", "pool"},
+        {"id", "tokens", "pool", "counterfactuals"},
+    ]
 
 
 def test_no_tokens_is_no_position():

@@ -8,6 +8,7 @@ from inspect_ai.model import (
     ChatMessageUser,
     ContentImage,
     ContentText,
+    ContentToolUse,
     compaction,
     get_model,
 )
@@ -48,6 +49,20 @@ async def test_inspect_ai_compacts_with_it(compactor, monkeypatch):
     assert memory is not None
     again, _ = await compact.compact_input([*TASK, *SAID, memory])
     assert [m.role for m in again][:2] == ["system", "user"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "read"), [(None, 'web_search({"q": 1}): Ada won.'), ("no net", 'web_search({"q": 1}): Error: no net')]
+)
+async def test_what_a_provider_ran_is_read_with_its_result_and_nothing_waits_for_it(compactor, error, read):
+    search = ContentToolUse(
+        tool_type="web_search", id="s1", name="web_search", arguments='{"q": 1}', result="Ada won.", error=error
+    )
+    said = [ChatMessageAssistant(content=[search, ContentText(text="It was Ada.")]), *SAID]
+    found, memory = await MemoryCompaction(compactor).compact(get_model("mockllm/model"), [*TASK, *said], [])
+    assert found == [*TASK, memory, *SAID[2:]]
+    assert read in compactor.read[0]
 
 
 @pytest.mark.anyio

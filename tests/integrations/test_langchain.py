@@ -99,6 +99,16 @@ def test_what_stands_behind_a_call_that_waits_is_not_lost(compactor, caplog):
     assert "2 of the messages that would go stand in no memory" in caplog.text
 
 
+@pytest.mark.parametrize("block", [{"type": "media", "mime_type": "application/pdf", "data": "AA"}, {"cachePoint": {"type": "x"}}])
+def test_what_langchain_cannot_convert_counts_as_unread_and_ends_nothing(compactor, caplog, block):
+    asked = HumanMessage([{"type": "text", "text": LONG}, block])
+    found = agent(compactor).invoke({"messages": [asked, *HISTORY[1:]]})["messages"]
+    assert "The order costs 40 dollars." in found[0].content
+    assert LONG.strip() in compactor.read[0]
+    said = block.get("type", "cachePoint")
+    assert f"the memory knows nothing of: 1 part of a message that is no text ({said})" in caplog.text
+
+
 def test_an_image_that_no_memory_knows_of_is_said(compactor, caplog):
     picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     said = [HumanMessage([{"type": "text", "text": LONG}, picture]), *HISTORY[1:]]

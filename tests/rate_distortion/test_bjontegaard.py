@@ -122,16 +122,16 @@ def simulated(rng, documents, shift=1.0):
 
 def test_the_interval_covers_the_known_ratio():
     hits = narrow = 0
-    for seed in range(80):
+    for seed in range(50):
         rng = np.random.default_rng(seed)
         old, difficulty = simulated(rng, 40)
         new, other = simulated(rng, 40, shift=2.0)
         new = Points(new.rate_PD, new.value_PD - other + difficulty)  # the same documents
-        found = bd_tokens(new, old, rng, resamples=150)
+        found = bd_tokens(new, old, rng, resamples=100)
         hits += found.low <= 0.5 <= found.high
         narrow += found.high - found.low < 0.3
-    assert 0.88 <= hits / 80 <= 1.0
-    assert narrow > 66  # because hard documents are hard for both
+    assert 0.86 <= hits / 50 <= 1.0
+    assert narrow > 40  # because hard documents are hard for both
 
 
 def test_an_interval_is_there_where_the_new_curve_begins_as_the_old_one_ends():

@@ -16,7 +16,7 @@ from infoagent.records.json_form import as_json
 from infoagent.records.summaries import CompressorCost, PredictorCost
 from infoagent.reporting import evaluation_tables, overview, plots
 from infoagent.reporting.curve_panels import distortion
-from infoagent.reporting.curves import _score, bd_rows
+from infoagent.reporting.curves import _figure, _score, bd_rows
 from infoagent.reporting.page import render, write_report
 from infoagent.reporting.pareto import cost_pareto
 from infoagent.reporting.viewer import as_script_json, samples_of
@@ -49,6 +49,15 @@ def summary(label, kind, tokens, hard, error, data="records", revision="r1", fai
         cost=CompressorCost(compressor_gflops_total=tokens / 10, compressor_gflops_paper=0.1),
         predictors={"reader": reader},
     )
+
+
+def test_curves_are_named_though_the_first_panel_is_empty():
+    """No counterfactual was scored, and the second data set has a compressor of its own."""
+    several = [summary("frozen", "lm", 30, None, 0.3), summary("BM25", "bm25", 20, None, 0.4)]
+    figure = _figure([*several, summary("lead", "lead", 20, None, 0.5, data="squad")], ())
+    [legend] = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lm", "bm25", "lead"]
+    assert figure.axes[0].get_legend_handles_labels() == ([], [])
 
 
 def record(label, number, text, correct):

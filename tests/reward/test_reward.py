@@ -319,7 +319,7 @@ def test_scripts_may_score_by_themselves(reward):
 
 def test_the_embedded_model_rewards_the_fact_and_not_its_counterfactual(smollm):
     """On real text the reward orders: right fact, no fact, wrong fact."""
-    problems = list(load_data("records", split="test", limit=6, min_words=80, max_words=100).problems)
+    problems = list(load_data("records", split="test", limit=3, min_words=80, max_words=100).problems)
     made = MIReward(
         problems, draw_negatives(problems, Counts(counterfactual=4), 0), smollm.tokenizer, Prompt(thinking=False), price=Price(0.0)
     )

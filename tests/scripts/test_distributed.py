@@ -160,6 +160,7 @@ def test_a_checkpoint_of_zero2_loads_and_scores(tiny_dir, zero2):
     assert float((after - before).abs().max()) > 0.01
 
 
+@pytest.mark.slow
 def test_zero2_goes_on_from_its_checkpoint(tiny_dir, tmp_path, alone, zero2):
     out = tmp_path / "run"
     shutil.copytree(zero2, out)

@@ -16,7 +16,7 @@ def figure(tmp_path_factory):
         "--out",
         out,
         "--documents",
-        "3",
+        "2",
         "--facts",
         "2",
         "--versions",
@@ -32,7 +32,7 @@ def figure(tmp_path_factory):
 def test_random_stays_at_its_ceiling_and_counterfactual_falls_with_every_fact(figure):
     _, found = figure
     assert [p["facts_left"] for p in found["points"]] == [2, 1, 0]
-    assert all(p["random_nats"] == pytest.approx(math.log(3), abs=0.01) for p in found["points"])
+    assert all(p["random_nats"] == pytest.approx(math.log(2), abs=0.01) for p in found["points"])
     facts = [p["fact_nats"] for p in found["points"]]
     assert facts[0] > 0.8 * math.log(3)
     assert facts[0] > facts[1] + 0.2

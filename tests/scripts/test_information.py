@@ -102,16 +102,16 @@ def cells(out):
 
 
 def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir, tmp_path):
-    many = settings(tiny_dir, tmp_path / "killed", documents=24, samples=1, **{"data.limit": 40})
-    run_killed_at("infoagent.lm.scoring.store:ScoreStore.put#61", "eval/information.py", RECIPE, *many, "--quiet")
+    many = settings(tiny_dir, tmp_path / "killed", documents=12, samples=1, **{"data.limit": 30})
+    run_killed_at("infoagent.lm.scoring.store:ScoreStore.put#41", "eval/information.py", RECIPE, *many, "--quiet")
     before = cells(tmp_path / "killed")
-    assert 40 < len(before) < 24 * 26, "killed in the middle"
+    assert 20 < len(before) < 12 * 14, "killed in the middle"
     assert not (tmp_path / "killed/scores.npz").exists()
     result = run_script("eval/information.py", RECIPE, *many, "--quiet")
     assert result.returncode == 0, result.stderr
     after = cells(tmp_path / "killed")
-    assert len(after) == len(set(after)) == 24 * 26
-    whole = settings(tiny_dir, tmp_path / "whole", documents=24, samples=1, **{"data.limit": 40})
+    assert len(after) == len(set(after)) == 12 * 14
+    whole = settings(tiny_dir, tmp_path / "whole", documents=12, samples=1, **{"data.limit": 30})
     assert run_script("eval/information.py", RECIPE, *whole, "--quiet").returncode == 0
     first, second = ScoreMatrix.load(tmp_path / "killed/scores.npz"), ScoreMatrix.load(tmp_path / "whole/scores.npz")
     assert first.log_probs_CK == pytest.approx(second.log_probs_CK, abs=1e-3)

@@ -17,7 +17,7 @@ def overrides(tiny_dir):
 
 
 SFT = ["sft.rounds=2", "sft.problems_per_round=4", "sft.batch_size=2", "sft.micro_batch=2", "selection.min_reward_nats=-9",
-       "sampling.max_completion_tokens=60"]  # fmt: skip
+       "sampling.max_completion_tokens=20"]  # fmt: skip
 
 
 def test_without_a_better_checkpoint_there_are_no_minutes(tiny_dir, tmp_path):
@@ -46,6 +46,7 @@ def test_the_clock_stops_at_the_first_checkpoint_that_is_so_much_better():
     assert found["seconds"] == {"fitting": 20.0, "validation": 20.0}  # what comes behind is not counted
 
 
+@pytest.mark.slow
 def test_the_share_of_the_reward_is_that_of_the_steps(tiny_dir, tmp_path):
     out, runs = tmp_path / "clock.json", tmp_path / "runs"
     grpo = ["grpo.steps=3", "grpo.save_steps=3", "grpo.prompts_per_step=2", "grpo.num_generations=2", "grpo.micro_batch=4"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from infoagent.data.registry import DATA_SETS
 from infoagent.recipe_files import recipe_content, shortened
 from infoagent.shipped import shipped
 from infoagent.types import InputError
+
+logger = logging.getLogger(__name__)
 
 RECIPES = ("warm-start", "train", "evaluate")
 """Stages that run a script with a recipe: `STAGE.key=value` reaches that recipe."""
@@ -132,12 +135,13 @@ def _leaves(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def data_source(documents: str) -> dict[str, Any]:
     """`name` and `path` of the data section for what the user calls the documents: a data set of `infoagent data ls`, a
     folder or file of texts, or a file of problems. Raises InputError for anything else."""
-    known = DATA_SETS.get(documents)
+    known, path = DATA_SETS.get(documents), Path(documents).expanduser()
     if known is not None:
         if known.needs_path and known.hub is None:
             raise InputError(f"DOCUMENTS {documents!r}: is a kind of data, not data; give the file or folder itself")
+        if path.exists():
+            logger.warning("DOCUMENTS %r: the data set of that name; the file or folder here is ./%s", documents, documents)
         return {"name": documents}
-    path = Path(documents).expanduser()
     if not path.exists():
         close = difflib.get_close_matches(documents, DATA_SETS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else "give a file, a folder, or a data set of `infoagent data ls`"

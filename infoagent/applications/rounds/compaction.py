@@ -22,6 +22,7 @@ from infoagent.applications.rounds.steps import (
     answer,
     check_predictor,
     check_writer,
+    critic_identity,
     score_missing,
     scored_ids,
     scored_mode,
@@ -317,7 +318,7 @@ def _score_key(place: Workplace, recipe: CompactionRecipe, section: CompactorSec
     summary = course.summaries[r - 1]
     return content_key(
         kind="survival",
-        base=frozen(section.model).model_dump(),
+        base=critic_identity(frozen(section.model)),
         prompt=section.prompt.model_dump(),
         query=course.probe.query,
         versions=versions,

@@ -72,6 +72,11 @@ def writer_identity(section: Writer) -> dict[str, Any]:
     }
 
 
+def critic_identity(section: ModelSection) -> dict[str, Any]:
+    """What decides a score beside the texts: a critic whose weights or template were changed in place scores anew."""
+    return {**section.model_dump(), **find_model(section).identity}
+
+
 def check_writer(section: Writer) -> FoundModel:
     """Raises InputError where its template or its model is not there."""
     check_prompt(section.prompt, may_pick=False)  # the text is read once, and then other questions come

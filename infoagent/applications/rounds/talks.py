@@ -22,6 +22,7 @@ from infoagent.applications.rounds.steps import (
     answer_key,
     check_predictor,
     check_writer,
+    critic_identity,
     score_missing,
     scored_ids,
     scored_mode,
@@ -229,7 +230,7 @@ def _score(place: Workplace, talks: Sequence[tuple[SystemSection, Talk]]) -> Non
 def _scores_key(place: Workplace, system: SystemSection, talk: Talk) -> str:
     return content_key(
         kind="round scores",
-        base=frozen(system.model).model_dump(),
+        base=critic_identity(frozen(system.model)),
         prompt=system.prompt.model_dump(),
         remembers=system.remembers,
         questions=talk.questions,

@@ -230,6 +230,8 @@ def _own(path: str | None, revision: str | None, wanted: Wanted | None, left_out
         for place, probe in enumerate(probes or ()):
             if wanted is not None:
                 mistakes.add(row.where, _probe_mistakes(f"probes[{place}]", probe, turns[: wanted.turns], wanted))
+            elif not 0 <= probe["turn"] < len(turns):
+                mistakes.add(row.where, [f"field 'probes[{place}].turn': there is no turn {probe['turn']}, there are {len(turns)}"])
         talks.append((identity, turns, probes))
     mistakes.settle()
     return source.revision, talks

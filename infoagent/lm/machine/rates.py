@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -32,6 +33,8 @@ from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
 from infoagent.files import read_json, write_json
 from infoagent.lm.cache import cache_root
 from infoagent.types import RunFailed
+
+logger = logging.getLogger(__name__)
 
 KEPT_SECONDS, KEPT_BUSY_SECONDS = 3600.0, 300.0
 READ_TOKENS, ROWS, PAST_TOKENS, WRITTEN_TOKENS = 96, 16, 160, 4
@@ -65,8 +68,12 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
             cause = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
             raise RunFailed(f"the speed of this machine could not be measured: {cause[0]}; set cost.gflops_per_second")
         found = json.loads(done.stdout.splitlines()[-1])
-    write_json(file, {**found, "busy": busy})
-    return _rates({**found, "busy": busy})
+    found = {**found, "busy": busy}
+    try:
+        write_json(file, found)
+    except OSError as error:
+        logger.warning("the speed of this machine cannot be kept in %s: %s", file.parent, error.strerror)
+    return _rates(found)
 
 
 def _kept(file: Path) -> Rates | None:

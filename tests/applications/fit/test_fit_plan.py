@@ -122,6 +122,14 @@ def test_what_documents_are(tmp_path):
             data_source(wrong)
 
 
+def test_a_folder_called_like_a_data_set_is_said(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "records").mkdir()
+    assert data_source("records") == {"name": "records"}
+    assert "the data set of that name; the file or folder here is ./records" in caplog.text
+    assert data_source("./records") == {"name": "text", "path": str(tmp_path / "records")}
+
+
 def test_bm25_is_cut_to_what_the_best_checkpoint_wrote_on_validation(tmp_path):
     of = plan(out=tmp_path, budget=20)
     assert tokens_of(of, "train") == 20  # nothing was measured

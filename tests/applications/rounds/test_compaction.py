@@ -1,6 +1,7 @@
 """A history compacted again and again on a tiny model: what each step reads, scores and hands over, written by hand."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,24 @@ def test_a_summary_is_scored_under_the_whole_history_and_its_versions(ran, lm):
                     logits = lm.model(torch.tensor([[*ids, *text]])).logits[0].double().log_softmax(-1)
                 value = sum(float(logits[len(ids) + i - 1, t]) for i, t in enumerate(text))
                 assert course.scores[r - 1]["log_probs"][v] == pytest.approx(value, abs=5e-3)
+
+
+def test_a_critic_that_was_changed_in_place_scores_anew(tiny_dir, tmp_path):
+    """A picker's text is the same, but its score is not."""
+    model = shutil.copytree(tiny_dir, tmp_path / "model")
+    section = {"label": "first", "kind": "lead", "model": {"name": str(model), "dtype": "float32"}, "max_tokens": 100}
+
+    def scores():
+        made = recipe(model, tmp_path / "out", compactors=[section], asked=1, compactions=1)
+        [course, *_] = run_compaction(plan_compaction(made), Workplace.open(made), quiet=True)["first"]
+        return course.scores[0]
+
+    before = scores()
+    assert scores() == before
+    template = model / "chat_template.jinja"
+    template.write_text(template.read_text().replace("<|start|>", "<|start|>!"))
+    assert scores()["key"] != before["key"]
+    assert scores()["log_probs"] != before["log_probs"]
 
 
 def test_probes_share_summaries_unless_the_question_is_told(ran):

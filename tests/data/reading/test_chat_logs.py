@@ -106,6 +106,14 @@ def test_what_is_no_message_is_named_with_its_value(tmp_path):
     assert error.value.problems[0].endswith("got str 'robot'")
 
 
+@pytest.mark.parametrize("turn", [5, -1])
+def test_a_question_on_a_turn_that_is_not_there_is_a_line(tmp_path, capsys, turn):
+    row = {"messages": [{"role": "user", "content": "Bob is here."}], "probes": [{"turn": turn, "question": "q?", "answer": "Bob"}]}
+    (tmp_path / "c.jsonl").write_text(json.dumps(row))
+    assert main(["data", "show", "conversations", f"data.path={tmp_path}/c.jsonl"]) == 2
+    assert f"field 'probes[0].turn': there is no turn {turn}, there are 1" in capsys.readouterr().err
+
+
 def test_data_show_counts_conversations_turns_and_questions(tmp_path, capsys):
     rows = [
         {

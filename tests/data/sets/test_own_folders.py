@@ -5,12 +5,12 @@ import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from infoagent.data.questions import document_hash
 from infoagent.data.reading.documents import read_document
-from infoagent.data.reading.markdown import _inline, _parser, markdown_paragraphs
+from infoagent.data.reading.markdown import _inline, _parser, html_text, markdown_paragraphs
 from infoagent.data.reading.pdf import pdf_paragraphs, rebuilt, without_running_lines
 from infoagent.data.reading.tables import BadFile
 from infoagent.data.registry import load_data
@@ -316,6 +316,20 @@ def test_html_in_markdown_becomes_what_it_shows():
         "Quoted *words* go on.",
     ]
     assert markdown_paragraphs("<div>\n<br/>\n</div>\n<!-- nothing -->") == []
+
+
+@given(st.text(alphabet="<!-[]/>?az =\"'c", max_size=40))
+@example("(?<![a-z])foo")
+@example("<![endif]-->x")
+def test_html_of_any_kind_is_read(inside):
+    assert html_text(f"<p>first</p><p>{inside}</p>").startswith("first")
+
+
+def test_a_look_behind_in_a_cell_is_text():
+    """And no marked section of SGML, for which Python's parser takes it."""
+    assert html_text("<td><code>(?<![a-z])foo</code></td>") == "(?<![a-z])foo"
+    table = "<table>\n<tr><td>(?<![a-z])foo</td></tr>\n</table>\n\nAfter it."
+    assert markdown_paragraphs(table) == ["(?<![a-z])foo", "After it."]
 
 
 @given(st.text(alphabet="ab# *-_`<>[]()!|&;\n\"'", max_size=80))

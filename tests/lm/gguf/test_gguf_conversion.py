@@ -1,5 +1,6 @@
 """A GGUF file as a model: its weights against the ones that were written, what it refuses, and an interrupted conversion."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -117,6 +118,13 @@ def test_the_same_bytes_elsewhere_are_converted_once(tmp_path):
     assert (second.path, second.revision) == (first.path, first.revision)
     assert (converted_directory(moved) / "model.safetensors").stat().st_mtime_ns == made
     assert second.revision == f"sha256:{file_sha256(moved)[:16]}-c1"
+
+
+def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, monkeypatch, caplog):
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path / "m.gguf"))
+    assert file_sha256(tmp_path / "m.gguf") == hashlib.sha256(b"GGUF").hexdigest()
+    assert "the hash of m.gguf cannot be kept" in caplog.text
 
 
 def test_whoever_may_read_the_users_files_may_read_the_model(tmp_path):

@@ -62,6 +62,13 @@ def test_what_was_measured_beside_other_work_is_said_and_soon_measured_anew(meas
     assert len(measured) == 2
 
 
+def test_a_cache_that_cannot_be_written_costs_a_warning(measured, monkeypatch, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path / "file"))
+    assert machine_rates(None, "float32").reading == 10
+    assert "the speed of this machine cannot be kept" in caplog.text
+
+
 def test_other_work_is_seen():
     turning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:
