@@ -218,7 +218,7 @@ def test_what_cannot_be_extended_is_told_in_one_line_with_exit_code_2(tmp_path, 
     assert "Traceback" not in capsys.readouterr().err
 
 
-MANY, MANY_HISTORIES = 500, 60
+MANY = 100
 
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
@@ -226,7 +226,7 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
     if isinstance(recipe, CompactionRecipe):  # its negatives are versions of histories
         wanted = Wanted(recipe.turns, recipe.asked, recipe.versions)
-        asked = {**recipe.data.model_dump(), "limit": min(recipe.data.limit, MANY_HISTORIES)}
+        asked = {**recipe.data.model_dump(), "limit": min(recipe.data.limit, MANY)}
         assert len(load_histories(wanted=wanted, **asked).histories) == asked["limit"]
         return
     if isinstance(recipe, ResearchRecipe | LoadRecipe | HardInputsRecipe):
