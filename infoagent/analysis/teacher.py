@@ -15,7 +15,8 @@ from typing import Any
 from infoagent.files import read_json, read_jsonl
 from infoagent.information import mean_interval, paired_difference, share_interval
 from infoagent.proposals.sources import POLICY, YARDSTICK
-from infoagent.training.candidates import MANIFEST_FILE, SAMPLES_FILE
+from infoagent.training.candidates import MANIFEST_FILE
+from infoagent.training.run_directory import CANDIDATES_FILE
 from infoagent.types import InputError
 
 Row = Mapping[str, Any]
@@ -76,15 +77,15 @@ def _groups(directories: Sequence[str | Path]) -> tuple[list[list[Row]], list[in
     groups: list[list[Row]] = []
     limits: list[int] = []
     for directory in directories:
-        path = Path(directory) / SAMPLES_FILE
+        path = Path(directory) / CANDIDATES_FILE
         if not path.is_file():
-            mistakes.append(f"{directory}: holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py")
+            mistakes.append(f"{directory}: holds no {CANDIDATES_FILE}; name the output_dir of train/sft.py or train/dpo.py")
             continue
         held: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
         for row in read_jsonl(path):
             held[row["round"], row["problem_id"], row["document"], row["query"]].append(row)
         if not any("origin" in row for group in held.values() for row in group):
-            mistakes.append(f"{directory}: its {SAMPLES_FILE} holds no proposal; draw it with sampling.proposals")
+            mistakes.append(f"{directory}: its {CANDIDATES_FILE} holds no proposal; draw it with sampling.proposals")
         settings = read_json(Path(directory) / MANIFEST_FILE)["settings"]
         groups += [[{**row, RATE: row.get(f"rate_{settings['reward']['rate']}")} for row in group] for group in held.values()]
         limits += [int(settings["sampling"]["max_completion_tokens"])] * len(held)

@@ -62,6 +62,10 @@ class DPORecipe(TrainingRecipe):
     pairs: PairsSection = PairsSection()
     dpo: DPOSection = DPOSection()
 
+    @property
+    def samples_read(self) -> list[str]:
+        return self.candidates
+
     @model_validator(mode="after")
     def _fixed_price(self) -> DPORecipe:
         check_fixed_price(self, "train/dpo.py")

@@ -98,6 +98,10 @@ class GRPORecipe(TrainingRecipe):
     grpo: GRPOSection = GRPOSection()
     vllm: VllmSection = VllmSection()
 
+    @property
+    def samples_read(self) -> list[str]:
+        return self.grpo.proposals
+
     @model_validator(mode="after")
     def _reachable(self) -> GRPORecipe:
         self.reward.check_length(self.grpo.max_completion_tokens)

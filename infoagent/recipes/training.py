@@ -80,5 +80,10 @@ class TrainingRecipe(Section):
         return self
 
     @property
+    def samples_read(self) -> list[str]:
+        """Directories whose candidates.jsonl decides what is learnt."""
+        return []
+
+    @property
     def all_data(self) -> list[DataSection]:
         return [self.data, *self.more_data]

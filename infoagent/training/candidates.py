@@ -37,11 +37,11 @@ from infoagent.reward.mi_reward import MIReward
 from infoagent.store import TEMPLATE_DATE, provenance, template_date, text_id
 from infoagent.training.preparation import Prepared
 from infoagent.training.proposing import Proposer, Scored, scored_together
+from infoagent.training.run_directory import CANDIDATES_FILE
 from infoagent.types import AUTO, Compression, InputError, Problem, RunFailed
 
 logger = logging.getLogger(__name__)
 
-SAMPLES_FILE = "candidates.jsonl"
 MANIFEST_FILE = "candidates.json"
 REPRICED = ("price", "max_failed_share")
 """Settings of the reward that may differ from those under which the samples were scored."""
@@ -85,7 +85,7 @@ class CandidateFile:
 
     def __init__(self, output_dir: str | Path, settings: dict[str, Any], resume: bool = True) -> None:
         """Open or begin. Raises InputError for samples that other settings drew, or for any where `resume` is off."""
-        self.path = Path(output_dir) / SAMPLES_FILE
+        self.path = Path(output_dir) / CANDIDATES_FILE
         self.manifest_path = Path(output_dir) / MANIFEST_FILE
         self.samples = int(settings["sampling"]["samples"])
         self.most_tokens = int(settings["sampling"]["max_completion_tokens"])
@@ -94,12 +94,12 @@ class CandidateFile:
             held = read_json(self.manifest_path)
             if not resume:
                 raise InputError(
-                    f"output_dir = {str(output_dir)!r}: already holds {SAMPLES_FILE}; set resume=true to go on, or another output_dir"
+                    f"output_dir = {str(output_dir)!r}: already holds {CANDIDATES_FILE}; set resume=true to go on, or another output_dir"
                 )
             different = _different(held["settings"], settings, tuple(settings))
             if different:
                 raise InputError(
-                    f"output_dir = {str(output_dir)!r}: its {SAMPLES_FILE} was drawn with other settings, "
+                    f"output_dir = {str(output_dir)!r}: its {CANDIDATES_FILE} was drawn with other settings, "
                     f"{', '.join(different)} differ; restore them to resume, or name another output_dir"
                 )
             self.manifest = held
@@ -128,12 +128,25 @@ class CandidateFile:
         self.manifest["policies"][str(number)] = policy
         write_json(self.manifest_path, self.manifest)
 
-    def forget_failures(self, number: int, wanted: Sequence[Problem]) -> None:
-        """Let a round that is not complete try again what the scorer failed on; a complete one is what it is."""
+    def end_round(self, number: int) -> None:
+        """Record that a round is complete: what is fitted to it must not change any more."""
+        if number not in self._complete:
+            self.manifest["complete"] = [*self._complete, number]
+            write_json(self.manifest_path, self.manifest)
+
+    @property
+    def _complete(self) -> list[int]:
+        return list(self.manifest.get("complete", ()))
+
+    def forget_failures(self, number: int, wanted: Sequence[Problem], most: float) -> None:
+        """Let a round that is not complete try again what the scorer failed on; a complete one is what it is. `most`: how many
+        failed samples a round may have."""
         names = [(number, key_of(problem)) for problem in wanted]
-        if all(name in self._rows for name in names):
+        failures = {name: sum("failed" in row for row in self._rows.get(name, ())) for name in names}
+        as_before = all(name in self._rows for name in names) and sum(failures.values()) <= most  # rounds were not marked
+        if number in self._complete or as_before:
             return
-        failed = [name for name in names if any("failed" in row for row in self._rows.get(name, ()))]
+        failed = [name for name, count in failures.items() if count]
         for name in failed:
             del self._rows[name]
         if failed:
@@ -175,9 +188,9 @@ def sample_candidates(
     """
     problems, sampling = reward.problems, recipe.sampling
     file.begin_round(number, policy)
-    file.forget_failures(number, [problems[i] for i in indices])
-    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.prompt) for i in indices}
     asked = len(indices) * sampling.texts
+    file.forget_failures(number, [problems[i] for i in indices], reward.max_failed_share * asked)
+    prompts = {i: compressor_ids(lm.tokenizer, problems[i].document, problems[i].query, reward.prompt) for i in indices}
     failures: list[str] = []
     with Progress(len(indices), f"round {number}: sample and score", "problem", quiet) as bar:
         for batch in _batches(prompts, sampling.batch_problems):
@@ -198,6 +211,7 @@ def sample_candidates(
                     f"{reward.max_failed_share:g} of the round's {asked} allows; the last "
                     f"cause: {failures[-1]}; what was scored stays in {file.path}"
                 )
+    file.end_round(number)
     limit = f"sampling.max_completion_tokens = {sampling.max_completion_tokens}"
     if proposer is not None and proposer.too_long:
         logger.warning("round %d: %d proposals are longer than %s and were left out", number, proposer.too_long, limit)
@@ -249,12 +263,12 @@ def read_candidates(
     mistakes, found = [], []
     known = {key_of(problem): problem for problem in problems}
     for directory in directories:
-        manifest, samples = Path(directory) / MANIFEST_FILE, Path(directory) / SAMPLES_FILE
+        manifest, samples = Path(directory) / MANIFEST_FILE, Path(directory) / CANDIDATES_FILE
         if list(directories).count(directory) > 1:
             mistakes.append(f"{named}: {str(directory)!r} stands twice; name it once")
         elif not manifest.is_file() or not samples.is_file():
             mistakes.append(
-                f"{named}: {str(directory)!r} holds no {SAMPLES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
+                f"{named}: {str(directory)!r} holds no {CANDIDATES_FILE}; name the output_dir of train/sft.py or train/dpo.py"
             )
         elif settings is not None and (different := _different(read_json(manifest)["settings"], settings, WORTH)):
             mistakes.append(

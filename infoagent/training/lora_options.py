@@ -75,6 +75,11 @@ def _shape_mistakes(section: LoraSection, adapter: str) -> list[str]:
             found = bool(found)
         if found is not None and wanted != found:
             mistakes.append(f"lora.{name} = {wanted}: init_adapter = {adapter!r} has {found}, and is trained as it is; set it so")
+    found = own.get("target_modules")
+    # `all-linear` and a pattern are names only once a model is there
+    if isinstance(section.targets, list) and isinstance(found, list) and set(section.targets) != set(found):
+        has = ", ".join(sorted(found))
+        mistakes.append(f"lora.targets: init_adapter = {adapter!r} has {has}, and is trained as it is; name these, or none")
     return mistakes
 
 

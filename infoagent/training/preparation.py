@@ -65,11 +65,14 @@ def prepare(
 
         check_fit(recipe.init_adapter, reference)
     tokenizer = model.tokenizer
+    context = model.context_tokens
     if recipe.scorer.model is not None:
         _check_scorer(recipe.scorer.model, tokenizer)
+        context = min(context, find_model(recipe.scorer.model).context_tokens)  # it reads the documents too
     if recipe.scorer.url is not None:
         scorer = recipe.scorer.model or recipe.model
-        check_served(recipe.scorer.url, find_model(scorer).pinned.reference, scorer.dtype, tokenizer)
+        served = check_served(recipe.scorer.url, find_model(scorer).pinned.reference, scorer.dtype, tokenizer)
+        context = min(context, served or context)
     problems: list[Problem] = []
     negatives: list[tuple[Negative, ...]] = []
     about: list[dict[str, Any]] = []
@@ -78,7 +81,7 @@ def prepare(
     if recipe.reward.budget_range is not None:
         prompt = replace(prompt, budget_tokens=recipe.reward.budget_range[1])
     for section, data in zip(recipe.all_data, sets, strict=True):
-        fitted = fit_to_context(data.problems, tokenizer, model.context_tokens, completion_tokens, section.truncate, prompt)
+        fitted = fit_to_context(data.problems, tokenizer, context, completion_tokens, section.truncate, prompt)
         drawn = take_negatives(fitted, counts, recipe.negatives.seed, quiet)
         problems += drawn.problems
         negatives += drawn.negatives

@@ -6,9 +6,11 @@ was saving never resumes from half a checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import shutil
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ from infoagent.types import AUTO, InputError
 
 logger = logging.getLogger(__name__)
 
+CANDIDATES_FILE = "candidates.jsonl"
+"""Scored samples and proposals of train/sft.py and train/dpo.py."""
 BEST_FILE = "best.json"
 """Which checkpoint is the best by validation, and every measurement so far."""
 CHECKPOINT_NAME = re.compile(r"checkpoint-[0-9]{1,18}")
@@ -168,11 +172,11 @@ def write_run_file(output_dir: str | Path, recipe: dict[str, Any], **facts: Any)
 
 
 def check_same_sources(checkpoint: Path, facts: dict[str, Any]) -> None:
-    """Raise InputError if the data or the base model changed since `checkpoint` was saved."""
+    """Raise InputError if the data, the base model or the samples of other runs changed since `checkpoint` was saved."""
     before = read_json(checkpoint / RECORD_FILE, "go on from an earlier checkpoint: move this one away")
     changed = [
         f"{name} was {before[name]} and is {facts[name]} now"
-        for name in ("data_revision", "base_revision", "base_commit", "template_date")
+        for name in ("data_revision", "base_revision", "base_commit", "template_date", "samples_read")
         if before.get(name) is not None and not (same_data if name == "data_revision" else same_revision)(before[name], facts[name])
     ]
     if changed:
@@ -183,6 +187,13 @@ def mark_complete(checkpoint: Path, **facts: Any) -> None:
     """Write the marker: the base that the adapter belongs to, its prompt, its step, the data it saw."""
     write_json(checkpoint / RECORD_FILE, facts)
     logger.info("%s is complete", checkpoint)
+
+
+def _content_hash(directories: Sequence[str]) -> str:
+    """Of the candidates of other runs: one that goes on holds other texts, hence other pairs and another number of steps."""
+    files = [Path(directory) / CANDIDATES_FILE for directory in directories]
+    content = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+    return f"sha256:{hashlib.sha256(' '.join(content).encode()).hexdigest()[:16]}"
 
 
 def checkpoint_facts(recipe: TrainingRecipe, reference: ModelReference, data_revision: str) -> dict[str, Any]:
@@ -199,4 +210,5 @@ def checkpoint_facts(recipe: TrainingRecipe, reference: ModelReference, data_rev
         "data_revision": data_revision,
         "group": run_group(recipe.tracking.group, recipe.output_dir),
         **({} if budget_range is None else {"budget_range": budget_range}),
+        **({} if not recipe.samples_read else {"samples_read": _content_hash(recipe.samples_read)}),
     }

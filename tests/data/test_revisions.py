@@ -24,7 +24,10 @@ from infoagent.data.sets import (
     word_problems,
 )
 from infoagent.data.sets.histories import Wanted, load_histories
-from infoagent.training.run_directory import RECORD_FILE, check_same_sources
+from infoagent.lm.models import resolve
+from infoagent.recipes import GRPORecipe
+from infoagent.recipes.dpo import DPORecipe
+from infoagent.training.run_directory import RECORD_FILE, check_same_sources, checkpoint_facts
 from infoagent.types import InputError, Negative, Problem
 
 PINNED = {
@@ -184,6 +187,24 @@ def test_identities_of_before_are_of_the_same_text(tmp_path):
         check_same_sources(tmp_path, {"data_revision": python, "base_revision": "b"})
     with pytest.raises(InputError, match="base_revision was b"):
         check_same_sources(tmp_path, {"data_revision": new, "base_revision": "c"})
+
+
+def test_samples_of_another_run_that_went_on_are_told_before_a_resume(tmp_path, tiny_dir):
+    """They would be other pairs, and another number of steps."""
+    (tmp_path / "sft").mkdir()
+    samples = tmp_path / "sft" / "candidates.jsonl"
+    samples.write_text("{}\n")
+    for recipe in (
+        DPORecipe(output_dir="x", candidates=[str(samples.parent)]),
+        GRPORecipe(output_dir="x", grpo={"proposals": [str(samples.parent)], "beta": 0}),
+    ):
+        facts = checkpoint_facts(recipe, resolve(str(tiny_dir)), "sha256:1")
+        (tmp_path / RECORD_FILE).write_text(json.dumps(facts))
+        check_same_sources(tmp_path, facts)
+        samples.write_text(samples.read_text() + "{}\n")
+        with pytest.raises(InputError, match="samples_read was sha256"):
+            check_same_sources(tmp_path, checkpoint_facts(recipe, resolve(str(tiny_dir)), "sha256:1"))
+    assert "samples_read" not in checkpoint_facts(GRPORecipe(output_dir="x"), resolve(str(tiny_dir)), "sha256:1")
 
 
 def test_the_baseline_on_records_compares_with_the_set_of_today():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -180,6 +181,44 @@ def test_too_many_failures_end_the_run_and_a_new_start_tries_again(tmp_path, mad
     again = draw(tmp_path, made, prepared, lm)
     assert all(c.scored.failed is None for c in again)
     assert [c.scored.compression.token_ids for c in again] == [c.scored.compression.token_ids for c in whole[1]]
+
+
+def test_an_outage_at_the_end_of_a_round_is_over_when_the_scorer_is_back(tmp_path, made, prepared, lm, whole):
+    """All problems have their rows, and too many of them failed: nothing can have been fitted to them."""
+
+    class Down(FailsOn):
+        left = PROBLEMS - 1
+
+        def score(self, prefixes, continuations):
+            self.left -= 1
+            self.rests = set() if self.left >= 0 else {0, 1, 2}
+            return super().score(prefixes, continuations)
+
+    with pytest.raises(RunFailed, match="the scorer failed on 3 samples"):
+        draw(tmp_path, made, prepared, lm, Down(Scorer(lm.model), ()))
+    assert len(read_jsonl(tmp_path / "candidates.jsonl")) == PROBLEMS * SAMPLES
+    again = draw(tmp_path, made, prepared, lm)
+    assert [c.scored.reward for c in again] == pytest.approx([c.scored.reward for c in whole[1]])
+
+
+def test_a_round_that_ended_stays_what_it_is_though_a_problem_has_no_text(tmp_path, tiny_dir, prepared, lm):
+    made = recipe(tiny_dir, reward={"max_failed_share": 1.0})
+    draw(tmp_path, made, prepared, lm, FailsOn(Scorer(lm.model), {0}))
+    rows = read_jsonl(tmp_path / "candidates.jsonl")
+    kept = [row for row in rows if row["problem_id"] != rows[0]["problem_id"]]  # as if none of its proposals was short enough
+    assert any("failed" in row for row in kept)
+    (tmp_path / "candidates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
+    draw(tmp_path, made, prepared, lm)
+    after = read_jsonl(tmp_path / "candidates.jsonl")
+    assert after[: len(kept)] == kept
+
+
+def test_documents_must_fit_into_what_the_scorer_reads_too(tiny_dir, tmp_path):
+    small = shutil.copytree(tiny_dir, tmp_path / "small")
+    config = json.loads((small / "config.json").read_text())
+    (small / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    with pytest.raises(InputError, match="the model's context holds 64"):
+        prepare(recipe(tiny_dir, scorer={"model": {"name": str(small), "dtype": "float32"}}), 6)
 
 
 def test_a_row_of_a_gated_sample_survives(prepared, made, lm):

@@ -153,6 +153,7 @@ def test_a_run_refuses_them_with_a_line_each(tiny_dir, tmp_path):
         ({"dora": True}, "lora.dora = True: .* has False"),
         ({"rslora": True}, "lora.rslora = True: .* has False"),
         ({"activated": True}, "lora.activated = True: .* has False"),
+        ({"targets": ["q_proj", "v_proj"]}, "lora.targets: .* has q_proj, and is trained as it is"),
     ],
 )
 def test_an_adapter_that_is_trained_on_keeps_its_shape(tiny_dir, tmp_path, asked, line):
@@ -164,4 +165,5 @@ def test_an_adapter_that_is_trained_on_keeps_its_shape(tiny_dir, tmp_path, asked
         check_lora(LoraSection(**asked), reference, adapter)
     check_lora(LoraSection(**asked), reference)
     check_lora(LoraSection(), reference, adapter)  # what is not said is the adapter's own
-    check_lora(LoraSection(r=8, alpha=16, dropout=0.0, dora=False, activated=False), reference, adapter)
+    same = LoraSection(r=8, alpha=16, dropout=0.0, dora=False, activated=False, targets=["q_proj"])
+    check_lora(same, reference, adapter)

@@ -48,14 +48,17 @@ def word_value(text: str) -> int:
     return total + part
 
 
+LARGEST_IN_WORDS = 10.0**15 - 1
+
+
 def in_words(value: int) -> str:
-    """The words of a whole number from 0 to 999,999: 25 → twenty-five."""
+    """The words of a whole number from 0 to a quadrillion less one: 25 → twenty-five."""
     if value < 20:
         return words.ONES[value]
     if value < 100:
         ten, one = divmod(value, 10)
         return words.TENS[ten] + (f"-{words.ONES[one]}" if one else "")
-    for scale, size in (("thousand", 1000), ("hundred", 100)):
+    for scale, size in sorted(words.SCALES.items(), key=lambda item: -item[1]):
         if value >= size:
             many, rest = divmod(value, size)
             return f"{in_words(many)} {scale}" + (f" {in_words(rest)}" if rest else "")
@@ -89,9 +92,10 @@ def other_number(text: str, rng: np.random.Generator, at_most: float = float("in
     value = _plain_value(text)
     digits = text.replace(",", "")
     if not text[0].isdigit():
-        if scaled := re.fullmatch(r"(?i)(.+)([ -](?:thousand|million|billion|trillion))", text):
+        scaled = re.fullmatch(r"(?i)(.+)([ -](?:thousand|million|billion|trillion))", text)
+        if scaled and word_value(scaled.group(1)) < 1000:
             return other_number(scaled.group(1), rng) + scaled.group(2)
-        limit = min(float(value) * 2 + 4, 999_999.0)
+        limit = min(float(value) * 2 + 4, LARGEST_IN_WORDS)
         new = _other_whole(int(value), rng, limit, 1 if value < 100 else _roundness(int(value)))
         words_of_it = in_words(new)
         return words_of_it.capitalize() if text[0].isupper() else words_of_it
@@ -256,7 +260,7 @@ def other_ordinal(text: str, rng: np.random.Generator, at_most: int | None = Non
     lower = text.casefold()
     value = int(re.sub(r"\D", "", text)) if text[0].isdigit() else words.ORDINAL_WORDS.index(lower)
     highest = min(at_most or value + 9, value + 9 if text[0].isdigit() else len(words.ORDINAL_WORDS) - 1)
-    spread = [v for v in range(max(2, value - 6), min(highest, value + 6) + 1) if v != value]
+    spread = [v for v in range(max(2, min(value, highest) - 6), min(highest, value + 6) + 1) if v != value]
     new = spread[int(rng.integers(len(spread)))]
     if text[0].isdigit():
         return ordinal_text(new)

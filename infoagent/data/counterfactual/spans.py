@@ -77,7 +77,8 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
         "comparative": r"\b(?:" + "|".join(sorted(words.opposites(), key=len, reverse=True)) + r")\b",
         "negation": rf"\b(?:(?:{'|'.join(AUXILIARIES)}|did|does|do|has|have|had|may|might) not\b(?! only)"
         rf"|(?:{'|'.join(AUXILIARIES)})\b(?! not\b|n?['’]t)|(?:{'|'.join(NEGATED)})\b)".replace("'t", "['’]t"),
-        "number": rf"(?<!\d{{4}}[–-]){_START}{AMOUNT}{_END}",
+        # twenty-first is an ordinal, and no 20 that another number could stand for
+        "number": rf"(?<!\d{{4}}[–-]){_START}{AMOUNT}{_END}(?!(?:[ -]{_ONE})?-(?:first|{'|'.join(words.ORDINAL_WORDS[2:])})\b)",
     }.items()
 }
 

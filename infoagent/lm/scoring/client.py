@@ -150,8 +150,9 @@ def read_health(url: str) -> dict[str, Any]:
     return dict(about)
 
 
-def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -> None:
-    """Raise InputError, a line for each mistake, unless `url` serves these weights in this type with this vocabulary."""
+def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -> int | None:
+    """The context in tokens that `url` reads; None where it does not say. Raises InputError, a line for each mistake, unless it
+    serves these weights in this type with this vocabulary."""
     about = read_health(url)
     mistakes = []
     if about["revision"] != wanted.revision:
@@ -166,6 +167,8 @@ def check_served(url: str, wanted: ModelReference, dtype: str, tokenizer: Any) -
         mistakes.append("its vocabulary is not the policy's; serve a model of the same family")
     if mistakes:
         raise InputError([f"scorer.url = {url!r}: {mistake}" for mistake in mistakes])
+    read: int | None = about["context_tokens"]
+    return read
 
 
 def _client(url: str) -> httpx.Client:

@@ -10,7 +10,7 @@ from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, amount_value
+from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, amount_value, in_words, ordinal_text, word_value
 from infoagent.data.counterfactual.documents import (
     Lexicon,
     Rejection,
@@ -127,6 +127,23 @@ def test_another_number_differs_in_value_and_keeps_its_form(text, seed):
     assert new == new_value(span, lexicon_of([]), generator(seed), document)
     if amount_value(text.replace("million", "")) >= 10:
         assert amount_value(text) / 4 < amount_value(new) < amount_value(text) * 4
+
+
+@given(st.integers(10**3, 10**15 - 1), st.integers(0, 2**31))
+def test_a_large_number_in_words_becomes_another_in_good_words(value, seed):
+    """Not `two million five hundred thousand` → `nine hundred ninety-nine thousand nine hundred thousand`."""
+    for written in (in_words(value), in_words(value).capitalize()):
+        other = BY_ARITHMETIC["number"](written, generator(seed))
+        assert word_value(other) != value
+        assert in_words(word_value(other)) == other.casefold()
+        assert other[0].isupper() == written[0].isupper()
+
+
+@given(st.integers(1, 99), st.integers(0, 2**31))
+def test_a_century_becomes_another_that_was(number, seed):
+    new = BY_ARITHMETIC["date"](f"{ordinal_text(number)} century", generator(seed))
+    assert 2 <= int(re.match(r"\d+", new).group()) <= 21
+    assert new != f"{ordinal_text(number)} century"
 
 
 @given(st.integers(0, 2**31))

@@ -27,6 +27,7 @@ SENTENCES = [
     ("Blood pressure was 124/82 mmHg.", {"124/82 mmHg": "quantity"}),
     ("She came third, he came 42nd.", {"third": "ordinal", "42nd": "ordinal"}),
     ("They sold 1,200 books in twenty-five shops.", {"1,200": "number", "twenty-five": "number"}),
+    ("In the twenty-first century its one hundred twenty-second edition sold out.", {}),
     ("The engineer Thomas Tesla met Dr. Weber there.", {"Thomas Tesla": "person", "Dr. Weber": "person"}),
     ("She moved from Germany to Santa Clara, California.",
      {"Germany": "place", "Santa Clara": "place", "California": "place"}),
