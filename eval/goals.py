@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
     recipe = load_recipe(GoalsRecipe, arguments.goals, arguments.set)
 
-    from infoagent.analysis.goals import Decided, asks_the_same, decided_before, find_goals, read_evaluations, unclean
+    from infoagent.analysis.goals import decided_before, find_goals, in_order, read_evaluations, unclean
     from infoagent.files import check_output_file, write_json
     from infoagent.reporting.goals import COLUMNS, goal_rows
     from infoagent.reporting.tables import as_text, write_tables
@@ -50,15 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     made = provenance()
     changed = unclean(made["commit"], evaluations)
     goals, undecided = find_goals(recipe, evaluations, Path(arguments.goals).parent)
-    before = decided_before(Path(arguments.before)) if arguments.before else Decided()
-    alike = {g.id for g in recipe.goals if g.id in before.goals and asks_the_same(recipe, g, before.goals[g.id])}
-    if kept := alike & set(undecided):
-        found = {**goals, **{name: before.goals[name] for name in kept}}
-        goals = {g.id: found[g.id] for g in recipe.goals if g.id in found}
-        undecided = {name: causes for name, causes in undecided.items() if name not in kept}
-        now = {e["directory"] for e in evaluations.made}
-        evaluations.made[:0] = [e for e in before.made if e["directory"] not in now]
-        changed = [*before.unclean, *changed]
+    if arguments.before:
+        before = decided_before(Path(arguments.before))
+        if kept := before.standing(recipe, undecided):
+            goals, undecided = in_order(recipe, {**goals, **kept}), {n: c for n, c in undecided.items() if n not in kept}
+            evaluations.made[:0] = before.made
+            changed = [*before.unclean, *changed]
     mistakes = [] if arguments.partial else [f"goal {name!r}: {cause}" for name, causes in undecided.items() for cause in causes]
     if not arguments.dirty:
         mistakes += [f"{line}; commit and evaluate again, or note it with --dirty" for line in changed]

@@ -96,6 +96,10 @@ def _add(found: Evaluations, directory: str, name: str) -> None:
     found.made.append({"directory": directory, "data": [name] if name else sets, **made})
 
 
+def in_order(recipe: GoalsRecipe, goals: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {goal.id: goals[goal.id] for goal in recipe.goals if goal.id in goals}
+
+
 @dataclass(frozen=True)
 class Decided:
     """An earlier goals.json."""
@@ -107,6 +111,11 @@ class Decided:
     """Its evaluations."""
     unclean: list[str] = field(default_factory=list)
     """Why it could not be repeated from its commits alone, a line each."""
+
+    def standing(self, recipe: GoalsRecipe, undecided: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Of the goals that are undecided now those that were decided then, of the same compressors, data and bounds."""
+        asked = (goal for goal in recipe.goals if goal.id in undecided and goal.id in self.goals)
+        return {goal.id: self.goals[goal.id] for goal in asked if _asks_the_same(recipe, goal, self.goals[goal.id])}
 
 
 def decided_before(path: Path) -> Decided:
@@ -120,8 +129,8 @@ def decided_before(path: Path) -> Decided:
     return Decided(named, undecided, content.get("evaluations", []), [f"{path}: {line}" for line in content.get("dirty", [])])
 
 
-def asks_the_same(recipe: GoalsRecipe, goal: GoalSection, before: Mapping[str, Any]) -> bool:
-    """Whether a goal that was decided before, as in goals.json, has the words, compressors, data and bounds of today's recipe."""
+def _asks_the_same(recipe: GoalsRecipe, goal: GoalSection, before: Mapping[str, Any]) -> bool:
+    """Whether `before`, as in goals.json, has the words, compressors, data and bounds of today's recipe."""
     asked = [(b.json_place or b.measure, b.rule, recipe.called(b.against) if b.against else None, b.predictor) for b in goal.bounds]
     held = [tuple(b.get(key) for key in ("measure", "bound", "against", "predictor")) for b in before.get("bounds", [])]
     whose = [recipe.called(goal.compressor), listed(goal.data)] if goal.compressor else [None, None]
