@@ -29,6 +29,7 @@ def figure(tmp_path_factory):
     return out, json.loads((out / "fact-deletion.json").read_text())
 
 
+@pytest.mark.slow
 def test_random_stays_at_its_ceiling_and_counterfactual_falls_with_every_fact(figure):
     _, found = figure
     assert [p["facts_left"] for p in found["points"]] == [2, 1, 0]
@@ -42,6 +43,7 @@ def test_random_stays_at_its_ceiling_and_counterfactual_falls_with_every_fact(fi
     assert lengths == sorted(lengths, reverse=True)
 
 
+@pytest.mark.slow
 def test_it_is_drawn_and_can_be_repeated(figure):
     out, found = figure
     assert (out / "fact-deletion.png").stat().st_size > 10_000

@@ -117,6 +117,7 @@ def test_killed_while_scoring_it_goes_on_and_ends_with_the_same_matrix(tiny_dir,
     assert first.log_probs_CK == pytest.approx(second.log_probs_CK, abs=1e-3)
 
 
+@pytest.mark.slow  # that processes share work out is asked of the grid in test_frozen.py, and of training in test_distributed.py
 def test_two_processes_make_the_same_matrix(tiny_dir, whole, tmp_path):
     result = run_script(
         "-m",
