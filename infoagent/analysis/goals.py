@@ -97,6 +97,7 @@ def _add(found: Evaluations, directory: str, name: str) -> None:
 
 
 def in_order(recipe: GoalsRecipe, goals: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The goals by id, as the recipe lists them."""
     return {goal.id: goals[goal.id] for goal in recipe.goals if goal.id in goals}
 
 
@@ -104,12 +105,12 @@ def in_order(recipe: GoalsRecipe, goals: Mapping[str, dict[str, Any]]) -> dict[s
 class Decided:
     """An earlier goals.json."""
 
-    goals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    goals: dict[str, dict[str, Any]]
     """Each with the commit that decided it."""
-    undecided: dict[str, list[str]] = field(default_factory=dict)
-    made: list[dict[str, Any]] = field(default_factory=list)
+    undecided: dict[str, list[str]]
+    made: list[dict[str, Any]]
     """Its evaluations."""
-    unclean: list[str] = field(default_factory=list)
+    unclean: list[str]
     """Why it could not be repeated from its commits alone, a line each."""
 
     def standing(self, recipe: GoalsRecipe, undecided: Collection[str]) -> dict[str, dict[str, Any]]:

@@ -80,14 +80,13 @@ def _as_openai(message: Any) -> list[dict[str, Any]]:
     of others that no compactor reads. Raises NotCompacted where it converts the rest neither."""
     try:
         return list(convert_to_openai_messages([message]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError) as error:
         blocks = message.content if isinstance(message.content, list) else []
         readable = [b for b in blocks if isinstance(b, str) or b.get("type") in READ]
-        unread = [{"type": str(b.get("type") or next(iter(b), "block"))} for b in blocks if b not in readable]
-    try:
-        first, *others = convert_to_openai_messages([message.model_copy(update={"content": readable})])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotCompacted(f"LangChain cannot convert a message: {error}") from error
+        if len(readable) == len(blocks):  # no block is to blame, and nothing that was said may be left out
+            raise NotCompacted(f"LangChain cannot convert a message: {error}") from error
+    unread = [{"type": str(b.get("type") or next(iter(b), "block"))} for b in blocks if b not in readable]
+    first, *others = _as_openai(message.model_copy(update={"content": readable}))
     said = first.get("content") or []
     parts = [{"type": "text", "text": said}] if isinstance(said, str) else list(said)
     return [{**first, "content": parts + unread}, *others]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from infoagent.files import write_json
 from infoagent.lm.identity import note_prompt
+
+logger = logging.getLogger(__name__)
 
 
 def cache_root() -> Path:
@@ -17,6 +22,15 @@ def cache_root() -> Path:
     if explicit:
         return Path(explicit)
     return Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "infoagent"
+
+
+def keep(file: Path, content: Mapping[str, Any], what: str) -> None:
+    """Write what was found out into the cache. One that cannot be written (read-only, full) costs a warning, and `what` is found out
+    again the next time."""
+    try:
+        write_json(file, content)
+    except OSError as error:
+        logger.warning("%s cannot be kept in %s: %s", what, file.parent, error.strerror)
 
 
 def holds_model(directory: Path) -> bool:

@@ -6,7 +6,6 @@ was saving never resumes from half a checkpoint.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import shutil
@@ -15,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from infoagent.data.revisions import same_data
+from infoagent.data.revisions import digest, same_data
 from infoagent.files import hold, read_json, write_json
 from infoagent.lm.adapters import RECORD_FILE
 from infoagent.lm.identity import same_revision
@@ -192,8 +191,7 @@ def mark_complete(checkpoint: Path, **facts: Any) -> None:
 def _content_hash(directories: Sequence[str]) -> str:
     """Of the candidates of other runs: one that goes on holds other texts, hence other pairs and another number of steps."""
     files = [Path(directory) / CANDIDATES_FILE for directory in directories]
-    content = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
-    return f"sha256:{hashlib.sha256(' '.join(content).encode()).hexdigest()[:16]}"
+    return digest(file.read_text(encoding="utf-8") for file in files if file.is_file())
 
 
 def checkpoint_facts(recipe: TrainingRecipe, reference: ModelReference, data_revision: str) -> dict[str, Any]:

@@ -109,6 +109,17 @@ def test_what_langchain_cannot_convert_counts_as_unread_and_ends_nothing(compact
     assert f"the memory knows nothing of: 1 part of a message that is no text ({said})" in caplog.text
 
 
+def test_text_of_a_message_that_cannot_be_converted_is_not_dropped(compactor, caplog, monkeypatch):
+    def refuse(messages):
+        raise KeyError("of another version")
+
+    monkeypatch.setattr("infoagent.integrations.langchain.convert_to_openai_messages", refuse)
+    found = agent(compactor).invoke({"messages": list(HISTORY)})["messages"]
+    assert [m.content for m in found] == [*[m.content for m in HISTORY], "Five dollars."]
+    assert "the history was not compacted, and is unchanged: LangChain cannot convert a message" in caplog.text
+    assert not compactor.read
+
+
 def test_an_image_that_no_memory_knows_of_is_said(compactor, caplog):
     picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
     said = [HumanMessage([{"type": "text", "text": LONG}, picture]), *HISTORY[1:]]

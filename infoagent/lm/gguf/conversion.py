@@ -10,21 +10,18 @@ Dequantised values are exact in float32; another type would round them once more
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 from infoagent.files import read_json, write_json
-from infoagent.lm.cache import cache_root, converted_once, holds_model
+from infoagent.lm.cache import cache_root, converted_once, holds_model, keep
 from infoagent.lm.gguf.header import EMBEDDING, HEAD, Header, read_header, read_once
 from infoagent.lm.gguf.tokenizers import build_tokenizer
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
 from infoagent.lm.machine.device import settle_deepspeed
 from infoagent.lm.pretrained import blank_model, read_weights
 from infoagent.types import InputError
-
-logger = logging.getLogger(__name__)
 
 CONVERSION = 1
 """Number of the conversion's recipe: a change that changes a model's behaviour raises it."""
@@ -53,11 +50,7 @@ def file_sha256(file: Path) -> str:
             return str(kept["sha256"])
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    try:
-        known.parent.mkdir(parents=True, exist_ok=True)
-        write_json(known, {"stamp": stamp, "sha256": digest})
-    except OSError as error:  # it is read anew each time
-        logger.warning("the hash of %s cannot be kept in %s: %s", file.name, known.parent, error.strerror)
+    keep(known, {"stamp": stamp, "sha256": digest}, f"the hash of {file.name}")
     return digest
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import platform
 import subprocess
@@ -30,11 +29,9 @@ import psutil
 
 from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
-from infoagent.files import read_json, write_json
-from infoagent.lm.cache import cache_root
+from infoagent.files import read_json
+from infoagent.lm.cache import cache_root, keep
 from infoagent.types import RunFailed
-
-logger = logging.getLogger(__name__)
 
 KEPT_SECONDS, KEPT_BUSY_SECONDS = 3600.0, 300.0
 READ_TOKENS, ROWS, PAST_TOKENS, WRITTEN_TOKENS = 96, 16, 160, 4
@@ -69,10 +66,7 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
             raise RunFailed(f"the speed of this machine could not be measured: {cause[0]}; set cost.gflops_per_second")
         found = json.loads(done.stdout.splitlines()[-1])
     found = {**found, "busy": busy}
-    try:
-        write_json(file, found)
-    except OSError as error:
-        logger.warning("the speed of this machine cannot be kept in %s: %s", file.parent, error.strerror)
+    keep(file, found, "the speed of this machine")
     return _rates(found)
 
 
