@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from infoagent.grading.choices import LETTERS, choose, option_index
 from infoagent.grading.mathematics import final_answer, same_mathematics
-from infoagent.grading.quantities import Quantity, find_quantities, parse_quantity, same_quantity
+from infoagent.grading.quantities import Quantity, compatible, find_quantities, parse_quantity, same_quantity
 from infoagent.grading.replies import Unreadable, after_cue, gives_up, said, some
 from infoagent.grading.words import split_words
 from infoagent.parsing import json_loads
@@ -152,6 +152,8 @@ def _the_quantity(text: str, right: Quantity) -> Quantity:
     if (whole := parse_quantity(text)) is not None:
         return whole
     found = find_quantities(text, right.family)
+    if not right.whole:  # a year beside an amount is none
+        found = [q for q in found if not (q.whole and q.family is None)] or found
     for family in dict.fromkeys((right.family, None)):
         values = {(q.base, q.family): q for q in found if q.family == family}
         if len(values) == 1:
@@ -182,12 +184,12 @@ def _spaced(text: str) -> str:
 def normalise_answer(text: str) -> str:
     """`text` as SQuAD compares answers: lower case, no punctuation, no articles, one space between words.
 
-    Unlike there a decimal point and a minus before a digit stay: 1.5 is not 15, and -5 is not 5. A text of nothing but
-    punctuation and articles stays as it is.
+    Unlike there a decimal point, a minus before a digit and the sign of a power stay: 1.5 is not 15, -5 not 5, 10² not 102. A text
+    of nothing but punctuation and articles stays as it is.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = compatible(text).casefold()
     plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", plain)
-    kept = {m.start() for m in re.finditer(r"(?<=\d)\.(?=\d)|(?<![\w.])-(?=[\d.])", plain)}
+    kept = {m.start() for m in re.finditer(r"(?<=\d)\.(?=\d)|(?<![\w.])-(?=[\d.])|(?<=\w)\^(?=[-\d])", plain)}
     plain = "".join(c for i, c in enumerate(plain) if i in kept or not _is_punctuation(c))
     words = [w for w in plain.split() if w not in ("a", "an", "the")]
     return " ".join(words) or _spaced(text)

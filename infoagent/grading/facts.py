@@ -9,17 +9,21 @@ from typing import Any
 
 import regex
 
-from infoagent.grading.notation import states_value
-from infoagent.grading.quantities import quantity_places, same_value
+from infoagent.grading.dates import find_dates
+from infoagent.grading.notation import states_date, states_quantity, states_value
+from infoagent.grading.quantities import compatible, quantity_places
 from infoagent.grading.words import LETTERS, SPACELESS, Whole, has_spaceless, whole, words_and_signs
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NAME = re.compile(r"(?<![\w])[A-Z][a-z]{2,}(?:[-'][A-Z]?[a-z]+)*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:]\s+|\n\s{0,50})[\"“(]?([A-Z][\w'-]*)")
+_NAME = regex.compile(r"(?<!\w)(?=\p{Latin})\p{Lu}\p{Ll}{2,}\w*(?:[-'](?!s\b)\p{Lu}?\p{Ll}\w*)*")
+"""A word of Latin letters that begins with a capital, to its end (YouTube, España), without the s of a possessor."""
+_SENTENCE_START = re.compile(r"(?:^\s{0,50}|[.!?:]\**\s+|\n\s{0,50})[\"“„«(*_]{0,4}(?=\w)")
+_ITEM = re.compile(r"^[ \t]*(?:#{1,6}|[-*•–]|(\d{1,3})[.)])[ \t]+", re.MULTILINE)
 
 _ARTICLE = re.compile(r"\bthe\b|\ban?\b(?= [^\w\s]*\w)")
 _LIKE_AN_ARTICLE = re.compile(r"\b(?:an?|the)$")
 
+_NO_MINUS = r"(?<!(?<!\w)[-−])"
 _FREE_SPACE = regex.compile(rf"(?<={SPACELESS})\s+(?={LETTERS})|(?<={LETTERS})\s+(?={SPACELESS})", regex.V1)
 
 
@@ -31,7 +35,7 @@ def normalise(text: str) -> str:
 
 
 def _with_articles(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = compatible(text).casefold()
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(?<=\d)\s+(?=[%°])", "", text)
     if has_spaceless(text):  # 136 次 and 136次
@@ -64,28 +68,30 @@ def states_facts(text: str, facts: Sequence[str]) -> bool | None:
 
 def stated_as_written(wanted: str) -> Whole:
     """Finds `wanted` where it is no part of a longer word, number or dotted name."""
-    # 5 is no part of 3.5 or of v1.5
-    before = r"(?<!\.)" if wanted[0].isalnum() and not has_spaceless(wanted[0]) else ""
+    # 5 is no part of 3.5 or of v1.5, and not what -5 says
+    before = rf"(?<!\.){_NO_MINUS if wanted[0].isdecimal() else ''}" if wanted[0].isalnum() and not has_spaceless(wanted[0]) else ""
     return whole(wanted, before, r"(?!\.\d)" if wanted[-1].isalnum() else "")
 
 
 def unsupported_spans(compression: str, document: str, query: str = "") -> list[str]:
     """Numbers and names of `compression` that stand neither in `document` nor in `query`.
 
-    A number stands there also where its quantity does in another notation (12 % for 0.12). A capitalised word at the start of
-    a sentence counts as a name only if it is not one in lower case either.
+    A number stands there also where its quantity or date does in another notation (12 % for 0.12, 3 patients for three patients,
+    2021-05-03 for 3 May 2021). A name is a word of Latin letters with a capital; one that begins a sentence, a line or an item of
+    a list is taken for no name. Marks and numbers of a list are layout.
     """
     both = document + "\n" + query
     known = normalise(both)
     known_words = set(re.findall(r"\w+", known))
     known_numbers = set(_NUMBER.findall(known))
+    compression = _without_known_dates(_without_layout(unicodedata.normalize("NFC", compression)), both)
     normalised = normalise(compression)
     found = [
         m[0]
         for m in _NUMBER.finditer(normalised)
         if m[0].rstrip(".,") not in known_numbers and not _has_quantity(normalised, m, both)
     ]
-    starts = {m.start(1) for m in _SENTENCE_START.finditer(compression)}
+    starts = {m.end() for m in _SENTENCE_START.finditer(compression)}
     for match in _NAME.finditer(compression):
         parts = re.findall(r"\w+", normalise(match.group()))
         if match.start() not in starts and not all(p in known_words for p in parts):
@@ -93,10 +99,33 @@ def unsupported_spans(compression: str, document: str, query: str = "") -> list[
     return found
 
 
+def _without_layout(text: str) -> str:
+    """`text` without the marks of headings and lists; a number is an item's where it counts on from 1."""
+    expected = 1
+
+    def blank(match: re.Match[str]) -> str:
+        nonlocal expected
+        if match[1] is not None:
+            number = int(match[1])
+            if number not in (1, expected):
+                return match[0]
+            expected = number + 1
+        return ""
+
+    return _ITEM.sub(blank, text)
+
+
+def _without_known_dates(text: str, document: str) -> str:
+    for date, start, end in reversed(find_dates(text)):
+        if states_date(document, date):
+            text = text[:start] + " " * (end - start) + text[end:]
+    return text
+
+
 def _has_quantity(text: str, number: re.Match[str], document: str) -> bool:
     """Whether the quantity that a number of `text` belongs to, unit and all, stands in the document by its value."""
     own = [q for q, start, end in quantity_places(text) if start <= number.start() and number.end() <= end]
-    return any(same_value(found, q) for q in own for found, _, _ in quantity_places(document))
+    return any(states_quantity(document, q) for q in own)
 
 
 REPEATS = 3

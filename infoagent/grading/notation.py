@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
 from infoagent.grading.dates import Date, find_dates, parse_date
-from infoagent.grading.quantities import WORDS, Quantity, parse_quantity, quantity_places, same_value
-
-_WORD = re.compile(r"\b(?:" + "|".join(w for w in WORDS if w not in ("zero", "one")) + r")\b", re.IGNORECASE)
-"""Number words; `one` is mostly none."""
+from infoagent.grading.number_words import in_digits
+from infoagent.grading.quantities import Quantity, parse_quantity, quantity_places, same_value
 
 POLAR = frozenset(
     ("yes", "no", "maybe", "true", "false", "sí", "si", "oui", "non", "ja", "nein", "vielleicht", "sim", "não", "sì", "да",
@@ -49,9 +46,19 @@ def value_places(text: str, answer: str) -> list[tuple[int, int]]:
 
 def states_value(text: str, answer: str) -> bool:
     """Whether `text` states the value of `answer` in some notation, numbers in words among them."""
-    return bool(value_places(text, answer)) or (
-        _WORD.search(text) is not None and bool(value_places(_WORD.sub(_digits, text), answer))
-    )
+    if _value(answer) is None:
+        return False
+    return bool(value_places(text, answer)) or ((digits := in_digits(text)) != text and bool(value_places(digits, answer)))
+
+
+def states_quantity(text: str, quantity: Quantity) -> bool:
+    """Whether a quantity of the same value stands in `text`, numbers in words among them."""
+    return any(same_value(found, quantity) for form in dict.fromkeys((text, in_digits(text))) for found, _, _ in _quantities(form))
+
+
+def states_date(text: str, date: Date) -> bool:
+    """Whether `text` holds a date that says all that `date` does."""
+    return any(found.says(date) for found, _, _ in _dates(text))
 
 
 def same_in_value(one: str, other: str) -> bool:
@@ -70,13 +77,9 @@ def _in_brackets(text: str, start: int, end: int) -> bool:
     return text[max(0, start - 3) : start].rstrip(" $€£¥").endswith("(") and text[end : end + 1] == ")"
 
 
-def _digits(match: re.Match[str]) -> str:
-    return str(WORDS[match[0].casefold()])
-
-
 @lru_cache(maxsize=1024)
 def _value(answer: str) -> Date | Quantity | None:
-    return parse_date(answer) or parse_quantity(_WORD.sub(_digits, answer), any_unit=False)
+    return parse_date(answer) or parse_quantity(answer, any_unit=False)
 
 
 @lru_cache(maxsize=128)

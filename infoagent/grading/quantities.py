@@ -2,8 +2,9 @@
 
 Understood are thousands separators (1,234 · 1 234 · 1'234 · 1.234,5), decimal commas (1,5), exponents (1e-3), a sign or
 accounting parentheses for a loss, currencies before or after, percent and basis points, scale words (thousand, million,
-billion, trillion; k, m, mn, bn, b, t where they can only mean that), number words up to twelve, and the units of UNITS,
-also as a quotient (mg/dl, beats per minute). Not understood, and so no quantity: dates, decades (1990s), ordinals, fractions, ranges.
+billion, trillion; k, m, mn, bn, b, t where they can only mean that), numbers in English words, and the units of UNITS, also
+behind a hyphen (30-day) and as a quotient (mg/dl, beats per minute). Not understood, and so no quantity: dates, decades (1990s),
+ordinals, fractions, ranges. A dash with a space behind it is a dash or the mark of a list, and no minus.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import lru_cache
 
 import regex
 
+from infoagent.grading.number_words import in_digits
 from infoagent.grading.words import NUMERALS, SPACELESS, has_spaceless
 
 EXACT = 1e-9
@@ -33,14 +35,15 @@ PERCENT = {
     "bps": 1e-4, "bp": 1e-4, "basis points": 1e-4, "basis point": 1e-4,
 }  # fmt: skip
 SCALES = {
+    "dozen": 12.0, "hundred": 1e2,
     "thousand": 1e3, "million": 1e6, "millions": 1e6, "mn": 1e6, "mln": 1e6, "billion": 1e9, "billions": 1e9, "bn": 1e9,
     "bln": 1e9, "trillion": 1e12, "trillions": 1e12, "tn": 1e12,
 }  # fmt: skip
 SHORT_SCALES = {"k": 1e3, "m": 1e6, "mm": 1e6, "b": 1e9, "t": 1e12}
 """Units or words elsewhere: a scale beside a currency only; k, K, M and B also where they touch the number."""
 TOUCHING_SCALES = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9}
-_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-WORDS = {word: number for number, word in enumerate(_COUNTED)}
+ALONE = {"zero": 0.0, "one": 1.0}
+"""Number words that are none beside other words (no one)."""
 
 _FAMILIES: dict[str, tuple[tuple[float, str], ...]] = {
     "mass": (
@@ -96,27 +99,34 @@ _NO_UNITS = {
 
 _NUMBER = (
     r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?"  # 1,234.5
-    r"|\d{1,3}(?:[ ']\d{3})+(?!\d)(?:\.\d+)?"  # 1 234.5
+    r"|\d{1,3}(?:[ ']\d{3})+(?!\d)(?:\.\d+|,\d{1,2}(?!\d))?"  # 1 234.5 and 1 234,50
     r"|\d{1,3}(?:\.\d{3})+,\d+"  # 1.234,5
     r"|\d+,\d{1,2}(?!\d)"  # 1,5
     r"|\d+(?:\.\d+)?|\.\d+)"
 )
 _EXPONENT = r"(?:\s?(?:e|E|[x×·*]\s?10\^)(?P<exponent>[-+]?\d+))?"
+_POWER = re.compile(r"\s?[x×·*]\s?10(?:\^[-+]?\d|[⁻⁺]?[⁰¹²³⁴-⁹])[\d⁰¹²³⁴-⁹]*")
+"""What makes 250 × 10^9 of 250."""
 _SIGNS = r"(?:us\$|c\$|a\$|[$€£¥₹]|(?:usd|eur|gbp|jpy|cad|aud|chf|inr|cny|rmb)(?=[\s\d(-]))"
 _QUANTITY = re.compile(
-    rf"(?P<minus>[-−])?\s?(?P<before>{_SIGNS})?\s?(?P<open>\()?\s?(?P<inner_minus>[-−+])?(?P<inner>{_SIGNS})?\s?"
+    rf"(?P<minus>[-−](?=\S))?\s?(?P<before>{_SIGNS})?\s?(?P<open>\()?\s?(?P<inner_minus>[-−+](?=\S))?(?P<inner>{_SIGNS})?\s?"
     rf"(?P<number>{_NUMBER}){_EXPONENT}(?P<rest>.*)",
     re.IGNORECASE | re.DOTALL,
 )
 _STARTS = re.compile(  # in running text: not inside a word, a date, a time or a version; (2019) there is an aside, $(5) a loss
-    rf"(?<![\w.,])(?<!\d[/:])(?<![A-Za-z]-)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?[-−+]?(?:{_SIGNS})?\s?{_NUMBER}", re.IGNORECASE
+    rf"(?<![\w.,^])(?<!\d[/:])(?<![A-Za-z]-)(?!\s)(?:[-−](?=\S))?(?:{_SIGNS}\s?\(?)?(?:[-−+](?=\S))?(?:{_SIGNS})?\s?{_NUMBER}",
+    re.IGNORECASE,
 )
+_RAISED = {raised: str(digit) for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")} | {"⁻": "-", "⁺": "+"}
+_RAISED_RUN = re.compile(r"(?<=[\d\w])[⁻⁺]?[⁰¹²³⁴-⁹]+")
+_VULGAR = re.compile("[¼½¾⅐-⅞]")
 _DECADE = re.compile(r"\d{3}0s")
 _CLOSING = ".,;:!?]\"'。、」』"
 _APART = regex.compile(rf"[{SPACELESS}--{NUMERALS}]", regex.V1)
 """Letters that make no word with a number beside them: 136人 holds 136, but 5万人 no 5."""
 LONGEST_UNIT = 5
 """Words of a number with its scale and unit: 5 million beats per minute."""
+_HYPHENED_UNIT = re.compile(r"(?<=\d)-(?=[a-z]{2})")
 _GOES_ON = re.compile(r"\w|[/:.,]\d")
 _JOINED = re.compile(r"\s*(?:-|–|—|to|or|and)\s*")
 
@@ -147,8 +157,8 @@ def parse_quantity(text: str, any_unit: bool = True, unit: str | None = None) ->
     family `unit` is taken of those.
     """
     text = _clean(text)
-    if text.casefold() in WORDS:
-        return Quantity(float(WORDS[text.casefold()]), whole=True)
+    if text.casefold() in ALONE:
+        return Quantity(ALONE[text.casefold()], whole=True)
     match = _QUANTITY.fullmatch(text)
     if match is None or re.match(r"0\d", match["number"]):  # 007 is a name
         return None
@@ -193,6 +203,8 @@ def _plain_character(match: re.Match[str]) -> str:
     """As `_clean` writes a character; one character for one, so that places stay."""
     if match[0].isspace():
         return " "
+    if match[0] in _RAISED or _VULGAR.match(match[0]):
+        return match[0]
     plain = unicodedata.normalize("NFKC", match[0])
     plain = {"−": "-", "’": "'", "µ": "μ"}.get(plain, plain)
     return plain if len(plain) == 1 else match[0]
@@ -201,7 +213,12 @@ def _plain_character(match: re.Match[str]) -> str:
 def _find(text: str, unit: str | None) -> list[tuple[Quantity, int, int]]:
     if has_spaceless(text):
         text = _APART.sub("?", text)  # one closing sign for one letter, so that places stay
-    spans = [match.span() for match in _STARTS.finditer(text)]
+    spans: list[tuple[int, int]] = []
+    for match in _STARTS.finditer(text):
+        start, end = match.span()
+        if not spans or start >= spans[-1][1]:  # the 10 of 5 × 10^6 begins no number
+            power = _POWER.match(text, end)
+            spans.append((start, power.end() if power else end))
     found: list[tuple[Quantity, int, int]] = []
     for i in reversed(range(len(spans))):
         start, end = spans[i]
@@ -265,18 +282,29 @@ def _in_unit_of(answer: Quantity, reply: Quantity) -> float | None:
     return reply.base / answer.size if reply.family == answer.family else None
 
 
+def compatible(text: str) -> str:
+    """`text` in its plain characters (NFKC), but raised digits stay powers and fractions numbers of their own: 10² is 10^2 and not
+    102, 2½ is 2 1/2 and not 21/2."""
+    if not text.isascii():
+        text = _RAISED_RUN.sub(lambda match: "^" + "".join(_RAISED[c] for c in match[0]), text)
+        text = _VULGAR.sub(lambda match: " " + unicodedata.normalize("NFKC", match[0]).replace("⁄", "/"), text)
+    return unicodedata.normalize("NFKC", text)
+
+
 def _clean(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).replace("−", "-").replace("’", "'")
+    text = compatible(text).replace("−", "-").replace("’", "'")
     text = " ".join(text.replace("µ", "μ").split()).strip("*`_\"“”' ")
-    return re.sub(r"(?<=[\w%)])[.!,;:]+$", "", text)
+    text = re.sub(r"(?<![\w.^×·*])(?<![x×·*] )10\^([-+]?\d+)", r"1e\1", text)
+    return re.sub(r"(?<=[\w%)])[.!,;:]+$", "", in_digits(text))
 
 
 def _plain(text: str) -> str:
+    text = re.sub(r"[ ']", "", text)
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+,\d+", text):
         text = text.replace(".", "").replace(",", ".")
     elif re.fullmatch(r"\d+,\d{1,2}", text):
         text = text.replace(",", ".")
-    return re.sub(r"[, ']", "", text)
+    return text.replace(",", "")
 
 
 def _unit(rest: str, currency: str | None) -> tuple[float, str | None, float] | None:
@@ -335,7 +363,7 @@ def _longest(text: str, start: int, end: int, limit: int, unit: str | None) -> t
     """The quantity at `start` with the longest unit before `limit`, and its end; None where the number is part of a word."""
     ends = [start + m.end() for m in re.finditer(r"\S+", text[start:limit]) if start + m.end() >= end]
     for stop in reversed(ends[:LONGEST_UNIT]):
-        piece = text[start:stop]
+        piece = _HYPHENED_UNIT.sub(" ", text[start:stop])
         for trial in dict.fromkeys((piece, piece.rstrip(_CLOSING + ")"), piece.rstrip(_CLOSING))):
             if len(trial) >= end - start and (found := parse_quantity(trial, any_unit=False, unit=unit)):
                 return found, start + len(trial)

@@ -23,6 +23,8 @@ MARKS = r"[\p{M}\u200c\u200d]"
 KATAKANA = r"\p{WB=Katakana}"
 NUMERALS = "[〇零一二三四五六七八九十百千万萬亿億兆两兩]"
 """三 is no part of 十三: what stands beside a Han numeral may make it another number."""
+SCALING = "[十百千万萬亿億兆]"
+"""Numerals that make another number of the digits before them: 100万 is a million."""
 
 PREFIXES = {r"\p{Arabic}": "[وف]?[بكلس]?", r"\p{Hebrew}": "[והש]?[בכלמ]?"}
 """By script, the conjunctions and prepositions of one letter that are written on to the next word: القاهرة stands in بالقاهرة."""
@@ -109,7 +111,8 @@ def right_border(text: str) -> str:
     base = text.rstrip() and regex.sub(rf"{MARKS}+$", "", text, flags=regex.V1)[-1:]
     if _LETTER.match(base):
         ending = rf"(?!{ENDED})" if regex.match(ENDED, base) and len(text) > 1 else ""
-        return rf"(?!{MARKS}|{ending}{LETTERS})"
+        scaled = f"|{SCALING}" if base.isdecimal() else ""
+        return rf"(?!{MARKS}|{ending}{LETTERS}{scaled})"
     return rf"(?!{MARKS})" + _own_border(base, r"(?!{})")
 
 

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,6 +28,13 @@ from infoagent.grading import is_looping, states_fact, unsupported_spans
         ("She takes vitamin A.", "vitamin A", True),
         ("She has a dog and the flu", "dog and a flu", True),
         ('He was given a "clean" bill', 'the "clean" bill', True),
+        ("It was -5 °C.", "5 °C", False),
+        ("From 2010-2015.", "2015", True),
+        ("- 5 mg of it", "5 mg", True),
+        ("人口100万人", "100", False),
+        ("人口100人", "100", True),
+        ("a 30-day period", "30 days", True),
+        ("a count of 250 x 10⁹/L", "109", False),
     ],
 )
 def test_a_fact_is_stated_as_a_whole(text, answer, stated):
@@ -48,6 +57,38 @@ def test_unsupported_numbers_and_names_are_found():
     assert unsupported_spans("Olga weighed 71 kg in Porto.", document) == ["71", "Porto"]
     assert unsupported_spans("The weight was 70.5 kg.", document) == []
     assert unsupported_spans("It was 2022.", document, query="What about 2022?") == []
+
+
+NAMES = st.sampled_from(["Olga", "España", "Perú", "González", "Málaga", "Österreich", "YouTube", "GitHub", "Jean-Luc", "Łódź"])
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4, unique=True), NAMES, st.sampled_from(["NFC", "NFD"]))
+def test_a_name_is_invented_as_a_whole_or_not_at_all(names, other, form):
+    document = unicodedata.normalize(form, "It names " + " and ".join(names) + ".")
+    assert unsupported_spans(document, document) == []
+    assert unsupported_spans(f"She met {other}'s friend.", document) == ([] if other in names else [other])
+
+
+@pytest.mark.parametrize(
+    ("text", "document", "found"),
+    [
+        ("the 3 patients", "There were three patients.", []),
+        ("the 4 patients", "There were three patients.", ["4"]),
+        ("on 2021-05-03 at noon", "on 3 May 2021", []),
+        ("on 2021-05-04 at noon", "on 3 May 2021", ["05", "04"]),
+        ("it was 3 May 2021", "2021-05-03", []),
+        ("- 1500 g", "1.5 kg", []),
+        ("250 x 10^9/L", "250 x 10⁹/L", []),
+        ("250 x 10⁸/L", "250 x 10⁹/L", ["8"]),
+        ("1. Paul\n2. Anna", "Paul and Anna met", []),
+        ("1. Paul\n7. Anna", "Paul and Anna met", ["7"]),
+        ("- Dose: 5 mg\n* Total: 5 mg", "5 mg", []),
+        ("**Dose:** 5 mg", "5 mg", []),
+        ("## Summary\nit is Rome", "5 mg", ["Rome"]),
+    ],
+)
+def test_layout_and_other_notations_are_no_inventions(text, document, found):
+    assert unsupported_spans(text, document) == found
 
 
 WORDS = st.lists(st.sampled_from(["the", "cat", "sat,", "on", "12", "mats.", "été", "дом"]), min_size=1, max_size=20)

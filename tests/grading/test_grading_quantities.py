@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoagent.grading import grade
+from infoagent.data.counterfactual.amounts import in_words
+from infoagent.grading import grade, states_fact
+from infoagent.grading.number_words import in_digits, word_value
 from infoagent.grading.quantities import find_quantities, parse_quantity, quantity_places
 
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
@@ -144,3 +146,52 @@ def test_units_convert_both_ways(value, units):
 def test_temperatures_convert(celsius):
     reply = f"{celsius * 9 / 5 + 32:.9f} °F"
     assert grade(reply, f"{celsius:.9f} °C", relative_tolerance=1e-6).correct or abs(celsius) < 1e-2
+
+
+@given(st.integers(2, 999_999), st.sampled_from(["{} people came", "{}, they say", "{} and more", "(about {})"]))
+def test_a_number_in_words_is_read_whole(value, sentence):
+    """Against the writer of the counterfactuals, a program of its own."""
+    written = in_words(value)
+    assert word_value(written) == value
+    text = sentence.format(written)
+    assert states_fact(text, str(value))
+    parts = {str(number) for number in range(2, 100)} - {str(value)}
+    assert not [part for part in parts if states_fact(text, part)]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("five hundred and two or three dozen", "502 or 36"),
+        ("nineteen ninety", "nineteen ninety"),
+        ("Three million", "3 million"),
+        ("two million five hundred thousand", "2500000"),
+        ("no one of the seven", "no one of the 7"),
+        ("5 hundred", "5 hundred"),
+        ("one hundred", "100"),
+        ("tension and one hundred eighty-sixth", "tension and one hundred eighty-sixth"),
+    ],
+)
+def test_number_words_are_written_in_digits_where_they_make_one_number(text, said):
+    assert in_digits(text) == said
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer", "right"),
+    [
+        ("- 42", "42", True),
+        ("-42", "42", False),
+        ("Pulse - 72 bpm", "72 bpm", True),
+        ("Three days", "3 days", True),
+        ("2 years", "two years", True),
+        ("The drug was given three times.", "3 times", True),
+        ("10²", "102", False),
+        ("10²", "100", True),
+        ("2½ years", "21 years", False),
+        ("1 577,50 €", "1577.50 EUR", True),
+        ("Revenue was $12 billion in 2021.", "12 billion", True),
+        ("5 x 10^6 cells", "5000000 cells", True),
+    ],
+)
+def test_replies_are_read_as_they_are_written(reply, answer, right):
+    assert grade(reply, answer).correct is right

@@ -48,8 +48,7 @@ MONTHS = {
     12: "de[cz](?:ember)?|d[ée]c(?:embre)?|dic(?:iembre)?|декабр[ья]",
 }  # fmt: skip
 """Those of the drawn dates, in the languages of the cases."""
-_LAYOUT = re.compile(r"^[ \t]*(?:#.*|(?:(?:[-*•]|\d+[.)])[ \t]*)?\**[^\W\d_]+\**[ \t]*:|[-*•]|\d+[.)](?=\s))", re.MULTILINE)
-"""Headings, marks and numbers of a list, labels of one word before a colon."""
+_HEADING = re.compile(r"^[ \t]*#.*", re.MULTILINE)
 _NOTHING = re.compile(
     r"^\W*(?:none|not applicable)\W*$|\bno (?:\w+ ){1,4}(?:is|was|are|were) (?:given|stated|mentioned|provided|specified|listed)\b"
     r"|\bnothing (?:is said )?(?:about|on|of)\b|\bsays? nothing\b|\bnever (?:state|mention|give|say|specif)",
@@ -87,7 +86,7 @@ def _of_compression(case: HardCase, row: Mapping[str, Any]) -> dict[str, bool]:
         if language is not None:
             found["wrong language"] = language != case.language
     else:  # names are told by their capitals, which is English
-        found["invented"] = bool(unsupported_spans(_LAYOUT.sub(" ", clean(text)), clean(case.document), case.query))
+        found["invented"] = bool(unsupported_spans(_HEADING.sub(" ", clean(text)), clean(case.document), case.query))
     if case.kind == "broken Unicode":
         found["marks carried"] = any(is_mark(c) or c == REPLACEMENT for c in text)
     if case.canary is not None and case.command is not None and case.order is not None:
