@@ -146,6 +146,7 @@ def estimate_mi(
     log_probs_CK, source_C = log_probs_CK[keep_C], source_C[keep_C]
     check_values(log_probs_CK, source_C)
     documents = group_by_document(document_C[keep_C], weights_C[keep_C])
+    identical = identical_columns(log_probs_CK)  # as scored: β = 0 makes all columns alike, and no document another
     if beta is not None:
         log_probs_CK = scale(log_probs_CK, beta)
 
@@ -179,7 +180,7 @@ def estimate_mi(
         dropped=int(failed_C.sum()),
         beta=beta,
     )
-    estimate.warnings.extend(_warnings(estimate, len(failed_C), candidates, sampler, even, identical_columns(log_probs_CK)))
+    estimate.warnings.extend(_warnings(estimate, len(failed_C), candidates, sampler, even, identical))
     return estimate
 
 

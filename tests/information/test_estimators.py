@@ -248,6 +248,8 @@ def test_identical_columns_are_named_and_cost_log_two():
     log_probs -= rng.random((5, 5))
     alone = estimate_mi(log_probs, np.arange(5))
     assert not any("identical" in note for note in alone.warnings)
+    unread = estimate_mi(log_probs, np.arange(5), beta=0.0)  # all cells are 0 then, and no document is another
+    assert not any("identical" in note for note in unread.warnings)
     log_probs[:, 4] = log_probs[:, 1]
     twice = estimate_mi(log_probs[:4], np.arange(4))
     assert any("identical columns: 1 = 4;" in note for note in twice.warnings)
