@@ -24,8 +24,22 @@ class _Mistake:
     said: str
 
 
+class _Gathered(argparse.Action):
+    """The values of an option with several, of all the times it is given: argparse alone keeps those of the last."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: object) -> None:
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [*([] if before is self.default else before), *values])
+
+
 class Parser(argparse.ArgumentParser):
-    """Raises InputError in the place of printing its usage, with a line for each value that is not allowed."""
+    """Raises InputError in the place of printing its usage, with a line for each value that is not allowed. An option of several
+    values may be given several times."""
+
+    def add_argument(self, *names: str, **options: Any) -> argparse.Action:
+        if names[0].startswith("-") and options.get("nargs") in ("+", "*"):
+            options.setdefault("action", _Gathered)
+        return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")

@@ -8,13 +8,13 @@ card, with the commands that make it again, the data that it saw and their licen
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from infoagent.arguments import Parser
 from infoagent.files import read_json, write_json, write_text
 from infoagent.lm import adapters
 from infoagent.lm.adapters import ADAPTER_SETTINGS, ADAPTER_WEIGHTS, RECORD_FILE, adapter_base, check_checkpoint, read_record
@@ -66,7 +66,7 @@ def _origin(data: Sequence[str], commands: Sequence[str]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m infoagent.lm.bundling", description=__doc__)
+    parser = Parser(prog="python -m infoagent.lm.bundling", description=__doc__)
     parser.add_argument("checkpoint", metavar="CHECKPOINT")
     parser.add_argument(
         "--data", nargs="+", required=True, metavar="TEXT", help="each set that it was trained on, with its licence"
