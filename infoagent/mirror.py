@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ class Mirror:
     """A W&B run in `directory`/wandb; where W&B is disabled every call is without effect.
 
     With the `run_id` of an earlier run it goes on: online that is one run, offline another folder of the same id.
+    Once it has begun nothing that happens to W&B ends the program: the first failure is a warning, and the last call.
     """
 
     def __init__(
@@ -145,9 +146,24 @@ class Mirror:
                     run_id = secrets.token_hex(4)
         raise AssertionError("the loop returns or raises")
 
+    def _do(self, call: Callable[[Any], object]) -> None:
+        """`call` with the run, if there is one. Nothing depends on it: W&B's helper process may be killed, its disk full, its
+        server broken, and what it raises then depends on the moment. From the first failure on every call is without effect."""
+        if self._run is None:
+            return
+        try:
+            call(self._run)
+        except Exception as error:
+            self._run = None
+            logger.warning("W&B is gone (%s: %s); nothing more is sent there, the local files go on", type(error).__name__, error)
+            if isinstance(error, ConnectionError):  # else it would say goodbye to its dead process at exit, and fail aloud
+                import wandb
+
+                with contextlib.suppress(Exception, SystemExit):
+                    wandb.teardown()
+
     def log(self, step: int, values: Mapping[str, Any]) -> None:
-        if self._run is not None:
-            self._run.log({"step": step, **values})
+        self._do(lambda run: run.log({"step": step, **values}))
 
     def table(self, name: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Rows as a table; what a row has not, such as the cause of a failure, is empty there."""
@@ -156,7 +172,7 @@ class Mirror:
 
             columns = list(dict.fromkeys(column for row in rows for column in row))
             table = wandb.Table(columns=["step", *columns], data=[[step, *(r.get(c) for c in columns)] for r in rows])
-            self._run.log({"step": step, name: table})
+            self._do(lambda run: run.log({"step": step, name: table}))
 
     def chart(self, name: str, rows: Sequence[Mapping[str, Any]], x: str, y: str, series: str, title: str) -> None:
         """`rows` as a table with two charts of it: NAME/points, and NAME/lines with a line for each `series`, in the
@@ -169,32 +185,32 @@ class Mirror:
         finite = sorted((r for r in rows if r[x] is not None and r[y] is not None), key=lambda r: (str(r[series]), r[x]))
         drawn = [wandb.Table(columns=columns, data=[[r[c] for c in columns] for r in finite]) for _ in range(2)]
         names = {"title": title, "xname": x}
-        self._run.log(
-            {
-                f"{name}/table": wandb.Table(columns=columns, data=[[r[c] for c in columns] for r in rows]),
-                f"{name}/points": wandb.plot.scatter(drawn[0], x, y, title),
-                f"{name}/lines": wandb.plot_table(LINES, drawn[1], {"step": x, "lineKey": series, "lineVal": y}, names),
-            }
-        )
+        charts = {
+            f"{name}/table": wandb.Table(columns=columns, data=[[r[c] for c in columns] for r in rows]),
+            f"{name}/points": wandb.plot.scatter(drawn[0], x, y, title),
+            f"{name}/lines": wandb.plot_table(LINES, drawn[1], {"step": x, "lineKey": series, "lineVal": y}, names),
+        }
+        self._do(lambda run: run.log(charts))
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """What stands for the whole run in W&B's table of runs."""
-        if self._run is not None:
-            self._run.summary.update(dict(values))
+        self._do(lambda run: run.summary.update(dict(values)))
 
     def artifact(
         self, name: str, kind: str, files: Iterable[Path], metadata: Mapping[str, Any], aliases: Sequence[str] = ()
     ) -> None:
         """A version of the artifact `name` of type `kind`. The files are copied: they may go at once."""
-        if self._run is not None:
+
+        def keep(run: Any) -> None:
             import wandb
 
             artifact = wandb.Artifact(re.sub(r"[^\w.-]+", "-", name)[:128], kind, metadata=dict(metadata))
             for file in files:
                 artifact.add_file(str(file))
-            self._run.log_artifact(artifact, aliases=["latest", *aliases])
+            run.log_artifact(artifact, aliases=["latest", *aliases])
+
+        self._do(keep)
 
     def finish(self, exit_code: int = 0) -> None:
-        if self._run is not None:
-            self._run.finish(exit_code=exit_code)
-            self._run = None
+        self._do(lambda run: run.finish(exit_code=exit_code))
+        self._run = None

@@ -119,6 +119,51 @@ def test_online_the_run_is_taken_up_again_and_a_dead_service_stops_nothing(tmp_p
     assert [line["mi/nats"] for line in read_back(tmp_path)[0].history] == [1.0]
 
 
+class GoneService:
+    """A run whose helper process was killed: whatever is asked of it fails, as its kind of failure does."""
+
+    def __init__(self, error):
+        self.error, self.asked = error, 0
+
+    @property
+    def summary(self):
+        return self
+
+    def log(self, *_, **__):
+        self.asked += 1
+        raise self.error
+
+    update = log_artifact = finish = log
+
+
+CALLS = {
+    "log": lambda held: held.log(1, {"mi/nats": 1.0}),
+    "table": lambda held: held.table("samples", 1, [{"reward": 1.0}]),
+    "chart": lambda held: held.chart("rd", [{"curve": "a", "x": 1.0, "y": 2.0}], "x", "y", "curve", "MI"),
+    "summary": lambda held: held.summary({"mi/nats": 1.0}),
+    "artifact": lambda held: held.artifact("a", "model", [], {}),
+    "finish": lambda held: held.finish(1),
+}
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("Connection lost"), RuntimeError("closed")], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("first", CALLS)
+def test_a_service_that_dies_on_the_way_stops_nothing_and_is_told_once(first, error, tmp_path, monkeypatch, caplog):
+    import wandb
+
+    ended = []
+    monkeypatch.setattr(wandb, "teardown", lambda: ended.append(1))
+    tracker = Tracker(tmp_path, {}, wandb="disabled")
+    run = tracker.wandb._run = GoneService(error)
+    for call in [CALLS[first], *CALLS.values()]:
+        call(tracker.wandb)
+    tracker.log(1, {"mi/nats": 1.0})
+    assert run.asked == 1
+    assert caplog.text.count("W&B is gone") == 1
+    assert read_jsonl(tmp_path / "metrics.jsonl") == [{"step": 1, "mi/nats": 1.0}]
+    assert len(ended) == isinstance(error, ConnectionError)  # a dead helper process must not be waited for at exit
+
+
 def test_groups_come_from_the_recipe_the_environment_or_the_directory(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_RUN_GROUP", raising=False)
     assert run_group(None, tmp_path / "runs" / "records-grpo") == "records-grpo"
