@@ -6,6 +6,8 @@ In a clone they stand beside the package, where people read and change them; an 
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from infoagent.types import InputError
@@ -26,3 +28,15 @@ def shipped(name: str) -> Path:
     if not found.exists():
         raise InputError(f"{name}: is not in {root()}; install infoagent anew from its wheel, or run it from a clone")
     return found
+
+
+def module_command(name: str) -> list[str]:
+    """A module run as a program of its own. -P: the folder that a user stands in, which may hold a `statistics.py`, is no place
+    to take modules from."""
+    return [sys.executable, "-P", "-m", name]
+
+
+def module_environment() -> dict[str, str]:
+    """Of such a program where it is one of this package: it finds the package that runs here, installed or not."""
+    paths = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infoagent.applications.stress.recipe import LocalServerSection
 from infoagent.lm.scoring.protocol import TOKEN_VARIABLE
+from infoagent.shipped import module_command, module_environment
 from infoagent.types import RunFailed
 
 FAREWELL_SECONDS = 10.0
@@ -21,12 +21,11 @@ FAREWELL_SECONDS = 10.0
 def local_server(section: LocalServerSection, prefix_cache: int | None) -> Iterator[str]:
     """Its base URL, up to and including /v1; TOKEN_VARIABLE holds its key meanwhile. Raises RunFailed where it does not
     come up."""
-    command = [sys.executable, "-m", "infoagent.cli", "serve", section.model, "--generate", "--port", "0",
-               "--dtype", section.dtype]  # fmt: skip
+    command = [*module_command("infoagent.cli"), "serve", section.model, "--generate", "--port", "0", "--dtype", section.dtype]
     if prefix_cache is not None:
         command += ["--prefix-cache", str(prefix_cache)]
     with tempfile.TemporaryFile("w+") as errors, _token():
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=module_environment())
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -12,13 +12,12 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import IO, Any, cast
 
 from infoagent.data.reading.tables import BadFile
 from infoagent.parsing import MIB
+from infoagent.shipped import module_command, module_environment
 
 MEMORY_BYTES = 2048 * MIB
 """Of the process, beside five times the file's size. Held to where the system knows the limit: on Linux."""
@@ -35,15 +34,12 @@ class _Process:
     """The process apart. `ask` is one file; after a failure it is of no use any more."""
 
     def __init__(self) -> None:
-        root = str(Path(__file__).resolve().parents[3])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self.popen = subprocess.Popen(
-            # -P: a folder of documents is no place to take modules from
-            [sys.executable, "-P", "-m", "infoagent.data.reading.apart_child"],
+            module_command("infoagent.data.reading.apart_child"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env=module_environment(),
         )
         self.owner = os.getpid()
 
