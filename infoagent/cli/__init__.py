@@ -57,7 +57,9 @@ def _parser() -> Parser:
     )
     fit.add_argument("--adapter", metavar="DIR", help="start from this checkpoint")
     fit.add_argument("--size", default="standard", help="base recipes of configs/fit/: standard (default), quick")
-    fit.add_argument("--launch", default="cpu", metavar="X", help="accelerate_configs/X.yaml for the training (default: cpu)")
+    fit.add_argument(
+        "--launch", metavar="X", help="accelerate_configs/X.yaml for the training (default: single_gpu on an accelerator, else cpu)"
+    )
     fit.add_argument("--out", metavar="DIR", help="where all of it goes (default: runs/fit/NAME-N)")
     fit.add_argument("--dry-run", action="store_true", help="check the documents, show the stages and an estimate, then stop")
     fit.add_argument("--quiet", action="store_true", help="a line a stage")

@@ -15,13 +15,16 @@ from infoagent.types import InputError
 def fit(arguments: argparse.Namespace) -> None:
     if arguments.size not in sizes():
         raise InputError(f"--size {arguments.size}: is unknown; allowed are {', '.join(sizes())}")
+    from infoagent.applications.fit.launching import default_launch
+
+    launch = arguments.launch or default_launch()
     settings = FitSettings(
         documents=arguments.documents,
         budget=arguments.budget,
         out=Path(arguments.out or _place(arguments.documents, arguments.budget)).absolute(),
         model=arguments.model,
         size=arguments.size,
-        launch=arguments.launch,
+        launch=launch,
         adapter=arguments.adapter,
         overrides=by_owner(arguments.overrides),
     )

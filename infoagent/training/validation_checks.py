@@ -93,12 +93,17 @@ def _mistakes(recipe: TrainingRecipe, section: ValidationSection, save_steps: in
         )
     if section.metric in HARD_METRICS and not recipe.negatives.hard:
         mistakes.append(f"validation.metric = {section.metric!r}: needs negatives.counterfactual above 0")
-    if is_sharded_launch():
-        mistakes.append(
-            "validation: cannot be done while the policy is sharded over processes (ZeRO-3, FSDP); remove the section "
-            "and compare the checkpoints with eval/checkpoint.py"
-        )
-    return mistakes
+    return [*mistakes, *sharding_mistakes()]
+
+
+def sharding_mistakes() -> list[str]:
+    """Why this launch cannot validate; empty where it can."""
+    if not is_sharded_launch():
+        return []
+    return [
+        "validation: cannot be done while the policy is sharded over processes (ZeRO-3, FSDP); remove the section "
+        "and compare the checkpoints with eval/checkpoint.py"
+    ]
 
 
 def drawn_of(prepared: Prepared, plan: ValidationPlan | None) -> list[dict[str, Any]]:

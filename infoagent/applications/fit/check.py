@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
+from infoagent.applications.fit.launching import launch_mistakes, read_launch
 from infoagent.applications.fit.recipes import FitPlan
 from infoagent.applications.fit.settings import FitSettings, data_source
 from infoagent.config import checked_recipe
@@ -98,7 +99,7 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
     fact to ask for, or in a script that the base cannot write; a budget that is no compression; an adapter of another
     base; recipes that do not hold with the user's values.
     """
-    settings.launch_config  # noqa: B018 (an unknown one is found here)
+    launch = read_launch(settings.launch_config)
     plan = FitPlan(settings, data_source(settings.documents))
     if "path" in plan.source and settings.out.resolve().is_relative_to(plan.source["path"]):
         raise InputError(f"--out {settings.out}: lies in DOCUMENTS, and would be read as one of them; name a directory outside")
@@ -108,6 +109,8 @@ def check(settings: FitSettings) -> tuple[FitPlan, Found]:
     if settings.adapter is not None:
         check_adapter(settings.adapter, settings.model)
     check_trainable(sft.all_data)
+    if refused := launch_mistakes(settings.launch, launch, grpo):
+        raise InputError(refused)
     # a new set is asked for in one piece first: what is wrong with it is no matter of its splits
     whole = None if DATA_SETS[sft.data.name].generated else _whole(sft.data, settings.documents)
     sections = {"train": [sft.data], "validation": validation_data(grpo), "test": evaluation.data}

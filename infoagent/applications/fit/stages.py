@@ -11,22 +11,23 @@ Each is a process of its own, and every one goes on where it was killed.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infoagent.applications.fit.check import draws_unsaid
+from infoagent.applications.fit.launching import as_launched, launch_command, read_launch
 from infoagent.applications.fit.recipes import Content, FitPlan
 from infoagent.config import checked_recipe
 from infoagent.evaluation.estimate import describe_evaluation
 from infoagent.lm.settling import settle
 from infoagent.recipes import EvaluationRecipe, GRPORecipe, SFTRecipe
 from infoagent.recipes.training import TrainingRecipe
-from infoagent.shipped import shipped
+from infoagent.shipped import module_command, shipped
 from infoagent.training.estimate import describe_grpo, describe_sft
 from infoagent.training.run_directory import complete_checkpoints, find_resume_point, read_best
 from infoagent.training.sweep.grid import best_checkpoint
@@ -48,6 +49,8 @@ class Stage:
     recipe: Callable[[FitPlan], Content] | None = None
     schema: Any = None
     estimate: Callable[[Any], str] | None = None
+    is_launched: bool = False
+    """By accelerate, as --launch says; the others are one process on the device that models are loaded on."""
 
     def recipe_file(self, plan: FitPlan) -> Path:
         return plan.settings.out / "recipes" / f"{STAGES.index(self) + 1}-{self.name}.yaml"
@@ -59,8 +62,8 @@ class Stage:
         """Its commands, and what they will take; torch is not imported."""
         lines = [shlex.join(command) for command in self.commands(plan, self.recipe_file(plan))]
         if self.recipe is not None and self.estimate is not None:
-            recipe = settle(checked_recipe(self.schema, self.recipe(plan), self.name), dry_run=True)
-            with draws_unsaid():
+            with as_launched(read_launch(plan.settings.launch_config)) if self.is_launched else nullcontext(), draws_unsaid():
+                recipe = settle(checked_recipe(self.schema, self.recipe(plan), self.name), dry_run=True)
                 lines += self.estimate(recipe).splitlines()
         return "\n".join(f"  {line}" for line in lines)
 
@@ -81,10 +84,8 @@ def warm_start_commands(_: FitPlan, recipe: Path) -> list[Command]:
 
 
 def train_commands(plan: FitPlan, recipe: Path) -> list[Command]:
-    """accelerate gives a process on the CPU one thread unless it is told."""
-    threads = ["--num_cpu_threads_per_process", str(os.cpu_count() or 1)] if plan.settings.launch == "cpu" else []
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(plan.settings.launch_config), *threads]
-    return [[*launcher, str(shipped("train/grpo.py")), str(recipe)]]
+    file = plan.settings.launch_config
+    return [[*launch_command(file, read_launch(file)), str(shipped("train/grpo.py")), str(recipe)]]
 
 
 def evaluate_commands(_: FitPlan, recipe: Path) -> list[Command]:
@@ -92,7 +93,7 @@ def evaluate_commands(_: FitPlan, recipe: Path) -> list[Command]:
 
 
 def report_commands(plan: FitPlan, _: Path) -> list[Command]:
-    infoagent, out = [sys.executable, "-m", "infoagent.cli"], plan.settings.out
+    infoagent, out = module_command("infoagent.cli"), plan.settings.out
     checkpoint = checkpoint_of(plan, "train") or str(out / "train" / "checkpoint-N")
     runs = [str(out / name) for name in ("evaluate", "train", "warm-start")]
     return [
@@ -143,6 +144,7 @@ STAGES = (
         lambda plan: plan.train(checkpoint_of(plan, "warm-start")),
         GRPORecipe,
         describe_grpo,
+        is_launched=True,
     ),
     Stage(
         "evaluate",

@@ -18,6 +18,7 @@ from infoagent.grading.sandbox import SandboxFailed, why_unprotected
 from infoagent.lm.cache import cache_root
 from infoagent.lm.embedded import EMBEDDED, find_gguf, is_prepared
 from infoagent.lm.machine import dtype, processor
+from infoagent.lm.machine.cores import usable_cores
 from infoagent.lm.machine.device import default_device
 from infoagent.mirror import login_source, wandb_mode
 from infoagent.types import InputError
@@ -141,7 +142,7 @@ def look(imports: bool = False, named_bfloat16: Sequence[str] = ()) -> Machine:
     return Machine(
         python=platform.python_version(),
         system=f"{platform.system()} {platform.machine()}",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         omp_threads=os.environ.get("OMP_NUM_THREADS"),
         memory_gib=_memory(),
         shared_memory_gib=shutil.disk_usage("/dev/shm").total / GIB if Path("/dev/shm").is_dir() else None,
@@ -311,7 +312,7 @@ def _unprotected() -> str | None:
 def _import_error(name: str) -> str | None:
     code = f"import {name}\n" + (DEEPSPEED_OPERATORS if name == "deepspeed" else "")
     try:
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=IMPORT_SECONDS)
+        done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=IMPORT_SECONDS)
     except subprocess.TimeoutExpired:
         return f"was not imported within {IMPORT_SECONDS} s"
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or [f"code {done.returncode}"])[-1]

@@ -9,11 +9,16 @@ def default_device() -> str:
     """cuda, mps or cpu; cpu where `accelerate launch` was told so."""
     import torch
 
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
+    if told_to_use_cpu():
         return "cpu"
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def told_to_use_cpu() -> bool:
+    """Whether `accelerate launch` was told so."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes")
 
 
 def settle_deepspeed() -> None:

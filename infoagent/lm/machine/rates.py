@@ -1,10 +1,10 @@
 """How fast this machine is now: a benchmark of some seconds, so that no estimate rests on a constant.
 
-    python -m infoagent.lm.machine.rates float32
+    python -P -m infoagent.lm.machine.rates float32
 
 A small random transformer of the embedded model's widths reads 96 tokens, about what a candidate has
 that its neighbour has not, writes for 16 rows and goes forward and backward.
-What was measured is kept in the cache for an hour (machines change with what else runs on them), apart for each processor,
+What was measured is kept in the cache for an hour (machines change with what else runs on them), apart for each device, processor,
 number of threads, version of torch, arithmetic type and limit on the instructions that torch may use. Beside other work it is kept
 for five minutes, and the line says so: the rates are true for as long as that work runs.
 
@@ -31,6 +31,9 @@ from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
 from infoagent.files import read_json
 from infoagent.lm.cache import cache_root, keep
+from infoagent.lm.machine.cores import usable_cores
+from infoagent.lm.machine.told import device_told
+from infoagent.shipped import module_command, module_environment
 from infoagent.types import RunFailed
 
 KEPT_SECONDS, KEPT_BUSY_SECONDS = 3600.0, 300.0
@@ -59,8 +62,8 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
     if "torch" in sys.modules:
         found = measure(dtype)
     else:
-        command = [sys.executable, "-m", "infoagent.lm.machine.rates", dtype]
-        done = subprocess.run(command, capture_output=True, text=True)
+        command = [*module_command("infoagent.lm.machine.rates"), dtype]
+        done = subprocess.run(command, capture_output=True, text=True, env=module_environment())
         if done.returncode:
             cause = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
             raise RunFailed(f"the speed of this machine could not be measured: {cause[0]}; set cost.gflops_per_second")
@@ -123,8 +126,8 @@ def measure(dtype: str) -> dict[str, float]:
         for _ in range(REPETITIONS):
             start = time.perf_counter()
             work()
-            if device == "cuda":
-                torch.cuda.synchronize()
+            if device != "cpu":  # else only the handing over of the work would be timed
+                torch.accelerator.synchronize()
             times.append(time.perf_counter() - start)
         return min(times)
 
@@ -153,10 +156,12 @@ def measure(dtype: str) -> dict[str, float]:
 
 
 def _file(dtype: str) -> Path:
-    """Where the rates are kept of this processor as it may be used now."""
+    """Where the rates are kept of this device and this processor as they may be used now."""
     limits = [f"{name}={os.environ.get(name, '')}" for name in LIMITS]
     benchmark = f"{READ_TOKENS} {ROWS} {PAST_TOKENS} {WRITTEN_TOKENS}"
-    machine = [platform.machine(), _processor(), str(os.cpu_count()), version("torch"), dtype, benchmark, *limits]
+    device = device_told()
+    processor = [platform.machine(), _processor(), str(os.cpu_count()), str(usable_cores())]
+    machine = [*processor, device.kind, device.name, version("torch"), dtype, benchmark, *limits]
     return cache_root() / "rates" / f"{hashlib.sha256(' '.join(machine).encode()).hexdigest()[:16]}.json"
 
 

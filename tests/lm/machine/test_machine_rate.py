@@ -8,7 +8,10 @@ import sys
 import pytest
 
 from infoagent.lm.machine import rates as machine_rate
+from infoagent.lm.machine import told
 from infoagent.lm.machine.rates import KEPT_BUSY_SECONDS, KEPT_SECONDS, machine_rates, measure
+from infoagent.lm.machine.told import Told
+from infoagent.shipped import PACKAGE, module_command, module_environment
 from infoagent.types import RunFailed
 
 
@@ -44,6 +47,41 @@ def test_a_measurement_is_kept_for_an_hour_and_apart_by_type_and_by_what_torch_m
         os.utime(file, (old, old))
     assert machine_rates(None, "float32").reading == 40
     assert len(measured) == 4
+
+
+def test_each_device_behind_one_processor_has_rates_of_its_own(measured, monkeypatch):
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setattr(told.dtype, "has_accelerator", lambda: True)
+    monkeypatch.setattr(told, "_asked", lambda: Told("cuda", "the first"))
+    assert [machine_rates(None, "float32").reading for _ in range(2)] == [10, 10]
+    monkeypatch.setattr(told, "_asked", lambda: Told("cuda", "the second"))
+    assert machine_rates(None, "float32").reading == 20
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert machine_rates(None, "float32").reading == 30
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    assert machine_rates(None, "float32").reading == 20
+
+
+def test_a_process_apart_takes_no_module_from_the_folder_that_the_user_stands_in(monkeypatch, tmp_path):
+    (tmp_path / "json.py").write_text("raise SystemExit('the user has a file of that name')")
+    (tmp_path / "infoagent").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code = [*module_command("infoagent.shipped")[:-2], "-c", "import json, infoagent.shipped as s; print(s.PACKAGE)"]
+    done = subprocess.run(code, capture_output=True, text=True, env=module_environment())
+    assert done.stdout.strip() == str(PACKAGE), done.stderr
+
+
+def test_the_device_is_asked_of_a_process_of_its_own(monkeypatch):
+    """Here without torch in this one: the line that the other one writes is read."""
+    said = subprocess.CompletedProcess([], 0, 'a warning\n{"kind": "cuda", "name": "a GPU", "bfloat16": false}\n', "")
+    monkeypatch.setattr(told.dtype, "has_accelerator", lambda: True)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for done, found in ((said, Told("cuda", "a GPU", False)), (subprocess.CompletedProcess([], 1, "", "no torch"), Told())):
+        told._asked.cache_clear()
+        monkeypatch.setattr(told.subprocess, "run", lambda *_, done=done, **__: done)
+        assert told.device_told() == found
+    told._asked.cache_clear()
 
 
 def test_what_was_measured_beside_other_work_is_said_and_soon_measured_anew(measured, monkeypatch, tmp_path):
