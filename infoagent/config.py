@@ -16,7 +16,8 @@ import logging
 import os
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin
 
@@ -217,10 +218,10 @@ def exit_code(main: Callable[[], int | None]) -> int:
     """Run `main` under the house's exit codes: 0 done, 1 the run failed, 2 the user's input is wrong.
 
     Log lines go to stderr from here on; --log-level, once parsed, says which."""
-    with plain_streams():
+    with plain_streams(), _nothing_left_to_say():
         set_up_logging()
         try:
-            code = main() or 0
+            code = _all_said(main)
             _leave_process_group()
             return code
         except InputError as error:
@@ -232,8 +233,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
             print(f"failed: {error}", file=sys.stderr)
             return 1
         except BrokenPipeError:
-            sys.stderr.close()  # the reader of our output left, as in `infoagent data show | head`
-            return 1
+            return 1  # the reader of our output left, as in `infoagent data show | head`
         except (OSError, MemoryError, FloatingPointError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
                 raise
@@ -243,6 +243,31 @@ def exit_code(main: Callable[[], int | None]) -> int:
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return 130
+
+
+def _all_said(main: Callable[[], int | None]) -> int:
+    """What `main` returns, once all that it printed is written: a full disk is met here, and not when the interpreter goes."""
+    try:
+        code = main() or 0
+    except SystemExit:  # of --help and --version
+        sys.stdout.flush()
+        raise
+    sys.stdout.flush()
+    return code
+
+
+@contextmanager
+def _nothing_left_to_say() -> Iterator[None]:
+    """What cannot be written is dropped at the end: the interpreter would try again, fail aloud and make the exit code 120."""
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with suppress(OSError, ValueError):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

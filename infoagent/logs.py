@@ -7,12 +7,13 @@ their own lines below that hide ours.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO
 
 from tqdm import tqdm
@@ -55,15 +56,32 @@ def unfiltered(stream: Any) -> Any:
     return stream.unfiltered if isinstance(stream, PlainStream) else stream
 
 
+def result_stream(coloured: bool = False) -> Any:
+    """Where a text that was asked for goes: what a terminal would obey is filtered for a terminal alone, unless it is the program's
+    own colours; a file or a pipe gets the text as it is. That is UTF-8 whatever the locale's encoding is, which may lack a character
+    that a model has worked for."""
+    is_terminal = sys.stdout.isatty()
+    if is_terminal and not coloured:
+        return sys.stdout
+    stream = unfiltered(sys.stdout)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=None if is_terminal else "utf-8", errors="backslashreplace")
+    return stream
+
+
 @contextmanager
 def plain_streams() -> Iterator[None]:
-    """stdout and stderr as PlainStreams, for a whole program."""
+    """stdout and stderr as PlainStreams, for a whole program. What is said on one that was closed (`>&-`) goes nowhere."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (PlainStream(unfiltered(stream)) for stream in before)
-    try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = before
+    with ExitStack() as opened:
+        sys.stdout, sys.stderr = (
+            PlainStream(opened.enter_context(open(os.devnull, "w", encoding="utf-8")) if stream is None else unfiltered(stream))
+            for stream in before
+        )
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
 
 
 class _AboveBars(logging.Handler):

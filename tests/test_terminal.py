@@ -13,7 +13,7 @@ from conftest import ROOT, run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infoagent.logs import PlainStream, plain, plain_streams, unfiltered
+from infoagent.logs import PlainStream, plain, plain_streams, result_stream, unfiltered
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x08\x08\u202egnihtemos\x7f A lot of 37 “quoted” dashes — was sold. "
 
@@ -45,6 +45,39 @@ def test_an_encoding_that_lacks_a_character_ends_nothing(encoding):
     stream.flush()
     assert b"\x1b" not in raw.getvalue()
     assert b"was sold" in raw.getvalue()
+
+
+@given(st.text(st.characters(exclude_characters="\r\n")), st.sampled_from(["ascii", "latin-1", "utf-8", "utf-16"]))
+def test_a_result_in_a_file_is_the_text_itself_in_utf_8(text, encoding):
+    raw = io.BytesIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+        with plain_streams():
+            print(text, file=result_stream(), flush=True)
+        assert raw.getvalue() == text.encode(errors="backslashreplace") + b"\n"
+        sys.stdout.detach()
+
+
+class NarrowTerminal(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_a_result_on_a_narrow_terminal_is_filtered_and_its_colours_are_not(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", NarrowTerminal(raw, encoding="latin-1"))
+    with plain_streams():
+        print("\x1b[2J→", file=result_stream(), flush=True)
+        print("\x1b[1m→", file=result_stream(coloured=True), flush=True)
+    assert raw.getvalue() == b"\\ufffd[2J\\u2192\n\x1b[1m\\u2192\n"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_takes_what_is_said(monkeypatch, name):
+    monkeypatch.setattr(sys, name, None)
+    with plain_streams():
+        print("said", file=getattr(sys, name), flush=True)
+    assert getattr(sys, name) is None
 
 
 @pytest.fixture

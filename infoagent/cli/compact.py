@@ -13,7 +13,7 @@ from infoagent.data.reading.chat_logs import MESSAGES, messages_field
 from infoagent.data.reading.hub import open_files
 from infoagent.data.reading.schema import Unreadable, reported
 from infoagent.data.reading.tables import STANDARD_INPUT, stream_rows
-from infoagent.logs import unfiltered
+from infoagent.logs import result_stream
 from infoagent.progress import Progress
 from infoagent.types import InputError
 
@@ -45,7 +45,7 @@ def compact(arguments: argparse.Namespace) -> int:
     mistakes = [line for where, messages, _ in histories for line in _mistakes(compactor, where, messages, several)]
     if mistakes:
         raise InputError(mistakes)
-    out = sys.stdout if sys.stdout.isatty() else unfiltered(sys.stdout)
+    out = result_stream()
     failed = 0
     with Progress(len(histories), "compact", "history", arguments.quiet or not several) as bar:
         for where, messages, row in histories:
@@ -53,6 +53,7 @@ def compact(arguments: argparse.Namespace) -> int:
             failed += result.status == "failed"
             for line in _lines(result, row, arguments.json):
                 print(line, file=out)
+            out.flush()  # what is done stays done where a later one is killed
             print(_figures(result, where if several else ""), file=sys.stderr)
             bar.update()
     return 1 if failed else 0

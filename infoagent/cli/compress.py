@@ -12,7 +12,7 @@ from infoagent.cli.text import read_input
 from infoagent.data.reading.documents import SUFFIXES
 from infoagent.data.reading.tables import kind_of
 from infoagent.files import hold, read_json, write_json, write_text
-from infoagent.logs import unfiltered
+from infoagent.logs import result_stream
 from infoagent.progress import Progress, say
 from infoagent.store import TEMPLATE_DATE, template_date, text_id
 from infoagent.types import AUTO, InputError
@@ -39,8 +39,8 @@ def compress(arguments: argparse.Namespace) -> int:
     [record] = session.run([text], [shortened])
     if arguments.json:
         print(json.dumps(record))
-    else:  # a file gets the text as it is
-        print(record["text"], file=sys.stdout if sys.stdout.isatty() else unfiltered(sys.stdout))
+    else:
+        print(record["text"], file=result_stream())
     print(_figures(record), file=sys.stderr)
     return 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from infoagent.files import check_output_file, check_writable, json_text
-from infoagent.logs import plain, unfiltered
+from infoagent.logs import plain, result_stream
 from infoagent.types import InputError
 
 
@@ -66,7 +66,7 @@ def mi(arguments: argparse.Namespace) -> None:
             if found is None:  # of how many there is no counterfactual stands among the warnings
                 continue
             lines = token_lines(plain(str(identity)), text, found.to_dict(), colour=sys.stdout.isatty())
-            print("\n".join(lines), file=unfiltered(sys.stdout))
+            print("\n".join(lines), file=result_stream(coloured=True))
     if differences is not None:
         print("\n".join(["", f"against {arguments.against}, paired by document", *difference_lines(differences)]))
     for note in analysis.warnings:
