@@ -7,6 +7,7 @@ was saving never resumes from half a checkpoint.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -61,6 +62,8 @@ FREE_KEYS = (
     "dpo.save_steps",
 )
 """Keys of a recipe that may differ between a run and its continuation."""
+PLACES = ("init_adapter", "candidates")
+"""Keys that name directories of other runs."""
 
 
 def complete_checkpoints(output_dir: str | Path) -> list[Path]:
@@ -106,7 +109,7 @@ def find_resume_point(output_dir: str, recipe: dict[str, Any], resume: bool) -> 
     if not (directory / RUN_FILE).is_file():
         raise InputError(f"output_dir = {output_dir!r}: holds checkpoints but no {RUN_FILE}; name another output_dir")
     before = _with_later_keys(read_run(directory)["recipe"])
-    different = sorted(_different_keys(before, recipe))
+    different = sorted(set(_different_keys(before, recipe)) - set(_moved_along(before, recipe)))
     if different:
         raise InputError(
             f"output_dir = {output_dir!r}: was made by another recipe, {', '.join(different)} differ; "
@@ -135,6 +138,18 @@ def _different_keys(before: dict[str, Any], now: dict[str, Any], prefix: str = "
         elif old != new and not (key == "dtype" and new == AUTO):  # auto goes on in the type that it began with
             different.append(path)
     return different
+
+
+def _moved_along(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Keys whose directories lie where they lay, as seen from the run's own: a folder that holds a run and what it began with
+    may be moved, or be reached by another path."""
+
+    def seen(recipe: dict[str, Any], key: str) -> list[str]:
+        value = recipe.get(key) or []
+        return [os.path.relpath(path, recipe["output_dir"]) for path in ([value] if isinstance(value, str) else value)]
+
+    both = [key for key in PLACES if before.get(key) and now.get(key)]
+    return [key for key in both if seen(before, key) == seen(now, key)]
 
 
 def take_directory(output_dir: str | Path) -> None:

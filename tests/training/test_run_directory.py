@@ -55,6 +55,24 @@ def test_an_empty_directory_starts_afresh(tmp_path):
     assert find_resume_point(str(tmp_path / "new"), {}, True) is None
 
 
+def test_a_folder_of_a_run_and_of_what_it_began_with_may_be_moved(tmp_path):
+    def made(root, adapter, candidates=()):
+        begun = {"output_dir": f"{root}/train", "init_adapter": adapter, "candidates": list(candidates)}
+        return {**recipe().model_dump(mode="json"), **begun}
+
+    train = tmp_path / "new" / "train"
+    write_run_file(train, made("/old/fit", "/old/fit/warm-start/checkpoint-7", ["/old/fit/samples"]))
+    last = checkpoint(train, 5)
+    root = tmp_path / "new"
+    moved = made(root, f"{root}/warm-start/checkpoint-7", [f"{root}/samples"])
+    assert find_resume_point(str(train), moved, True) == last
+    for other in (f"{root}/warm-start/checkpoint-8", f"{root}/elsewhere/checkpoint-7", None):
+        with pytest.raises(InputError, match="another recipe, init_adapter differ"):
+            find_resume_point(str(train), {**moved, "init_adapter": other}, True)
+    with pytest.raises(InputError, match="another recipe, candidates differ"):
+        find_resume_point(str(train), {**moved, "candidates": [f"{root}/samples", f"{root}/more"]}, True)
+
+
 def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path):
     write_run_file(tmp_path, recipe(learning_rate=1e-4).model_dump(mode="json"))
     checkpoint(tmp_path, 5)
