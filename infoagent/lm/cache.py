@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -10,10 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from infoagent.files import write_json
-from infoagent.lm.identity import note_prompt
+from infoagent.files import read_json, write_json
+from infoagent.lm.identity import SOURCE_FILE, note_prompt
+from infoagent.types import InputError
 
 logger = logging.getLogger(__name__)
+
+PARTS = ("config.json", "tokenizer_config.json", SOURCE_FILE)
+"""Of every converted model, beside its weights."""
 
 
 def cache_root() -> Path:
@@ -33,8 +38,28 @@ def keep(file: Path, content: Mapping[str, Any], what: str) -> None:
         logger.warning("%s cannot be kept in %s: %s", what, file.parent, error.strerror)
 
 
+def kept(file: Path) -> dict[str, Any] | None:
+    """What was kept there; None where it was not, may not be read (another user's cache) or is damaged (a power cut): it is found
+    out again, as without a cache."""
+    try:
+        found: dict[str, Any] = read_json(file)
+    except InputError as error:
+        logger.debug("not taken from the cache: %s", error)
+        return None
+    return found
+
+
 def holds_model(directory: Path) -> bool:
-    return (directory / "config.json").is_file() and any(directory.glob("model*.safetensors"))
+    """Whether a converted model is there with all that it needs: what tidies up a home may have taken a part of it."""
+    try:
+        return all((directory / name).is_file() for name in (*PARTS, *_weights(directory)))
+    except OSError:  # may not be looked into
+        return False
+
+
+def _weights(directory: Path) -> set[str]:
+    index = kept(directory / "model.safetensors.index.json")
+    return {"model.safetensors"} if index is None else set(index.get("weight_map", {}).values())
 
 
 def converted_once(directory: Path, convert: Callable[[Path], None]) -> Path:
@@ -51,14 +76,29 @@ def converted_once(directory: Path, convert: Callable[[Path], None]) -> Path:
     try:
         convert(work)
         open_to_readers(work)
-        try:
-            work.rename(directory)
-        except OSError:
-            if not holds_model(directory):  # otherwise another process finished first: its copy is as good
-                raise
+        _put(work, directory)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return directory
+
+
+def _put(work: Path, directory: Path) -> None:
+    """A complete model in its place; what stands there and is none, for a part of it is lost, makes room."""
+    try:
+        work.rename(directory)
+    except OSError:
+        if holds_model(directory):  # another process finished first: its copy is as good
+            return
+        aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+        try:
+            with contextlib.suppress(FileNotFoundError):  # another process did so first
+                directory.rename(aside)
+            work.rename(directory)
+        except OSError:
+            if not holds_model(directory):
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def open_to_readers(directory: Path) -> None:

@@ -199,3 +199,9 @@ def test_a_requirement_of_an_engine_that_is_not_met_is_found(monkeypatch):
 def test_an_engine_that_cannot_be_imported_says_why():
     assert machine._import_error("json") is None
     assert machine._import_error("no_such_engine") == "ModuleNotFoundError: No module named 'no_such_engine'"
+
+
+def test_a_place_of_another_user_is_not_writable_and_no_failure(tmp_path):
+    hidden = tmp_path / ("x" * 300) / "cache"  # a name that the system refuses to look at, as it does for a home of mode 700
+    place = machine._place("cache", hidden, measured=True)
+    assert (place.path, place.used_gib) == (str(hidden), 0)

@@ -162,7 +162,7 @@ def look(imports: bool = False, named_bfloat16: Sequence[str] = ()) -> Machine:
         offline_flags=tuple(offline),
         wandb_mode=mode,
         wandb_login=login_source(),
-        accelerate_default=str(default) if default.is_file() else None,
+        accelerate_default=str(default) if _is_there(default) else None,
         tools={name: shutil.which(name) is not None for name in TOOLS},
         embedded={model.name: _embedded(model.name) for model in EMBEDDED.values()},
         unprotected=_unprotected(),
@@ -262,10 +262,18 @@ def _arithmetic() -> Arithmetic:
 
 def _place(what: str, path: Path, measured: bool = False) -> Place:
     there = path
-    while not there.exists() and there != there.parent:
+    while not _is_there(there) and there != there.parent:
         there = there.parent
     free = shutil.disk_usage(there).free / GIB
     return Place(what, str(path), free, os.access(there, os.W_OK), _size(path) / GIB if measured else None)
+
+
+def _is_there(path: Path) -> bool:
+    """False too where this user may not look: what lies in another user's home is none of ours."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _size(directory: Path) -> int:
@@ -284,7 +292,7 @@ def _hub_token() -> str | None:
         if os.environ.get(name):
             return name
     file = Path(os.environ.get("HF_TOKEN_PATH") or _hub_home() / "token").expanduser()
-    return str(file) if file.is_file() else None
+    return str(file) if _is_there(file) else None
 
 
 def _is_set(name: str) -> bool:

@@ -14,8 +14,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from infoagent.files import read_json, write_json
-from infoagent.lm.cache import cache_root, converted_once, holds_model, keep
+from infoagent.files import write_json
+from infoagent.lm.cache import cache_root, converted_once, holds_model, keep, kept
 from infoagent.lm.gguf.header import EMBEDDING, HEAD, Header, read_header, read_once
 from infoagent.lm.gguf.tokenizers import build_tokenizer
 from infoagent.lm.identity import PROMPT_HASH, SOURCE_FILE, prompt_hash
@@ -44,10 +44,9 @@ def file_sha256(file: Path) -> str:
     state = file.stat()
     known = cache_root() / "gguf" / f"{hashlib.sha256(str(file).encode()).hexdigest()[:16]}.json"
     stamp = [state.st_size, state.st_mtime_ns, state.st_ino]
-    if known.is_file():
-        kept = read_json(known)
-        if kept.get("stamp") == stamp:
-            return str(kept["sha256"])
+    before = kept(known)
+    if before is not None and before.get("stamp") == stamp and "sha256" in before:
+        return str(before["sha256"])
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     keep(known, {"stamp": stamp, "sha256": digest}, f"the hash of {file.name}")

@@ -29,8 +29,7 @@ import psutil
 
 from infoagent.costs import Architecture
 from infoagent.costs.rates import FORWARD_PASSES_OF_TRAINING, Rates
-from infoagent.files import read_json
-from infoagent.lm.cache import cache_root, keep
+from infoagent.lm.cache import cache_root, keep, kept
 from infoagent.lm.machine.cores import usable_cores
 from infoagent.lm.machine.told import device_told
 from infoagent.shipped import module_command, module_environment
@@ -56,8 +55,8 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
     if stated_gflops is not None:
         return Rates.stated(stated_gflops)
     file = _file(dtype)
-    if file.is_file() and (kept := _kept(file)) is not None:
-        return kept
+    if (before := _measured_before(file)) is not None:
+        return before
     busy = busy_share()
     if "torch" in sys.modules:
         found = measure(dtype)
@@ -73,11 +72,16 @@ def machine_rates(stated_gflops: float | None, dtype: str = "auto") -> Rates:
     return _rates(found)
 
 
-def _kept(file: Path) -> Rates | None:
-    """What was measured before; None where that is too long ago."""
-    found = read_json(file)
-    age = time.time() - file.stat().st_mtime
-    return _rates(found) if age < (KEPT_SECONDS if found.get("busy", 0.0) < BUSY_FROM else KEPT_BUSY_SECONDS) else None
+def _measured_before(file: Path) -> Rates | None:
+    """None where it was not, or too long ago."""
+    found = kept(file)
+    try:
+        age = time.time() - file.stat().st_mtime
+        if found is None or age >= (KEPT_SECONDS if found.get("busy", 0.0) < BUSY_FROM else KEPT_BUSY_SECONDS):
+            return None
+        return _rates(found)
+    except (OSError, LookupError, TypeError):  # gone meanwhile, or not what this version writes
+        return None
 
 
 def _rates(found: Mapping[str, float]) -> Rates:

@@ -18,6 +18,8 @@ from infoagent.types import RunFailed
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     """An empty cache and a benchmark that counts its calls; its value is the number of the call."""
+    import torch  # noqa: F401 (without it a process of its own would measure)
+
     calls = []
     monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path))
 
@@ -103,6 +105,21 @@ def test_what_was_measured_beside_other_work_is_said_and_soon_measured_anew(meas
 def test_a_cache_that_cannot_be_written_costs_a_warning(measured, monkeypatch, tmp_path, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path / "file"))
+    assert machine_rates(None, "float32").reading == 10
+    assert "the speed of this machine cannot be kept" in caplog.text
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"reading": 1.0, "busy": "much"}'])
+def test_damaged_rates_are_measured_again(measured, tmp_path, content):
+    machine_rates(None, "float32")
+    [file] = (tmp_path / "rates").iterdir()
+    file.write_text(content)
+    assert machine_rates(None, "float32").reading == 20
+    assert machine_rates(None, "float32").reading == 20
+
+
+def test_a_cache_that_may_not_be_looked_into_costs_a_warning(measured, monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path / ("x" * 300)))
     assert machine_rates(None, "float32").reading == 10
     assert "the speed of this machine cannot be kept" in caplog.text
 
