@@ -1,7 +1,8 @@
 """Counterfactual documents: the same text with the asked fact changed.
 
 `records` brings exact ones along, rendered from changed facts. For any other problem with an answer that stands in
-the document, every mention of the answer is swapped for one of the wrong choices, which are spans of the same type.
+the document, every mention of the answer and every form derived from it (surname, acronym, demonym) is swapped for one
+of the wrong choices, which are spans of the same type.
 With a lexicon there are more for any text: the typed spans at the answer, or without an answer any fact, swapped for
 others of their type. Of a contradiction they hold one side only, or change one; of a question that the document does not
 answer they state an answer (`stating`).
@@ -112,12 +113,21 @@ def _choices(problem: Problem) -> Iterator[Negative]:
     place = answer_place(problem)
     if place is None or problem.answer is None:
         return
-    mention = span_pattern(problem.document[slice(*place)])
+    text = problem.document[slice(*place)]
+    fact = Span(kind_of(text, problem.document, place), text, *place)
     for choice in problem.choices:
-        if choice != problem.answer:
-            edited, mentions = mention.replaced(problem.document, choice)
-            if mentions and not still_answers(problem, edited):
-                yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, mentions),))
+        if choice not in (problem.answer, text):
+            edited, change = _replaced_everywhere(problem.document, fact, choice)
+            if not still_answers(problem, edited):
+                yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, change.mentions),))
+
+
+def _replaced_everywhere(document: str, fact: Span, new: str) -> tuple[str, Change]:
+    """`replace_fact` at all mentions, in scripts that write endings and prefixes on to words those inside words too."""
+    edited, change = replace_fact(document, fact, new, everywhere=True)
+    if len(fact.text) >= LEAST_INFLECTED and not in_western_letters(fact.text):
+        edited = edited.replace(fact.text, new)
+    return edited, change
 
 
 def typed_counterfactuals(
@@ -204,9 +214,7 @@ def _edit_at(
         new = new_value(span, lexicon, rng, edited, problem.query, used, problem.group or "")
         if new is None:
             return None
-        edited, change = replace_fact(edited, span, new, everywhere=everywhere)
-        if everywhere and len(span.text) >= LEAST_INFLECTED and not in_western_letters(span.text):
-            edited = edited.replace(span.text, new)  # inflected, or with a word written on to it
+        edited, change = _replaced_everywhere(edited, span, new) if everywhere else replace_fact(edited, span, new)
         changes.append(change)
     return edited, tuple(reversed(changes))
 

@@ -148,9 +148,11 @@ def _parts_of_person(old: str, new: str) -> list[_Form]:
     parts_new = [p for p in new.split() if p not in words.TITLES]
     if not parts_old or not parts_new:
         return []
+    if any(part[:1].islower() and part not in words.LOWER_NAME_PARTS for part in parts_new):  # no name: the mayor
+        parts_new = [new]
     forms = [_Form(parts_old[-1], parts_new[-1], alone=True)]
     if len(parts_old) > 1:
-        forms.append(_Form(f"{parts_old[0]} {parts_old[-1]}", f"{parts_new[0]} {parts_new[-1]}"))
+        forms.append(_Form(f"{parts_old[0]} {parts_old[-1]}", " ".join(dict.fromkeys((parts_new[0], parts_new[-1])))))
         forms.append(_Form(parts_old[0], parts_new[0], alone=True))
     return [f for f in forms if len(f.old) > 2]
 
@@ -204,7 +206,7 @@ def _mentions(document: str, forms: list[_Form]) -> list[tuple[int, int, str]]:
             new = form.new
             if _BARE_POSSESSIVE.match(document, end) and form.old.endswith("s") and not new.endswith("s"):
                 new, end = f"{new}{document[end]}s", end + 1  # the Normans' → the Caesar's
-            if document[start].isupper() and new[0].islower() and starts_sentence(document, start):
+            if document[start].isupper() and new[:1].islower() and starts_sentence(document, start):
                 new = _capital(new)
             places.append((start, end, new))
     return sorted(places)

@@ -430,3 +430,33 @@ def test_facts_of_every_piece_of_evidence_come_first():
     problem = Problem("p", document, "?", "d", answer="yes", evidence=("Bruno sold 30 cars.", "It rained in Bergen."))
     edits = list(counterfactuals(problem, lexicon_of([document]), np.random.default_rng(0), limit=2))
     assert {e.changes[0].old for e in edits} == {"30", "Bergen"}
+
+
+CHOSEN = [
+    ("Margaret Holloway spoke. Holloway left the committee.", "Margaret Holloway",
+     {"Richard Delaney": "Richard Delaney spoke. Delaney left the committee.",
+      "the mayor": "The mayor spoke. The mayor left the committee."}),
+    ("It was an 11 percent rise.", "11 percent", {"15 percent": "It was a 15 percent rise."}),
+    ("An ISO norm holds.", "ISO", {"NATO": "A NATO norm holds."}),
+    ("The Football League (FL) met; an FL man spoke.", "Football League",
+     {"Baseball Union": "The Baseball Union (BU) met; a BU man spoke."}),
+    ("Germany won. German fans sang.", "Germany", {"France": "France won. French fans sang."}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "answer", "expected"), CHOSEN)
+def test_a_wrong_choice_brings_its_articles_and_derived_forms(document, answer, expected):
+    problem = Problem("p", document, "q?", "p", answer=answer, choices=(answer, *expected))
+    edits = list(counterfactuals(problem))
+    assert {e.changes[0].new: e.document for e in edits} == expected
+    assert all((e.changes[0].kind, e.changes[0].old) == ("choice", answer) for e in edits)
+
+
+@given(st.sampled_from(DOCUMENTS), st.data())
+@settings(deadline=None, max_examples=40)
+def test_any_text_may_be_a_wrong_choice(document, data):
+    span = data.draw(st.sampled_from(typed_spans(document)))
+    choice = data.draw(st.text(min_size=1, max_size=20).filter(str.strip))
+    problem = Problem("p", document, "q?", "p", answer=span.text, choices=(span.text, choice))
+    for edit in counterfactuals(problem):
+        assert choice.casefold() in edit.document.casefold()
