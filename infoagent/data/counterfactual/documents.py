@@ -20,7 +20,16 @@ import regex
 
 from infoagent.data.counterfactual.lexicon import PHRASE, Lexicon, new_value
 from infoagent.data.counterfactual.replacing import kind_of, replace_fact
-from infoagent.data.counterfactual.spans import AUXILIARIES, NAME_KINDS, Span, span_pattern, typed_spans
+from infoagent.data.counterfactual.spans import (
+    AUXILIARIES,
+    NAME_KINDS,
+    Span,
+    is_number,
+    overlaps,
+    span_pattern,
+    typed_spans,
+    uncounting,
+)
 from infoagent.data.counterfactual.stating import stating_documents
 from infoagent.grading import states_fact
 from infoagent.grading.notation import is_polar, same_in_value, value_places
@@ -84,8 +93,8 @@ def one_sided(problem: Problem) -> Iterator[Negative]:
 
 
 def answer_place(problem: Problem) -> tuple[int, int] | None:
-    """The (start, end) of the answer in the document: where the data say that it stands, else its first mention, else the first
-    place that states its value in another notation or in other capitals.
+    """The (start, end) of the answer in the document: where the data say that it stands, else its first mention (of a number the
+    first that counts something), else the first place that states its value in another notation or in other capitals.
 
     None where there is none, and for a verdict (yes, no, true, …), which says something of the text and stands nowhere in it,
     whatever words look alike.
@@ -95,7 +104,11 @@ def answer_place(problem: Problem) -> tuple[int, int] | None:
     if problem.answer_place is not None:
         return problem.answer_place
     if mention := span_pattern(problem.answer).search(problem.document):
-        return mention
+        if not is_number(problem.answer):
+            return mention
+        others = uncounting(problem.document)
+        mentions = span_pattern(problem.answer).places(problem.document)
+        return next((place for place in mentions if not overlaps(place, others)), mention)
     if places := value_places(problem.document, problem.answer):
         return places[0]
     # the same words at a sentence's start, say
@@ -104,9 +117,25 @@ def answer_place(problem: Problem) -> tuple[int, int] | None:
 
 
 def still_answers(problem: Problem, document: str) -> bool:
-    """Whether the answer of `problem`, or another answer that is right as well, stands in an edited document."""
+    """Whether the answer of `problem`, or another answer that is right as well, stands in an edited document. A number does not
+    stand there by a date or the like that holds the same digits, unless the answer itself stands in one."""
     known = [a for a in (problem.answer, *problem.references) if a and a.strip() and not is_polar(a)]
-    return any(contains(document, a) or span_pattern(a).search(document) or states_fact(document, a) for a in known)
+    standing = [a for a in known if _stands(document, a)]
+    if not standing or not all(is_number(a) for a in standing):
+        return bool(standing)
+    place = answer_place(problem)
+    if place is None or overlaps(place, uncounting(problem.document)):
+        return True
+    parts, last = [], 0
+    for start, end in sorted(uncounting(document)):
+        parts.append(document[last:start])
+        last = max(last, end)
+    counting = "…".join([*parts, document[last:]])
+    return any(_stands(counting, a) for a in standing)
+
+
+def _stands(document: str, answer: str) -> bool:
+    return contains(document, answer) or span_pattern(answer).search(document) is not None or states_fact(document, answer)
 
 
 def _choices(problem: Problem) -> Iterator[Negative]:

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.data.counterfactual.amounts import amount_value, in_words, plural, word_value
-from infoagent.data.counterfactual.spans import NAME_KINDS, Span, name_kind, span_pattern, starts_sentence, typed_spans
+from infoagent.data.counterfactual.spans import (
+    NAME_KINDS,
+    Span,
+    is_number,
+    name_kind,
+    overlaps,
+    span_pattern,
+    starts_sentence,
+    typed_spans,
+    uncounting,
+)
 from infoagent.types import Change
 
 _GENERIC_LAST = words.ORGANISATION_HEADS | words.PLACE_HEADS | words.NOT_FAMILY_NAMES
@@ -33,7 +44,8 @@ def replace_fact(
     All mentions change, and with them short forms of names (surname, acronym in brackets), country and demonym,
     other spellings of a number, plurals and possessives; a capital at a sentence's start stays, and a/an before a
     changed word agrees with it. Comparatives, negations, ordinals and small bare numbers change at the place of the
-    span (or the first one) alone, since elsewhere they are other facts, unless `everywhere` is asked for. Raises
+    span (or the first one) alone, since elsewhere they are other facts, unless `everywhere` is asked for. No number
+    changes inside a date, time, ordinal or code, nor a `one` that counts nothing, unless the span itself is there. Raises
     ValueError where the fact does not stand in the document.
     """
     text = fact if isinstance(fact, str) else fact.text
@@ -46,8 +58,14 @@ def replace_fact(
         own = own or span_pattern(text).search(document)
         places = [(*own, _capital(new) if text[:1].isupper() else new)] if own else []
     else:
-        places = _mentions(document, _forms(document, text, new, kind))
-        if own and not any(start < own[1] and own[0] < end for start, end, _ in places):  # in 12,907.5a, say
+        forms = _forms(document, text, new, kind)
+        others = uncounting(document) if kind == "number" else []
+        if own and overlaps(own, others):  # the number is asked for as a part of a date or the like
+            others = []
+        places = _mentions(document, forms, others)
+        if not (own or places):
+            places = _mentions(document, forms)
+        if own and not overlaps(own, [(start, end) for start, end, _ in places]):  # in 12,907.5a, say
             places = sorted([*places, (*own, new)])
     if not places:
         raise ValueError(f"{text!r} does not stand in the document")
@@ -64,8 +82,12 @@ def kind_of(text: str, document: str = "", place: tuple[int, int] | None = None)
             in_person = span.kind == "person" and span.start <= start and end <= span.end
             if (span.start, span.end) == (start, end) or in_person:
                 return span.kind
+        if is_number(text):  # with a capital, say
+            return "number"
         if " " not in text and starts_sentence(document, start):  # a capital that says nothing
             return "phrase"
+    if is_number(text):
+        return "number"
     spans = typed_spans(text)
     if len(spans) == 1 and spans[0].text == text:
         return spans[0].kind
@@ -194,9 +216,11 @@ _BARE_POSSESSIVE = re.compile(r"['’](?!\w)")
 _NAME_BEFORE = re.compile(r"(?:^|[\s(])([A-ZÀ-Þ][\w.’'-]*|&|of) $")
 
 
-def _mentions(document: str, forms: list[_Form]) -> list[tuple[int, int, str]]:
-    """(start, end, new text) of all mentions; a longer form hides the shorter ones inside it."""
+def _mentions(document: str, forms: list[_Form], others: Iterable[tuple[int, int]] = ()) -> list[tuple[int, int, str]]:
+    """(start, end, new text) of all mentions outside `others`; a longer form hides the shorter ones inside it."""
     taken = bytearray(len(document))
+    for start, end in others:
+        taken[start:end] = b"\1" * (end - start)
     places = []
     for form in forms:
         for start, end in span_pattern(form.old).places(document):

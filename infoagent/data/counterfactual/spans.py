@@ -7,7 +7,7 @@ wins, among equally long ones the more specific kind, and spans never overlap.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -42,6 +42,7 @@ _CURRENCY = "(?:" + "|".join(words.CURRENCIES) + ")"
 _UNIT = "(?:" + "|".join(f"{unit}(?:s|es)?" for unit in words.UNITS) + "|feet|inches|centuries)"
 _SYMBOL = "(?:" + "|".join(re.escape(s) for s in sorted(words.SYMBOLS, key=len, reverse=True)) + ")"
 _ORDINAL = r"(?<!\w-)(?:\d+(?:st|nd|rd|th)|(?:" + "|".join(words.ORDINAL_WORDS[2:]) + r"))"
+_PARTS = "|".join((*words.ORDINAL_WORDS[2:], "quarter"))
 _CENTURY = _ORDINAL.replace("|(?:second", "|(?:first|second") + r"(?:[ -])centur(?:y|ies)"
 _DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 _ERA = r"(?:BC|BCE|AD|CE|B\.C\.|A\.D\.)"
@@ -77,8 +78,8 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
         "comparative": r"\b(?:" + "|".join(sorted(words.opposites(), key=len, reverse=True)) + r")\b",
         "negation": rf"\b(?:(?:{'|'.join(AUXILIARIES)}|did|does|do|has|have|had|may|might) not\b(?! only)"
         rf"|(?:{'|'.join(AUXILIARIES)})\b(?! not\b|n?['’]t)|(?:{'|'.join(NEGATED)})\b)".replace("'t", "['’]t"),
-        # twenty-first is an ordinal, and no 20 that another number could stand for
-        "number": rf"(?<!\d{{4}}[–-]){_START}{AMOUNT}{_END}(?!(?:[ -]{_ONE})?-(?:first|{'|'.join(words.ORDINAL_WORDS[2:])})\b)",
+        # twenty-first is an ordinal and two-thirds a share: no 20 and no 2 that another number could stand for
+        "number": rf"(?<!\d{{4}}[–-]){_START}{AMOUNT}{_END}(?!(?:[ -]{_ONE})?-(?:first|(?:{_PARTS})s?)\b)",
     }.items()
 }
 
@@ -96,6 +97,10 @@ _SENTENCE_END = re.compile(rf"(?:^|[.!?]['\"”)\]]*\s+|\n\s*|[•*-]\s|(?:^|\n)
 _ABBREVIATION = re.compile(rf"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|Gen|Col|Sen|Gov|vs|No|c|ca)|\b{_UPPER})\.\s$")
 _PRONOUN_ONE = re.compile(r"(?i)\b(?:no|any|some|every|each|the|this|that|which|another) $")
 _COUNTED = re.compile(r" (?!of\b|another\b|or\b|can\b|must\b|has\b|is\b|may\b|would\b)[a-z]")
+_ONE_ALONE = re.compile(r"(?<![\w-])[Oo]ne(?!\w)")
+_SHARE = re.compile(rf"(?<![\w-])(?i:{_ONE})-(?:first|(?:{_PARTS})s?)(?!\w)")
+_NO_COUNT = ("date", "year", "time", "ordinal", "code")
+"""Kinds that hold numbers which count nothing."""
 _NO_FAMILY = words.NOT_FAMILY_NAMES | words.ORGANISATION_HEADS | words.PLACE_HEADS
 
 
@@ -127,6 +132,26 @@ def _typed_spans(document: str) -> tuple[Span, ...]:
     return tuple(sorted(kept, key=lambda s: s.start))
 
 
+def is_number(text: str) -> bool:
+    """Whether a whole text is a number, and no year or any other kind."""
+    if text.casefold() == "one":  # which in a text is one only where it counts something
+        return True
+    return any(s.kind == "number" and s.text == text.casefold() for s in typed_spans(text.casefold()))
+
+
+def uncounting(document: str) -> list[tuple[int, int]]:
+    """The places in which a number is another fact than the same number elsewhere: dates, times, ordinals, codes, shares
+    (two-thirds), and each `one` that counts nothing (no one, one of them, one must)."""
+    ones = [m.span() for m in _ONE_ALONE.finditer(document) if not _counts_one(document, m)]
+    # 1200 alone reads as a year and may count things all the same
+    dated = [s for s in typed_spans(document) if s.kind in _NO_COUNT and not s.text.isdigit()]
+    return [(s.start, s.end) for s in dated] + [m.span() for m in _SHARE.finditer(document)] + ones
+
+
+def overlaps(place: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
+    return any(start < place[1] and place[0] < end for start, end in others)
+
+
 def span_pattern(span: str) -> Whole:
     """Finds `span` as a whole: not inside a longer word (where the script has words apart) or number."""
     return whole(span, r"(?<![.,])" if span[:1].isdigit() else "", r"(?![.,]\d)" if span[-1:].isdigit() else "")
@@ -152,7 +177,7 @@ def _matches(document: str) -> Iterator[Span]:
             yield Span("date", text, start, start + len(text))
 
 
-def _counts_one(document: str, match: regex.Match[str]) -> bool:
+def _counts_one(document: str, match: re.Match[str] | regex.Match[str]) -> bool:
     """Whether `one` is a number: not in no one, one another, one of the, the one."""
     if _PRONOUN_ONE.search(document[max(0, match.start() - 12) : match.start()]):
         return False

@@ -460,3 +460,34 @@ def test_any_text_may_be_a_wrong_choice(document, data):
     problem = Problem("p", document, "q?", "p", answer=span.text, choices=(span.text, choice))
     for edit in counterfactuals(problem):
         assert choice.casefold() in edit.document.casefold()
+
+
+COUNTED = [
+    ("No one knew him, and one of the guests left. There was one car. One must eat; one-third stayed.", "one",
+     r"No one knew him, and one of the guests left\. There was (?!one)[a-z]+ cars?\. One must eat; one-third stayed\."),
+    ("On 2 May, at 2:30, two-thirds came in 2 cars for the 2nd time.", "2",
+     r"On 2 May, at 2:30, two-thirds came in (?!2 )\d+ cars for the 2nd time\."),
+    ("It fell on 12 May 1990 and 12 men saw it.", "12", r"It fell on 12 May 1990 and (?!12)\d+ men saw it\."),
+    ("It fell on 12 May 1990, they say.", "12", r"It fell on (?!12)\d+ May 1990, they say\."),
+    ("Six men left, six came.", "six", r"(?!Six)([A-Z])(\w+) men left, (?i:\1)\2 came\."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("document", "answer", "pattern"), COUNTED)
+def test_a_number_changes_where_it_counts_something_and_nowhere_else(document, answer, pattern):
+    problem = Problem("p", document, "How many?", "p", answer=answer)
+    edits = list(counterfactuals(problem, lexicon_of([]), generator(), 3))
+    assert edits
+    for edit in edits:
+        assert re.fullmatch(pattern, edit.document)
+
+
+@given(st.integers(2, 28), st.sampled_from(["{} May 1990", "2:{:02d}", "the {}th", "v1.{}.3", "R-{:02d}"]), st.integers(0, 2**31))
+@settings(deadline=None, max_examples=60)
+def test_a_changed_number_leaves_dates_times_and_codes_of_the_same_digits(number, form, seed):
+    written = form.format(number)
+    document = f"Before {written} there were {number} men."
+    problem = Problem("p", document, "How many?", "p", answer=str(number), choices=(str(number), "31"))
+    edits = list(counterfactuals(problem, lexicon_of([]), generator(seed), 2))
+    assert len(edits) == 2
+    assert all(e.document == f"Before {written} there were {e.changes[0].new} men." for e in edits)
