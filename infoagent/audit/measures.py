@@ -1,22 +1,23 @@
 """Measures of a compression against its document and question. Pure, deterministic, without a model.
 
-A word is a run of letters and digits, in lower case; where a script is written without spaces (Chinese, Japanese,
-Thai, Lao, Khmer, Burmese) each character is a word. A measure that does not exist for a text (a rate over no words)
-is left out of the result, never set to 0.
+A word is a run of letters, their marks (vowel signs, accents) and digits, in lower case; where a script is written
+without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) each letter with its marks is a word. A measure that does
+not exist for a text (a rate over no words) is left out of the result, never set to 0.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import regex
 
 from infoagent.audit.common_words import COMMON_WORDS
 from infoagent.grading import states_fact, unsupported_spans
+from infoagent.grading.words import MARKS
 from infoagent.types import Compression, Problem
 
 COPIED_RUN = 3
@@ -40,8 +41,11 @@ MEASURES = {
 SET_MEASURES = {"distinct_2_set": "different word pairs over all word pairs of all compressions together"}
 """Measures of a set of compressions, as `audit/<name>`. They fall with the size of the set."""
 
-_WORD = re.compile(r"\w+")
-_TOKEN = re.compile(r"\w+(?:[-/.:,]\w+)*")
+_RUN = rf"[\p{{L}}\p{{N}}_][\p{{L}}\p{{N}}_{MARKS[1:-1]}]*"
+_WORD = regex.compile(_RUN, regex.V1)
+_LETTER = regex.compile(rf"[\p{{L}}\p{{N}}_]{MARKS}*", regex.V1)
+_ALPHABETIC = regex.compile(rf"\p{{L}}[\p{{L}}{MARKS[1:-1]}]*", regex.V1)
+_TOKEN = regex.compile(rf"{_RUN}(?:[-/.:,]{_RUN})*", regex.V1)
 _ODD_PUNCTUATION = frozenset("#@*_\\{}[]")
 _SPACELESS = frozenset({"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"})
 
@@ -54,7 +58,7 @@ def words(text: str) -> list[str]:
         if word.isascii() or not any(script(c) in _SPACELESS for c in word):
             found.append(word)
         else:
-            found += word
+            found += _LETTER.findall(word)
     return found
 
 
@@ -125,7 +129,7 @@ def unknown_words(text: str, document: str, query: str = "") -> float | None:
     """Share of the words of `text` without digits that stand, up to an ending of 3 letters, neither in the document nor
     in the question, nor among the common words. A good paraphrase has some: the level says little, a rise says drift.
     """
-    own = [word for word in words(text) if word.isalpha()]
+    own = [word for word in words(text) if _ALPHABETIC.fullmatch(word)]
     if not own:
         return None
     stems = _read(document, query).stems

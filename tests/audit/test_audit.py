@@ -1,6 +1,7 @@
 """Measures of texts against naive twins and hand counts; flags on runs that hack, on honest ones and on noise."""
 
 import math
+import unicodedata
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ def test_copy_rate_by_hand():
 def test_scripts_without_spaces_count_by_character():
     assert words("心拍数は72です") == ["心", "拍", "数", "は", "7", "2", "で", "す"]
     assert words("Пульс 72") == ["пульс", "72"]
+    assert words("ที่นี่") == ["ที่", "นี่"]
+
+
+@given(st.lists(st.sampled_from(["राजभाषा", "हिन्दी", "है", "मैं", "वह", "கொழும்பு", "বাংলা", "שָׁלוֹם"]), min_size=3, max_size=12))
+def test_marks_are_parts_of_their_words_in_every_script(spoken):
+    text = " ".join(spoken)
+    assert words(text) == [unicodedata.normalize("NFKC", word) for word in spoken]
+    assert unknown_words(text, "") == 1.0
+    assert unknown_words(text, text) == 0.0
+
+
+def test_words_of_hindi_scattered_through_a_text_are_no_copy():
+    document = "राजभाषा एक है और मैं वह हूँ जो हिन्दी पढ़ता था"
+    assert copy_rate("हिन्दी राजभाषा वह", document) == 0.0
+    assert longest_repeat("राजभाषा राज") == 0
     assert copy_rate("心拍数は", "患者の心拍数は72です") == 1.0
 
 
