@@ -162,7 +162,9 @@ def plural(noun: str) -> str:
     irregular = {"foot": "feet", "inch": "inches", "century": "centuries", "mph": "mph", "bpm": "bpm"}
     if noun in irregular:
         return irregular[noun]
-    if noun.endswith(("s", "x", "ch", "sh")):
+    if noun.endswith("s") and not noun.endswith("ss"):  # it is one already: the Broncos
+        return noun
+    if noun.endswith(("ss", "x", "ch", "sh")):
         return noun + "es"
     return noun[:-1] + "ies" if noun.endswith("y") and noun[-2:-1] not in tuple("aeiou") else noun + "s"
 

@@ -18,7 +18,7 @@ import regex
 from numpy.typing import NDArray
 
 from infoagent.data.counterfactual import word_lists as words
-from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, in_digits_of, other_code, same_value
+from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, amount_value, in_digits_of, other_code, same_value
 from infoagent.data.counterfactual.fitting import EMPTY_WORDS, PHRASE, Entry, FitTable, Floats, Place, listed_as, listed_values
 from infoagent.data.counterfactual.spans import NAME_KINDS, NEGATED, Span, span_pattern, starts_sentence, typed_spans
 from infoagent.data.counterfactual.word_classes import Phrases, WordClasses
@@ -37,6 +37,7 @@ _PLAIN = regex.compile(
     rf"(?!(?:it|them|him|her)(?:self|selves)?$)[\p{{L}}{MARKS[1:-1]}]+(?:[ '’-]+[\p{{L}}{MARKS[1:-1]}]+)*", regex.V1
 )
 """Words and nothing else: a formula or a quotation fits no other place."""
+_ONE_THING = re.compile(rf"[ -](?!(?:{'|'.join(sorted(EMPTY_WORDS))})\b)[a-z]")
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def new_value(
     """Another value of the span's kind, or None where there is none.
 
     Never a value that stands in the document or is in `avoid`, none that contains the old one or is contained in it.
-    A computed value (numbers, dates) may stand in the document only where none of ATTEMPTS others does not. `query`
+    A computed value (numbers, dates) may stand in the document only where none of ATTEMPTS others does not. There is none
+    for the one of `one child`: the noun behind another number would have to be a plural. `query`
     and `group` say more about the place: answers to like questions and values of the same topic fit better.
     """
     avoided = {a.casefold() for a in avoid} | {span.text.casefold()}
@@ -181,6 +183,8 @@ def new_value(
         return _new_or_none(words.opposites()[span.text.casefold()], avoided)
     if span.kind == "negation":
         return _new_or_none(other_polarity(span.text), avoided)
+    if span.kind == "number" and amount_value(span.text) == 1 and _ONE_THING.match(document, span.end):
+        return None
     if span.kind in BY_ARITHMETIC or (span.kind == "code" and re.search(r"\d", span.text)):
         return _computed(span, rng, document, avoided)
     old, known = span.text.casefold(), document.casefold()

@@ -70,7 +70,9 @@ _PATTERNS: dict[str, regex.Pattern[str]] = {
         "time": rf"{_START}(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d)?(?:\s?[ap]\.?m\b\.?)?{_END}"
         rf"|{_START}(?:1[0-2]|[1-9])\s?(?:am|pm|a\.m\.|p\.m\.)(?!\w)|\b(?:noon|midnight)\b",
         "quantity": rf"{_START}{DIGITS}(?:/{DIGITS})?\s?{_SYMBOL}(?![\w/²³])|{_START}{AMOUNT}[ -]{_UNIT}\b(?!-)",
-        "ordinal": rf"{_START}{_ORDINAL}\b(?! time)",
+        # metres per second, and a third party, of which there is no eighth
+        "ordinal": rf"{_START}(?!second\b(?:(?<=\b(?:per|each|every) second)|(?<=\ban? second)(?! \w)))"
+        rf"(?!third[ -]part(?:y|ies)\b){_ORDINAL}\b(?! time)",
         "code": r"`[^`\n]{1,40}`|\b[a-z_]\w+(?:\.[a-z_]\w*)+\b(?:\(\))?|\b\w*[A-Za-z]_\w+\b(?:\(\))?|\b[a-z]\w+\(\)"
         rf"|\b{_NUMBERED}|\bv?\d+(?:\.\d+){{2,}}\b",
         "camel": r"\b(?!Mc|Mac|De|Di|La|Le|Van|Fitz)[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]+)+\b",

@@ -68,6 +68,7 @@ REPLACED = [
     ("She saw a Norman and the Normans.", "Norman", "Anglian", "name", "She saw an Anglian and the Anglians."),
     ("The Denver Broncos won. The Broncos' coach left.", "Denver Broncos", "Boston Mist", "name",
      "The Boston Mist won. The Mist's coach left."),
+    ("The gurus teach. A guru sits.", "guru", "special zones", "phrase", "The special zones teach. A special zones sits."),
     ("He was a second-year pupil, born in 1856.", "1856", "1861", "year", "He was a second-year pupil, born in 1861."),
 ]  # fmt: skip
 
@@ -463,8 +464,8 @@ def test_any_text_may_be_a_wrong_choice(document, data):
 
 
 COUNTED = [
-    ("No one knew him, and one of the guests left. There was one car. One must eat; one-third stayed.", "one",
-     r"No one knew him, and one of the guests left\. There was (?!one)[a-z]+ cars?\. One must eat; one-third stayed\."),
+    ("No one knew him, and one of the guests left. There was one in 1990. One must eat; one-third stayed.", "one",
+     r"No one knew him, and one of the guests left\. There was (?!one)[a-z]+ in 1990\. One must eat; one-third stayed\."),
     ("On 2 May, at 2:30, two-thirds came in 2 cars for the 2nd time.", "2",
      r"On 2 May, at 2:30, two-thirds came in (?!2 )\d+ cars for the 2nd time\."),
     ("It fell on 12 May 1990 and 12 men saw it.", "12", r"It fell on 12 May 1990 and (?!12)\d+ men saw it\."),
@@ -491,3 +492,20 @@ def test_a_changed_number_leaves_dates_times_and_codes_of_the_same_digits(number
     edits = list(counterfactuals(problem, lexicon_of([]), generator(seed), 2))
     assert len(edits) == 2
     assert all(e.document == f"Before {written} there were {e.changes[0].new} men." for e in edits)
+
+
+@pytest.mark.parametrize(
+    "text", ["Third parties and a third party saw it.", "It ran 5 metres per second.", "Ten jumps each second."]
+)
+def test_no_ordinal_is_seen_where_no_other_could_stand(text):
+    assert "ordinal" not in {span.kind for span in typed_spans(text)}
+
+
+def test_an_ordinal_is_seen_before_what_it_counts():
+    assert [s.text for s in typed_spans("It was a second goal and the third part.") if s.kind == "ordinal"] == ["second", "third"]
+
+
+@given(st.sampled_from(["There was one child", "There was only 1 exit", "It has one small door"]), st.integers(0, 2**31))
+def test_one_thing_becomes_no_several_thing(document, seed):
+    span = next(s for s in typed_spans(document) if s.kind == "number")
+    assert new_value(span, lexicon_of([]), generator(seed), document) is None
