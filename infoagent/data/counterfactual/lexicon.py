@@ -193,13 +193,24 @@ def new_value(
         text = text[:1].casefold() + text[1:]
     around = neighbours(document, span.start, span.end)
     place = Place(lexicon.kind(span), text, *around, group, question_words(query))
+    with_demonym = _with_demonym(span, document)
     for candidate in _ranked(*lexicon.fits(place), rng):
         lower = candidate.casefold()
+        if with_demonym and candidate not in with_demonym:
+            continue
         if lower.endswith(("'s", "’s")):
             continue
         if lower not in avoided and lower not in old and old not in lower and lower not in known:
             return candidate
     return None
+
+
+def _with_demonym(span: Span, document: str) -> frozenset[str]:
+    """The countries whose demonyms are known, where the document has one of the old country: it has to change as well."""
+    country = next((c for c in words.COUNTRIES if c.name == span.text), None)
+    if country is None or not any(span_pattern(form).search(document) for form in (country.adjective, country.people)):
+        return frozenset()
+    return frozenset(c.name for c in words.COUNTRIES)
 
 
 def _new_or_none(text: str, avoided: set[str]) -> str | None:

@@ -509,3 +509,13 @@ def test_an_ordinal_is_seen_before_what_it_counts():
 def test_one_thing_becomes_no_several_thing(document, seed):
     span = next(s for s in typed_spans(document) if s.kind == "number")
     assert new_value(span, lexicon_of([]), generator(seed), document) is None
+
+
+@given(st.integers(0, 2**31))
+@settings(deadline=None, max_examples=30)
+def test_a_country_becomes_one_whose_demonym_is_known_where_its_own_stands(seed):
+    document = "Scotland voted. The Scottish parliament met."
+    problem = Problem("p", document, "Which country?", "p", answer="Scotland")
+    pool = lexicon_of([document, "She lives in Bahrain now.", "He lives in Malta now."])
+    for edit in counterfactuals(problem, pool, generator(seed), 3):
+        assert "Scot" not in edit.document
