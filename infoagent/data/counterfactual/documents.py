@@ -135,6 +135,7 @@ def still_answers(problem: Problem, document: str) -> bool:
 
 
 def _stands(document: str, answer: str) -> bool:
+    answer = answer.strip("`") if answer.strip("` ") else answer
     return contains(document, answer) or span_pattern(answer).search(document) is not None or states_fact(document, answer)
 
 
@@ -142,11 +143,15 @@ def _choices(problem: Problem) -> Iterator[Negative]:
     place = answer_place(problem)
     if place is None or problem.answer is None:
         return
-    text = problem.document[slice(*place)]
-    fact = Span(kind_of(text, problem.document, place), text, *place)
+    start, end = place
+    while end - start > 2 and problem.document[start] == problem.document[end - 1] == "`":  # code stands without marks, too
+        start, end = start + 1, end - 1
+    text = problem.document[start:end]
+    fact = Span(kind_of(text, problem.document, (start, end)), text, start, end)
     for choice in problem.choices:
-        if choice not in (problem.answer, text):
-            edited, change = _replaced_everywhere(problem.document, fact, choice)
+        new = choice.strip("`") or choice if fact.kind == "code" else choice
+        if choice != problem.answer and new != text:
+            edited, change = _replaced_everywhere(problem.document, fact, new)
             if not still_answers(problem, edited):
                 yield Negative("counterfactual", edited, (Change("choice", problem.answer, choice, change.mentions),))
 

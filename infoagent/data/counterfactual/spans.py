@@ -172,7 +172,12 @@ def _matches(document: str) -> Iterator[Span]:
         for match in pattern.finditer(document):
             if kind == "number" and match.group() == "one" and not _counts_one(document, match):
                 continue
-            yield Span("code" if kind == "camel" else kind, match.group(), match.start(), match.end())
+            start, end = match.span()
+            if document[start] == "`":  # the marks around the code are no part of it: it stands without them elsewhere
+                text = document[start + 1 : end - 1]
+                start, end = end - 1 - len(text.lstrip()), start + 1 + len(text.rstrip())
+            if start < end:
+                yield Span("code" if kind == "camel" else kind, document[start:end], start, end)
     for _, start, end in find_dates(document):  # in figures, with a short month, or 1973年10月6日
         text = document[start:end].rstrip(".")
         if not _NO_MONTH.search(text):

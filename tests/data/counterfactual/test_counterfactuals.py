@@ -519,3 +519,20 @@ def test_a_country_becomes_one_whose_demonym_is_known_where_its_own_stands(seed)
     pool = lexicon_of([document, "She lives in Bahrain now.", "He lives in Malta now."])
     for edit in counterfactuals(problem, pool, generator(seed), 3):
         assert "Scot" not in edit.document
+
+
+@pytest.mark.parametrize("answer", ["max_depth", "`max_depth`"])
+@pytest.mark.parametrize("choices", [(), ("max_depth", "n_leaves"), ("`max_depth`", "`n_leaves`")])
+def test_code_changes_with_and_without_the_marks_around_it(answer, choices):
+    document = "Set `max_depth` to 3. The option max_depth limits it."
+    problem = Problem("p", document, "Which option?", "p", answer=answer, choices=choices)
+    pool = lexicon_of([document, "Set `n_jobs` to 4.", "Set `min_split` to 5."])
+    edits = list(counterfactuals(problem, pool, generator(), 3))
+    assert edits
+    for edit in edits:
+        assert re.fullmatch(r"Set `(\w+)` to 3\. The option \1 limits it\.", edit.document)
+        assert "max_depth" not in edit.document
+
+
+def test_what_stands_between_two_pieces_of_code_is_none():
+    assert [s.text for s in typed_spans("Use `a` and `b c` or ` ` here.") if s.kind == "code"] == ["a", "b c"]
