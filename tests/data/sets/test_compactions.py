@@ -174,6 +174,14 @@ def test_one_conversation_under_two_ids_or_at_two_lengths_is_of_one_split(talks,
         assert found == {name for name in told if by_id[name] == split}
 
 
+def test_one_conversation_under_several_ids_is_one_document(tmp_path):
+    told = {f"t{n}": [f"Order ORD-{n}{t}17 weighs {3 * n + t + 2} kg and goes to Lund." for t in range(6)] for n in range(3)}
+    again = {f"u{n}": [f" {turn} " for turn in turns] for n, turns in enumerate(told.values())}
+    problems = load_data("histories", write(tmp_path / "twice.jsonl", told | again), "all", **SHAPE).problems
+    assert {p.document_id for p in problems} == set(told)
+    assert {p.part_of for p in problems} == {*told, *again}
+
+
 def test_mistakes_are_a_line_each(talks, tmp_path):
     with pytest.raises(InputError, match="none of the 31 conversations of split 'all' has the 40 turns"):
         load_data("histories", talks, "all", every=8)
