@@ -82,14 +82,24 @@ def _drawn(problem: Problem, lexicon: Lexicon | None, rng: np.random.Generator |
 
 
 def one_sided(problem: Problem) -> Iterator[Negative]:
-    """For each side of a contradiction the document without the other ones."""
+    """For each side of a contradiction the document without any mention of the other ones."""
     for kept in problem.sides:
-        document = problem.document
-        others = [side for side in problem.sides if side != kept]
-        for side in others:
-            before, _, after = document.partition(side)
-            document = before + (after.lstrip() if not before or before[-1].isspace() else after)
-        yield Negative("counterfactual", document, tuple(Change("side", side, NOT_STATED, mentions=1) for side in others))
+        document, changes = problem.document, []
+        for side in problem.sides:
+            if side != kept:
+                document, mentions = _without(document, side)
+                changes.append(Change("side", side, NOT_STATED, mentions))
+        yield Negative("counterfactual", document, tuple(changes))
+
+
+def _without(document: str, side: str) -> tuple[str, int]:
+    """(the document without the side, how often it stood there); inside longer words only where it stands nowhere else."""
+    first = document.find(side)
+    places = list(span_pattern(side).places(document)) or [(first, first + len(side))] * (first >= 0)
+    for start, end in reversed(places):
+        before, after = document[:start], document[end:]
+        document = before + (after.lstrip() if not before or before[-1].isspace() else after)
+    return document, len(places)
 
 
 def answer_place(problem: Problem) -> tuple[int, int] | None:

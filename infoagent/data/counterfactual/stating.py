@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 import regex
 
+from infoagent.data.counterfactual.amounts import other_year
 from infoagent.data.counterfactual.lexicon import Lexicon, new_value
-from infoagent.data.counterfactual.spans import Span
+from infoagent.data.counterfactual.spans import Span, typed_spans
 from infoagent.data.segmentation import sentence_spans
 from infoagent.types import NOT_STATED, Change, Negative, Problem
 
@@ -27,6 +28,7 @@ ASKED = (
     ("place", "Vienna", r"\bwhere\b|\b(?:what|which) (?:city|town|country|state|place|region)\b"),
 )  # fmt: skip
 """(kind of span, one of its values, questions that ask for it); the first that fits says the kind."""
+_SENTENCE = regex.compile(r"[.!?。！？…]\W*$")
 _ASKED = tuple((kind, value, regex.compile(pattern, regex.IGNORECASE)) for kind, value, pattern in ASKED)
 
 
@@ -44,12 +46,25 @@ def stating_documents(problem: Problem, lexicon: Lexicon, rng: np.random.Generat
     used = {example, *avoid}
     ends = [end for _, end in sentence_spans(problem.document)] or [len(problem.document)]
     place = ends[int(rng.integers(len(ends)))]
-    before, after = problem.document[:place].rstrip(), problem.document[place:].lstrip()
-    # the kind, not this place, says what fits
-    text = f"{example}. {problem.document}"
-    while (value := new_value(Span(kind, example, 0, len(example)), lexicon, rng, text, problem.query, used)) is not None:
-        if value in used:  # all values that there are
+    years = [s.text for s in typed_spans(problem.document) if s.kind == "year" and s.text.isdecimal()]
+    while True:
+        if kind == "date":  # another date is of the same year
+            year = years[int(rng.integers(len(years)))] if years else "1990"
+            example = f"12 May {other_year(year, rng)}"
+        # the kind, not this place, says what fits
+        text = f"{example}. {problem.document}"
+        value = new_value(Span(kind, example, 0, len(example)), lexicon, rng, text, problem.query, used)
+        if value is None or value in used:  # all values that there are
             return
         used.add(value)
-        document = " ".join(part for part in (before, f"{problem.query.strip()} {value}.", after) if part)
+        document = _put_in(problem.document, place, f"{problem.query.strip()} {value}.")
         yield Negative("counterfactual", document, (Change(kind, NOT_STATED, value, mentions=1),))
+
+
+def _put_in(document: str, place: int, sentence: str) -> str:
+    """The document with a sentence more at the end of the one before `place`, all white space kept; behind what is no sentence
+    (an item of a list, a row of a table) on lines of its own."""
+    before, after = document[:place].rstrip(), document[place:]
+    gap = document[len(before) : place]
+    apart = gap if "\n" in gap and not _SENTENCE.search(before) else " "
+    return f"{before}{apart if before else ''}{sentence}{gap or (' ' if after else '')}{after}"

@@ -177,6 +177,13 @@ def _unanswered_mistakes(row: Mapping[str, Any]) -> list[str]:
             for side in sides
             if isinstance(side, str) and side not in row["document"]
         ]
+        texts = [side for side in dict.fromkeys(filter(None, sides)) if isinstance(side, str)]
+        mistakes += [
+            f"field 'sides': {shown(one)} is a part of {shown(other)}; without the one the other is gone, too: name longer pieces"
+            for one in texts
+            for other in texts
+            if one != other and one in other
+        ]
     return mistakes
 
 

@@ -100,3 +100,39 @@ def test_every_mistake_is_a_line(tmp_path):
         text, ("true, false or absent", "drop one", "at least two", "does not stand in the document"), strict=True
     ):
         assert said in line
+
+
+BLOCKS = st.sampled_from(["- black tea", "| a | b |\n|---|---|", "It rained. All left.", "# Shop", "    x = 1", "Nobody came"])
+
+
+@given(st.lists(BLOCKS, min_size=1, max_size=5), st.sampled_from(["\n", "\n\n"]), st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_a_stated_value_leaves_the_lines_around_it_as_they_are(blocks, gap, seed):
+    document = gap.join(blocks)
+    lines = document.splitlines()
+    problem = Problem("p", document, "When was the shop founded?", "p", unanswerable=True)
+    for negative in made(problem, 2, seed):
+        added = f"When was the shop founded? {negative.changes[0].new}."
+        left = [line.removesuffix(added).rstrip() for line in negative.document.splitlines()]
+        assert [line for line in left if line] == [line for line in lines if line] or added + " " in negative.document
+        assert all(line in negative.document for line in lines if line.startswith(("-", "|", "#", " ")))
+
+
+def test_a_stated_date_is_of_many_years_near_those_of_the_text():
+    problem = Problem("p", f"{TEXT} It burnt down in 1871.", "When was it rebuilt?", "p", unanswerable=True)
+    years = {int(n.changes[0].new[-4:]) for n in made(problem, 12)}
+    assert len(years) > 4
+    assert all(abs(year - 1871) <= 15 for year in years)
+
+
+def test_of_a_side_no_mention_is_left():
+    document = f"{TWO} {HALL} {TWO}"
+    first, second = counterfactuals(Problem("p", document, "How many?", "p", sides=(ONE, TWO)))
+    assert (TWO in first.document, ONE in first.document) == (False, True)
+    assert [c.mentions for c in first.changes] == [3]
+    assert second.document.count(TWO) == 3
+
+
+def test_sides_inside_one_another_are_a_mistake(tmp_path):
+    with pytest.raises(InputError, match="'300 people' is a part of"):
+        rows(tmp_path, {"sides": ["300 people", ONE]})
