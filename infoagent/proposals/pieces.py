@@ -33,7 +33,10 @@ MOST_PARTS = 6
 _BORDER = regex.compile(r"(?<=[,;:—–،؛、，；：)\]])|(?=[(\[—–])")
 _SPLITS_FACT = regex.compile(r"[\p{L}\p{N}]|[.!?。！？]\s")
 """July 1, 1890 is one fact where all of it changes; what stands before and behind a full stop are two."""
-_BRACKETS = {")": "(", "]": "[", "”": "“", "»": "«"}
+_CLOSING = {"(": ")", "[": "]", "“": "”", "„": "“”", "«": "»", "»": "«", "”": "”"}
+"""What each sign may be closed by: quotation marks of “English”, „German“, „Polish”, «French», »Danish« and ”Swedish”."""
+_OPENS_TOO = regex.compile(r"(?:^|(?<=[\s(\[“„«]))[“»”](?=[\w(\[“„«»”])")
+"""Where a mark that closes in some languages opens: behind a space and before a word."""
 _EDGES = " \t\n,;:—–-،؛、，；："
 
 
@@ -170,9 +173,14 @@ def trimmed(document: str, place: Place) -> Place:
 def closes_brackets(text: str) -> bool:
     """Whether each bracket and quotation mark that has a partner meets it in the text, and straight quotes come in pairs."""
     opened: list[str] = []
-    for sign in text:
-        if sign in _BRACKETS.values():
+    opening = {match.start() for match in _OPENS_TOO.finditer(text)}
+    for at, sign in enumerate(text):
+        if at in opening:
             opened.append(sign)
-        elif sign in _BRACKETS and (not opened or opened.pop() != _BRACKETS[sign]):
+        elif opened and sign in _CLOSING[opened[-1]]:
+            opened.pop()
+        elif sign in "([“„«":
+            opened.append(sign)
+        elif sign in ")]»”":
             return False
     return not opened and text.count('"') % 2 == 0

@@ -161,3 +161,22 @@ def test_a_row_is_all_that_a_new_source_needs(monkeypatch):
     assert [p.text for p in propose(PROBLEM, NEGATIVES, [row.name])] == ["The"]
     recipe = SFTRecipe.model_validate({"output_dir": "x", "sampling": {"samples": 0, "proposals": {"sources": [row.name]}}})
     assert recipe.sampling.proposals.sources == [row.name]
+
+
+QUOTED = ["“{}”", "„{}“", "„{}”", "«{}»", "« {} »", "»{}«", "”{}”", "({})", "[{}]"]
+
+
+@given(st.lists(st.sampled_from(QUOTED), min_size=1, max_size=3), st.sampled_from(["er sagte", "a, b", "x (y) z"]))
+def test_quotation_marks_of_any_language_close(forms, words):
+    text = words
+    for form in forms:
+        text = f"so {form.format(text)} da"
+    assert closes_brackets(text)
+
+
+@given(st.sampled_from(QUOTED), st.sampled_from(["er sagte", "a, b"]))
+def test_half_a_quotation_stays_open(form, words):
+    before, after = form.split("{}")
+    assert not closes_brackets(f"so {before}{words}")
+    assert not closes_brackets(f"{words}{after} so")
+    assert not closes_brackets(f"{words}{after} so {before}{words}")
