@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from infoagent.data.characters import border_before
-from infoagent.data.segmentation import sentences
+from infoagent.data.segmentation import sentence_pieces
 from infoagent.lm.context import Truncation, fit_to_context
 from infoagent.lm.generation import generate
 from infoagent.lm.models import LoadedModel
@@ -23,6 +23,8 @@ from infoagent.types import FinishReason, InputError, Problem
 
 LEAST_SHARE = 32
 """Tokens that a part may take at least, if the budget is that high."""
+LONGEST_JOIN = 64
+"""Characters of white space between two pieces of a paragraph that are kept: a longer run could be larger than any part."""
 MARGIN = 16
 """Tokens kept free: parts are measured piece by piece, and joined they may take a few more."""
 
@@ -166,8 +168,8 @@ def split_to_fit(text: str, lm: LoadedModel, task: CompressionTask) -> list[str]
 def split_text(text: str, room: int, tokenizer: Any) -> list[str]:
     """Parts of `text` of at most `room` tokens and of about equal size, cut at the best borders there are.
 
-    No text but white space at the cuts is lost. (`infoagent.data.passages.cut` makes passages for questions: it drops
-    short rests and tables.)
+    No text but white space at the cuts is lost, and blank lines between paragraphs are one: rows and lines stay.
+    (`infoagent.data.passages.cut` makes passages for questions: it drops short rests and tables.)
     """
     pieces = list(_pieces(text, room, tokenizer))
     fewest = len(_pack(pieces, room))
@@ -201,10 +203,12 @@ def _pieces(text: str, room: int, tokenizer: Any) -> Iterator[tuple[str, str, in
         if tokens <= room:
             yield "\n\n", paragraph, tokens
             continue
-        for number, sentence in enumerate(sentences(paragraph)):
-            first = "\n\n" if number == 0 else " "
-            for separator, piece in _halved(first, sentence, room, tokenizer):
+        join = "\n\n"
+        for sentence in sentence_pieces(paragraph):
+            kept = sentence.rstrip()
+            for separator, piece in _halved(join, kept, room, tokenizer) if kept else ():
                 yield separator, piece, _count(separator + piece, tokenizer)
+            join = sentence[len(kept) :][:LONGEST_JOIN]
 
 
 def _halved(separator: str, text: str, room: int, tokenizer: Any) -> Iterator[tuple[str, str]]:
@@ -214,10 +218,11 @@ def _halved(separator: str, text: str, room: int, tokenizer: Any) -> Iterator[tu
         yield separator, text
         return
     middle = len(text) // 2
-    borders = [m.start() for m in re.finditer(r"\s", text) if 0 < m.start() < len(text) - 1]
-    cut = min(borders, key=lambda b: abs(b - middle), default=border_before(text, middle))
-    yield from _halved(separator, text[:cut], room, tokenizer)
-    yield from _halved(text[cut] if borders else "", text[cut:].lstrip(), room, tokenizer)
+    borders = [m.span() for m in re.finditer(r"\s+", text) if m.start() > 0 and m.end() < len(text)]
+    without = border_before(text, middle)
+    start, end = min(borders, key=lambda b: abs(b[0] - middle), default=(without, without))
+    yield from _halved(separator, text[:start], room, tokenizer)
+    yield from _halved(text[start:end][:LONGEST_JOIN], text[end:], room, tokenizer)
 
 
 def _count(text: str, tokenizer: Any) -> int:

@@ -58,6 +58,19 @@ def test_a_long_paragraph_is_cut_between_sentences():
     assert all(part.endswith("here.") for part in parts)
 
 
+@given(st.lists(st.sampled_from(["a;1;2 x", "    return x", "User: Hi. Who?", "It rained. All left."]), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=30)
+def test_a_paragraph_that_is_too_long_keeps_its_lines(lines):
+    text = "\n".join(lines).strip()
+    parts = split_text(text, 40, TOKENIZER)
+    at = 0
+    for part in parts:  # each stands in the text as it is, and nothing but white space between them
+        start = text.index(part, at)
+        assert not text[at:start].strip()
+        at = start + len(part)
+    assert at == len(text)
+
+
 @given(st.integers(1, 4000), st.integers(1, 50))
 def test_shares_fill_the_budget_or_are_the_least(budget, parts):
     share = share_of(budget, parts)
