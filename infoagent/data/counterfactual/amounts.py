@@ -13,6 +13,7 @@ import numpy as np
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.data.counterfactual.spans import DIGITS, NUMBER_WORDS
 from infoagent.grading.dates import parse_date
+from infoagent.grading.number_words import ONES, TENS, word_value
 
 ATTEMPTS = 40
 
@@ -29,35 +30,16 @@ _IN_FIGURES = (
 LAST_YEAR = 2030
 
 
-def word_value(text: str) -> int:
-    """The value of a number in words: twenty-five → 25, two hundred and six → 206. ValueError for other words."""
-    total = part = 0
-    for word in re.split(r"[ -]+", text.casefold()):
-        if word == "and":
-            continue
-        if word in words.ONES:
-            part += words.ONES.index(word)
-        elif word in words.TENS:
-            part += 10 * words.TENS.index(word)
-        elif word == "hundred":
-            part = max(part, 1) * 100
-        elif word in words.SCALES:
-            total, part = total + max(part, 1) * words.SCALES[word], 0
-        else:
-            raise ValueError(f"{word!r} is no number word")
-    return total + part
-
-
 LARGEST_IN_WORDS = 10.0**15 - 1
 
 
 def in_words(value: int) -> str:
     """The words of a whole number from 0 to a quadrillion less one: 25 → twenty-five."""
     if value < 20:
-        return words.ONES[value]
+        return ONES[value]
     if value < 100:
         ten, one = divmod(value, 10)
-        return words.TENS[ten] + (f"-{words.ONES[one]}" if one else "")
+        return TENS[ten] + (f"-{ONES[one]}" if one else "")
     for scale, size in sorted(words.SCALES.items(), key=lambda item: -item[1]):
         if value >= size:
             many, rest = divmod(value, size)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infoagent.data.counterfactual import word_lists as words
-from infoagent.data.counterfactual.amounts import amount_value, in_words, plural, word_value
+from infoagent.data.counterfactual.amounts import amount_value, in_words, plural
 from infoagent.data.counterfactual.spans import (
     NAME_KINDS,
     Span,
@@ -19,6 +19,7 @@ from infoagent.data.counterfactual.spans import (
     typed_spans,
     uncounting,
 )
+from infoagent.grading.number_words import word_value
 from infoagent.types import Change
 
 _GENERIC_LAST = words.ORGANISATION_HEADS | words.PLACE_HEADS | words.NOT_FAMILY_NAMES

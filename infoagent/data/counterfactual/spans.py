@@ -15,6 +15,7 @@ import regex
 
 from infoagent.data.counterfactual import word_lists as words
 from infoagent.grading.dates import find_dates
+from infoagent.grading.number_words import ONES, TENS
 from infoagent.grading.words import LETTERS, MARKS, Whole, whole
 
 KINDS = (
@@ -29,7 +30,7 @@ KEPT_TEXTS = 64
 
 _MONTH = "(?:" + "|".join(words.MONTHS) + ")"
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-_ONE = "(?:" + "|".join(sorted([*words.ONES[1:], *words.TENS[2:]], key=len, reverse=True)) + ")"
+_ONE = "(?:" + "|".join(sorted([*ONES[1:], *TENS[2:]], key=len, reverse=True)) + ")"
 _SCALE = "(?:" + "|".join(words.SCALES) + ")"
 MOST_WORDS = 25
 """Of a number in words, behind the first: all numbers below a quadrillion have fewer."""

@@ -10,7 +10,7 @@ from drawn import draw_negatives
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, amount_value, in_words, ordinal_text, word_value
+from infoagent.data.counterfactual.amounts import BY_ARITHMETIC, amount_value, in_words, ordinal_text
 from infoagent.data.counterfactual.documents import (
     Lexicon,
     Rejection,
@@ -29,6 +29,7 @@ from infoagent.data.negatives import Counts
 from infoagent.data.sets import records
 from infoagent.grading import states_fact
 from infoagent.grading.dates import parse_date
+from infoagent.grading.number_words import word_value
 from infoagent.types import Change, InputError, Negative, Problem
 
 KNOWN = [records.make_known_problem(3, "test", index, 80, 160) for index in range(60)]

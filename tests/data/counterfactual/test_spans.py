@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infoagent.data.counterfactual.amounts import amount_value, in_words, ordinal_text, word_value
+from infoagent.data.counterfactual.amounts import amount_value, in_words, ordinal_text
 from infoagent.data.counterfactual.documents import is_weak
 from infoagent.data.counterfactual.spans import KINDS, typed_spans
 from infoagent.data.sets.records import load
+from infoagent.grading.number_words import word_value
 
 SENTENCES = [
     ("It cost $3.5 million and later 1,200 euros.", {"$3.5 million": "money", "1,200 euros": "money"}),
