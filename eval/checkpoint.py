@@ -72,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
                     "frozen": frozen_label,
                     "price": recipe.price,
                     "checkpoint": recipe.checkpoint,
+                    "checkpoint_revision": next((r.compressor.extra.get("adapter_revision") for r in trained), None),
                     "values": comparison,
                     "verdicts": verdicts(comparison),
                 }

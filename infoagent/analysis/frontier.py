@@ -5,12 +5,13 @@ points with different prompts make the frozen curve; each checkpoint is held aga
 a curve of their own. Problems of one document count as one; over several data sets all documents stand together.
 
 A directory may hold what earlier recipes left there. Of compressors under one label (a checkpoint trained anew at the
-same path, another max_tokens) the one of the last evaluation counts, or else the last that was written; and points scored
-among different negatives are refused.
+same path, another max_tokens) the one of the last evaluation counts, or else the last that was written. Refused are
+checkpoints of several places under one label, and points scored among different negatives.
 """
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -143,10 +144,23 @@ def _answers(predictions: Sequence[PredictionRecord], current: Collection[str]) 
 def last_measured(records: Sequence[CompressionRecord], current: Collection[str]) -> list[CompressionRecord]:
     """Of the records of one label those that were measured as the last ones: as one of the keys `current`, those of the
     last evaluation, or else as the last that was written. One of each draw: grids of other documents of the same set may have
-    written into the directory before, and their problems have the same names."""
+    written into the directory before, and their problems have the same names.
+
+    Raises InputError where the label stands for checkpoints of several places: all but one would drop out of sight."""
+    _check_one_place(records)
     last = next((r for r in records if r.key in current), records[-1])
     alike = [r for r in records if _identity(r) == _identity(last)]
     return list({r.draw: r for r in sorted(alike, key=lambda r: r.key in current)}.values())
+
+
+def _check_one_place(records: Sequence[CompressionRecord]) -> None:
+    """A label is the end of a checkpoint's path, which those of two runs may have in common."""
+    places = {os.path.abspath(r.compressor.adapter): r.compressor.adapter for r in records if r.compressor.adapter is not None}
+    if len(places) > 1:
+        raise InputError(
+            f"{records[0].compressor.label!r} is the label of {' and of '.join(sorted(places.values()))}; rename their directories "
+            "such that the last two names differ, and evaluate them again in a new output_dir"
+        )
 
 
 def _identity(record: CompressionRecord) -> tuple[CompressorIdentity, DataIdentity]:

@@ -15,6 +15,7 @@ from infoagent.files import read_json, read_jsonl, reading, write_text
 from infoagent.lm.adapters import RECORD_FILE, is_adapter, is_local, is_path
 from infoagent.lm.embedded import EMBEDDED
 from infoagent.lm.gguf import is_gguf
+from infoagent.lm.models import adapter_revision
 from infoagent.lm.prompts import names_question
 from infoagent.lm.vllm.adapters import servable, served_rank
 from infoagent.records.summaries import unknown_as_nan
@@ -214,11 +215,18 @@ def _comparisons(evaluation: Path, checkpoint: Path) -> list[dict[str, Any]]:
     if not file.is_file():
         raise InputError(f"--evaluation {evaluation}: holds no comparison.json; give the output_dir of eval/checkpoint.py")
     comparisons: list[dict[str, Any]] = unknown_as_nan(read_json(file, kind=list))
-    own = checkpoint.resolve().parts[-2:]
-    other = [c["checkpoint"] for c in comparisons if Path(c["checkpoint"]).resolve().parts[-2:] != own]
+    other = [c["checkpoint"] for c in comparisons if not _is_of(c, checkpoint)]
     if other:
-        raise InputError(f"--evaluation {evaluation}: compares {other[0]}, not {'/'.join(own)}; evaluate this checkpoint")
+        raise InputError(f"--evaluation {evaluation}: compares {other[0]}, not {checkpoint}; evaluate this checkpoint")
     return comparisons
+
+
+def _is_of(comparison: Mapping[str, Any], checkpoint: Path) -> bool:
+    """Is it of these weights, wherever they lie now? By the place alone where their revision was not written down."""
+    revision = comparison.get("checkpoint_revision")
+    if revision is not None:
+        return bool(revision == adapter_revision(checkpoint))
+    return Path(comparison["checkpoint"]).resolve() == checkpoint.resolve()
 
 
 def _comparison(comparison: Mapping[str, Any]) -> str:

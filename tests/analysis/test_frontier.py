@@ -126,6 +126,15 @@ def test_of_a_checkpoint_trained_anew_at_the_same_path_the_last_records_count(tm
     assert [p["tokens"]["value"] for p in found["points"] if p["trained"]] == [10]
 
 
+def test_two_checkpoints_under_one_label_are_refused(tmp_path):
+    """Two fits leave `train/checkpoint-1` each; one of them would drop out without a word."""
+    rows = rows_of("a")
+    second = [r | {"key": r["key"] + "2", "compressor": {**r["compressor"], "model": {"adapter": "y/checkpoint-1"}}} for r in rows]
+    both = directory(tmp_path, rows + [r for r in second if r["compressor"]["label"] == "trained"])
+    with pytest.raises(InputError, match=r"'trained' is the label of x/checkpoint-1 and of y/checkpoint-1; rename"):
+        find_frontier(both, "hard")
+
+
 def test_of_two_grids_of_other_documents_in_one_directory_the_last_counts(tmp_path):
     """Problems of made sets have the same names whatever their length."""
     long = [{**r, "key": f"long {r['key']}", "document_key": "long", "rate_tokens": 7 * r["rate_tokens"]} for r in rows_of("a")]

@@ -7,6 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from infoagent.cli import main
 from infoagent.files import read_jsonl, write_json
+from infoagent.lm.models import adapter_revision
 from infoagent.lm.vllm.adapters import servable
 from infoagent.training.model_card import write_card
 from infoagent.types import InputError
@@ -119,8 +120,23 @@ def test_the_evaluation_goes_in_if_it_is_of_this_checkpoint(capsys, checkpoint, 
     assert "| length (tokens) | 27.08 | 11.39 | -15.69 [-17.40, -13.98] | better |" in text
     file.write_text(json.dumps(comparison(checkpoint, "checkpoint-20")))
     assert main(["card", str(checkpoint), "--evaluation", str(tmp_path / "eval")]) == 2
-    assert "not my-run/checkpoint-30" in capsys.readouterr().err
+    assert f"not {checkpoint}" in capsys.readouterr().err
     assert (checkpoint / "README.md").read_text() == text
+
+
+def test_the_numbers_of_another_run_with_the_same_two_last_names_stay_out(checkpoint, tmp_path):
+    evaluation = tmp_path / "eval"
+    [mine] = comparison(checkpoint)
+    write_json(evaluation / "comparison.json", [mine | {"checkpoint": "other/my-run/checkpoint-30"}])
+    with pytest.raises(InputError, match="compares other/my-run/checkpoint-30, not "):
+        write_card(checkpoint, evaluation)
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"weights")
+    here = adapter_revision(checkpoint)
+    write_json(evaluation / "comparison.json", [mine | {"checkpoint": "moved", "checkpoint_revision": here}])
+    assert "Evaluation on records" in write_card(checkpoint, evaluation).read_text()
+    write_json(evaluation / "comparison.json", [mine | {"checkpoint_revision": "trained anew"}])
+    with pytest.raises(InputError, match="evaluate this checkpoint"):
+        write_card(checkpoint, evaluation)
 
 
 def test_a_card_that_somebody_wrote_is_not_replaced(capsys, checkpoint):
