@@ -40,6 +40,12 @@ def evenly(records: Sequence[Compressed], kinds: Sequence[str]) -> list[Compress
     return [records[i] for i in even([known(r.candidates) for r in records], kinds)]
 
 
+def of_one_kind(candidates: Sequence[Sequence[str]], kinds: Sequence[str]) -> bool:
+    """Whether the negatives of `kinds` are all of one kind, and so stand for the pool that they were drawn from. Near documents
+    beside far ones are more than in any pool: the mean over them is no marginal, and leave-one-out no upper bound."""
+    return len({kind for row in candidates for kind in row if kind in kinds}) < 2
+
+
 def estimate(records: Sequence[CompressionRecord], kinds: Sequence[str]) -> MIEstimate | None:
     """The MI estimate of a group of compressions, or None where the run drew no negatives of `kinds`. Over those that have
     as many as most: see `even`."""
@@ -49,7 +55,8 @@ def estimate(records: Sequence[CompressionRecord], kinds: Sequence[str]) -> MIEs
         return None
     source = np.zeros(len(rows), dtype=np.intp)  # every compression has its own candidates, its source first
     drawn = all(r.is_drawn_as_scored for r in records)
-    return estimate_mi(np.array(rows), source, document=[r.document_id for r in records], sampler=drawn)
+    one_pool = of_one_kind([known(r.candidates) for r in records], kinds)
+    return estimate_mi(np.array(rows), source, document=[r.document_id for r in records], sampler=drawn, even=one_pool)
 
 
 @dataclass(frozen=True)

@@ -82,12 +82,13 @@ def estimate_rounds(
     document: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     sampler: bool = True,
+    even: bool = True,
 ) -> list[RoundInformation]:
     """Total and gain of each round.
 
     Args:
         log_probs: (R, C, K) log p(z_t | x_k, q_≤t, z_<t) of each round by itself, nats; a -inf stays -inf.
-        source, document, weights, sampler: as for `estimate_mi`.
+        source, document, weights, sampler, even: as for `estimate_mi`.
 
     Raises ValueError for what `estimate_mi` refuses, and for an array that is not of three dimensions.
     """
@@ -96,7 +97,7 @@ def estimate_rounds(
         raise ValueError(f"log_probs has shape {steps_RCK.shape}; needed is (rounds, compressions, documents)")
     found: list[RoundInformation] = []
     for number, sum_CK in enumerate(np.cumsum(steps_RCK, axis=0), start=1):
-        total = estimate_mi(sum_CK, source, document=document, weights=weights, sampler=sampler)
+        total = estimate_mi(sum_CK, source, document=document, weights=weights, sampler=sampler, even=even)
         before_D = found[-1].total.per_document_nats if found else np.zeros_like(total.per_document_nats)
         room = found[-1].total.headroom_nats if found else total.ceiling_nats
         gain = mean_interval(total.per_document_nats - before_D)

@@ -131,7 +131,7 @@ def test_canonical_z_has_a_lower_bound_only(tiny_dir, tmp_path, says):
     rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
     assert {r["sampler"] for r in compressions(rows)} == {False}
     assert math.isfinite(summary.estimates["all"].infonce_nats)
-    assert math.isnan(summary.estimates["all"].leave_one_out_nats)
+    assert math.isnan(summary.estimates["easy"].leave_one_out_nats)
     assert math.isnan(summary.estimates["all"].midpoint_nats)
 
 
@@ -210,7 +210,7 @@ def test_a_thought_is_cost_and_no_part_of_z_or_of_its_score(thinker, tmp_path, s
             logs = torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1)
         naive = sum(float(logs[i - 1, ids[i]]) for i in range(len(prefix), len(ids)))
         assert log_prob == pytest.approx(naive, abs=1e-3)
-    assert math.isnan(summary.estimates["all"].leave_one_out_nats)
+    assert math.isnan(summary.estimates["easy"].leave_one_out_nats)
 
 
 def test_off_says_so_in_the_prompt_and_keeps_the_upper_bound(thinker, tmp_path, says):
@@ -219,7 +219,7 @@ def test_off_says_so_in_the_prompt_and_keeps_the_upper_bound(thinker, tmp_path, 
     rows, [summary] = run_evaluation(made, plan_cells(made), quiet=True)
     assert all(c.endswith("<think>\n\n</think>\n\n") for c in calls)
     assert not any("sampler" in r or "thinking_tokens" in r for r in compressions(rows))
-    assert math.isfinite(summary.estimates["all"].leave_one_out_nats)
+    assert math.isfinite(summary.estimates["easy"].leave_one_out_nats)
 
 
 def test_a_form_behind_a_thought_with_a_budget(thinker, tmp_path, says):
@@ -296,7 +296,7 @@ def test_a_server_compresses_in_a_form_and_is_paid_once(tiny_dir, tmp_path):
             assert summary.cost.compressor_usd > 0
             [predictor] = summary.predictors.values()
             assert predictor.cost.usd_total == pytest.approx(summary.cost.compressor_usd)
-            assert math.isnan(summary.estimates["all"].leave_one_out_nats)
+            assert math.isnan(summary.estimates["easy"].leave_one_out_nats)
         first, last = server.requests[0].body, server.requests[-1].body
     assert first["response_format"]["json_schema"]["strict"] is True
     assert first["response_format"]["json_schema"]["schema"]["required"] == ["about", "value"]

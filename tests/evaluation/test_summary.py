@@ -62,19 +62,27 @@ def test_summary_counts_failures_and_keeps_them_out_of_the_values():
 
 
 def test_an_upper_bound_stands_only_where_the_scorer_drew_every_text():
-    """Records from before `sampler` was told: who wrote decides. By hand: −10 less the log mean of the three others."""
+    """Records from before `sampler` was told: who wrote decides. By hand: −10 less the log mean of the two others."""
 
     def by(**who):
         return [replace(r, compressor=replace(r.compressor, **who)) for r in FROZEN]
 
-    upper = np.mean([-10 - (np.logaddexp.reduce([-9.0 - i, -12.0, -10.5]) - math.log(3)) for i in range(3)])
-    assert estimate(FROZEN, ("random", "counterfactual")).leave_one_out_nats == pytest.approx(upper)
+    upper = np.mean([-10 - (np.logaddexp.reduce([-9.0 - i, -12.0]) - math.log(2)) for i in range(3)])
+    assert estimate(FROZEN, ("random",)).leave_one_out_nats == pytest.approx(upper)
     trained = by(extra={"model": {"name": "m", "adapter": "a"}})
     for rows in (by(kind="lead"), trained, [*FROZEN[:2], trained[2]], by(kind="endpoint")):
-        found = estimate(rows, ("random", "counterfactual"))
+        found = estimate(rows, ("random",))
         assert np.isnan([found.leave_one_out_nats, found.midpoint_nats, *found.midpoint_ci_nats]).all()
         assert any("the scorer did not draw" in warning for warning in found.warnings)
-        assert found.infonce_nats == estimate(FROZEN, ("random", "counterfactual")).infonce_nats
+        assert found.infonce_nats == estimate(FROZEN, ("random",)).infonce_nats
+
+
+def test_an_upper_bound_stands_only_among_negatives_of_one_kind():
+    """Near documents are more among mixed ones than in any pool."""
+    for kinds, bounded in ((("random",), True), (("counterfactual",), True), (("random", "counterfactual"), False)):
+        found = estimate(FROZEN, kinds)
+        assert math.isfinite(found.leave_one_out_nats) == math.isfinite(found.midpoint_nats) == bounded
+        assert any("near documents are more" in warning for warning in found.warnings) != bounded
 
 
 def test_comparison_is_paired_and_signed():

@@ -1,5 +1,7 @@
 """Information over rounds, and what survives compacting anew, against enumerated joint distributions."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -205,3 +207,13 @@ def test_a_text_that_is_a_function_of_its_version_tells_it_as_far_as_no_other_gi
     assert deterministic_nats([2, 2, 1], 3).mean() == pytest.approx(information(joint), abs=1e-12)
     with pytest.raises(ValueError, match="between 1 and 4"):
         deterministic_nats([0], 4)
+
+
+def test_rounds_among_near_and_far_documents_have_no_upper_bound():
+    steps_RCK = np.log(np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 4)))
+    source = np.zeros(4, dtype=int)
+    mixed, one_pool = (estimate_rounds(steps_RCK, source, document=range(4), even=even) for even in (False, True))
+    for a, b in zip(mixed, one_pool, strict=True):
+        assert math.isnan(a.total.leave_one_out_nats)
+        assert math.isfinite(b.total.leave_one_out_nats)
+        assert a.total.infonce_nats == b.total.infonce_nats

@@ -13,7 +13,7 @@ from infoagent.applications.rounds.recipe import RoundsRecipe, SystemSection
 from infoagent.applications.rounds.steps import Workplace
 from infoagent.applications.rounds.talks import Talk, answer_of
 from infoagent.evaluation.records import Row
-from infoagent.evaluation.summary import EASY, HARD, even
+from infoagent.evaluation.summary import EASY, HARD, even, of_one_kind
 from infoagent.grading import states_fact
 from infoagent.information import estimate_rounds, paired_difference, rest_after, saturated_after
 from infoagent.records.grid import columns
@@ -61,7 +61,8 @@ def _system(place: Workplace, section: SystemSection, talks: Sequence[Talk]) -> 
             continue
         table = [np.array(row["log_probs"])[:, held] for row, held in zip(rows, chosen, strict=True)]
         steps_RCK, among = np.array(table).transpose(1, 0, 2), [row["document_id"] for row in rows]
-        rounds = estimate_rounds(steps_RCK, np.zeros(len(rows), dtype=int), document=among, sampler=sampler)
+        one_pool, own_C = of_one_kind([row["candidates"] for row in rows], kinds), np.zeros(len(rows), dtype=int)
+        rounds = estimate_rounds(steps_RCK, own_C, document=among, sampler=sampler, even=one_pool)
         if len(rows) < len(scores):
             summary["left_out_as_padded"] = {**summary.get("left_out_as_padded", {}), name: len(scores) - len(rows)}
         summary["information"][name] = [_without_rows(r.to_dict()) for r in rounds]
