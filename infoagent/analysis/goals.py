@@ -252,7 +252,8 @@ def _row(recipe: GoalsRecipe, goal: GoalSection, bound: BoundSection, evaluation
     else:
         found, row = _measured(recipe, goal, bound, evaluations)
     if bound.interval_above is not None and math.isnan(found.low):
-        raise InputError(f"{row['measure']}: its interval is unknown ({found.n} documents)")
+        alike = ", which all differ by the same" if bound.against is not None and found.n > 1 else ""
+        raise InputError(f"{row['measure']}: its interval is unknown ({found.n} documents{alike})")
     numbers = {**vars(found), "n": row.pop("questions", found.n or None)}
     return {**numbers, "met": bound.is_kept_by(found.value, found.low), "bound": bound.rule, **row}
 

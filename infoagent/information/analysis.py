@@ -170,7 +170,7 @@ def compare(
         if len(shared) < 2:
             raise ValueError(f"{len(shared)} documents have a compression in both: at least two are needed")
         one, other = (np.array([mean[d] for d in shared]) for mean in means)
-        difference = paired_difference(one, other)
+        difference, spread = paired_difference(one, other), float(np.std(one - other, ddof=1))
         found[name] = {
             "first_nats": float(one.mean()),
             "second_nats": float(other.mean()),
@@ -178,7 +178,7 @@ def compare(
             "low_nats": difference.low,
             "high_nats": difference.high,
             "n_documents": float(len(shared)),
-            "detectable_nats": detectable_difference(float(np.std(one - other, ddof=1)), len(shared)),
+            "detectable_nats": detectable_difference(spread if np.isfinite(difference.low) else np.nan, len(shared)),
         }
     return found
 

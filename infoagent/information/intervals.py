@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from infoagent.types import Finding
 
+ROUNDING = 1e-12
+"""Of numbers up to 1: a spread below it is none."""
+
 
 def student_t_quantile(probability: float, degrees_of_freedom: int) -> float:
     from scipy.stats import t
@@ -108,12 +111,19 @@ def paired_difference(
 ) -> Finding:
     """Mean of first − second over the same documents, with its t interval.
 
-    Pairing removes what both compressors share: how informative the document is and how hard its negatives are.
+    Pairing removes what both compressors share: how informative the document is and how hard its negatives are. Where no two
+    documents differ in their difference, none by chance says how much the next one would: the interval is unknown (NaN, with a
+    warning), not of width 0.
     """
     first_N, second_N = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first_N.shape != second_N.shape:
         raise ValueError(f"paired values must match: {first_N.shape} against {second_N.shape}")
-    return mean_interval(first_N - second_N, clusters, level)
+    found = mean_interval(first_N - second_N, clusters, level)
+    rounding = ROUNDING * max(1.0, float(np.abs(first_N).max()), float(np.abs(second_N).max()))
+    if found.n > 1 and found.high - found.low <= rounding:
+        warnings.warn(f"all {found.n} documents differ by the same: the interval is unknown (NaN)", RuntimeWarning, stacklevel=2)
+        return Finding(found.value, float("nan"), float("nan"), found.n)
+    return found
 
 
 def _cluster_means(values_N: NDArray[np.float64], clusters: Sequence[Hashable]) -> NDArray[np.float64]:

@@ -95,11 +95,11 @@ def difference_lines(found: Mapping[str, Mapping[str, float]]) -> list[str]:
     for name, title in CHAIN:
         if name in found:
             d = found[name]
-            lines.append(
-                f"{title:{WIDTH}} {d['first_nats']:7.3f} {d['second_nats']:7.3f}  {d['difference_nats']:+.3f} "
-                f"[{d['low_nats']:+.3f}, {d['high_nats']:+.3f}]; {d['n_documents']:.0f} documents show "
-                f"{d['detectable_nats']:.2f}"
-            )
+            if math.isnan(d["low_nats"]):
+                told = f"no interval; {d['n_documents']:.0f} documents differ by the same"
+            else:
+                told = f"[{d['low_nats']:+.3f}, {d['high_nats']:+.3f}]; {d['n_documents']:.0f} documents show {d['detectable_nats']:.2f}"
+            lines.append(f"{title:{WIDTH}} {d['first_nats']:7.3f} {d['second_nats']:7.3f}  {d['difference_nats']:+.3f} {told}")
     return lines
 
 

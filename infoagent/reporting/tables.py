@@ -142,19 +142,14 @@ def comparison_rows(comparison: Mapping[str, Mapping[str, Any]]) -> list[list[st
         c = comparison[name]
         d = c["difference"]
         low, high = factor * d["low"], factor * d["high"]
-        unshown = c.get("verdict", {}).get("verdict", "").startswith("not distinguishable")  # by its exact test
-        if math.isnan(low) or low <= 0 <= high or unshown:
-            verdict = "no difference shown"
-        else:
-            verdict = "better" if (d["value"] > 0) == (better > 0) else "worse"
+        exact = c.get("verdict", {}).get("verdict", "")
+        unshown = exact.startswith("not distinguishable")  # by its exact test
+        unshown |= math.isnan(low) and not exact.startswith(("better", "worse"))  # which needs no spread, as an interval does
+        span = "no interval" if math.isnan(low) else f"[{low:+.2f}, {high:+.2f}]"
+        unshown |= low <= 0 <= high
+        verdict = "no difference shown" if unshown else "better" if (d["value"] > 0) == (better > 0) else "worse"
         rows.append(
-            [
-                title,
-                f"{factor * c['frozen']:.2f}",
-                f"{factor * c['trained']:.2f}",
-                f"{factor * d['value']:+.2f} [{low:+.2f}, {high:+.2f}]",
-                verdict,
-            ]
+            [title, f"{factor * c['frozen']:.2f}", f"{factor * c['trained']:.2f}", f"{factor * d['value']:+.2f} {span}", verdict]
         )
     return rows
 

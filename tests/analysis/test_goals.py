@@ -122,6 +122,9 @@ def test_above_zero_is_decided_on_the_interval(tmp_path):
     decided, undecided = decide(tmp_path, [alone], goal(bound))
     assert not decided
     assert undecided == {"g": ["hard_nats: its interval is unknown (1 documents)"]}
+    alike = [compression(label, f"p{i}", hard=hard) for i in range(2) for label, hard in (("new", 0.5), ("old", 0.3))]
+    _, undecided = decide(tmp_path, [directory(tmp_path / "alike", alike)], goal(bound))
+    assert undecided == {"g": ["hard_nats: its interval is unknown (2 documents, which all differ by the same)"]}
 
 
 def test_a_goal_is_met_where_all_its_bounds_are(tmp_path):

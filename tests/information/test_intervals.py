@@ -48,6 +48,24 @@ def test_pairs_must_match():
         paired_difference([1.0], [1.0, 2.0])
 
 
+@pytest.mark.parametrize("second", [[0.0, 0.0], [1.0, 1.0], [0.9, 0.7]])
+def test_pairs_that_all_differ_by_the_same_have_no_interval(second):
+    """Two documents that say 1 are no proof that every one does."""
+    first = [0.9, 0.7] if second == [0.9, 0.7] else [1.0, 1.0]
+    with pytest.warns(RuntimeWarning, match="all 2 documents differ by the same"):
+        found = paired_difference(first, second)
+    assert (found.value, found.n) == (first[0] - second[0], 2)
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_what_differs_by_the_same_up_to_rounding_has_no_spread():
+    second = np.random.default_rng(0).uniform(0, 300, size=20)
+    with pytest.warns(RuntimeWarning, match="differ by the same"):
+        assert math.isnan(paired_difference(second + 0.1, second).low)
+    assert paired_difference(second * 1.001, second).low > 0
+
+
 @pytest.mark.parametrize("n", [10, 30, 100])
 @pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
 def test_a_detectable_difference_is_found_with_its_power(n, power):

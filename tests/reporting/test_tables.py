@@ -36,6 +36,12 @@ def test_a_verdict_needs_an_interval_on_one_side_of_zero(name, difference, verdi
     assert row[-1] == verdict
 
 
+def test_what_has_no_interval_says_so_and_the_exact_test_may_know():
+    row = compared(-1.0, math.nan, math.nan)
+    assert comparison_rows({"distortion/error": row})[0][3:] == ["-100.00 no interval", "no difference shown"]
+    assert comparison_rows({"distortion/error": {**row, "verdict": {"verdict": "better and shorter"}}})[0][4] == "better"
+
+
 def test_percent_metrics_are_shown_in_percent():
     [row] = comparison_rows({"distortion/error": compared(-0.25, -0.5, -0.125)})
     assert row[3] == "-25.00 [-50.00, -12.50]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -285,4 +286,6 @@ def _gain(found: Found | None) -> str:
 def _signed(found: Found | None, digits: int = 2) -> str:
     if found is None:
         return NONE
+    if math.isnan(found["low"]):
+        return f"{found['value']:+.{digits}f} (no interval)"
     return f"{found['value']:+.{digits}f} [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def information_rows(found: Mapping[str, Any]) -> list[list[str]]:
 def _interval(value: Mapping[str, Any] | None, sign: str = "") -> str:
     if value is None:
         return "–"
+    if math.isnan(value["low"]):
+        return f"{value['value']:{sign}.2f}"
     return f"{value['value']:{sign}.2f} [{value['low']:{sign}.2f}, {value['high']:{sign}.2f}]"
 
 
