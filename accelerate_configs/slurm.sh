@@ -35,7 +35,8 @@ if [ "$SERVER_NODES" -gt 0 ]; then
         trl vllm-serve --model "${MODEL:?the model that vLLM serves}" --host 0.0.0.0 --port 8000 &
     SERVER_STEP=$!
     trap 'kill "$SERVER_STEP"' EXIT
-    SETTINGS+=("vllm.server_base_url=http://$SERVER:8000")
+    # it loads its weights while the trainers start; behind the recipe and before the user's settings, which override these
+    SETTINGS=("$1" "vllm.server_base_url=http://$SERVER:8000" vllm.server_patience_seconds=1800 "${@:2}")
 fi
 
 # $SLURM_NODEID is a machine's own number, so it must be read there and not here

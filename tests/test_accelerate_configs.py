@@ -2,6 +2,7 @@
 gives to a process; and the SLURM script, with stand-ins for the cluster's commands."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -86,10 +87,49 @@ def test_the_slurm_script_starts_one_launcher_a_machine(tmp_path, server):
     subprocess.run(["bash", str(script), "r.yaml", "a=b c"], cwd=tmp_path, env=environment, check=True, timeout=300)
     lines = sorted((tmp_path / "log").read_text().splitlines())
     shared = "--num_machines 2 --num_processes 16 --machine_rank {} --main_process_ip n1 --main_process_port 29500"
-    more = " vllm.server_base_url=http://n3:8000" if server else ""
+    more = " vllm.server_base_url=http://n3:8000 vllm.server_patience_seconds=1800" if server else ""  # it has yet to load
     for number, host in enumerate(("n1", "n2")):
         assert lines[number] == (
             f"{host}: accelerate launch --config_file accelerate_configs/multi_gpu.yaml {shared.format(number)} "
-            f"train/grpo.py r.yaml a=b c{more}"
+            f"train/grpo.py r.yaml{more} a=b c"
         )
     assert lines[2:] == (["n3: trl vllm-serve --model m --host 0.0.0.0 --port 8000"] if server else [])
+
+
+RECIPE = r"(?P<recipe>configs/train/\S+\.yaml)(?P<settings>[^\n#|`]*)"
+LAUNCHES = (
+    re.compile(
+        r"accelerate launch --config_file accelerate_configs/(?P<config>\w+)\.yaml(?P<options>[^\n]*) train/grpo\.py " + RECIPE
+    ),
+    re.compile(
+        r"(?:SERVER_NODES=(?P<servers>\d)[^\n]*)?sbatch(?: --nodes=(?P<nodes>\d))? accelerate_configs/(?P<config>slurm)\.sh "
+        + RECIPE
+    ),
+)
+
+
+def documented_launches():
+    """(recipe, settings, processes) of every launch command in a README, in a script's or in a recipe's first lines."""
+    where = [*ROOT.glob("*/README.md"), ROOT / "README.md", *ROOT.glob("accelerate_configs/*"), *ROOT.glob("configs/train/*.yaml")]
+    for text in {re.sub(r"\\\n#?\s*", "", path.read_text()) for path in where}:
+        for found in (match.groupdict() for pattern in LAUNCHES for match in pattern.finditer(text)):
+            if found["config"] == "slurm":
+                processes = 8 * (int(found["nodes"] or 2) - int(found["servers"] or 0))
+            else:
+                content = yaml.safe_load((ROOT / f"accelerate_configs/{found['config']}.yaml").read_text())
+                asked = re.search(r"--num_processes (\d+)", found["options"])
+                processes = int(asked[1]) if asked else content["num_processes"]
+            yield found["recipe"], [s for s in found["settings"].split() if re.match(r"[\w.]+=", s)], processes
+
+
+def test_every_documented_launch_has_a_step_that_its_processes_can_share():
+    from infoagent.config import load_recipe
+    from infoagent.recipes import GRPORecipe
+    from infoagent.training.launch import batch_shape
+
+    launches = list(documented_launches())
+    assert {("configs/train/gpu.yaml", 1), ("configs/train/gpu.yaml", 16)} <= {(r, p) for r, _, p in launches}
+    assert sum(processes == 16 for _, _, processes in launches) == 3  # with and without a server in the script, and in the README
+    for recipe, settings, processes in launches:
+        micro, accumulation = batch_shape(load_recipe(GRPORecipe, str(ROOT / recipe), settings), processes)
+        assert micro >= 1 <= accumulation
