@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from infoagent.analysis.session import run_evaluation
 from infoagent.applications.rounds.estimate import describe_rounds
 from infoagent.applications.rounds.recipe import RoundsRecipe
+from infoagent.config import load_recipe
 from infoagent.data.registry import load_data
 from infoagent.evaluation.cells import plan_cells
 from infoagent.evaluation.estimate import describe_evaluation
@@ -156,6 +158,21 @@ def test_a_pool_takes_other_documents_or_fewer_columns(own, no_edits):
 def test_the_plan_of_a_measurement_says_what_it_leaves_out(own, no_edits):
     recipe = InformationRecipe.model_validate({"output_dir": "x", "documents": 8, "counterfactuals": 2, "data": own})
     assert "left out, fewer than 2 counterfactual documents: 4 problems" in describe_measurement(recipe)
+
+
+def test_the_plan_says_what_reading_the_data_left_out(tmp_path):
+    file = tmp_path / "my.jsonl"
+    rows = [{"id": f"q{i}", "document": f"Letter {i}. " + "word " * (90 if i % 3 else 900), "query": "?"} for i in range(12)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = load_recipe(
+        InformationRecipe,
+        str(ROOT / "configs/eval/information.yaml"),
+        ["data.name=jsonl", f"data.path={file}", "data.split=all", "documents=8"],
+    )
+    told = "left out, question on a document that min_words and max_words rule out: 4 problems"
+    assert told in describe_measurement(recipe)
+    whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"min_words": None, "max_words": None})})
+    assert "left out" not in describe_measurement(whole)
 
 
 def test_columns_that_are_not_there_come_last_as_nan():

@@ -281,7 +281,7 @@ def load_data(name: str, path: str | None = None, split: str = "test", **setting
     if not known.cuts:
         data = _within(data, *asked.words)
     if not data.problems:
-        raise InputError(f"data: split {split!r} of {name} holds no problem with these word limits; widen them")
+        raise InputError(f"data: split {split!r} of {name} holds no problem{_ruled_out(data, *asked.words)}")
     data = replace(data, problems=with_shared_ids(data.problems))
     return data if asked.limit is None else replace(data, problems=_drawn(data.problems, asked.limit, asked.seed))
 
@@ -339,6 +339,15 @@ def _within(data: ProblemSet, min_words: int | None, max_words: int | None) -> P
     left_out = Counter(data.left_out)
     left_out["question on a document that min_words and max_words rule out"] += len(data.problems) - len(kept)
     return replace(data, problems=kept, left_out=+left_out)
+
+
+def _ruled_out(data: ProblemSet, min_words: int | None, max_words: int | None) -> str:
+    """Which limits left no problem, how many each cause took, and what to do."""
+    told = "; ".join(f"{cause}: {number}" for cause, number in data.left_out.items())
+    if min_words is None and max_words is None:
+        return f" ({told})" if told else ""
+    limits = ", ".join(f"{n} {v}" for n, v in (("min_words", min_words), ("max_words", max_words)) if v is not None)
+    return f" with these word limits ({limits}{'; left out, ' if told else ''}{told}); widen them, or set them to null"
 
 
 def _drawn(problems: tuple[Problem, ...], limit: int, seed: int) -> tuple[Problem, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.data.registry import load_data
 from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here, read_tokens
-from infoagent.measurement.pool_draw import choose_pool
+from infoagent.measurement.pool_draw import choose_pool, left_out_lines
 from infoagent.recipes import InformationRecipe
 
 
@@ -30,7 +30,7 @@ def describe_measurement(recipe: InformationRecipe) -> str:
     lines = [
         f"plan: {recipe.documents} documents × {recipe.samples} compressions, {columns} pool columns and "
         f"{recipe.counterfactuals} counterfactuals each: {compressions * (columns + recipe.counterfactuals):,} cells",
-        *(f"  {line}" for line in pool.lines),
+        *(f"  {line}" for line in left_out_lines(data, pool)),
         f"tokens: at most {written:,.0f} to write and {scored:,.0f} to score",
     ]
     model = recipe.scorer or recipe.compressor.model

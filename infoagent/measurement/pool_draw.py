@@ -11,7 +11,7 @@ import numpy as np
 from infoagent.data.identity import identities
 from infoagent.data.negatives import Counts, NegativeDraw, find_negatives
 from infoagent.recipes import InformationRecipe
-from infoagent.types import InputError, Negative, Problem
+from infoagent.types import InputError, Negative, Problem, ProblemSet
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class DrawnPool:
         """What was left out or is short, a line for each cause."""
         told = [f"left out, {cause}: {number} problems" for cause, number in self.left_out.items()]
         return told + [f"{cause}: {number} of {len(self.problems)} documents" for cause, number in self.short.items()]
+
+
+def left_out_lines(data: ProblemSet, pool: DrawnPool) -> list[str]:
+    """What is not measured or is short, a line for each cause: what reading the data left out, then what the pool did."""
+    return [*(f"left out, {cause}: {number} problems" for cause, number in data.left_out.items()), *pool.lines]
 
 
 def choose_pool(

@@ -26,7 +26,7 @@ from infoagent.lm.prompts import Prompt, check_prompt, compressor_ids
 from infoagent.lm.scoring.jobs import Processes, scorer_identity
 from infoagent.measurement.calibration import read_calibration, scorer_name
 from infoagent.measurement.pool import Pool, express, score_pool
-from infoagent.measurement.pool_draw import DrawnPool, choose_pool, draw_pool, refuse_repeated
+from infoagent.measurement.pool_draw import DrawnPool, choose_pool, draw_pool, left_out_lines, refuse_repeated
 from infoagent.progress import Progress
 from infoagent.recipes import InformationRecipe, ModelSection
 from infoagent.records.files import RECORDS_FILE
@@ -104,7 +104,7 @@ def plan_measurement(recipe: InformationRecipe, quiet: bool = False) -> Measurem
         return problems
 
     pool = choose_pool(recipe, data.problems, fitted, quiet)
-    for line in pool.lines:
+    for line in left_out_lines(data, pool):
         logger.warning(line)
     problems = pool.problems
     if recipe.near and any(p.group is None for p in problems):

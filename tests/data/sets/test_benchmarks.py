@@ -421,4 +421,7 @@ def test_a_benchmarks_documents_are_chosen_by_length_and_not_cut(tmp_path):
     rows = [{**row, "solution": "word " * n + r"\boxed{2}"} for n in (3, 10, 30)]
     path = write(tmp_path / "m.json", rows)
     assert [len(p.document.split()) for p in load_data("math", path, min_words=5, max_words=20).problems] == [11]
-    assert "holds no problem with these word limits" in refused("math", path, min_words=99)[0]
+    assert refused("math", path, min_words=99, max_words=120) == [
+        "data: split 'all' of math holds no problem with these word limits (min_words 99, max_words 120; left out, question on a "
+        "document that min_words and max_words rule out: 3); widen them, or set them to null"
+    ]
