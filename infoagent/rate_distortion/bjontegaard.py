@@ -71,6 +71,11 @@ class Curve:
             return cls(rate_P, np.maximum.accumulate(value_P))
         return cls(rate_P, np.asarray(isotonic_regression(value_P).x))
 
+    @property
+    def is_flat(self) -> bool:
+        """One value at every rate, to rounding: a single point, or a dip that was pooled with all before it."""
+        return bool(_starts(self.value_P).sum() == 1)
+
     def log_rate_at(self, value: Array | float) -> Array:
         """log of the rate at which a value is reached; values must lie within the curve's range."""
         # of a plateau the shortest point counts: it reaches the value
@@ -117,19 +122,20 @@ def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
     """Rate of `new` over rate of `old` at equal value.
 
     "overlap": exp of the mean over the common values of the difference of log rates. Where these are few and `new`
-    reaches beyond `old`, both are compared at the best value of `old` alone, which is what the mean tends to. "at most":
+    reaches beyond `old`, both are compared at the best value of `old` alone, which is what the mean tends to; so they are where `old` is
+    flat and has no other. "at most":
     all of `new` lies at or above the best value of `old`, so that the ratio of `new`'s shortest point to the rate at
     which `old` reaches its best is an upper bound: at a lower value `new` would be shorter still. A single point of
-    `new` within the range of `old` is compared at its value. Raises ValueError for curves that cannot be compared.
+    `new` within the range of `old`, or the shortest of a flat `new`, is compared at its value. Raises ValueError for curves that cannot be compared.
     """
     low, high = max(new.value_P[0], old.value_P[0]), min(new.value_P[-1], old.value_P[-1])
     if new.value_P[0] >= old.value_P[-1]:
         return float(np.exp(np.log(new.rate_P[0]) - old.log_rate_at(old.value_P[-1]))), "at most"
-    if len(new.rate_P) == 1 and old.value_P[0] <= new.value_P[0]:
+    if new.is_flat and old.value_P[0] <= new.value_P[0]:
         return float(np.exp(np.log(new.rate_P[0]) - old.log_rate_at(new.value_P[0]))), "overlap"
-    widths = [c.value_P[-1] - c.value_P[0] for c in (new, old) if len(c.rate_P) > 1]
-    if high <= low or not widths or high - low < SMALLEST_OVERLAP * min(widths):
-        if low < high == old.value_P[-1]:
+    widths = [c.value_P[-1] - c.value_P[0] for c in (new, old) if not c.is_flat]
+    if old.is_flat or high <= low or not widths or high - low < SMALLEST_OVERLAP * min(widths):
+        if low <= high == old.value_P[-1]:
             return float(np.exp(new.log_rate_at(high) - old.log_rate_at(high))), "overlap"
         raise ValueError(
             f"values from {new.value_P[0]:.3g} to {new.value_P[-1]:.3g} and from {old.value_P[0]:.3g} to "

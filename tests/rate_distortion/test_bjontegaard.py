@@ -88,6 +88,28 @@ def test_a_better_curve_with_a_narrow_overlap_is_compared_where_the_other_ends()
     assert beyond == (pytest.approx(0.25), "at most")
 
 
+@given(st.lists(st.floats(1, 99), min_size=1, max_size=4, unique=True), st.floats(0.31, 0.89), st.booleans())
+def test_a_curve_of_one_value_is_compared_at_it_on_either_side(rates, value, dips):
+    """Through 10, 20 and 40 tokens at 0.3, 0.6 and 0.9; the other has one point, or points that dip and are pooled flat."""
+    falls = [value + 0.01 * (0.5 * (len(rates) - 1) - i) * dips for i in range(len(rates))]
+    flat, rising = curve(sorted(rates), falls), curve([10, 20, 40], [0.3, 0.6, 0.9])
+    assert flat.is_flat
+    at_value = math.exp(rising.log_rate_at(flat.value_P[0])) / min(rates)
+    assert rate_ratio(rising, flat) == (pytest.approx(at_value), "overlap")
+    assert rate_ratio(flat, rising) == (pytest.approx(1 / at_value), "overlap")
+    with pytest.raises(ValueError, match="overlap too little"):
+        rate_ratio(curve([5], [0.2]), flat)
+
+
+def test_resamples_that_pool_flat_are_compared():
+    values = np.array([[0.7, 0.6, 0.7, 0.6, 0.7, 0.6, 0.7, 0.6], [0.65, 0.66, 0.64, 0.65, 0.66, 0.64, 0.65, 0.66]])
+    old = Points(np.tile([[10.0], [20.0]], 8), values)
+    new = Points(np.tile([[10.0], [20.0], [40.0]], 8), np.tile([[0.3], [0.6], [0.9]], 8))
+    found = bd_tokens(new, old, np.random.default_rng(0), resamples=100)
+    assert found.refused == 0
+    assert found.low <= found.value <= found.high
+
+
 def test_best_leaves_a_worse_setting_alone():
     """Old reaches 1.0 at 20 tokens and falls to 0.6 at 30: pooled it is 0.8 from 20 on, at best 1.0."""
     old = Points(np.array([[10.0], [20.0], [30.0]]), np.array([[0.0], [1.0], [0.6]]))
