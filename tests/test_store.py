@@ -1,8 +1,13 @@
 """What a run writes down of itself."""
 
+import shlex
 import subprocess
+import sys
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infoagent import store
 
@@ -36,3 +41,9 @@ def test_the_commit_is_that_of_the_package_and_not_of_whose_folder_it_is_install
     assert store.provenance()["commit"] == git("rev-parse", "HEAD")
     (package / "store.py").write_text("# changed\n")
     assert store.provenance()["commit"] == git("rev-parse", "HEAD") + "+changes"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\0"))))
+def test_a_recorded_command_can_be_pasted_into_a_shell(arguments):
+    with mock.patch.object(sys, "argv", ["eval/frozen.py", *arguments]), mock.patch.object(store, "_commit", return_value="c"):
+        assert shlex.split(store.provenance()["command"]) == ["eval/frozen.py", *arguments]

@@ -8,6 +8,7 @@ them stand naive edits, the answer swapped for any other answer of the pool.
 """
 
 import hashlib
+import shlex
 import sys
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         show(part, values)
     if arguments.out:
         # the command is kept without the directories of this machine
-        command = " ".join(Path(a).name if "/" in a else a for a in sys.argv)
+        command = shlex.join(Path(a).name if "/" in a else a for a in sys.argv)
         write_json(arguments.out, {"settings": settings, **found, **provenance(), "command": command})
     return 0
 

@@ -122,11 +122,11 @@ def rate_ratio(new: Curve, old: Curve) -> tuple[float, Kind]:
     """Rate of `new` over rate of `old` at equal value.
 
     "overlap": exp of the mean over the common values of the difference of log rates. Where these are few and `new`
-    reaches beyond `old`, both are compared at the best value of `old` alone, which is what the mean tends to; so they are where `old` is
-    flat and has no other. "at most":
-    all of `new` lies at or above the best value of `old`, so that the ratio of `new`'s shortest point to the rate at
-    which `old` reaches its best is an upper bound: at a lower value `new` would be shorter still. A single point of
-    `new` within the range of `old`, or the shortest of a flat `new`, is compared at its value. Raises ValueError for curves that cannot be compared.
+    reaches beyond `old`, both are compared at the best value of `old` alone, which is what the mean tends to; so they
+    are where `old` is flat and has no other. "at most": all of `new` lies at or above the best value of `old`, so that
+    the ratio of `new`'s shortest point to the rate at which `old` reaches its best is an upper bound: at a lower value
+    `new` would be shorter still. A single point of `new` within the range of `old`, or the shortest of a flat `new`, is
+    compared at its value. Raises ValueError for curves that cannot be compared.
     """
     low, high = max(new.value_P[0], old.value_P[0]), min(new.value_P[-1], old.value_P[-1])
     if new.value_P[0] >= old.value_P[-1]:
