@@ -55,6 +55,8 @@ class Section(BaseModel):
 RecipeT = TypeVar("RecipeT", bound=Section)
 
 
+SCRIPTS: dict[str, type[Section]] = {}
+"""By script the schema of its recipes: infoagent.recipes and infoagent.applications.recipes, once imported, put theirs here."""
 REPORTED = 20
 """Mistakes of a recipe that are told one by one."""
 
@@ -66,6 +68,7 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     """
     content: Any = {} if path is None else recipe_content(path)
     where = "defaults" if path is None else str(path)
+    _check_whose(schema, set(content), where)
     problems: list[str] = []
     for override in overrides:
         try:
@@ -79,6 +82,16 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     if problems:
         raise InputError(problems)
     return recipe
+
+
+def _check_whose(schema: type[BaseModel], keys: set[str], where: str) -> None:
+    """Raise InputError where a file's keys are those of another script's recipes: advice on each would lead nowhere."""
+    if keys <= set(schema.model_fields):
+        return
+    names = [name for name, known in SCRIPTS.items() if keys <= set(known.model_fields)]
+    own = next((name for name, known in SCRIPTS.items() if known is schema), None)
+    if names and own is not None:
+        raise InputError(f"{where}: is a recipe of {' or '.join(names)}; run that, or give one of {own}")
 
 
 def checked_recipe(schema: type[RecipeT], content: Any, where: str) -> RecipeT:

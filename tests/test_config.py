@@ -91,6 +91,20 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
     assert all(str(file) in line or "override" in line for line in error.value.problems)
 
 
+@pytest.mark.parametrize(
+    ("schema", "file", "whose", "own"),
+    [
+        (GRPORecipe, "configs/train/sft.yaml", "train/sft.py", "train/grpo.py"),
+        (EvaluationRecipe, "configs/train/own.yaml", "train/grpo.py", "eval/frozen.py"),
+        (GRPORecipe, "configs/eval/rounds.yaml", "eval/applications/rounds.py", "train/grpo.py"),
+    ],
+)
+def test_a_recipe_of_another_script_is_named_as_such(schema, file, whose, own):
+    with pytest.raises(InputError) as error:
+        load_recipe(schema, ROOT / file, ["seed=x"])
+    assert error.value.problems == [f"{ROOT / file}: is a recipe of {whose}; run that, or give one of {own}"]
+
+
 @pytest.mark.parametrize(("text", "value"), [("1e-5", 1e-5), ("2.0e-4", 2e-4), ("1", 1.0), ("3E+0", 3.0), (".5", 0.5)])
 def test_numbers_as_people_write_them(text, value):
     assert load_recipe(GRPORecipe, None, ["output_dir=x", f"grpo.learning_rate={text}"]).grpo.learning_rate == value

@@ -5,7 +5,7 @@ from infoagent.applications.research.recipe import ResearchRecipe
 from infoagent.applications.rounds.recipe import CompactionRecipe, RoundsRecipe
 from infoagent.applications.shannon.recipe import ShannonRecipe
 from infoagent.applications.stress.recipe import HardInputsRecipe, LoadRecipe
-from infoagent.config import Section
+from infoagent.config import SCRIPTS, Section
 from infoagent.recipes import CORE_RECIPES, schema_for
 
 RECIPES: dict[str, type[Section]] = {
@@ -18,6 +18,7 @@ RECIPES: dict[str, type[Section]] = {
     "eval/applications/stress.py load": LoadRecipe,
     "eval/applications/stress.py inputs": HardInputsRecipe,
 }
+SCRIPTS.update(RECIPES)
 
 
 def recipe_schema(keys: set[str]) -> type[Section]:

@@ -5,7 +5,7 @@ An application brings its own: infoagent/applications/recipes.py knows them all.
 
 from collections.abc import Mapping
 
-from infoagent.config import Section
+from infoagent.config import SCRIPTS, Section
 from infoagent.recipes.compressors import CompressorSection
 from infoagent.recipes.dpo import DPORecipe
 from infoagent.recipes.evaluation import EvaluationRecipe
@@ -30,6 +30,7 @@ CORE_RECIPES: dict[str, type[Section]] = {
     "eval/goals.py": GoalsRecipe,
     "infoagent sweep": SweepFile,
 }
+SCRIPTS.update(CORE_RECIPES)
 
 
 def schema_for(keys: set[str], recipes: Mapping[str, type[Section]] = CORE_RECIPES) -> type[Section]:
