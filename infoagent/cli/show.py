@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ def data_show(arguments: argparse.Namespace) -> None:
     class Shown(Section):
         data: DataSection
 
+    _check_name(arguments.name)
     recipe = load_recipe(Shown, None, [f"data.name={arguments.name}", "data.split=all", *arguments.overrides])
     content = overview(recipe.data.asked)
     if arguments.json:
@@ -42,6 +45,24 @@ def data_show(arguments: argparse.Namespace) -> None:
         print(f"for evaluation only: {content['benchmark']}")
     for first in content["first"]:
         print("\n" + _shown(first))
+
+
+def _check_name(name: str) -> None:
+    """Raise InputError, in the words of this command, for a name of no data set: of a file or folder with what reads it."""
+    from infoagent.data.overview import OTHERS
+    from infoagent.data.registry import DATA_SETS, find_set
+
+    place = os.path.expanduser(name)
+    if name in DATA_SETS or name in OTHERS:
+        return
+    if not os.path.exists(place):
+        find_set(name, "data show")
+    folder = os.path.isdir(place)
+    reads = "text" if folder or Path(place).suffix.lower() in (".txt", ".md", ".pdf") else "jsonl"
+    what = "folder" if folder else "file"
+    raise InputError(
+        f"data show {name!r}: is a {what} and no data set; write: infoagent data show {reads} {shlex.quote('data.path=' + name)}"
+    )
 
 
 def _shown(first: dict[str, Any]) -> str:

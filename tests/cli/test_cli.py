@@ -144,7 +144,9 @@ def test_compress_prints_the_text_on_stdout_and_figures_on_stderr(capsys, tiny_d
         (["compress", "{text}", "--budget", "0"], "must be at least 1"),
         (["compress", "{text}", "--model", "{tiny}", "--adapter", "nowhere"], "no such directory"),
         (["compress", "{long}", "--model", "{tiny}", "--truncate", "error"], "set --truncate to head"),
-        (["data", "show", "recrods"], "did you mean 'records'"),
+        (["data", "show", "recrods"], "data show: 'recrods' is unknown; did you mean 'records'"),
+        (["data", "show", "{text}"], "is a file and no data set; write: infoagent data show jsonl data.path="),
+        (["data", "show", "{folder}"], "is a folder and no data set; write: infoagent data show text data.path="),
         (["data", "show", "records", "data.limt=3"], "did you mean 'limit'"),
         (["report", "nowhere", "--out", "x.html"], "holds no run.json"),
         (["report", "nowhere", "--out", "x.pdf"], "must end in .html"),
@@ -157,7 +159,13 @@ def test_bad_input_is_one_line_and_exit_code_2(capsys, tmp_path, tiny_dir, argum
     (tmp_path / "empty").write_text("")
     (tmp_path / "text").write_text("some text")
     (tmp_path / "long").write_text("word " * 2000)
-    places = {"empty": tmp_path / "empty", "text": tmp_path / "text", "long": tmp_path / "long", "tiny": tiny_dir}
+    places = {
+        "empty": tmp_path / "empty",
+        "text": tmp_path / "text",
+        "long": tmp_path / "long",
+        "tiny": tiny_dir,
+        "folder": tmp_path,
+    }
     code, out, err = call(capsys, *(a.format(**places) for a in arguments))
     assert (code, out) == (2, "")
     assert message in err
