@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from infoagent.baselines import PICKERS, cannot_work, unusable
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS, TOKENS_PER_WORD, candidate_prompts
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
 from infoagent.evaluation.forms import forms_of
+from infoagent.lm.adapters import check_adapter
 from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here, read_tokens
-from infoagent.lm.prompts import WITHOUT_THOUGHT
+from infoagent.lm.prompts import WITHOUT_THOUGHT, check_predictor_template, check_prompt
 from infoagent.progress import duration
 from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.recipes.compressors import WRITERS
-from infoagent.types import ANCHORS, ProblemSet
+from infoagent.types import ANCHORS, InputError, ProblemSet
 
 WORDS_OF_A_SENTENCE = 30
 CHARACTERS_OF_A_TOKEN = 3
@@ -26,9 +28,26 @@ CHARACTERS_OF_A_TOKEN = 3
 def describe_evaluation(recipe: EvaluationRecipe) -> str:
     """Records, tokens, GFLOP, seconds and money of the whole grid, nothing of it done yet. Upper estimates: every text
     at its longest. Compressors that are scored under the same prompt share the reading of the documents."""
+    _check_names(recipe)
     sets, left_out = usable_sets(recipe)
     lines = _evaluation(recipe, sets, frozenset())[0]
     return "\n".join([lines[0], *left_out, *lines[1:]])
+
+
+def _check_names(recipe: EvaluationRecipe) -> None:
+    """Raise InputError for a template or an adapter that a run would refuse, all of them at once."""
+    mistakes: list[str] = []
+    checks: list[Callable[[], None]] = [partial(check_prompt, c.prompt) for c in recipe.grid]
+    checks += [partial(check_predictor_template, p.template, "predictors") for p in recipe.predictors]
+    models = [c.model for c in recipe.grid if c.kind == "lm"] + [p for p in recipe.predictors if p.kind != "endpoint"]
+    checks += [partial(check_adapter, m.adapter, m.name) for m in models if m.adapter is not None]
+    for check in checks:
+        try:
+            check()
+        except InputError as error:
+            mistakes += [line for line in error.problems if line not in mistakes]
+    if mistakes:
+        raise InputError(mistakes)
 
 
 def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from infoagent.costs import PROMPT_OVERHEAD_TOKENS
 from infoagent.data.registry import load_data
+from infoagent.lm.adapters import check_adapter
 from infoagent.lm.dry_run import PlannedWork, mean_tokens, not_here, read_tokens
+from infoagent.lm.prompts import check_prompt
 from infoagent.measurement.pool_draw import choose_pool, left_out_lines
 from infoagent.recipes import InformationRecipe
 
@@ -12,7 +14,11 @@ from infoagent.recipes import InformationRecipe
 def describe_measurement(recipe: InformationRecipe) -> str:
     """Cells, tokens, GFLOP, seconds and money of eval/information.py. Prompts of one document under many questions
     share its tokens, so each document counts once and each question's end once a pair; what is picked of it is another text for
-    each question."""
+    each question. Raises InputError for a template or an adapter that a run would refuse."""
+    check_prompt(recipe.compressor.prompt)
+    for named in (recipe.compressor.model, recipe.scorer):
+        if named is not None and named.adapter is not None:
+            check_adapter(named.adapter, named.name)
     data = load_data(**recipe.data.asked)
     pool = choose_pool(recipe, data.problems)
     compressions = recipe.documents * recipe.samples

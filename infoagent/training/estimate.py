@@ -29,7 +29,7 @@ from infoagent.recipes.sft import FitSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.prompt_rows import courses_of
-from infoagent.training.trainable import check_enough, load_trainable
+from infoagent.training.trainable import check_enough, check_start, load_trainable
 from infoagent.training.validation_checks import validation_data
 from infoagent.types import Problem
 
@@ -57,7 +57,8 @@ def workload_of(recipe: GRPORecipe, prompt_tokens: int, processes: int) -> Workl
 
 def usable_problems(recipe: TrainingRecipe) -> tuple[list[Problem], list[str]]:
     """The problems that a run can train on, and what is left out or has too few negatives, a line each; of the validation
-    data too. Raises InputError where nothing is left, or where the recipe refuses what is short."""
+    data too. Raises InputError where nothing is left, where the recipe refuses what is short, and for what `check_start` refuses."""
+    check_start(recipe)
     counts = recipe.negatives.counts
     problems: list[Problem] = []
     lines: list[str] = []

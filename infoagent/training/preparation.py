@@ -7,16 +7,15 @@ from typing import Any
 
 from infoagent.data.negatives import take_negatives
 from infoagent.data.registry import load_data
-from infoagent.lm.adapters import check_adapter
 from infoagent.lm.context import fit_to_context
 from infoagent.lm.models import find_model
-from infoagent.lm.prompts import Prompt, check_prompt
+from infoagent.lm.prompts import Prompt
 from infoagent.lm.reference import ModelReference
 from infoagent.lm.scoring.client import check_served
 from infoagent.recipes import ModelSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.lora_options import check_lora, invocation_of
-from infoagent.training.trainable import check_enough, load_trainable
+from infoagent.training.trainable import check_enough, check_start, load_trainable
 from infoagent.types import InputError, Negative, Problem
 
 
@@ -43,11 +42,7 @@ def prepare(
     """Load data, find the model, fit documents to its context, draw negatives. Raises InputError, all mistakes of a
     stage at once. `least` names the setting that needs so many problems; data that is for evaluation is refused
     unless it is not `for_training`."""
-    check_prompt(recipe.prompt)
-    if recipe.model.adapter is not None:
-        raise InputError("model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter")
-    if recipe.init_adapter is not None:
-        check_adapter(recipe.init_adapter, recipe.model.name)
+    check_start(recipe)
     sets = load_trainable(recipe.all_data) if for_training else [load_data(**s.asked) for s in recipe.all_data]
     total = sum(len(data) for data in sets)
     check_enough(total, least)

@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infoagent.data.registry import DATA_SETS, load_data
+from infoagent.lm.adapters import check_adapter
+from infoagent.lm.prompts import check_prompt
 from infoagent.recipes import DataSection
+from infoagent.recipes.training import TrainingRecipe
 from infoagent.types import InputError, ProblemSet
+
+
+def check_start(recipe: TrainingRecipe) -> None:
+    """Raise InputError for a prompt, or an adapter to start from, that a run would refuse: before data or a model is loaded, and
+    in a plan as well."""
+    check_prompt(recipe.prompt)
+    if recipe.model.adapter is not None:
+        raise InputError("model.adapter: a run trains an adapter on the plain base; to start from one, name it as init_adapter")
+    if recipe.init_adapter is not None:
+        check_adapter(recipe.init_adapter, recipe.model.name)
 
 
 def check_trainable(sections: Sequence[DataSection]) -> None:

@@ -115,3 +115,15 @@ def test_every_plan_is_smaller_where_less_is_read(recipe, schema, describe, key)
     plans = [describe(load_recipe(schema, recipe, given)) for given in ([], [f"{key}.pick_tokens=16"])]
     whole, picked = (float(re.search(r"([\d,.]+) GFLOP", plan)[1].replace(",", "")) for plan in plans)
     assert picked < whole
+
+
+@pytest.mark.parametrize(("recipe", "schema", "describe", "key"), PLANS, ids=[p[0] for p in PLANS])
+def test_a_plan_refuses_a_template_and_an_adapter_that_are_not_there(recipe, schema, describe, key):
+    """As the run would, whose plan it is."""
+    adapter = "init_adapter" if key == "prompt" else key.replace("prompt", "model.adapter")
+    for wrong, said in (
+        (f"{key}.template=nosuch", "prompt.template: 'nosuch' is unknown"),
+        (f"{adapter}=runs/nope", "no such directory"),
+    ):
+        with pytest.raises(InputError, match=said):
+            describe(load_recipe(schema, recipe, [wrong]))
