@@ -7,6 +7,7 @@ Source: Islam et al. 2023, arXiv 2311.11944; `PatronusAI/financebench` or `finan
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,9 @@ _ROW: dict[str, Schema] = {
     "financebench_id": TEXT, "company": TEXT, "doc_name": TEXT, "question": TEXT, "answer": TEXT,
     "evidence": ListOf(_EVIDENCE, least=1),
 }  # fmt: skip
+
+_UNIT = re.compile(r"\bin (?:(?:USD|US\$|\$|(?:US )?dollars?) ?)?(thousand|million|billion)s?\b", re.IGNORECASE)
+_BARE = re.compile(r"[-+(]*\$?[-+(]*[\d,]+(?:\.\d+)?\)?")
 
 Page = tuple[str, int]
 
@@ -65,9 +69,17 @@ def _problem(row: Mapping[str, Any], pages: Mapping[str, Mapping[int, str]], bud
         # two questions share a document where they share its pages
         document_id=" ".join(f"{name}#{','.join(str(n) for f, n in chosen if f == name)}" for name in filings),
         answer=row["answer"].strip(),
+        references=with_unit(row["question"], row["answer"].strip()),
         group=row["company"],
         evidence=tuple(evidence["evidence_text"] for evidence in row["evidence"]),
     )
+
+
+def with_unit(question: str, answer: str) -> tuple[str, ...]:
+    """The answer with the unit that the question sets: to "… (in USD millions)" the answer is a bare $1577.00, and $1,577 million is
+    as right. None where the question sets no unit or two, or the answer is not an amount alone."""
+    units = {unit.lower() for unit in _UNIT.findall(question)}
+    return (f"{answer} {units.pop()}",) if len(units) == 1 and _BARE.fullmatch(answer) else ()
 
 
 def chosen_pages(gold: list[Page], pages: Mapping[str, Mapping[int, str]], budget: int) -> list[Page]:
