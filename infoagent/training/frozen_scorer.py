@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,12 @@ from infoagent.lm.scoring.columns import ColumnScorer
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.recipes.sections import ModelSection, ScorerSection
 from infoagent.recipes.training import TrainingRecipe
+from infoagent.types import RunFailed
 
 logger = logging.getLogger(__name__)
+
+FIRST_PROCESS_READS = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+"""Accelerate's switch by which the first process of a machine reads weights and all others hold zeros until the model is wrapped."""
 
 
 def frozen_scorer(recipe: TrainingRecipe, trainer: Any) -> ColumnScorer:
@@ -47,7 +52,13 @@ def base_scorer(recipe: TrainingRecipe, lm: LoadedModel) -> ColumnScorer:
 
 
 def _frozen(section: ModelSection, device: str | None = None) -> Any:
-    return load_weights(find_model(frozen(section)).reference, section.dtype, device).requires_grad_(False)
+    """The model. Raises RunFailed where its weights are not here: what an empty model scores is no value."""
+    model = load_weights(find_model(frozen(section)).reference, section.dtype, device).requires_grad_(False)
+    if not any(bool(weight.any()) for weight in model.parameters()):  # the first one answers, as a rule
+        raise RunFailed(
+            f"the scorer {section.name!r}: all of its weights are zero or elsewhere in this process; serve it (scorer.url)"
+        )
+    return model
 
 
 def served_scorer(section: ScorerSection) -> HttpScorer:
@@ -57,8 +68,23 @@ def served_scorer(section: ScorerSection) -> HttpScorer:
 
 @contextlib.contextmanager
 def _unsharded(trainer: Any) -> Iterator[None]:
-    """Under ZeRO-3 transformers shards whatever it loads; the scorer must be whole on every process."""
-    plugin = trainer.accelerator.state.deepspeed_plugin
+    """Under ZeRO-3 transformers shards whatever it loads, under FSDP it may read weights in one process of a machine alone,
+    since wrapping will send them to the others; the scorer is never wrapped and must be whole on every process."""
+    before = os.environ.get(FIRST_PROCESS_READS)
+    if trainer.is_fsdp_enabled:
+        os.environ[FIRST_PROCESS_READS] = "false"
+    try:
+        with _without_zero3(trainer.accelerator.state.deepspeed_plugin):
+            yield
+    finally:
+        if before is not None:
+            os.environ[FIRST_PROCESS_READS] = before
+        elif trainer.is_fsdp_enabled:
+            del os.environ[FIRST_PROCESS_READS]
+
+
+@contextlib.contextmanager
+def _without_zero3(plugin: Any) -> Iterator[None]:
     if plugin is None or plugin.zero_stage != 3:
         yield
         return

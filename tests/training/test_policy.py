@@ -1,8 +1,10 @@
 """The recipe in TRL's words, and who judges the policy."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 from accelerate.utils import DeepSpeedPlugin
 from pydantic import ValidationError
 from tiny import tiny_model
@@ -14,6 +16,7 @@ from infoagent.recipes import GRPORecipe
 from infoagent.training import frozen_scorer as judges
 from infoagent.training.frozen_scorer import frozen_scorer
 from infoagent.training.grpo_trainer import trainer_arguments
+from infoagent.types import RunFailed
 
 
 def recipe(tmp_path, **more):
@@ -68,6 +71,28 @@ def test_the_base_judges_in_place_unless_it_is_sharded(tmp_path, tiny_dir, zero_
     if not shared:
         assert not any(p.requires_grad for p in scorer.model.parameters())
         assert all(p.numel() > 0 for p in scorer.model.parameters())  # a sharded weight is empty
+
+
+@pytest.fixture
+def second_process(tmp_path, monkeypatch):
+    """FSDP as accelerate_configs/fsdp2.yaml sets it up, in a process that is not the first of its machine."""
+    for name, value in {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_under_fsdp_every_process_reads_the_scorer_itself(second_process, tmp_path, tiny_dir, named):
+    """transformers gives the others zeros, which wrapping fills; the scorer is not wrapped, and would find nothing likely."""
+    model = {"name": str(tiny_dir), "dtype": "float32"}
+    made = recipe(tmp_path, model=model, **({"scorer": {"model": model}} if named else {}))
+    scorer = frozen_scorer(made, trainer_of(tiny_model(300), fsdp=True))
+    assert all(weight.any() for weight in scorer.model.parameters())
+    assert os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] == "true"  # the policy is sent to the others as before
+    with pytest.raises(RunFailed, match="all of its weights are zero or elsewhere"):
+        judges.base_scorer(recipe(tmp_path, scorer={"model": model}), None)
 
 
 def test_a_named_scorer_is_loaded(tmp_path, tiny_dir):
