@@ -2,9 +2,9 @@
 
 Launchers and libraries fall back without a word: DeepSpeed on the CPU can come back as plain data parallelism, or as
 processes that each believe to be rank 0 of 1 and all train alone on all of the data; FSDP on the CPU comes back as
-data parallelism; one process that sees several GPUs is spread over them by threads. So what the launcher's environment
-asks for is held against accelerate's state and torch's process group once the trainer is built, and against the class
-of the wrapped model when training begins.
+data parallelism; one process that sees several GPUs is spread over them by threads, unless `on_one_device` keeps it. So
+what the launcher's environment asks for is held against accelerate's state and torch's process group once the trainer
+is built, and against the class of the wrapped model when training begins.
 """
 
 from __future__ import annotations
@@ -53,6 +53,12 @@ def settle_engine() -> Engine:
     if is_on("ACCELERATE_USE_FSDP"):
         return Engine(f"FSDP {os.environ.get('FSDP_VERSION', '1')}", processes, rank)
     return Engine(DATA_PARALLEL if processes > 1 else ALONE, processes, rank)
+
+
+def on_one_device(arguments: Any) -> Any:
+    """A trainer's arguments, with which a process takes one of the GPUs that it sees: TRL refuses threads over several."""
+    arguments._n_gpu = min(1, arguments.n_gpu)  # transformers counts all of them where no launcher gave it one
+    return arguments
 
 
 def check_engine(trainer: Any, asked: Engine) -> None:

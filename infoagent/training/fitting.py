@@ -21,6 +21,7 @@ from infoagent.recipes.sections import PromptSection
 from infoagent.recipes.sft import FitSection
 from infoagent.training.candidates import Candidate
 from infoagent.training.carried import carried_reading
+from infoagent.training.engine import on_one_device
 from infoagent.training.preparation import Prepared
 from infoagent.training.resumption import AdapterReadBack
 
@@ -94,20 +95,15 @@ def data_set(rows: Sequence[TokenRow], section: FitSection, seed: int) -> Any:
 
 def sft_arguments(recipe: SFTRecipe, output_dir: str, steps: int, quiet: bool) -> SFTConfig:
     """The recipe in TRL's words."""
-    return SFTConfig(
-        **_shared_arguments(recipe, recipe.sft, output_dir, steps, quiet),
-        dataset_kwargs={"skip_prepare_dataset": True},  # rows hold token ids and labels already
-    )
+    own = {"dataset_kwargs": {"skip_prepare_dataset": True}}  # rows hold token ids and labels already
+    return on_one_device(SFTConfig(**_shared_arguments(recipe, recipe.sft, output_dir, steps, quiet), **own))
 
 
 def dpo_arguments(recipe: DPORecipe, steps: int, quiet: bool) -> DPOConfig:
     """The recipe in TRL's words."""
-    return DPOConfig(
-        **_shared_arguments(recipe, recipe.dpo, recipe.output_dir, steps, quiet),
-        beta=recipe.dpo.beta,
-        loss_type=[recipe.dpo.loss_type],
-        label_smoothing=recipe.dpo.label_smoothing,
-    )
+    dpo = recipe.dpo
+    own = {"beta": dpo.beta, "loss_type": [dpo.loss_type], "label_smoothing": dpo.label_smoothing}
+    return on_one_device(DPOConfig(**_shared_arguments(recipe, dpo, recipe.output_dir, steps, quiet), **own))
 
 
 class PairTrainer(AdapterReadBack, DPOTrainer):

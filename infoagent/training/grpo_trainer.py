@@ -11,6 +11,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from infoagent.recipes import GRPORecipe
 from infoagent.training.compaction_loop import CompactionLoop, Course, course_of
 from infoagent.training.early_scoring import EarlyScoring
+from infoagent.training.engine import on_one_device
 from infoagent.training.group_proposals import GroupProposals
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.phases import TimedPhases
@@ -60,7 +61,7 @@ def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         }
     if vllm.enabled and grpo.algorithm == "grpo":  # its kernels round otherwise, so what it drew is weighted
         own["vllm_importance_sampling_correction"] = True
-    return (RLOOConfig if grpo.algorithm == "rloo" else GRPOConfig)(
+    arguments = (RLOOConfig if grpo.algorithm == "rloo" else GRPOConfig)(
         output_dir=recipe.output_dir,
         seed=recipe.seed,
         data_seed=recipe.seed,
@@ -89,3 +90,4 @@ def trainer_arguments(recipe: GRPORecipe, quiet: bool) -> Any:
         disable_tqdm=quiet,
         **own,
     )
+    return on_one_device(arguments)

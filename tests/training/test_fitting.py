@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
 from tiny import tiny_model
+from transformers import TrainingArguments
 from trl import SFTTrainer
 
 from infoagent.lm.activation import acts_from_instruction, invocation_ids, read_without_gradient
 from infoagent.lm.models import resolve
 from infoagent.lm.prompts import Prompt
 from infoagent.lm.reference import load_tokenizer
-from infoagent.recipes import DPORecipe, SFTRecipe
+from infoagent.recipes import DPORecipe, GRPORecipe, SFTRecipe
 from infoagent.reward.metrics import ScoredCompression
 from infoagent.training.candidates import Candidate
 from infoagent.training.fitting import (
@@ -25,6 +26,7 @@ from infoagent.training.fitting import (
     step_count,
     training_order,
 )
+from infoagent.training.grpo_trainer import trainer_arguments
 from infoagent.training.preparation import Prepared
 from infoagent.types import Compression, Problem
 
@@ -185,3 +187,22 @@ def test_batches_hold_texts_of_like_length_and_epochs_differ():
 def test_the_last_step_takes_what_is_left(tiny_dir, tmp_path):
     made = recipe_of(SFTRecipe, tiny_dir, tmp_path, batch_size=4, epochs=3)
     assert [step_count(n, made.sft) for n in (1, 4, 5)] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 8])
+def test_a_process_that_sees_several_gpus_takes_one(tiny_dir, tmp_path, monkeypatch, gpus):
+    """Without a launcher transformers counts all that are visible, and TRL's trainers then refuse to be built."""
+
+    def visible(arguments):
+        if not hasattr(arguments, "_n_gpu"):
+            arguments._n_gpu, arguments.distributed_state = gpus, None
+        return torch.device("cpu")
+
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", property(visible))
+    grpo = [{}, {"algorithm": "rloo", "loss_type": "grpo"}]
+    made = [trainer_arguments(GRPORecipe.model_validate({"output_dir": str(tmp_path), "grpo": own}), True) for own in grpo]
+    made += [sft_arguments(recipe_of(SFTRecipe, tiny_dir, tmp_path), str(tmp_path), 1, True)]
+    made += [dpo_arguments(recipe_of(DPORecipe, tiny_dir, tmp_path), 1, True)]
+    for arguments in made:
+        assert arguments.n_gpu == min(gpus, 1)
+        assert arguments.train_batch_size == arguments.per_device_train_batch_size
