@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -214,7 +215,7 @@ def load_weights(reference: ModelReference, dtype: str, device: str | None = Non
     settle_deepspeed()
     where = reference.name, reference.path, hub_revision(reference)
     if quantization is not None:  # quantised while it is read, so it must be read to its place
-        place = {"": torch.cuda.current_device()}
+        place = {"": int(os.environ.get("LOCAL_RANK", "0"))}  # a launcher's process is set on its GPU only later
         return read_weights(*where, dtype=getattr(torch, dtype), quantization_config=quantization, device_map=place).eval()
     model = read_weights(*where, dtype=getattr(torch, dtype))
     if default_device() == "cpu":  # a trainer moves its model only later, so the place of now says nothing

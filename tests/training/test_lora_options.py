@@ -9,7 +9,8 @@ from conftest import run_script
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model
 
-from infoagent.lm.models import resolve
+from infoagent.lm import models
+from infoagent.lm.models import load_weights, resolve
 from infoagent.lm.scoring.exact import Scorer
 from infoagent.recipes.lora_section import LoraSection
 from infoagent.training.lora_options import check_lora, lora_config, quantization_of
@@ -109,6 +110,18 @@ def test_the_quantised_base_is_nf4(monkeypatch):
     assert (found.load_in_4bit, found.bnb_4bit_quant_type) == (True, "nf4")
     assert found.bnb_4bit_compute_dtype == torch.bfloat16
     assert quantization_of(LoraSection(), "bfloat16") is None
+
+
+@pytest.mark.parametrize(("rank", "gpu"), [(None, 0), ("0", 0), ("3", 3)])
+def test_each_process_reads_the_quantised_base_to_its_own_gpu(tiny_dir, monkeypatch, rank, gpu):
+    """Before the trainer is built nobody has told torch which one that is, and all would read it to the first."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    read = []
+    monkeypatch.setattr(models, "read_weights", lambda *where, **more: read.append(more) or torch.nn.Linear(1, 1))
+    load_weights(resolve(str(tiny_dir)), "bfloat16", quantization=quantization_of(LoraSection(quantize="4bit"), "bfloat16"))
+    assert [more["device_map"] for more in read] == [{"": gpu}]
 
 
 @pytest.mark.gpu
