@@ -70,17 +70,18 @@ def check_engine(trainer: Any, asked: Engine) -> None:
     _compare(asked, Engine(name, accelerator.num_processes, accelerator.process_index), "by accelerate's state")
     if dist.is_available() and dist.is_initialized():
         _compare(asked, Engine(name, dist.get_world_size(), dist.get_rank()), "by torch's process group")
-    trainer.add_callback(_WrappedModelCheck(trainer, asked))
+    trainer.add_callback(_AsAsked(trainer, asked))
 
 
-class _WrappedModelCheck(TrainerCallback):
-    """The model is wrapped only when training begins."""
+class _AsAsked(TrainerCallback):
+    """What is known only when training begins: the model is wrapped by then, and the state of a checkpoint is read."""
 
     def __init__(self, trainer: Any, asked: Engine) -> None:
         self.trainer = trainer
         self.asked = asked
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.compute_steps(args, state.max_steps)  # save_steps may have changed since that checkpoint, whose number was read
         model = self.trainer.model_wrapped
         used = Engine(wrapper_name(model), self.asked.processes, self.asked.rank)
         _compare(self.asked, used, f"by the model's class, {type(model).__name__}")

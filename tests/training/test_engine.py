@@ -5,6 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import DefaultFlowCallback, TrainerControl, TrainerState
 
 from infoagent.training.engine import Engine, check_engine, settle_engine, wrapper_name
 from infoagent.types import InputError, RunFailed
@@ -65,6 +68,12 @@ def trainer_of(kind, processes=2, rank=0, wrapped=None, **plugins):
     return SimpleNamespace(accelerator=accelerator, model_wrapped=wrapped, callbacks=callbacks, add_callback=callbacks.append)
 
 
+def steps_of(save_steps):
+    """A trainer's arguments, as far as they say when something is done."""
+    more = {"logging_strategy": "steps", "eval_strategy": "no", "save_strategy": "steps", "logging_first_step": False}
+    return SimpleNamespace(disable_tqdm=True, logging_steps=1, eval_steps=None, save_steps=save_steps, **more)
+
+
 def zero(stage):
     return SimpleNamespace(zero_stage=stage)
 
@@ -110,12 +119,26 @@ def test_the_wrapped_model_is_looked_at_when_training_begins(model, in_use):
     trainer = trainer_of("DEEPSPEED", wrapped=model, deepspeed_plugin=zero(2))
     check_engine(trainer, Engine("ZeRO-2", 2, 0))
     begin = trainer.callbacks[0].on_train_begin
-    arguments = SimpleNamespace(disable_tqdm=True)
     if in_use is None:
-        begin(arguments, None, None)
+        begin(steps_of(1), TrainerState(), None)
         return
     with pytest.raises(RunFailed, match=f"asked for ZeRO-2, .* in use is {in_use}"):
-        begin(arguments, None, None)
+        begin(steps_of(1), TrainerState(), None)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 25))
+def test_a_run_that_goes_on_saves_by_the_number_of_its_own_recipe(before, now, done):
+    """The state that a checkpoint brings along says how often the run before it saved."""
+    trainer = trainer_of("NO", 1, wrapped=torch.nn.Linear(1, 1))
+    check_engine(trainer, Engine("one process", 1, 0))
+    state = TrainerState(max_steps=50, global_step=done, logging_steps=7, save_steps=before)
+    trainer.callbacks[0].on_train_begin(steps_of(now), state, None)
+    saved = []
+    for state.global_step in range(done + 1, 51):
+        control = DefaultFlowCallback().on_step_end(steps_of(now), state, TrainerControl())
+        assert control.should_log
+        saved += [state.global_step] if control.should_save else []
+    assert saved == [step for step in range(done + 1, 51) if step % now == 0 or step == 50]
 
 
 def test_wrappers_of_torch_are_told_apart():
