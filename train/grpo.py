@@ -35,7 +35,6 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
     # Imports that wait: --dry-run answers without torch and TRL, which take seconds to load.
     from infoagent.training.audit_callback import audit_callbacks
     from infoagent.training.callbacks import RunCallback
-    from infoagent.training.engine import settle_engine
     from infoagent.training.frozen_scorer import frozen_scorer
     from infoagent.training.grpo_trainer import course_of, trainer_arguments, trainer_class
     from infoagent.training.launch import batch_shape, is_main_process, process_count
@@ -63,8 +62,7 @@ def train(recipe: GRPORecipe, quiet: bool) -> int:
         if run.steps_done >= grpo.steps:
             return run.leave(f"{grpo.steps} steps", "raise grpo.steps to go on")
         # 2. One process keeps the record: recipe, seed, commit, versions, data revision; metrics to JSONL and W&B.
-        engine = settle_engine()
-        run.write_run_file(processes=engine.processes, engine=engine.name)
+        run.write_run_file()
         tracker = run.track()
 
         # 3. The reward: information minus length, scored among negatives that never change; the price may move.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from transformers import TrainerCallback
 
 from infoagent.lm.machine.device import default_device, settle_deepspeed
 from infoagent.training.launch import is_on, process_count, zero_stage
-from infoagent.types import RunFailed
+from infoagent.types import InputError, RunFailed
 
 ALONE, DATA_PARALLEL = "one process", "data parallel"
 REMEDY = (
@@ -53,6 +54,29 @@ def settle_engine() -> Engine:
     if is_on("ACCELERATE_USE_FSDP"):
         return Engine(f"FSDP {os.environ.get('FSDP_VERSION', '1')}", processes, rank)
     return Engine(DATA_PARALLEL if processes > 1 else ALONE, processes, rank)
+
+
+def check_same_engine(output_dir: str, before: Mapping[str, Any], now: Engine) -> None:
+    """Raise InputError where `now` cannot take over the optimizer of checkpoints of the run that run.json, `before`, is of:
+    trainers go on without it and say nothing, or end in a traceback. A run.json that names no engine is let pass."""
+    if "engine" not in before:
+        return
+    saved, read = (_checkpoint_kind(e) for e in (Engine(before["engine"], before.get("processes", 1), 0), now))
+    if saved != read:
+        raise InputError(
+            f"output_dir = {output_dir!r}: its checkpoints are of {saved}, and {read} cannot take over their optimizer; launch it as "
+            "before, or begin anew from its last adapter: init_adapter=CHECKPOINT and another output_dir"
+        )
+
+
+def _checkpoint_kind(engine: Engine) -> str:
+    """Checkpoints of one kind are read by all engines of it. ZeRO's hold one part of the optimizer for each process."""
+    if engine.name in (ALONE, DATA_PARALLEL):
+        return "one process or data parallel"
+    if engine.name.startswith("FSDP"):
+        return "FSDP"
+    stage = "ZeRO-1 or ZeRO-2" if engine.name in ("ZeRO-1", "ZeRO-2") else engine.name
+    return f"{stage} over {engine.processes} processes"
 
 
 def on_one_device(arguments: Any) -> Any:

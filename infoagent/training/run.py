@@ -12,9 +12,10 @@ from transformers import PrinterCallback, ProgressCallback
 from infoagent.lm.activation import acts_from_instruction, read_without_gradient
 from infoagent.mirror import wandb_mode
 from infoagent.recipes.training import TrainingRecipe
+from infoagent.store import read_if_run
 from infoagent.tracking import Tracker
 from infoagent.training.artifacts import log_adapters
-from infoagent.training.engine import check_engine, settle_engine
+from infoagent.training.engine import check_engine, check_same_engine, settle_engine
 from infoagent.training.faults import one_line_faults
 from infoagent.training.frozen_scorer import base_scorer
 from infoagent.training.launch import is_main_process
@@ -92,8 +93,9 @@ class TrainingRun:
     def leave(self, amount: str, advice: str) -> int:
         """The exit code of a run that has done its `amount` of work before; says so. Called inside the context."""
         self.measure_unmeasured()
-        print(f"{self.resume_from}: has all {amount} already; {advice}", file=sys.stderr)
-        print(self.resume_from)
+        if is_main_process():
+            print(f"{self.resume_from}: has all {amount} already; {advice}", file=sys.stderr)
+            print(self.resume_from)
         return 0
 
     def __enter__(self) -> TrainingRun:
@@ -107,7 +109,12 @@ class TrainingRun:
         return self
 
     def write_run_file(self, **facts: Any) -> None:
-        """run.json: recipe, seed, commit, versions, data revision, and further `facts`."""
+        """run.json: recipe, seed, commit, versions, data revision, engine, and further `facts`. Raises InputError, in every
+        process, where the run was begun by an engine whose checkpoints this one cannot go on from."""
+        engine = settle_engine()
+        if self.steps_done > 0:
+            check_same_engine(self.recipe.output_dir, read_if_run(self.recipe.output_dir), engine)
+        facts = {"processes": engine.processes, "engine": engine.name, **facts}
         if is_main_process():
             drawn = drawn_of(self.prepared, self.plan)
             write_run_file(self.recipe.output_dir, self.resolved, **self.sources, drawn=drawn, **facts)

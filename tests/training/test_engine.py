@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DefaultFlowCallback, TrainerControl, TrainerState
 
-from infoagent.training.engine import Engine, check_engine, settle_engine, wrapper_name
+from infoagent.training.engine import Engine, check_engine, check_same_engine, settle_engine, wrapper_name
 from infoagent.types import InputError, RunFailed
 
 DEEPSPEED, FSDP = {"ACCELERATE_USE_DEEPSPEED": "true"}, {"ACCELERATE_USE_FSDP": "true"}
@@ -160,3 +160,26 @@ def test_a_group_of_another_size_is_refused(tmp_path):
             check_engine(trainer_of("MULTI_CPU"), Engine("data parallel", 2, 0))
     finally:
         torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(
+    ("saved", "read", "message"),
+    [
+        (("one process", 1), ("data parallel", 8), None),
+        (("ZeRO-1", 2), ("ZeRO-2", 2), None),
+        (("FSDP 2", 8), ("FSDP 2", 4), None),
+        (("ZeRO-2", 2), ("data parallel", 2), "are of ZeRO-1 or ZeRO-2 over 2 processes, and one process or data parallel cannot"),
+        (("one process", 1), ("ZeRO-2", 1), "are of one process or data parallel, and ZeRO-1 or ZeRO-2 over 1 processes cannot"),
+        (("ZeRO-2", 2), ("ZeRO-3", 2), "and ZeRO-3 over 2 processes cannot"),
+        (("ZeRO-2", 2), ("ZeRO-2", 4), "and ZeRO-1 or ZeRO-2 over 4 processes cannot"),  # a part of the optimizer for each
+        (("data parallel", 2), ("FSDP 2", 2), "and FSDP cannot take over their optimizer; launch it as before"),
+    ],
+)  # fmt: skip
+def test_an_optimizer_that_cannot_be_taken_over_is_refused(saved, read, message):
+    before, now = {"engine": saved[0], "processes": saved[1]}, Engine(*read, 0)
+    if message is None:
+        check_same_engine("out", before, now)
+        return
+    with pytest.raises(InputError, match=message):
+        check_same_engine("out", before, now)
+    check_same_engine("out", {}, now)  # of a version that did not write it down

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from infoagent.lm.reference import ModelReference
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import TrackingSection
 from infoagent.training.launch import batch_shape
+from infoagent.training.preparation import Prepared
 from infoagent.training.run import TrainingRun
 from infoagent.training.run_directory import complete_checkpoints, find_resume_point, take_directory, write_run_file
 from infoagent.types import InputError
@@ -49,6 +51,44 @@ def test_a_run_that_another_process_went_on_with_meanwhile_is_left_alone(tmp_pat
         pass
     with TrainingRun(made, "grpo", quiet=True) as again:
         assert again.steps_done == 5
+
+
+@pytest.fixture
+def second_run(tmp_path, monkeypatch):
+    """A run of five steps that was made by one process, found again by whoever the environment says."""
+    made = recipe().model_copy(update={"output_dir": str(tmp_path), "tracking": TrackingSection(wandb="disabled")})
+    write_run_file(tmp_path, made.model_dump(mode="json"), engine="one process", processes=1)
+    checkpoint(tmp_path, 5)
+
+    def found(**environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        run = TrainingRun(made, "grpo", quiet=True)
+        run.prepared = Prepared(ModelReference("m", "m", "r"), None, "r", [], [])
+        return run
+
+    return found
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_run_does_not_go_on_under_an_engine_that_leaves_its_optimizer(second_run, tmp_path, rank):
+    before = (tmp_path / "run.json").read_text()
+    run = second_run(ACCELERATE_USE_FSDP="true", WORLD_SIZE="2", RANK=rank)
+    with pytest.raises(InputError, match="are of one process or data parallel, and FSDP cannot"):
+        run.write_run_file()
+    assert (tmp_path / "run.json").read_text() == before
+
+
+def test_a_run_says_which_engine_it_goes_on_with(second_run, tmp_path):
+    second_run(WORLD_SIZE="2", RANK="0").write_run_file()
+    written = json.loads((tmp_path / "run.json").read_text())
+    assert (written["engine"], written["processes"]) == ("data parallel", 2)
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
+def test_a_run_that_is_done_is_said_once(second_run, capsys, rank, lines):
+    assert second_run(WORLD_SIZE="2", RANK=rank).leave("5 steps", "raise grpo.steps to go on") == 0
+    assert [len(text.splitlines()) for text in capsys.readouterr()] == [lines, lines]
 
 
 def test_an_empty_directory_starts_afresh(tmp_path):
