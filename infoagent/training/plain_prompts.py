@@ -19,10 +19,13 @@ _Trainer: Any = GRPOTrainer if TYPE_CHECKING else object  # RLOOTrainer has the 
 class PlainPrompts(_Trainer):
     """Mixed into a TRL trainer whose prompts are chats of texts."""
 
-    def __init__(self, *, model: Any, processing_class: Any, **more: Any) -> None:
+    def __init__(self, *, model: Any, args: Any, processing_class: Any, **more: Any) -> None:
         # the same as whoever samples this policy elsewhere stops at; a model need not declare the token that closes its turns
-        model.generation_config.eos_token_id = sorted(stop_ids(processing_class))
-        super().__init__(model=model, processing_class=processing_class, **more)
+        stop = sorted(stop_ids(processing_class))
+        model.generation_config.eos_token_id = stop
+        if args.use_vllm:  # which sees nothing of that configuration, and knows the ends of the model's own files alone
+            args.generation_kwargs = {"ignore_eos": True, "stop_token_ids": stop}
+        super().__init__(model=model, args=args, processing_class=processing_class, **more)
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         """(ids of each prompt, no pictures, nothing else)."""

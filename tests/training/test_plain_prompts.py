@@ -4,7 +4,7 @@ import pytest
 from families import ENDS, family
 from pydantic import ValidationError
 from tiny import CHAT_TEMPLATE, tiny_model, tiny_tokenizer
-from trl import GRPOTrainer, RLOOTrainer
+from trl import GRPOConfig, GRPOTrainer, RLOOTrainer
 
 from infoagent.lm.generation import stop_ids
 from infoagent.lm.prompts import Prompt, compressor_ids, compressor_messages
@@ -38,7 +38,8 @@ def test_a_plain_document_has_the_prompt_that_trl_would_make(monkeypatch):
     assert trainer_of(GRPOTrainer, made)._tokenize_prompts([prompt])[0] == own
 
 
-def test_sampling_stops_at_the_end_of_a_turn_that_the_model_does_not_declare():
+@pytest.mark.parametrize("use_vllm", [False, True])
+def test_sampling_stops_at_the_end_of_a_turn_that_the_model_does_not_declare(use_vllm):
     made = tiny_tokenizer()
     made.add_special_tokens({"additional_special_tokens": ["<|stop|>"]})
     made.chat_template = CHAT_TEMPLATE.replace("<|end|>", "<|stop|>")
@@ -49,10 +50,13 @@ def test_sampling_stops_at_the_end_of_a_turn_that_the_model_does_not_declare():
         def __init__(self, model, processing_class, **more):
             seen.update(more, eos=model.generation_config.eos_token_id)
 
-    type("Made", (PlainPrompts, Base), {})(model=model, processing_class=made, args=1)
+    arguments = GRPOConfig("unused", use_cpu=True, use_vllm=use_vllm)
+    type("Made", (PlainPrompts, Base), {})(model=model, processing_class=made, args=arguments, callbacks=1)
     # and at none that validation, evaluation and servers write on behind: 0, which this model declares
     assert set(seen["eos"]) == stop_ids(made) == {made.eos_token_id, made.convert_tokens_to_ids("<|stop|>")}
-    assert seen["args"] == 1
+    assert (seen["args"], seen["callbacks"]) == (arguments, 1)
+    asked = {"ignore_eos": True, "stop_token_ids": sorted(seen["eos"])}  # transformers would refuse to be asked in these words
+    assert arguments.generation_kwargs == (asked if use_vllm else None)
 
 
 @pytest.mark.parametrize("recipe", [GRPORecipe, SFTRecipe])
