@@ -52,7 +52,7 @@ def check_lora(section: LoraSection, reference: ModelReference, begun: str | Non
     adapter that training begins from, whose shape stays."""
     mistakes = _quantization_mistakes(section)
     if begun is not None:
-        mistakes += _shape_mistakes(section, begun)
+        mistakes += _shape_mistakes(section, begun) + _output_mistakes(begun, reference)
     if section.targets != ALL_LINEAR:
         mistakes += _target_mistakes(section.targets, reference)
     if mistakes:
@@ -87,22 +87,54 @@ def _target_mistakes(targets: str | list[str], reference: ModelReference) -> lis
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    with torch.device("meta"):
-        model = blank_model(reference.name, load_config(reference))
-    linear = torch.nn.Linear, Conv1D
+    model = _model_without_weights(reference)
+    head, linear = _output_layer(model), (torch.nn.Linear, Conv1D)
     modules = {name: isinstance(module, linear) for name, module in model.named_modules() if name}
-    known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name, is_linear in modules.items() if is_linear}))
+    known = ", ".join(sorted({name.rsplit(".", 1)[-1] for name, is_linear in modules.items() if is_linear and name != head}))
     mistakes = []
-    for target in targets if isinstance(targets, list) else [targets]:
+    for target in _listed(targets):
         matched = [name for name in modules if _matches(target, name, is_pattern=isinstance(targets, str))]
         if not matched:
             what = "matches no module"
         elif not all(modules[name] for name in matched):
             what = f"matches {next(n for n in matched if not modules[n])}, which is no linear layer"
+        elif head in matched:
+            what = f"matches {head}, the output layer, whose plain weights the losses read,"
         else:
             continue
         mistakes.append(f"lora.targets: {target!r} {what} of {reference.name}; its linear layers are {known}")
     return mistakes
+
+
+def _output_mistakes(adapter: str, reference: ModelReference) -> list[str]:
+    """An adapter of elsewhere may act on the output layer: such a one can be sampled from and scored, not trained on."""
+    targets = read_settings(adapter).get("target_modules")
+    if not isinstance(targets, str | list) or targets == ALL_LINEAR:  # which leaves the output layer alone
+        return []
+    head = _output_layer(_model_without_weights(reference))
+    if head is None or not any(_matches(target, head, is_pattern=isinstance(targets, str)) for target in _listed(targets)):
+        return []
+    return [
+        f"init_adapter = {adapter!r}: acts on {head}, the output layer of {reference.name}, whose plain weights the losses "
+        "read; name an adapter that leaves it alone, or none"
+    ]
+
+
+def _listed(targets: str | list[str]) -> list[str]:
+    return [targets] if isinstance(targets, str) else targets
+
+
+def _model_without_weights(reference: ModelReference) -> Any:
+    import torch
+
+    with torch.device("meta"):
+        return blank_model(reference.name, load_config(reference))
+
+
+def _output_layer(model: Any) -> str | None:
+    """The name of the layer that makes the logits, on which TRL takes no adapter; None where a model names none."""
+    output = model.get_output_embeddings()
+    return next((name for name, module in model.named_modules() if module is output), None)
 
 
 def _matches(target: str, name: str, is_pattern: bool) -> bool:

@@ -72,6 +72,8 @@ def test_dora_scales_the_columns_to_its_magnitudes():
         (["nothing", "input_layernorm"], ["'nothing' matches no module", "which is no linear layer"]),
         ("q_proj", ["'q_proj' matches no module"]),  # one string is a pattern for the whole name
         ("*", ["is no regular expression"]),
+        (["lm_head", "q_proj"], ["'lm_head' matches lm_head, the output layer"]),  # the losses would read past the adapter
+        (r".*(q_proj|head)", ["matches lm_head, the output layer"]),
     ],
 )
 def test_targets_that_match_nothing_are_refused_without_the_weights(tiny_dir, tmp_path, targets, messages):
@@ -82,6 +84,7 @@ def test_targets_that_match_nothing_are_refused_without_the_weights(tiny_dir, tm
     assert len(caught.value.problems) == len(messages)
     for line, message in zip(caught.value.problems, messages, strict=True):
         assert message in line
+        assert "lm_head" not in line.partition("linear layers are")[2]
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"], ["layers.0.self_attn.q_proj"], r".*\.v_proj"])
@@ -180,3 +183,16 @@ def test_an_adapter_that_is_trained_on_keeps_its_shape(tiny_dir, tmp_path, asked
     check_lora(LoraSection(), reference, adapter)  # what is not said is the adapter's own
     same = LoraSection(r=8, alpha=16, dropout=0.0, dora=False, activated=False, targets=["q_proj"])
     check_lora(same, reference, adapter)
+
+
+@pytest.mark.parametrize(
+    ("targets", "refused"), [(["q_proj", "lm_head"], True), (".*_head", True), (["q_proj"], False), (".*_proj", False)]
+)
+def test_an_adapter_on_the_output_layer_is_not_trained_on(tiny_dir, tmp_path, targets, refused):
+    """TRL would refuse it, after the first round of samples."""
+    LoraConfig(r=8, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM").save_pretrained(tmp_path)
+    if not refused:
+        check_lora(LoraSection(), resolve(str(tiny_dir)), str(tmp_path))
+        return
+    with pytest.raises(InputError, match=r"acts on lm_head, the output layer of .*; name an adapter that leaves it alone"):
+        check_lora(LoraSection(), resolve(str(tiny_dir)), str(tmp_path))
