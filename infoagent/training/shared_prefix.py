@@ -119,6 +119,14 @@ class SharedPrefix(_Trainer):
     def _generate_single_turn(self, prompt_ids: list[list[int]], *more: Any) -> Any:
         """Completion ids with their end of turn, from the distribution that TRL samples from; GRPO's trainer also wants
         the engine's log-probabilities, of which there are none here."""
+        was_training = self.model.training
+        self.model.eval()  # a training step has begun, and dropout would draw from a policy that nobody serves
+        try:
+            return self._generate_in_evaluation(prompt_ids, *more)
+        finally:
+            self.model.train(was_training)
+
+    def _generate_in_evaluation(self, prompt_ids: list[list[int]], *more: Any) -> Any:
         elsewhere = self.use_vllm or self.use_transformers_continuous_batching or self.is_fsdp_enabled
         pictures = any(more[:2]) or any(more[3:])  # images, their fields, tool images; between them the group size
         if elsewhere or pictures:

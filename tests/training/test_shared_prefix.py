@@ -16,11 +16,11 @@ from infoagent.training.shared_prefix import Packing, SharedPrefix
 WIDTH = 6
 
 
-def adapted(temperature=1.0):
+def adapted(temperature=1.0, dropout=0.0):
     tokenizer = tiny_tokenizer()
     base = tiny_model(len(tokenizer))
     add_fused_lm_head(base, temperature=temperature, outputs=("log_probs", "entropy"))
-    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
+    model = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=dropout))
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # a fresh adapter changes nothing: its gradient would be zero in half of the weights
@@ -37,6 +37,7 @@ def trainer_of(cls, model, temperature=1.0, tokenizer=None):
         ),
         args=SimpleNamespace(gradient_checkpointing_kwargs=None, report_to=[]),
         state=SimpleNamespace(global_step=0),
+        model=model,
         model_wrapped=model,
         temperature=temperature,
         is_fsdp_enabled=False,
@@ -139,6 +140,21 @@ def test_samples_are_those_of_repeated_prompts(cls, monkeypatch):
     plain = model.generate(**padded, generation_config=trainer.generation_config)[:, 6:].tolist()
     for row, expected in zip(found, plain, strict=True):
         assert row == (expected[: expected.index(0) + 1] if 0 in expected else expected)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "the trainer's own way"])
+def test_no_dropout_falls_on_what_is_sampled(elsewhere, monkeypatch):
+    """TRL samples in the middle of a training step. What training pays for is the policy that is evaluated and served."""
+    tokenizer, model = adapted(dropout=0.9)
+    trainer = trainer_of(GRPOTrainer, model.train(), tokenizer=tokenizer)
+    trainer.use_vllm = elsewhere
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", lambda *_: ([model.training], None))
+    prompts = [[5, 9, 40, 41], [5, 9, 41, 7, 60, 61]]
+    first, second = (trainer._generate_single_turn(prompts, None, {}, 1)[0] for _ in range(2))
+    assert model.training
+    assert all(part.training for part in model.modules())
+    assert first == second
+    assert not elsewhere or first == [False]
 
 
 @pytest.mark.parametrize(("whole_mib", "held"), [(10**6, True), (0, False)])
