@@ -34,18 +34,18 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
     import torch
     from trl import SFTTrainer
 
+    from infoagent.lm.machine.allocator import free_memory
     from infoagent.training.candidates import CandidateFile, round_problems, sample_candidates, settings_of
     from infoagent.training.choice import choice_metrics, keep_best
     from infoagent.training.expert_iteration import begin_round, clear_finished, find_round, finish_round
     from infoagent.training.fit_callback import FitCallback
     from infoagent.training.fitting import data_set, imitation_rows, sft_arguments, step_count
-    from infoagent.training.frozen_scorer import base_scorer, frozen_scorer
+    from infoagent.training.frozen_scorer import base_scorer
     from infoagent.training.launch import check_one_process
     from infoagent.training.policy import load_to_sample, policy_name, quiet_libraries
     from infoagent.training.proposing import proposer_of
     from infoagent.training.recipe_reward import build_reward
     from infoagent.training.run import TrainingRun, run_trainer
-    from infoagent.training.validation import validation_callbacks
 
     # 1. Everything that can be wrong is found before a model loads.
     check_one_process("train/sft.py")
@@ -91,10 +91,10 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                 )
             run_trainer(trainer, resume_from, "the learning_rate")
             last = finish_round(recipe.output_dir, number, offset)
-            reward.scorer = frozen_scorer(recipe, trainer)  # the base carries the adapter now: look beneath it
-            for validator in validation_callbacks(run.plan, reward, tracker, quiet):
-                validator.measure_checkpoint(trainer.model, last)
+            run.measure_round(trainer, reward, last)
             print(last)
+            del trainer, lm  # two bases and two optimizers would stand on the device otherwise
+            free_memory()
     return 0
 
 

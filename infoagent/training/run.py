@@ -10,14 +10,16 @@ from typing import Any
 from transformers import PrinterCallback, ProgressCallback
 
 from infoagent.lm.activation import acts_from_instruction, read_without_gradient
+from infoagent.lm.machine.allocator import free_memory
 from infoagent.mirror import wandb_mode
 from infoagent.recipes.training import TrainingRecipe
+from infoagent.reward.mi_reward import MIReward
 from infoagent.store import read_if_run
 from infoagent.tracking import Tracker
 from infoagent.training.artifacts import log_adapters
 from infoagent.training.engine import check_engine, check_same_engine, settle_engine
 from infoagent.training.faults import one_line_faults
-from infoagent.training.frozen_scorer import base_scorer
+from infoagent.training.frozen_scorer import base_scorer, frozen_scorer
 from infoagent.training.launch import is_main_process
 from infoagent.training.policy import load_to_sample, quiet_libraries
 from infoagent.training.preparation import Prepared, prepare
@@ -89,6 +91,16 @@ class TrainingRun:
             reward.scorer = base_scorer(self.recipe, lm)
         tracker = self.tracker or self.track()
         ValidationCallback(self.plan, reward, tracker, self.quiet).measure_checkpoint(lm.model, self.resume_from)
+        del lm, reward
+        free_memory()
+
+    def measure_round(self, trainer: Any, reward: MIReward, checkpoint: Path) -> None:
+        """Measure the `checkpoint` that a round has ended with. The base carries the adapter now, and the reward looks
+        beneath it; afterwards it has no scorer, so that it holds no model while the next one loads."""
+        if self.plan is not None:
+            reward.scorer = frozen_scorer(self.recipe, trainer)
+            ValidationCallback(self.plan, reward, self.tracker, self.quiet).measure_checkpoint(trainer.model, checkpoint)
+        reward.scorer = None
 
     def leave(self, amount: str, advice: str) -> int:
         """The exit code of a run that has done its `amount` of work before; says so. Called inside the context."""

@@ -1,12 +1,14 @@
 """Going on where a run stopped: only complete checkpoints count, nothing is overwritten."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from infoagent.lm.reference import ModelReference
 from infoagent.recipes import GRPORecipe
 from infoagent.recipes.sections import TrackingSection
+from infoagent.training import run as runs
 from infoagent.training.launch import batch_shape
 from infoagent.training.preparation import Prepared
 from infoagent.training.run import TrainingRun
@@ -89,6 +91,19 @@ def test_a_run_says_which_engine_it_goes_on_with(second_run, tmp_path):
 def test_a_run_that_is_done_is_said_once(second_run, capsys, rank, lines):
     assert second_run(WORLD_SIZE="2", RANK=rank).leave("5 steps", "raise grpo.steps to go on") == 0
     assert [len(text.splitlines()) for text in capsys.readouterr()] == [lines, lines]
+
+
+@pytest.mark.parametrize("plan", [None, "a plan"])
+def test_a_round_leaves_no_scorer_behind(second_run, monkeypatch, plan):
+    """It holds a model, and the one of the next round is loaded before it is given a scorer of its own."""
+    run, reward, measured = second_run(), SimpleNamespace(scorer="of the samples"), []
+    run.plan = plan
+    measure = SimpleNamespace(measure_checkpoint=lambda *what: measured.append((*what, reward.scorer)))
+    monkeypatch.setattr(runs, "frozen_scorer", lambda recipe, trainer: "beneath the adapter")
+    monkeypatch.setattr(runs, "ValidationCallback", lambda *_: measure)
+    run.measure_round(SimpleNamespace(model="trained"), reward, "checkpoint-5")
+    assert measured == ([] if plan is None else [("trained", "checkpoint-5", "beneath the adapter")])
+    assert reward.scorer is None
 
 
 def test_an_empty_directory_starts_afresh(tmp_path):

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep the memory that a model frees.
+"""The allocators of main and GPU memory: glibc's, told to keep the memory that a model frees, and torch's, told to give it back.
 
 Every layer of a forward pass allocates and frees tensors of many megabytes. By default glibc maps each of them anew
 and hands it back, and the kernel zeroes the pages again and again. What that costs on a machine is measured by
@@ -12,6 +12,7 @@ win, and MALLOC_MMAP_THRESHOLD_=131072 gives every tensor back.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 
@@ -29,3 +30,12 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * 2**20))
     return all(library.mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def free_memory() -> None:
+    """Before the next model loads: what nobody holds any more goes now, and its room on the GPU is open to everybody. Models,
+    adapters and trainers hold each other, so without this they would stay until the collector comes by."""
+    gc.collect()
+    torch = sys.modules.get("torch")  # whoever did not import it has nothing there
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

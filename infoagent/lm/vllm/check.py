@@ -6,7 +6,6 @@ largest of the rows' mean differences must stay below TOLERANCE_NATS.
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from infoagent.lm.adapter_fit import attach
+from infoagent.lm.machine.allocator import free_memory
 from infoagent.lm.models import load_weights
 from infoagent.lm.prompts import compressor_ids, end_of_turn_id, text_ids
 from infoagent.lm.reference import ModelReference
@@ -53,8 +53,6 @@ def check_engine_values(engine: VllmEngine, tokenizer: Any, expected: Mapping[st
 
 def expected_values(reference: ModelReference, dtype: str, tokenizer: Any, adapters: Sequence[str] = ()) -> Values:
     """The rows by transformers, for the base (None) and with each adapter. The model is gone from memory afterwards."""
-    import torch
-
     model = load_weights(reference, dtype)
     found: Values = {None: _values(Scorer(model), tokenizer)}
     if adapters:
@@ -63,9 +61,7 @@ def expected_values(reference: ModelReference, dtype: str, tokenizer: Any, adapt
             model.set_adapter(str(number))
             found[adapter] = _values(Scorer(model), tokenizer)
     del model
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free_memory()
     return found
 
 
