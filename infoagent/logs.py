@@ -64,9 +64,25 @@ def result_stream(coloured: bool = False) -> Any:
     if is_terminal and not coloured:
         return sys.stdout
     stream = unfiltered(sys.stdout)
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding=None if is_terminal else "utf-8", errors="backslashreplace")
-    return stream
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    return _Lossless(stream, stream.encoding if is_terminal else "utf-8")
+
+
+class _Lossless:
+    """A text stream that writes in `encoding`, and what that lacks as an escape. It goes around the stream's own encoder, which
+    cannot be changed on every stream that has begun."""
+
+    def __init__(self, stream: io.TextIOWrapper, encoding: str) -> None:
+        self._stream, self._encoding = stream, encoding
+
+    def write(self, text: str) -> int:
+        self._stream.flush()  # what was printed before stands before
+        self._stream.buffer.write(text.encode(self._encoding, errors="backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
 
 
 @contextmanager

@@ -58,6 +58,21 @@ def test_a_result_in_a_file_is_the_text_itself_in_utf_8(text, encoding):
         sys.stdout.detach()
 
 
+def test_a_result_follows_what_was_printed_before_it_into_a_pipe_that_took_the_place_of_a_file(monkeypatch):
+    """A stream that took its descriptor for a file that can be sought in, before that became a pipe."""
+    reader, writer = os.pipe()
+    with open(os.open(os.devnull, os.O_WRONLY), "w", encoding="latin-1") as stream:
+        os.dup2(writer, stream.fileno())
+        os.close(writer)
+        monkeypatch.setattr(sys, "stdout", stream)
+        with plain_streams():
+            print("before")
+            print("→", file=result_stream())
+            print("after", flush=True)
+    with open(reader, encoding="utf-8") as said:
+        assert said.read() == "before\n→\nafter\n"
+
+
 class NarrowTerminal(io.TextIOWrapper):
     def isatty(self):
         return True
