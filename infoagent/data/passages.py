@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from itertools import pairwise, starmap
 
 from infoagent.data.cloze import Passage
 from infoagent.data.segmentation import halves, sentences
 from infoagent.grading.words import count_words
 
 SPLIT_SHARES = (("train", 0.70), ("validation", 0.15), ("test", 0.15))
+USUAL_WIDTH_QUANTILE = 0.9
+LEAST_WIDTH = 40
+"""Characters; shorter lines are those of a poem, not of wrapped prose."""
+FILLED = 0.9
+"""A filled line and the next word take more than this share of the width."""
 TOO_SHORT = "words of texts below min_words"
 REST = "words of rests below min_words"
 LISTING = "words in or around listings without an end of sentence"
@@ -134,17 +141,46 @@ def _passage(name: str, index: int, pieces: Sequence[str], group: str) -> Passag
     return Passage(id=f"{name}-{index:03d}", text="\n".join(pieces), group=group, part_of=name)
 
 
-def paragraphs_of(text: str) -> list[str]:
-    """Paragraphs between blank lines. Prose is unwrapped; grammar and interpreter sessions keep their lines."""
+def paragraphs_of(text: str, wrapped: bool = False) -> list[str]:
+    """Paragraphs between blank lines.
+
+    Prose is unwrapped: all of it in a text that is known to be `wrapped`, but for its grammar and interpreter sessions; else
+    the blocks whose lines are filled to the width of the text. Logs, code, transcripts and poems keep their lines.
+    """
     result = []
+    width = 0 if wrapped else _wrapping_width(text)
     for block in re.split(r"\n\s*\n", text):
         lines = [line.strip() for line in block.strip().splitlines()]
         if not lines or all(set(line) <= set("*=-~^#") for line in lines):
             continue
         keeps_lines = ">>>" in block or "::=" in block or block.lstrip().startswith(("* ", "- ", "|", "+-"))
+        keeps_lines = keeps_lines or not (wrapped or _is_filled(lines, width))
+        if keeps_lines and not wrapped:  # the first line's indentation, too
+            lines = textwrap.dedent("\n".join(line.rstrip() for line in block.strip("\r\n").splitlines())).splitlines()
         lines = [line for line in lines if not (len(line) > 3 and set(line) <= set("*=-~^"))]  # underlined headings
         result.append(("\n" if keeps_lines else " ").join(lines))
     return result
+
+
+def _wrapping_width(text: str) -> int:
+    """The usual length of a text's long lines; 0 where it is too small for lines that were wrapped."""
+    lengths = sorted(len(line.strip()) for line in text.splitlines() if line.strip())
+    width = lengths[int(USUAL_WIDTH_QUANTILE * len(lengths))] if lengths else 0
+    return width if width >= LEAST_WIDTH else 0
+
+
+def _is_filled(lines: Sequence[str], width: int) -> bool:
+    """Whether no line could have taken the first word of the next, as when prose is wrapped, and the lines go on with words."""
+    if not width or any(not before for before in lines):
+        return False
+    full = all(len(line) + 1 + len(after.split()[0]) > FILLED * width for line, after in pairwise(lines))
+    return full and 2 * sum(starmap(_goes_on, pairwise(lines))) >= len(lines) - 1
+
+
+def _goes_on(before: str, line: str) -> bool:
+    """Whether a line goes on with a word where the line before has not ended a sentence, or with a small letter."""
+    first = line.lstrip("\"'“‘„«([*_`")[:1]
+    return first.isalpha() and (not first.isupper() or before[-1] not in ".!?:;")
 
 
 def without_repetition(texts: Mapping[str, str]) -> dict[str, list[str]]:
@@ -156,7 +192,7 @@ def without_repetition(texts: Mapping[str, str]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for name in sorted(texts, key=lambda n: (len(texts[n]), n)):
         fresh = []
-        for paragraph in paragraphs_of(texts[name]):
+        for paragraph in paragraphs_of(texts[name], wrapped=True):
             key = " ".join(paragraph.split())
             if key not in seen:
                 seen.add(key)

@@ -29,8 +29,8 @@ def markdown_paragraphs(text: str) -> list[str]:
     """Paragraphs of Markdown.
 
     Front matter, comments, tags and the definitions of links are dropped. A heading becomes the first line of the
-    paragraph after it, so that a passage cut there knows its topic. A code block stays as it is, fences included; a list
-    and a table keep their lines. A link or an image becomes its text, HTML the text that it shows.
+    paragraph after it, so that a passage cut there knows its topic. A code block stays as it is, fences included, in an item of
+    a list indented behind its mark; a list and a table keep their lines. A link or an image becomes its text, HTML the text that it shows.
     """
     lines = _without_front_matter(re.split(r"\r?\n", text.removeprefix("\ufeff")))
     tokens = _parser().parse("\n".join(lines))
@@ -52,12 +52,13 @@ _NO_SECTION = re.compile(r"<!\[(?!(?:cdata|temp|ignore|include|rcdata|if|else|en
 
 
 def html_text(content: str) -> str:
-    """What a piece of HTML shows: its text, a line for each block, an image's description for the image."""
+    """What a piece of HTML shows: its text, a line for each block (of `pre` its own lines), an image's description for the
+    image."""
     reader = _Reader()
     reader.feed(_NO_SECTION.sub("&lt;![", content))
     reader.close()
-    lines = (" ".join(line.split()) for line in "".join(reader.shown).split("\n"))
-    return "\n".join(line for line in lines if line)
+    lines = ("".join(line) if kept else " ".join("".join(line).split()) for line, kept in reader.lines)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 class _Reader(HTMLParser):
@@ -65,30 +66,41 @@ class _Reader(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.shown: list[str] = []
+        self.lines: list[tuple[list[str], bool]] = [([], False)]
+        """The pieces of each line, and whether its white space is shown as it is."""
         self._unseen = 0
+        self._as_written = 0
+
+    def _show(self, text: str) -> None:
+        for number, piece in enumerate(text.split("\n")):
+            if number:
+                self.lines.append(([], self._as_written > 0))
+            self.lines[-1][0].append(piece)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._as_written += tag == "pre"
         if tag in _UNSEEN_TAGS:
             self._unseen += 1
         elif tag in _BLOCK_TAGS or tag in _CELL_TAGS:
-            self.shown.append("\n" if tag in _BLOCK_TAGS else " ")
+            self._show("\n" if tag in _BLOCK_TAGS else " ")
         elif tag == "img":
-            self.shown.append(f" {dict(attrs).get('alt') or ''} ")
+            self._show(f" {dict(attrs).get('alt') or ''} ".replace("\n", " "))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in _UNSEEN_TAGS:
             self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "pre":
+            self._as_written = max(0, self._as_written - 1)
         if tag in _UNSEEN_TAGS:
             self._unseen = max(0, self._unseen - 1)
         elif tag in _BLOCK_TAGS:
-            self.shown.append("\n")
+            self._show("\n")
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
-            self.shown.append(data.replace("\n", " "))
+            self._show(data if self._as_written else data.replace("\n", " "))
 
 
 @lru_cache(maxsize=1)
@@ -145,14 +157,16 @@ def _shown(tokens: Sequence[Token]) -> str:
             lines.append("| " + " | ".join(cells) + " |")
             cells = []
         elif token.type in ("fence", "code_block"):
-            lines += [f"{''.join(marks)}{line}" for line in token.content.rstrip("\n").split("\n")]
-            marks = []
+            fence = [token.markup] if token.type == "fence" else []
+            code = [*(mark + token.info for mark in fence), *token.content.rstrip("\n").split("\n"), *fence]
+            mark, marks = "".join(marks), []
+            lines += [f"{' ' * len(mark) if number else mark}{line}".rstrip() for number, line in enumerate(code)]
         elif token.type in ("inline", "html_block"):
             content = _inline(token) if token.type == "inline" else html_text(token.content)
             if cells:
                 cells[-1] = " ".join(content.split())
             elif content.strip():
-                lines.append("".join(marks) + content.strip())
+                lines.append("".join(marks) + (content if token.type == "html_block" and not marks else content.strip()))
                 marks = []
     return "\n".join(lines)
 

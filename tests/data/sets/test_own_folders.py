@@ -3,11 +3,13 @@
 import gzip
 import io
 import json
+import textwrap
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from infoagent.data.passages import paragraphs_of
 from infoagent.data.questions import document_hash
 from infoagent.data.reading.documents import read_document
 from infoagent.data.reading.markdown import _inline, _parser, html_text, markdown_paragraphs
@@ -370,3 +372,23 @@ def test_evidence_is_one_text_or_several(tmp_path, given, kept):
     (tmp_path / "d.jsonl").write_text(json.dumps({**row, "evidence": ["A ran.", " "]}))
     with pytest.raises(InputError, match="field 'evidence': must be a list of non-empty strings"):
         load_data("jsonl", str(tmp_path / "d.jsonl"), "all")
+
+
+def test_code_in_a_list_and_in_html_keeps_its_lines():
+    text = "- ```py\n  x = 1\n  if x:\n      y = 2\n  ```\n- b\n\n<pre>\nrow 1\n    row  2\n</pre>\n\n<p>one\nline</p>"
+    assert markdown_paragraphs(text) == ["- ```py\n  x = 1\n  if x:\n      y = 2\n  ```\n- b", "row 1\n    row  2", "one line"]
+
+
+LOG = "\n".join(f"2026-01-01 12:00:{i:02d} INFO the worker number {i:02d} has started and is well" for i in range(5))
+CODE = "def f(x):\n    if x:\n        return 1\n    return 2"
+TALK = "Anna: Hello there, how are you doing today, my friend?\nBob: Fine."
+POEM = "Roses are red,\nviolets are blue,\nsugar is sweet."
+WORDS = st.lists(st.text("abcdefg", min_size=1, max_size=9), min_size=30, max_size=80)
+
+
+@given(st.lists(st.sampled_from([LOG, CODE, TALK, POEM]), min_size=1, max_size=4), st.lists(WORDS, max_size=2), st.integers(60, 90))
+@settings(deadline=None, max_examples=40)
+def test_lines_that_were_not_wrapped_stay(blocks, prose, width):
+    wrapped = [textwrap.fill(" ".join(found), width) for found in prose]
+    assert paragraphs_of("\n\n".join([*wrapped, *blocks]))[len(prose) :] == blocks
+    assert paragraphs_of("\n\n".join(wrapped)) == [" ".join(found) for found in prose]
