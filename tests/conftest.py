@@ -2,10 +2,12 @@ import atexit
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test is a failed one, but for MAY_BE_SKIPPED")
 
 
-SLOWEST_FIRST = ("scripts/test_distributed.py", "scripts", "test_costs_memory.py", "training", "evaluation")
+SLOWEST_FIRST = ("scripts/test_distributed.py", "scripts", "costs/test_costs_memory.py", "training", "evaluation")
 """What is begun first, so that no process is left with a long file at the end (make test gives files out in this order)."""
 
 
@@ -179,6 +181,26 @@ def run_script(
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
+
+
+def run_together(*arguments: str, timeout: float = 500, **environment: str) -> subprocess.CompletedProcess:
+    """`accelerate launch --config_file accelerate_configs/cpu_2proc.yaml ARGUMENTS` without the launcher, which imports all
+    anew in three processes: two processes in the environment that it gives them, their outputs one behind the other."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    told = {"ACCELERATE_USE_CPU": "true", "ACCELERATE_MIXED_PRECISION": "no", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1", **environment}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [start_script(*arguments, **pipes, **told, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+    try:
+        with ThreadPoolExecutor() as readers:  # a full pipe would stop the one, and the other would wait for it
+            said = list(readers.map(lambda process: process.communicate(timeout), processes))
+    finally:
+        for process in processes:
+            process.kill()
+    code = next((process.returncode for process in processes if process.returncode), 0)
+    return subprocess.CompletedProcess(list(arguments), code, *map("".join, zip(*said, strict=True)))
 
 
 WITHOUT_TORCH = """

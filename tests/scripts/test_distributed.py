@@ -10,7 +10,7 @@ import sys
 import psutil
 import pytest
 import torch
-from conftest import ROOT, eventually, run_script
+from conftest import ROOT, eventually, run_script, run_together
 from safetensors.torch import load_file
 
 from infoagent.files import read_jsonl
@@ -51,11 +51,15 @@ def overrides(tiny_dir, out, steps=STEPS):
     ]
 
 
-def run(tiny_dir, out, config, *more, **environment):
+def watched(out, **environment):
+    """The environment in which tests/watched_run.py finds the package and where to write."""
     watch = out.parent / "watch"
     watch.mkdir(exist_ok=True)
-    environment = {"WATCH_DIR": str(watch), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    return run_script(*launch_arguments(config), *overrides(tiny_dir, out), *more, **environment)
+    return {"WATCH_DIR": str(watch), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+
+
+def run(tiny_dir, out, config, *more, **environment):
+    return run_script(*launch_arguments(config), *overrides(tiny_dir, out), *more, **watched(out, **environment))
 
 
 def finished(tiny_dir, out, config, *more):
@@ -66,12 +70,18 @@ def finished(tiny_dir, out, config, *more):
 
 @pytest.fixture(scope="module")
 def alone(tiny_dir, tmp_path_factory):
-    return finished(tiny_dir, tmp_path_factory.mktemp("alone") / "run", "accelerate_configs/cpu.yaml")
+    out = tmp_path_factory.mktemp("alone") / "run"
+    result = run_script("tests/watched_run.py", *overrides(tiny_dir, out), **watched(out, ACCELERATE_USE_CPU="true"))
+    assert result.returncode == 0, result.stderr
+    return out
 
 
 @pytest.fixture(scope="module")
 def together(tiny_dir, tmp_path_factory):
-    return finished(tiny_dir, tmp_path_factory.mktemp("together") / "run", "accelerate_configs/cpu_2proc.yaml")
+    out = tmp_path_factory.mktemp("together") / "run"
+    result = run_together("tests/watched_run.py", *overrides(tiny_dir, out), **watched(out))
+    assert result.returncode == 0, result.stderr
+    return out
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import runpy
 
 import pytest
 import yaml
-from conftest import ROOT, WITHOUT_TORCH, run_script
+from conftest import ROOT, WITHOUT_TORCH, run_script, run_together
 from tiny import save_adapter
 
 from infoagent.config import exit_code
@@ -34,8 +34,8 @@ def recipe(tiny_dir, tmp_path):
     return path
 
 
-def run(*arguments, launcher=()):
-    return run_script(*launcher, *map(str, arguments), OMP_NUM_THREADS="1")
+def run(*arguments):
+    return run_script(*map(str, arguments), OMP_NUM_THREADS="1")
 
 
 def test_a_dry_run_counts_what_will_be_done(recipe):
@@ -48,15 +48,7 @@ def test_a_dry_run_counts_what_will_be_done(recipe):
 
 
 def test_two_processes_share_a_grid_and_one_summarises_it(recipe):
-    launcher = (
-        "-m",
-        "accelerate.commands.launch",
-        "--config_file",
-        "accelerate_configs/cpu_2proc.yaml",
-        "--main_process_port",
-        "0",
-    )
-    done = run("eval/frozen.py", recipe, "--quiet", "--limit", 4, launcher=launcher)
+    done = run_together("eval/frozen.py", str(recipe), "--quiet", "--limit", "4")
     assert done.returncode == 0, done.stderr
     out = recipe.parent / "out"
     held = [len((out / f"records-{i}of2.jsonl").read_text().splitlines()) for i in (1, 2)]
