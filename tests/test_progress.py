@@ -128,7 +128,7 @@ def test_a_script_without_a_terminal_beats_on_stderr_and_keeps_stdout(tmp_path):
         "--documents",
         "32",
         "--replicates",
-        "100",
+        "20",
         "--out",
         str(tmp_path / "c.json"),
         "--quiet",
@@ -191,10 +191,10 @@ def test_a_level_that_is_none_is_refused():
         script_parser("x").parse_args(["--log-level", "loud"])
 
 
-SCRIPTS = sorted(p for folder in ("train", "eval") for p in (ROOT / folder).glob("*.py") if p.name != "report.py")
+SCRIPTS = sorted(p for folder in ("train", "eval") for p in (ROOT / folder).rglob("*.py") if p.name != "report.py")
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_script_takes_a_log_level(script):
     """By its source: to start each of them would take minutes."""
     source = script.read_text()

@@ -9,7 +9,7 @@ and against the same paragraph in the other language (`foreign`: kept is a miss)
 
 import sys
 
-from infoagent.arguments import written_by
+from infoagent.arguments import whole, written_by
 from infoagent.config import exit_code, script_parser
 from infoagent.types import InputError
 
@@ -19,7 +19,7 @@ VERDICTS = {True: "kept", False: "another", None: "too short"}
 def main(argv: list[str] | None = None) -> int:
     parser = script_parser(__doc__)
     parser.add_argument("files", nargs="+", metavar="CODE=FILE", help="a language and its paragraphs")
-    parser.add_argument("--words", type=int, nargs="+", default=[5, 8, 12, 20], help="lengths of the texts")
+    parser.add_argument("--words", type=whole(1, 1000), nargs="+", default=[5, 8, 12, 20], help="lengths of the texts")
     parser.add_argument("--out", type=written_by("eval/bench/language_kept.py"), help="write the figures as JSON")
     arguments = parser.parse_args(argv)
     if wrong := [text for text in arguments.files if "=" not in text]:

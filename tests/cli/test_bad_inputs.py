@@ -64,7 +64,7 @@ def test_a_number_that_is_not_allowed_is_one_line(capsys, path, parser, action):
 def test_every_number_on_the_command_line_has_a_type_that_refuses():
     plain = [(path, a.dest) for path, parser in commands(cli._parser()) for a in parser._actions if a.type in (int, float)]
     assert not plain
-    scripts = [*Path("eval").glob("*.py"), *Path("train").glob("*.py"), Path("infoagent/config.py")]
+    scripts = [*Path("eval").rglob("*.py"), *Path("train").rglob("*.py"), Path("infoagent/config.py")]
     assert not [s for s in scripts if re.search(r"type=(int|float)\b", s.read_text())]
 
 
