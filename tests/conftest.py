@@ -1,5 +1,6 @@
 import atexit
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -35,6 +36,9 @@ os.environ["INFOAGENT_HEARTBEAT_SECONDS"] = "3600"
 MAY_BE_SKIPPED = {
     "no namespaces for this user": "a container may forbid them; that nothing is run then is tested there",
     "no interpreter that another user may run": "root's own may stand where nobody else can read it",
+    "the text comes with Python, another with each version": "one data set is the reference of the Python that reads it",
+    "no keeper": "a program's descendants are found by Linux alone",
+    "no filter": "calls are filtered by Linux alone, on the machines of the table",
 }
 """Reasons for which --no-skips lets a test go. What needs a GPU or vLLM is left out by its marker and skips nothing."""
 
@@ -181,6 +185,14 @@ def run_script(
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, *said)
+
+
+def run_in_turn(script: str, cases: list[list[str]], **environment: str) -> list[subprocess.CompletedProcess]:
+    """What `python SCRIPT ARGUMENTS` says of each of the cases, in one process: for what is refused before a model loads."""
+    done = run_script(str(ROOT / "tests" / "in_turn.py"), script, json.dumps(cases), PYTHONPATH=str(ROOT), **environment)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    return [subprocess.CompletedProcess(case, *end) for case, end in zip(cases, ends, strict=True)]
 
 
 def run_together(*arguments: str, timeout: float = 500, **environment: str) -> subprocess.CompletedProcess:

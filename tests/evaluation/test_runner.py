@@ -46,19 +46,29 @@ def run(made):
 
 
 def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
-    made = recipe(tiny_dir, tmp_path)
+    held = recipe(tiny_dir, tmp_path).model_dump()["compressors"]
+    made = recipe(
+        tiny_dir, tmp_path, compressors=[*held, {"label": "lead", "kind": "lead", "model": held[0]["model"], "sentences": 1}]
+    )
     run(made)
     rows = read_records(tmp_path)
-    assert len(rows) == 3 * 5 * 2
+    assert len(rows) == 4 * 5 * 2
     assert all(r["status"] == "ok" for r in rows)
-    [cell] = [c for c in plan_cells(made) if c.compressor.label == "lm"]
+    cells = {c.compressor.label: c for c in plan_cells(made)}
+    cell = cells["lm"]
     lm = load(str(tiny_dir), dtype="float32", device="cpu")
     end = prompts.end_of_turn_id(lm.tokenizer)
-    for problem, negatives in zip(cell.problems, cell.negatives, strict=True):
-        [z] = [r for r in rows if r["kind"] == "compression" and r["compressor"]["label"] == "lm" and r["problem_id"] == problem.id]
+    compared = 0
+    for label, (problem, negatives) in (
+        (n, pair) for n in ("lm", "lead") for pair in zip(cells[n].problems, cells[n].negatives, strict=True)
+    ):
+        [z] = [
+            r for r in rows if r["kind"] == "compression" and r["compressor"]["label"] == label and r["problem_id"] == problem.id
+        ]
         assert z["audit"] == measure(z["text"], problem)
         ids = tuple(prompts.text_ids(lm.tokenizer, z["text"]))
-        if len(ids) == z["rate_tokens"]:  # random bytes need not survive decoding
+        if len(ids) == z["rate_tokens"]:  # random bytes need not survive decoding; a sentence of the document does
+            compared += 1
             compression = Compression(problem.id, z["text"], ids, z["finish"])
             prefixes = [
                 prompts.compressor_ids(lm.tokenizer, d, problem.query) for d in (problem.document, *(n.document for n in negatives))
@@ -68,6 +78,7 @@ def test_records_hold_what_a_direct_computation_gives(tiny_dir, tmp_path):
         [p] = [r for r in rows if r["kind"] == "prediction" and r["compression_key"] == z["key"]]
         assert p["answer_nll_nats"] == -p["choice_log_probs"][problem.choices.index(problem.answer)]
         assert p["correct"] == (problem.choices[int(np.argmax(p["choice_log_probs"]))] == problem.answer)
+    assert compared >= 5
     anchors = {
         r["compressor"]["label"]: r["text"] for r in rows if r["kind"] == "compression" and r["problem_id"] == cell.problems[0].id
     }

@@ -94,7 +94,7 @@ def test_a_cell_is_what_plain_transformers_makes_of_it(directory, tmp_path):
     records, [summary] = run_evaluation(recipe, cells, quiet=True)
     compressions = [r for r in as_json(records) if r["kind"] == "compression"]
     plain, [cell] = Plain(path, end), cells
-    tokens, terms, hard, right = [], [], [], []
+    tokens, terms, easy, hard, right = [], [], [], [], []
     for problem, negatives, record in zip(cell.problems, cell.negatives, compressions, strict=True):
         asked = "\n\nSummarise in one short sentence the part of the text above that is needed to answer: " + problem.query
         prompts = [plain.prompt(document + asked) for document in (problem.document, *(n.document for n in negatives))]
@@ -104,8 +104,10 @@ def test_a_cell_is_what_plain_transformers_makes_of_it(directory, tmp_path):
         scored = torch.tensor([plain.log_prob(prompt, [*written, *([end] if ended else [])]) for prompt in prompts]).double()
         assert record["log_probs"] == pytest.approx(scored.tolist(), abs=2e-3)
         kinds = [True, *(n.kind == "counterfactual" for n in negatives)]
+        others = [True, *(n.kind != "counterfactual" for n in negatives)]
         terms.append(float(scored.log_softmax(0)[0]) + math.log(len(scored)))
         hard.append(float(scored[kinds].log_softmax(0)[0]) + math.log(sum(kinds)))
+        easy.append(float(scored[others].log_softmax(0)[0]) + math.log(sum(others)))
         notes = record["text"].strip() or "(none)"
         question = f"Notes: {notes}\n\nQuestion: {problem.query}\n\nAnswer from the notes with a short phrase and nothing else."
         replies = [[*plain.tokenizer(c, add_special_tokens=False).input_ids, end] for c in problem.choices]
@@ -113,6 +115,6 @@ def test_a_cell_is_what_plain_transformers_makes_of_it(directory, tmp_path):
         right.append(problem.choices[likely.index(max(likely))] == problem.answer)
     found = as_json([summary])[0]
     assert found["values"]["rate/tokens"]["value"] == pytest.approx(sum(tokens) / 5)
-    assert found["estimates"]["hard"]["infonce_nats"] == pytest.approx(sum(hard) / 5, abs=1e-3)
+    for among, expected in (("all", terms), ("easy", easy), ("hard", hard)):
+        assert found["estimates"][among]["infonce_nats"] == pytest.approx(sum(expected) / 5, abs=1e-3), among
     assert found["predictors"]["reads"]["distortion/error"]["value"] == pytest.approx(1 - sum(right) / 5)
-    assert sum(terms) / 5 <= math.log(4)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_killed_at, run_script
+from conftest import WITHOUT_TORCH, run_in_turn, run_killed_at, run_script
 from wandb_files import read_back
 
 from infoagent.files import read_jsonl
@@ -236,45 +236,45 @@ def test_a_checkpoint_whose_weights_are_not_finite_is_never_complete():
     check_finite_weights(5, model)
 
 
-def test_dry_run_shows_the_recipe_and_the_plan_without_torch(tmp_path):
-    code = "import runpy, sys; sys.argv = ['train/grpo.py', 'configs/train/records.yaml', 'reward.price=0.05', '--dry-run']\n"
-    code += "try:\n    runpy.run_path('train/grpo.py', run_name='__main__')\nexcept SystemExit as end:\n    assert end.code == 0\n"
-    code += "assert 'torch' not in sys.modules"
-    result = run_script("-c", code)
+def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
+    few = ("data.limit=20", "cost.gflops_per_second=50")
+    result = run_script("-c", WITHOUT_TORCH, "train/grpo.py", "configs/train/records.yaml", "reward.price=0.05", *few, "--dry-run")
     assert result.returncode == 0, result.stderr
     for part in ("price: 0.05", "100 steps of 2 problems", "GFLOP a step", "memory: about", "money:"):
         assert part in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "messages"),
-    [
-        (["configs/nowhere.yaml"], ["no such recipe"]),
-        (["configs/train/records.yaml", "reward.price=-1", "grpo.stepz=3"], ["reward.price = -1", "did you mean 'steps'"]),
-        (["configs/train/records.yaml", "data.name=jsonl", "data.path={bad}"], [":2: field 'document'"]),
-        (["configs/train/records.yaml", "model.name={tiny}", "data.name=jsonl", "data.path={long}", "data.split=all", "data.max_words=null",
-          "grpo.prompts_per_step=1"],
-         ["model's context holds 4096; set data.truncate"]),
-        (["configs/train/records.yaml", "init_adapter=nowhere"], ["no such directory"]),
-        (["configs/train/records.yaml", "model.name={tiny}", "init_adapter={adapter}"], ["trained on 'another/base'"]),
-        (["configs/train/records.yaml", "negatives.sibling=2", "model.name={tiny}"], ["negatives.sibling = 2"]),
-        (["configs/train/records.yaml", "model.adapter=x", "model.name={tiny}"], ["name it as init_adapter"]),
-        (["configs/train/records.yaml", "data.limit=1", "model.name={tiny}"], ["fewer than grpo.prompts_per_step = 2"]),
-        (["configs/train/records.yaml", "reward.budget=10"], ["price 0.02 and budget 10 are both set"]),
-        (["configs/train/budget.yaml", "reward.budget=0.5"], ["budget 0.5: must be at least 1"]),
-        (["configs/train/budget.yaml", "reward.budget=41"], ["reward.budget: 41 is above max_completion_tokens 40"]),
-        (["configs/train/any_rate.yaml", "reward.budget_range=[8, 64]"], ["64 is above max_completion_tokens 48"]),
-        (["configs/train/records.yaml", "reward.information_weight=0"], ["both 0: nothing rewards what is kept"]),
-        (["configs/train/records.yaml", "grpo.micro_batch=3"], ["micro_batch 3 does not divide"]),
-        (["configs/train/records.yaml", "data.split=test", "model.name={tiny}"], ["is kept for evaluation"]),
-        (["configs/train/records.yaml", "data={{name: squad, path: x.json, split: all}}", "model.name={tiny}"],
-         ["is for evaluation only"]),
-        (["configs/train/records.yaml", "data={{name: jsonl, path: '{plain}', split: all, min_words: null, max_words: null}}",
-          "reward.answer_weight=0.5", "grpo.prompts_per_step=1", "model.name={tiny}"], ["none of the 1 problems has an answer"]),
-        (["configs/train/records.yaml", "scorer.model.name=smollm2-135m", "model.name={tiny}"], ["its vocabulary is not"]),
-    ],
-)  # fmt: skip
-def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, messages):
+BAD = [
+    (["configs/nowhere.yaml"], ["no such recipe"]),
+    (["configs/train/records.yaml", "reward.price=-1", "grpo.stepz=3"], ["reward.price = -1", "did you mean 'steps'"]),
+    (["configs/train/records.yaml", "data.name=jsonl", "data.path={bad}"], [":2: field 'document'"]),
+    (["configs/train/records.yaml", "model.name={tiny}", "data.name=jsonl", "data.path={long}", "data.split=all", "data.max_words=null",
+      "grpo.prompts_per_step=1"],
+     ["model's context holds 4096; set data.truncate"]),
+    (["configs/train/records.yaml", "init_adapter=nowhere"], ["no such directory"]),
+    (["configs/train/records.yaml", "model.name={tiny}", "init_adapter={adapter}"], ["trained on 'another/base'"]),
+    (["configs/train/records.yaml", "negatives.sibling=2", "model.name={tiny}"], ["negatives.sibling = 2"]),
+    (["configs/train/records.yaml", "model.adapter=x", "model.name={tiny}"], ["name it as init_adapter"]),
+    (["configs/train/records.yaml", "data.limit=1", "model.name={tiny}"], ["fewer than grpo.prompts_per_step = 2"]),
+    (["configs/train/records.yaml", "reward.budget=10"], ["price 0.02 and budget 10 are both set"]),
+    (["configs/train/budget.yaml", "reward.budget=0.5"], ["budget 0.5: must be at least 1"]),
+    (["configs/train/budget.yaml", "reward.budget=41"], ["reward.budget: 41 is above max_completion_tokens 40"]),
+    (["configs/train/any_rate.yaml", "reward.budget_range=[8, 64]"], ["64 is above max_completion_tokens 48"]),
+    (["configs/train/records.yaml", "reward.information_weight=0"], ["both 0: nothing rewards what is kept"]),
+    (["configs/train/records.yaml", "grpo.micro_batch=3"], ["micro_batch 3 does not divide"]),
+    (["configs/train/records.yaml", "data.split=test", "model.name={tiny}"], ["is kept for evaluation"]),
+    (["configs/train/records.yaml", "data={{name: squad, path: x.json, split: all}}", "model.name={tiny}"],
+     ["is for evaluation only"]),
+    (["configs/train/records.yaml", "data={{name: jsonl, path: '{plain}', split: all, min_words: null, max_words: null}}",
+      "reward.answer_weight=0.5", "grpo.prompts_per_step=1", "model.name={tiny}"], ["none of the 1 problems has an answer"]),
+    (["configs/train/records.yaml", "scorer.model.name=smollm2-135m", "model.name={tiny}"], ["its vocabulary is not"]),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refusals(tiny_dir, tmp_path_factory):
+    """(what was said of each of BAD, where it would have written)."""
+    tmp_path = tmp_path_factory.mktemp("bad")
     (tmp_path / "bad.jsonl").write_text('{"id": "a", "document": "x", "query": "?"}\n{"id": "b", "query": "?"}\n')
     (tmp_path / "long.jsonl").write_text(json.dumps({"id": "a", "document": "word " * 3000, "query": "?"}))
     (tmp_path / "adapter").mkdir()
@@ -287,12 +287,16 @@ def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, argume
         "adapter": tmp_path / "adapter",
         "tiny": tiny_dir,
     }
-    out = tmp_path / "run"
-    result = run_script(
-        "train/grpo.py",
-        *(a.format(**places) for a in arguments),
-        *([] if "nowhere.yaml" in arguments[0] else [f"output_dir={out}"]),
-    )
+    cases = [[a.format(**places) for a in arguments] for arguments, _ in BAD]
+    outs = [tmp_path / f"run-{n}" for n in range(len(cases))]
+    more = [[] if "nowhere.yaml" in case[0] else [f"output_dir={out}"] for case, out in zip(cases, outs, strict=True)]
+    said = run_in_turn("train/grpo.py", [[*case, *own] for case, own in zip(cases, more, strict=True)])
+    return list(zip(said, outs, strict=True))
+
+
+@pytest.mark.parametrize(("number", "messages"), [(n, messages) for n, (_, messages) in enumerate(BAD)])
+def test_bad_input_ends_with_one_line_each_and_code_2(refusals, number, messages):
+    result, out = refusals[number]
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(messages)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import run_killed_at
+from conftest import WITHOUT_TORCH, run_in_turn, run_killed_at
 from conftest import run_script as run_with_tracking
 
 from infoagent.files import read_jsonl
@@ -158,30 +158,36 @@ def test_rounds_are_measured_on_the_validation_split(unbroken):
 
 
 def test_dry_run_shows_the_recipe_and_the_plan_without_torch():
-    code = "import runpy, sys; sys.argv = ['train/sft.py', 'configs/train/sft.yaml', 'sft.rounds=3', '--dry-run']\n"
-    code += "try:\n    runpy.run_path('train/sft.py', run_name='__main__')\nexcept SystemExit as end:\n    assert end.code == 0\n"
-    code += "assert 'torch' not in sys.modules"
-    result = run_script("-c", code)
+    few = ("data.limit=120", "more_data=[]", "cost.gflops_per_second=50")
+    result = run_script("-c", WITHOUT_TORCH, "train/sft.py", "configs/train/sft.yaml", "sft.rounds=3", *few, "--dry-run")
     assert result.returncode == 0, result.stderr
     for part in ("rounds: 3", "3 rounds of 120 problems × 8 samples", "92,160 generated", " in all", "memory: about"):
         assert part in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "messages"),
-    [
-        (["sft.roundz=3", "selection.top=0"], ["did you mean 'rounds'", "selection.top = 0"]),
-        (["selection.quantile=0.5"], ["top 1 and quantile 0.5 are both set"]),
-        (["reward.price=null", "reward.budget=12"], ["reward.budget: train/sft.py ranks samples under a fixed price"]),
-        (["sft.micro_batch=5", "sft.batch_size=16"], ["micro_batch 5 does not divide batch_size 16"]),
-        (["validation={every: 5}"], ["validation.every: train/sft.py measures the checkpoint of each round"]),
-        (["model.name={tiny}", "more_data=[]", "data.limit=9"], ["9 problems are fewer than sft.problems_per_round = 120"]),
-    ],
-)  # fmt: skip
-def test_bad_input_ends_with_one_line_each_and_code_2(tiny_dir, tmp_path, arguments, messages):
-    out = tmp_path / "run"
-    given = [a.format(tiny=tiny_dir) if "{tiny}" in a else a for a in arguments]
-    result = run_script("train/sft.py", "configs/train/sft.yaml", f"output_dir={out}", *given)
+BAD = [
+    (["sft.roundz=3", "selection.top=0"], ["did you mean 'rounds'", "selection.top = 0"]),
+    (["selection.quantile=0.5"], ["top 1 and quantile 0.5 are both set"]),
+    (["reward.price=null", "reward.budget=12"], ["reward.budget: train/sft.py ranks samples under a fixed price"]),
+    (["sft.micro_batch=5", "sft.batch_size=16"], ["micro_batch 5 does not divide batch_size 16"]),
+    (["validation={every: 5}"], ["validation.every: train/sft.py measures the checkpoint of each round"]),
+    (["model.name={tiny}", "more_data=[]", "data.limit=9"], ["9 problems are fewer than sft.problems_per_round = 120"]),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def refusals(tiny_dir, tmp_path_factory):
+    """(what was said of each of BAD, where it would have written)."""
+    out = tmp_path_factory.mktemp("bad") / "run"
+    given = [[a.format(tiny=tiny_dir) if "{tiny}" in a else a for a in arguments] for arguments, _ in BAD]
+    said = run_in_turn("train/sft.py", [["configs/train/sft.yaml", f"output_dir={out}", *more] for more in given], **QUIET)
+    return said, out
+
+
+@pytest.mark.parametrize(("number", "messages"), [(n, messages) for n, (_, messages) in enumerate(BAD)])
+def test_bad_input_ends_with_one_line_each_and_code_2(refusals, number, messages):
+    said, out = refusals
+    result = said[number]
     assert result.returncode == 2, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == len(messages), result.stderr
