@@ -1,12 +1,12 @@
 """Strict recipes: every mistake at once, with its place and the way out."""
 
+import functools
+import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_script
 from drawn import draw_negatives
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,6 +235,14 @@ def test_what_cannot_be_extended_is_told_in_one_line_with_exit_code_2(tmp_path, 
 MANY = 100
 
 
+@functools.cache
+def with_negatives(section, counts, seed):
+    """(the problems of a section as JSON, MANY at most, and what is drawn for them): many recipes ask for the same."""
+    asked = json.loads(section)
+    problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
+    return problems, take_negatives(problems, counts, seed) if counts else None
+
+
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
@@ -249,13 +257,13 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     for section in sections if isinstance(sections, list) else [sections]:
         if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
-        asked = section.asked
-        problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
+        asked = json.dumps(section.asked)
         if isinstance(recipe, InformationRecipe):
+            problems, _ = with_negatives(asked, None, 0)
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
             continue
-        drawn = take_negatives(problems, recipe.negatives.counts, recipe.negatives.seed)
+        problems, drawn = with_negatives(asked, recipe.negatives.counts, recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn.negatives)
         # a blank whose other values all stand in its passage has no counterfactual document
         assert len(drawn.problems) >= 0.9 * len(problems)
@@ -289,6 +297,7 @@ sys.exit(exit_code(main))
 """
 
 
-def test_a_process_of_a_launch_leaves_its_group_before_the_interpreter_goes():
-    done = subprocess.run([sys.executable, "-c", LEAVING], capture_output=True, text=True, timeout=120)
+def test_a_process_of_a_launch_leaves_its_group_before_the_interpreter_goes(tmp_path):
+    (tmp_path / "leaving.py").write_text(LEAVING)
+    done = run_script(str(tmp_path / "leaving.py"), PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stdout) == (0, "False False\n"), done.stderr

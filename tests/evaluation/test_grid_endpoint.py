@@ -1,12 +1,10 @@
 """The grid against an endpoint that misbehaves: nothing lost, nothing paid twice, the limit holds, no key anywhere."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import run_script
 from fake_server import FakeServer, drop, not_json, ok, status, truncated
 
 from infoagent.analysis.session import run_evaluation
@@ -159,9 +157,7 @@ def test_a_server_that_is_down_is_one_line_and_code_2(tiny_dir, tmp_path):
         made = recipe(tiny_dir, tmp_path / "out", server).model_dump(mode="json")
     made["predictors"][0]["endpoint"] |= {"base_url": "http://127.0.0.1:9/v1", "api_key_env": None}
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(made))
-    done = subprocess.run(
-        [sys.executable, "eval/frozen.py", str(tmp_path / "recipe.yaml")], cwd=ROOT, capture_output=True, text=True
-    )
+    done = run_script("eval/frozen.py", str(tmp_path / "recipe.yaml"))
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.strip().splitlines()
     assert "127.0.0.1:9" in line

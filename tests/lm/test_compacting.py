@@ -266,7 +266,7 @@ def test_a_long_history_is_read_in_parts(smollm, monkeypatch):
     """With the embedded model's own texts, and a context that the history does not fit into."""
     monkeypatch.setattr(FoundModel, "context_tokens", 700)
     monkeypatch.setattr(compacting, "load", lambda *a, **k: replace(smollm, context_limit=700))
-    long = [{"role": "user", "content": f"Item {i} costs {i * 7} dollars."} for i in range(80)]
+    long = [{"role": "user", "content": f"Item {i} costs {i * 7} dollars."} for i in range(45)]
     made = Compactor("smollm2-135m", CompactionSettings(64, 3))
     result = made.compact(long)
     assert result.status == "compacted", result.cause

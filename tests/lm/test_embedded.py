@@ -65,6 +65,7 @@ def test_parameter_table_is_the_real_models(smollm):
     assert Architecture.from_config(SMOLLM.sizes).parameters == sum(p.numel() for p in smollm.model.parameters())
 
 
+@pytest.mark.slow  # the same cache and the same kill are in tests/lm/gguf/test_gguf_conversion.py, with a small model
 def test_an_interrupted_conversion_leaves_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("INFOAGENT_CACHE", str(tmp_path))
     # all is written, and not yet in its place

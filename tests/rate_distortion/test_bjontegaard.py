@@ -149,7 +149,7 @@ def test_the_interval_covers_the_known_ratio():
         old, difficulty = simulated(rng, 40)
         new, other = simulated(rng, 40, shift=2.0)
         new = Points(new.rate_PD, new.value_PD - other + difficulty)  # the same documents
-        found = bd_tokens(new, old, rng, resamples=100)
+        found = bd_tokens(new, old, rng, resamples=50)
         hits += found.low <= 0.5 <= found.high
         narrow += found.high - found.low < 0.3
     assert 0.86 <= hits / 50 <= 1.0

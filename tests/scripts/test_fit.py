@@ -24,6 +24,7 @@ SMALL = [
     "warm-start.selection.min_gain_nats=0.001", "warm-start.validation.limit=2", "warm-start.lora.r=2", "train.lora.r=2",
     "train.grpo.steps=2", "train.grpo.save_steps=1", "train.grpo.num_generations=2", "train.grpo.micro_batch=4",
     "train.validation.limit=2", "train.audit.enabled=false", "evaluate.resamples=50",
+    *(f"{stage}.cost.gflops_per_second=50" for stage in ("warm-start", "train", "evaluate")),  # nothing to measure
 ]  # fmt: skip
 
 

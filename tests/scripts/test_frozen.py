@@ -39,7 +39,9 @@ def run(*arguments):
 
 
 def test_a_dry_run_counts_what_will_be_done(recipe):
-    done = run("-c", WITHOUT_TORCH, "eval/frozen.py", recipe, "--limit", 4, "--dry-run", "seeds=[0, 1]")
+    done = run(
+        "-c", WITHOUT_TORCH, "eval/frozen.py", recipe, "--limit", 4, "--dry-run", "seeds=[0, 1]", "cost.gflops_per_second=50"
+    )
     assert done.returncode == 0, done.stderr
     assert "3 compressors × 1 data sets × 1 predictors × 2 draws" in done.stdout
     assert "lm on records: 8 compressions" in done.stdout

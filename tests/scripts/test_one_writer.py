@@ -38,8 +38,8 @@ def test_the_second_is_told_who_holds_the_directory(make, tiny_dir, tmp_path):
 def test_two_trainings_begun_at_once(tiny_dir, tmp_path):
     """Whichever is first, one trains and the other is refused; the run is what one alone makes."""
     alone, both = tmp_path / "alone", tmp_path / "both"
-    assert run_script(*test_kills.grpo(tiny_dir, alone), **test_kills.QUIET).returncode == 0
-    command = test_kills.grpo(tiny_dir, both)
+    assert run_script(*test_kills.grpo(tiny_dir, alone), "grpo.steps=3", **test_kills.QUIET).returncode == 0
+    command = [*test_kills.grpo(tiny_dir, both), "grpo.steps=3"]
     processes = [start_script(*command, stderr=subprocess.PIPE, **test_kills.QUIET) for _ in range(2)]
     codes = [process.wait(500) for process in processes]
     # on a machine that is slow to start the second it finds a finished run, which is as good

@@ -94,7 +94,9 @@ def test_the_claims_of_a_full_recipe_name_what_stands_in_it(name):
 
 
 def test_dry_run_and_mistakes():
-    shown = run_script("eval/paper/figures.py", "run", "fig5", "samples=2", "--dry-run", "--limit", "4", "seeds=[0,1]")
+    shown = run_script(
+        "eval/paper/figures.py", "run", "fig5", "samples=2", "--dry-run", "--limit", "4", "seeds=[0,1]", "cost.gflops_per_second=50"
+    )
     assert shown.returncode == 0, shown.stderr
     assert "needs: nothing beside a processor" in shown.stdout
     assert "× 4 draws" in shown.stdout

@@ -14,6 +14,7 @@ from tiny import save_adapter
 from infoagent.config import exit_code
 from infoagent.records.files import read_records
 
+STATED = ["cost.gflops_per_second=50"]  # a speed that needs no measuring
 MAIN = runpy.run_path(str(ROOT / "eval/applications/proxies.py"))["main"]
 
 
@@ -104,7 +105,7 @@ def test_run_again_it_scores_nothing_and_finds_the_same(study, capsys):
 
 def test_a_dry_run_needs_no_torch_and_counts_the_scorers(study):
     path, _, _ = study
-    done = run_script("-c", WITHOUT_TORCH, "eval/applications/proxies.py", str(path), "--dry-run", "output_dir=nowhere")
+    done = run_script("-c", WITHOUT_TORCH, "eval/applications/proxies.py", str(path), *STATED, "--dry-run", "output_dir=nowhere")
     assert done.returncode == 0, done.stderr
     assert "scorers: 6 × 60 texts" in done.stdout
     assert "zlib: no model" in done.stdout

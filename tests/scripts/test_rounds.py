@@ -32,7 +32,7 @@ def rounds(tiny_dir, tmp_path):
 
 
 def test_rounds_end_to_end(rounds, tmp_path):
-    dry = run_script("-c", WITHOUT_TORCH, "eval/applications/rounds.py", rounds, "--dry-run")
+    dry = run_script("-c", WITHOUT_TORCH, "eval/applications/rounds.py", rounds, "cost.gflops_per_second=50", "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert "asks: 6 texts in 2 rounds with rewritten questions, 24 cells to score" in dry.stdout
     assert not (tmp_path / "out").exists()

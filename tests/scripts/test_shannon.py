@@ -9,7 +9,7 @@ from conftest import WITHOUT_TORCH, run_killed_at, run_script
 RECIPE = "configs/train/shannon.yaml"
 SHRUNKEN = [
     "prices=[0.05,0.3]", "seeds=[0]", "lm.steps=60", "lm.batch=64", "lm.hidden=32", "lm.layers=1", "data.limit=40",
-    "test.limit=30", "negatives.counterfactual=7", "longest=2", "grpo.max_completion_tokens=3", "grpo.steps=4",
+    "test.limit=12", "negatives.counterfactual=7", "longest=2", "grpo.max_completion_tokens=3", "grpo.steps=4",
     "grpo.prompts_per_step=2", "grpo.num_generations=4", "grpo.micro_batch=8", "grpo.save_steps=2", "samples=4",
 ]  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_it_leaves_rows_limits_and_a_plot(finished):
         assert row["goal_met"] == (row["ratio"]["value"] >= 0.9)
         assert row["reward"]["value"] <= row["optimum_reward"] + 0.05  # samples of a policy, not the policy itself
         assert row["optimum_reward"] == found["limits"]["optimum"][f"{row['price']:g}"]["reward"]
-        assert row["tokens"]["n"] == 30
+        assert row["tokens"]["n"] == 12
     for teacher, price in zip(found["teacher"], (0.05, 0.3), strict=True):
         assert teacher["price"] == price
         assert teacher["ratio"]["value"] == pytest.approx(teacher["reward"]["value"] / teacher["optimum_reward"])
@@ -103,7 +103,7 @@ def test_wrong_recipes_are_refused_with_every_mistake(tmp_path):
 
 
 def test_dry_run_leaves_torch_alone(tmp_path):
-    result = run_script("-c", WITHOUT_TORCH, "train/shannon.py", RECIPE, "--dry-run")
+    result = run_script("-c", WITHOUT_TORCH, "train/shannon.py", RECIPE, "cost.gflops_per_second=50", "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "9 runs of" in result.stdout
     assert "54,241 strings for each of 72 documents" in result.stdout

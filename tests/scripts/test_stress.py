@@ -332,7 +332,7 @@ def test_bad_input_recipes_are_told_before_a_model_loads(here, tiny_dir, tmp_pat
 
 
 def test_dry_runs_say_what_it_takes(here, tiny_dir, tmp_path):
-    _, said, _ = here("inputs", INPUTS, *input_settings(tiny_dir, tmp_path), "--dry-run")
+    _, said, _ = here("inputs", INPUTS, *input_settings(tiny_dir, tmp_path), "cost.gflops_per_second=50", "--dry-run")
     assert "plan: 60 cases × 2 compressors = 120" in said
     result = run_script("eval/applications/stress.py", "load", LOAD, "--dry-run")
     assert "jobs of 2 requests, none of them ever repeated" in result.stdout

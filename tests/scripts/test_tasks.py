@@ -60,7 +60,7 @@ def writer(chat):
 
 
 def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, tmp_path):
-    grading = {"method": "code", "execute": True, "trial_seconds": 2.0}
+    grading = {"method": "code", "execute": True, "trial_seconds": 0.7}
     with FakeServer(writer) as server:
         predictor = {
             "name": "fake",
@@ -92,7 +92,7 @@ def test_code_is_run_and_its_score_goes_with_the_facts_that_were_kept(tiny_dir, 
             assert ("while True" in answer["reply"]) == (reason == "timeout")
         assert {a["correct"] for a in answers} == {True, False}
         # with another limit the same replies are run again, and nobody is asked
-        recipe["grading"]["trial_seconds"] = 2.1
+        recipe["grading"]["trial_seconds"] = 0.75
         run(recipe)
         assert len(server.requests) == asked
     [found] = json.loads((tmp_path / "out" / "analysis.json").read_text())["sets"]

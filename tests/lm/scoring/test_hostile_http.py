@@ -435,6 +435,9 @@ NEVER_ENDING = """
 import sys, time
 from infoagent.cli import main
 from infoagent.lm.scoring.exact import Scorer
+from infoagent.lm.serving import json_server
+
+json_server.FAREWELL_SECONDS = 0.5
 
 def score_tokens(self, *_):
     print("begun", flush=True)
