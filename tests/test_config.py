@@ -1,7 +1,5 @@
 """Strict recipes: every mistake at once, with its place and the way out."""
 
-import functools
-import json
 import re
 from pathlib import Path
 
@@ -235,12 +233,16 @@ def test_what_cannot_be_extended_is_told_in_one_line_with_exit_code_2(tmp_path, 
 MANY = 100
 
 
-@functools.cache
-def with_negatives(section, counts, seed):
-    """(the problems of a section as JSON, MANY at most, and what is drawn for them): many recipes ask for the same."""
-    asked = json.loads(section)
-    problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
-    return problems, take_negatives(problems, counts, seed) if counts else None
+DRAWN = {}
+
+
+def with_negatives(asked, counts, seed):
+    """(the problems of a section, MANY at most, and what is drawn for them): many recipes ask for the same."""
+    key = repr((sorted(asked.items()), counts, seed))
+    if key not in DRAWN:
+        problems = load_data(**{**asked, "limit": min(asked["limit"] or MANY, MANY)}).problems  # more are more of the same
+        DRAWN[key] = problems, take_negatives(problems, counts, seed) if counts else None
+    return DRAWN[key]
 
 
 @pytest.mark.parametrize("path", [p for p in RECIPES if p.parent.name != "sweeps"], ids=lambda p: str(p.relative_to(ROOT)))
@@ -257,13 +259,12 @@ def test_every_recipe_can_draw_the_negatives_it_asks_for(path):
     for section in sections if isinstance(sections, list) else [sections]:
         if section.path is not None or DATA_SETS[section.name].needs_path:
             continue  # the user's own file
-        asked = json.dumps(section.asked)
         if isinstance(recipe, InformationRecipe):
-            problems, _ = with_negatives(asked, None, 0)
+            problems, _ = with_negatives(section.asked, None, 0)
             pool = draw_pool(problems, recipe.documents, recipe.pool, recipe.seed)
             assert len(draw_negatives(pool, Counts(counterfactual=recipe.counterfactuals), recipe.seed)) == len(pool)
             continue
-        problems, drawn = with_negatives(asked, recipe.negatives.counts, recipe.negatives.seed)
+        problems, drawn = with_negatives(section.asked, recipe.negatives.counts, recipe.negatives.seed)
         assert all(len(negatives) == recipe.negatives.total for negatives in drawn.negatives)
         # a blank whose other values all stand in its passage has no counterfactual document
         assert len(drawn.problems) >= 0.9 * len(problems)

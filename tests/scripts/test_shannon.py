@@ -103,7 +103,7 @@ def test_wrong_recipes_are_refused_with_every_mistake(tmp_path):
 
 
 def test_dry_run_leaves_torch_alone(tmp_path):
-    result = run_script("-c", WITHOUT_TORCH, "train/shannon.py", RECIPE, "cost.gflops_per_second=50", "--dry-run")
+    result = run_script("-c", WITHOUT_TORCH, "train/shannon.py", RECIPE, "--dry-run")
     assert result.returncode == 0, result.stderr
     assert "9 runs of" in result.stdout
     assert "54,241 strings for each of 72 documents" in result.stdout
