@@ -46,7 +46,7 @@ def test_conversations_stay_rows_with_all_else_that_they_hold(tmp_path):
     file = tmp_path / "talks.jsonl"
     rows = [{"task_id": 1, "messages": TALK}, {"task_id": 2, "messages": TALK[:1] + TALK[4:] * 3, "more": [1]}]
     file.write_text(lines(*rows))
-    done = compact(str(file), "--budget", "60", "--newest", "1", "--json")
+    done = compact(str(file), "--budget", "24", "--newest", "1", "--json")
     assert done.returncode == 0, done.stderr
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["task_id"], first["status"]) == (1, "compacted")

@@ -1,19 +1,22 @@
 """infoagent fit as a user runs it: from records to an adapter; killed on the way, called again by `make quickstart`, called
-otherwise; and from an installed wheel, far from any clone."""
+otherwise."""
 
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT, eventually, run_script, start_script
 
+from infoagent.applications.fit import run
+from infoagent.applications.fit import stages as fit_stages
+from infoagent.cli import main
 from infoagent.files import read_jsonl
 
 pytestmark = pytest.mark.timeout(1500)  # six programs one after the other, each with its own imports
@@ -161,41 +164,17 @@ def test_what_a_trainer_goes_on_with_is_not_refused(fitted, tiny_dir):
     assert str(out / "train" / "checkpoint-") in result.stdout  # of the card: it is there already
 
 
-def test_a_stage_that_fails_says_why_and_is_tried_again(tiny_dir, tmp_path):
+def test_a_stage_that_fails_says_why(tiny_dir, tmp_path, monkeypatch, capsys):
+    """A command that ends with 1 and a line of failure, as train/sft.py does where nothing beats its group."""
     out = tmp_path / "out"
-    # nothing beats its group by so much: the warm start has nothing to imitate
-    result = run_script(*command(tiny_dir, out, "warm-start.selection.min_gain_nats=1000"), **QUIET)
-    assert result.returncode == 1
+    failing = [sys.executable, "-S", "-c", "import sys; print('failed: nothing to imitate', file=sys.stderr); sys.exit(1)"]
+    told = (replace(run.STAGES[0], commands=lambda *_: [failing]), *run.STAGES[1:])
+    for module in (run, fit_stages):
+        monkeypatch.setattr(module, "STAGES", told)
+    assert main(command(tiny_dir, out)[2:]) == 1
     stage = stages(out)["warm-start"]
-    assert stage["status"] == "failed"
-    assert stage["cause"]
-    [line] = [line for line in result.stderr.splitlines() if line.startswith("failed: ")]
+    assert (stage["status"], stage["attempts"]) == ("failed", 1)
+    assert "nothing to imitate" in stage["cause"]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
     assert stage["cause"] in line
     assert "logs/1-warm-start.log" in line
-
-
-def test_from_an_installed_wheel(tiny_dir, tmp_path):
-    source, installed = tmp_path / "source", tmp_path / "installed"
-    ignored = shutil.ignore_patterns("__pycache__", "results")
-    for name in ("infoagent", "train", "eval", "accelerate_configs", "configs"):
-        shutil.copytree(ROOT / name, source / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source / name)
-    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)]
-    subprocess.run([sys.executable, "-m", "pip", *build], check=True, capture_output=True)
-    [wheel] = tmp_path.glob("*.whl")
-    install = ["install", "--quiet", "--no-deps", "--no-index", "--target", str(installed), str(wheel)]
-    subprocess.run([sys.executable, "-m", "pip", *install], check=True, capture_output=True)
-    result = subprocess.run(
-        [sys.executable, *command(tiny_dir, tmp_path / "out"), "--dry-run"],
-        cwd=tmp_path,
-        env={**os.environ, **QUIET, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    carried = installed / "infoagent" / "checkout"
-    for name in ("train/sft.py", "train/grpo.py", "eval/checkpoint.py", "accelerate_configs/cpu.yaml"):
-        assert str(carried / name) in result.stdout
-        assert (carried / name).read_bytes() == (ROOT / name).read_bytes()
-    assert not (tmp_path / "out").exists()

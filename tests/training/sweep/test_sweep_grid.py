@@ -132,9 +132,12 @@ def test_a_directory_of_another_kind_is_refused(tmp_path):
 
 
 def test_dry_run_shows_the_plan_without_torch(tmp_path):
-    out = tmp_path / "out"
+    out, file = tmp_path / "out", tmp_path / "price.yaml"
+    recipe = "configs/train/frontier.yaml\n"
+    text = (ROOT / "configs/sweeps/price.yaml").read_text()
+    file.write_text(text.replace(f"- {recipe}", f"- {recipe}  - data.limit=20\n  - cost.gflops_per_second=50\n"))
     code = "import sys; from infoagent.cli import main\n"
-    code += f"assert main(['sweep', 'configs/sweeps/price.yaml', '--out', {str(out)!r}, '--dry-run']) == 0\n"
+    code += f"assert main(['sweep', {str(file)!r}, '--out', {str(out)!r}, '--dry-run']) == 0\n"
     code += "assert 'torch' not in sys.modules and 'wandb' not in sys.modules"
     result = run_script("-c", code)
     assert result.returncode == 0, result.stderr
