@@ -30,7 +30,7 @@ _ROW: dict[str, Schema] = {
 }  # fmt: skip
 
 _UNIT = re.compile(r"\bin (?:(?:USD|US\$|\$|(?:US )?dollars?) ?)?(thousand|million|billion)s?\b", re.IGNORECASE)
-_BARE = re.compile(r"[-+(]*\$?[-+(]*[\d,]+(?:\.\d+)?\)?")
+_BARE = re.compile(r"[-+(]{0,2}\$?[-+(]{0,2}[\d,]+(?:\.\d+)?\)?")
 
 Page = tuple[str, int]
 
