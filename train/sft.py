@@ -4,7 +4,7 @@
 
 Expert iteration. In each round the current policy writes a group of compressions z for each problem, a frozen scorer
 gives each its reward (information minus price · rate), the best of each group are kept if they beat their group's
-mean, and the adapter is fitted to them:
+mean, and the adapter is fitted to them (reward.budget_range: the best of each length, asked for by the tokens they have):
 
     keep = {z : reward(z) ≥ mean of its group + gain, among the top of the group}
     loss = − mean over the kept z of log π(z | x, q), over the tokens of z and its end of turn
@@ -74,7 +74,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
             drawn = sample_candidates(file, number, policy_name(adapter), lm, reward, problems, recipe, proposer, quiet)
 
             # 4. Keep what beats its group.
-            kept = keep_best(drawn, recipe.selection)
+            kept = keep_best(drawn, recipe.selection, recipe.reward.budget_range)
             metrics = choice_metrics(drawn, {"selected": kept}, reward.price, reward.candidates(0))
 
             # 5. Imitate it: a fit of its own, from the adapter that wrote the samples; from a checkpoint if killed.
@@ -84,7 +84,7 @@ def train(recipe: SFTRecipe, quiet: bool) -> int:
                 trainer = SFTTrainer(
                     model=lm.model,
                     args=sft_arguments(recipe, str(work), step_count(len(kept), sft), quiet),
-                    train_dataset=data_set(imitation_rows(prepared, recipe.prompt, kept, sft.carry), sft, recipe.seed + number),
+                    train_dataset=data_set(imitation_rows(prepared, recipe, kept), sft, recipe.seed + number),
                     processing_class=prepared.tokenizer,
                     peft_config=fresh_adapter,
                     callbacks=[FitCallback(tracker, f"round {number}: fit", run.facts | {"round": number}, metrics, offset, quiet)],

@@ -68,6 +68,6 @@ class DPORecipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _fixed_price(self) -> DPORecipe:
-        check_fixed_price(self, "train/dpo.py")
+        check_fixed_price(self, "train/dpo.py", "budget", "budget_range")
         self.reward.check_length(self.sampling.max_completion_tokens)
         return self

@@ -82,7 +82,7 @@ class SelectionSection(Section):
     """Which samples are imitated."""
 
     top: PositiveInt | None = None
-    """At most so many of each problem. None: 1 unless a quantile is given."""
+    """At most so many of each problem, under `reward.budget_range` of each length of a problem. None: 1 unless a quantile is given."""
     quantile: Annotated[float, Field(ge=0, le=1)] | None = None
     """In place of `top`: all samples at or above this quantile of their problem's rewards."""
     min_gain_nats: PositiveFloat = 0.05
@@ -149,7 +149,13 @@ class SFTRecipe(TrainingRecipe):
 
     @model_validator(mode="after")
     def _fixed_price(self) -> SFTRecipe:
-        check_fixed_price(self, "train/sft.py")
+        check_fixed_price(self, "train/sft.py", "budget")
+        proposals = self.sampling.proposals
+        if self.reward.budget_range is not None and (self.sampling.samples or proposals is None or proposals.greedy):
+            raise ValueError(
+                "reward.budget_range: a text is imitated as the answer to a budget of its own length, so nothing is sampled under one; "
+                "set sampling.samples to 0 and name sampling.proposals without greedy, or use train/grpo.py"
+            )
         self.reward.check_length(self.sampling.max_completion_tokens)
         if self.validation is not None and self.validation.every is not None:
             raise ValueError("validation.every: train/sft.py measures the checkpoint of each round; leave it out")
@@ -161,8 +167,9 @@ class SFTRecipe(TrainingRecipe):
         return self
 
 
-def check_fixed_price(recipe: TrainingRecipe, script: str) -> None:
-    """Raise ValueError for a price that moves while training: samples on a disk are worth what they were worth."""
-    for name in ("budget", "budget_range"):
+def check_fixed_price(recipe: TrainingRecipe, script: str, *moving: str) -> None:
+    """Raise ValueError where one of the settings `moving` lets the price move while training: samples on a disk are worth what
+    they were worth."""
+    for name in moving:
         if getattr(recipe.reward, name) is not None:
             raise ValueError(f"reward.{name}: {script} ranks samples under a fixed price; set reward.price, or use train/grpo.py")

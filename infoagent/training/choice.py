@@ -12,14 +12,21 @@ from infoagent.recipes.dpo import PairsSection
 from infoagent.recipes.sft import SelectionSection
 from infoagent.reward.metrics import summarise
 from infoagent.training.candidates import Candidate, key_of
-from infoagent.training.selection import best_of_n, pairs_by_margin
+from infoagent.training.selection import best_of_n, half_doublings, pairs_by_margin
 from infoagent.types import RunFailed
 
 
-def keep_best(drawn: Sequence[Candidate], section: SelectionSection) -> list[Candidate]:
-    """The samples to imitate. Raises RunFailed where no sample is better than its group."""
+def keep_best(drawn: Sequence[Candidate], section: SelectionSection, budgets: Sequence[int] | None = None) -> list[Candidate]:
+    """The samples to imitate. Raises RunFailed where no sample is better than its group.
+
+    `budgets`: the least and the most tokens that a prompt names under any rate. A budget is met by the best text of its length and
+    not by the best of all, so the texts of a problem compete with those of like length (`half_doublings`), and what no budget asks for
+    is left out.
+    """
     drawn = rivals(drawn)
-    kept = [drawn[i] for i in best_of_n(**columns_of(drawn), **section.rule)]
+    if budgets is not None:
+        drawn = [c for c in drawn if budgets[0] <= c.scored.compression.rate_tokens <= budgets[1]]
+    kept = [drawn[i] for i in best_of_n(**columns_of(drawn, by_length=budgets is not None), **section.rule)]
     if not kept:
         raise RunFailed(
             f"none of {len(drawn)} samples is {section.min_gain_nats:g} nats above its group's mean; lower "
@@ -45,9 +52,10 @@ def rivals(drawn: Sequence[Candidate]) -> list[Candidate]:
     return [c for c in drawn if c.origin != YARDSTICK and not c.too_long]
 
 
-def columns_of(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """What `infoagent.training.selection` chooses by, one value for each candidate. A group is one problem."""
-    keys = [key_of(c.scored.problem) for c in candidates]
+def columns_of(candidates: Sequence[Candidate], by_length: bool = False) -> dict[str, Any]:
+    """What `infoagent.training.selection` chooses by, one value for each candidate. A group is one problem, `by_length` the texts of
+    like length of one problem."""
+    keys = [(key_of(c.scored.problem), half_doublings(c.scored.compression.rate_tokens) if by_length else None) for c in candidates]
     place = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     return {
         "rewards": [math.nan if c.scored.reward is None else c.scored.reward for c in candidates],

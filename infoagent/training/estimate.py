@@ -29,6 +29,7 @@ from infoagent.recipes.sft import FitSection
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.launch import batch_shape, process_count
 from infoagent.training.prompt_rows import courses_of
+from infoagent.training.selection import half_doublings
 from infoagent.training.trainable import check_enough, check_start, load_trainable
 from infoagent.training.validation_checks import validation_data
 from infoagent.types import Problem
@@ -185,10 +186,11 @@ def describe_sft(recipe: SFTRecipe) -> str:
 
 def most_kept(recipe: SFTRecipe) -> int:
     """Of a problem, the most texts that `best_of_n` keeps where no two rewards are equal: of n in rising order, counted from 0, those from
-    q · (n − 1) on; of two or more never all, for one is no better than their mean."""
-    rule, texts = recipe.selection.rule, recipe.sampling.texts
+    q · (n − 1) on; of two or more never all, for one is no better than their mean. Under any rate so many of each length."""
+    rule, texts, budgets = recipe.selection.rule, recipe.sampling.texts, recipe.reward.budget_range
+    lengths = 1 if budgets is None else half_doublings(budgets[1]) - half_doublings(budgets[0]) + 1
     if rule["top"] is not None:
-        return int(rule["top"])
+        return min(int(rule["top"]) * lengths, max(texts, int(rule["top"])))
     above = texts - math.ceil(rule["quantile"] * (texts - 1) - 1e-9)  # a place that is whole but for rounding is whole
     return min(above, max(1, texts - 1))
 

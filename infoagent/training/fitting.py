@@ -33,12 +33,15 @@ NO_LOSS = -100
 """The label that PyTorch's cross-entropy leaves out."""
 
 
-def imitation_rows(prepared: Prepared, prompt: PromptSection, kept: Sequence[Candidate], carry: bool = False) -> list[TokenRow]:
-    """Prompt and completion; the loss is on the completion alone, its end of turn included where one was sampled. `carry`: the
-    prompt holds what a compactor reads (`infoagent.training.carried`) in place of the whole history."""
-    rows = []
+def imitation_rows(prepared: Prepared, recipe: SFTRecipe, kept: Sequence[Candidate]) -> list[TokenRow]:
+    """Prompt and completion; the loss is on the completion alone, its end of turn included where one was sampled. With `sft.carry`
+    the prompt holds what a compactor reads (`infoagent.training.carried`) in place of the whole history. Under any rate it asks for
+    as many tokens as the completion has: whatever the length, such a text is a right answer to a budget."""
+    rows, asked = [], recipe.prompt
     for candidate in kept:
-        prefix, completion = _ids(prepared, prompt, candidate, carry)
+        if recipe.reward.budget_range is not None:
+            asked = asked.model_copy(update={"budget_words": None, "budget_tokens": candidate.scored.compression.rate_tokens})
+        prefix, completion = _ids(prepared, asked, candidate, recipe.sft.carry)
         rows.append({"input_ids": prefix + completion, "labels": [NO_LOSS] * len(prefix) + completion})
     return rows
 

@@ -7,6 +7,7 @@ NaN is the reward of a sample that the scorer failed on: such a sample is neithe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,6 +67,11 @@ def best_of_n(
                 seen.add(texts[i])
                 chosen.append(i)
     return np.array(sorted(chosen), dtype=np.intp)
+
+
+def half_doublings(tokens: int) -> int:
+    """Texts of like length: round(2 · log2(tokens)), so that 7 to 9 tokens are together, 10 to 13, 14 to 19, 20 to 26."""
+    return round(2 * math.log2(max(1, tokens)))
 
 
 def pairs_by_margin(

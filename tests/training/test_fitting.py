@@ -95,7 +95,7 @@ def log_prob(model, prefix, completion):
 
 def test_the_loss_is_on_the_sampled_ids_and_the_end_of_turn_alone(prepared, candidates, tiny_dir, tmp_path):
     made = recipe_of(SFTRecipe, tiny_dir, tmp_path)
-    rows = imitation_rows(prepared, made.prompt, candidates)
+    rows = imitation_rows(prepared, made, candidates)
     end = prepared.tokenizer.eos_token_id
     for row, (finish, text) in zip(rows, TEXTS, strict=True):
         trained = [token for token in row["labels"] if token != -100]
@@ -112,7 +112,7 @@ def test_the_loss_is_on_the_sampled_ids_and_the_end_of_turn_alone(prepared, cand
 @pytest.mark.parametrize("activated", [False, True])
 def test_the_imitation_loss_is_the_mean_over_those_tokens(prepared, candidates, tiny_dir, tmp_path, activated):
     made = recipe_of(SFTRecipe, tiny_dir, tmp_path)
-    rows = imitation_rows(prepared, made.prompt, candidates)
+    rows = imitation_rows(prepared, made, candidates)
     model = policy(prepared, activated)
     trainer = SFTTrainer(
         model=model,
