@@ -31,6 +31,7 @@ def squad(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_shares_are_measured_and_no_directory_is_kept(tiny_dir, squad, tmp_path):
     out = tmp_path / "quality.json"
     result = run_script(

@@ -42,6 +42,7 @@ def finished(tmp_path_factory):
     return out, result
 
 
+@pytest.mark.slow
 def test_it_leaves_rows_limits_and_a_plot(finished):
     out, result = finished
     found = json.loads((out / "shannon.json").read_text())
@@ -67,6 +68,7 @@ def test_it_leaves_rows_limits_and_a_plot(finished):
     assert "goal of 90% of the optimum: missed" in result.stdout  # 4 steps are not enough, and it says so
 
 
+@pytest.mark.slow
 def test_a_second_run_trains_nothing_again(finished):
     out, first = finished
     before = {p: p.stat().st_mtime_ns for p in out.glob("price-*/**/*") if p.name != ".lock"}
@@ -76,6 +78,7 @@ def test_a_second_run_trains_nothing_again(finished):
     assert {p: p.stat().st_mtime_ns for p in out.glob("price-*/**/*") if p.name != ".lock"} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "message"),
     [(["lora.r=3"], "was made by another recipe, lora.r differ"), (["lm.steps=61"], "holds a model made with another steps")],
@@ -87,6 +90,7 @@ def test_another_recipe_in_the_same_place_is_refused(finished, more, message):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_price_at_which_nothing_is_worth_saying_is_refused_before_training(finished):
     result = run(finished[0], "prices=[0.05,5]")
     assert result.returncode == 2

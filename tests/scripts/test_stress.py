@@ -116,6 +116,7 @@ def cached_tokens(out):
     return found
 
 
+@pytest.mark.slow
 def test_load_starts_the_local_server_and_ends_it(here, tiny_dir, tmp_path):
     settings = local_settings(tiny_dir, tmp_path, conditions="[{label: kept, prefix_cache: 4}]", loads="[1.0]")
     code, _, errors = here("load", LOAD, *settings)

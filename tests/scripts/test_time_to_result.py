@@ -20,6 +20,7 @@ SFT = ["sft.rounds=2", "sft.problems_per_round=4", "sft.batch_size=2", "sft.micr
        "sampling.max_completion_tokens=20"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_without_a_better_checkpoint_there_are_no_minutes(tiny_dir, tmp_path):
     out, runs = tmp_path / "clock.json", tmp_path / "runs"
     command = [RECIPES[0], *overrides(tiny_dir), *SFT, "--gain", "50", "--runs", str(runs), "--out", str(out)]
