@@ -28,7 +28,7 @@ from infoagent.arguments import COUNT, Parser
 from infoagent.logs import add_log_level, plain_streams, set_up_logging
 from infoagent.parsing import DEPTH, whole_number
 from infoagent.recipe_files import LONGEST_PLAIN, parse_yaml, recipe_content, shortened
-from infoagent.types import InputError, RunFailed, one_line
+from infoagent.types import InputError, Mistakes, RunFailed, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -69,18 +69,13 @@ def load_recipe(schema: type[RecipeT], path: str | Path | None, overrides: Seque
     content: Any = {} if path is None else recipe_content(path)
     where = "defaults" if path is None else str(path)
     _check_whose(schema, set(content), where)
-    problems: list[str] = []
+    mistakes = Mistakes()
     for override in overrides:
-        try:
+        with mistakes.of():
             apply_override(content, override)
-        except InputError as error:
-            problems += error.problems
-    try:
+    with mistakes.of():
         recipe = checked_recipe(schema, content, where)
-    except InputError as error:
-        raise InputError([*problems, *error.problems]) from None
-    if problems:
-        raise InputError(problems)
+    mistakes.end()
     return recipe
 
 

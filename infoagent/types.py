@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,36 @@ class InputError(ValueError):
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems = [one_line(p) for p in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
+
+
+class Mistakes:
+    """Gathers what several checks find, each line once, so that a user is told of all of it together.
+
+    mistakes = Mistakes()
+    for section in sections:
+        with mistakes.of(f"{section.label}: "):
+            check(section)
+    mistakes.end()
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, *lines: str) -> None:
+        self.lines += [line for line in dict.fromkeys(lines) if line not in self.lines]
+
+    @contextmanager
+    def of(self, prefix: str = "") -> Iterator[None]:
+        """Keep the lines of an InputError that the block raises, `prefix` before each; what stands behind the block goes on."""
+        try:
+            yield
+        except InputError as error:
+            self.add(*(prefix + line for line in error.problems))
+
+    def end(self) -> None:
+        """Raise InputError with all lines, if there are any."""
+        if self.lines:
+            raise InputError(self.lines)
 
 
 class RunFailed(RuntimeError):

@@ -26,7 +26,7 @@ from infoagent.records.files import DOCUMENTS_FILE, grid_of, read_records
 from infoagent.records.grid import CompressionRecord, Draw, GridRecord, PredictionRecord, columns, known
 from infoagent.reporting.json_tables import value_at
 from infoagent.store import read_if_run
-from infoagent.types import Finding, InputError
+from infoagent.types import Finding, InputError, Mistakes
 
 CHOSEN_ON = ("train", "validation")
 """Splits that train and choose, so that nothing is reported on them."""
@@ -62,17 +62,14 @@ class Evaluations:
 def read_evaluations(named: Sequence[str]) -> Evaluations:
     """The evaluations `DIR` and `NAME=DIR`; NAME is what the one data set of DIR is called in goals, where its own name is
     that of others too. Raises InputError, every mistake at once."""
-    found, mistakes = Evaluations(), []
+    found, mistakes = Evaluations(), Mistakes()
     for argument in named:
         name, sign, directory = argument.partition(SIGN)
         if not sign or Path(argument).is_dir():
             name, directory = "", argument
-        try:
+        with mistakes.of():
             _add(found, directory, name)
-        except InputError as error:
-            mistakes += error.problems
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     return found
 
 
@@ -229,15 +226,12 @@ def find_goals(
     """(what is decided, the causes of what is not), by the id of a goal; JSON files are looked for from `directory`."""
     decided, undecided = {}, {}
     for goal in recipe.goals:
-        causes: list[str] = []
-        rows = []
+        mistakes, rows = Mistakes(), []
         for bound in goal.bounds:
-            try:
+            with mistakes.of():
                 rows.append(_row(recipe, goal, bound, evaluations, directory))
-            except InputError as error:
-                causes += [line for line in error.problems if line not in causes]
-        if causes:
-            undecided[goal.id] = causes
+        if mistakes.lines:
+            undecided[goal.id] = mistakes.lines
             continue
         first = {key: rows[0][key] for key in ("value", "low", "high", "n")}
         whose = {"data": listed(goal.data), "compressor": recipe.called(goal.compressor)} if goal.compressor else {}

@@ -11,7 +11,7 @@ from typing import Any
 
 from infoagent.config import load_recipe, recipe_yaml
 from infoagent.files import check_output_file, reading
-from infoagent.types import InputError
+from infoagent.types import InputError, Mistakes
 
 
 def data_ls(_: argparse.Namespace) -> None:
@@ -131,14 +131,10 @@ def doctor(arguments: argparse.Namespace) -> int:
     from infoagent.config import recipe_keys
     from infoagent.lm.settling import named_types
 
-    places, mistakes = [], []
+    places, mistakes = [], Mistakes()
     for path in arguments.recipes:
-        try:
+        with mistakes.of():
             recipe = load_recipe(recipe_schema(recipe_keys(path)), path)
-        except InputError as error:
-            mistakes += error.problems
-            continue
-        places += [f"{path}: {place}.dtype" for place, named in named_types(recipe) if named == "bfloat16"]
-    if mistakes:
-        raise InputError(mistakes)
+            places += [f"{path}: {place}.dtype" for place, named in named_types(recipe) if named == "bfloat16"]
+    mistakes.end()
     return examine(arguments.json, arguments.imports, places)

@@ -31,7 +31,7 @@ from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
-from infoagent.types import ANCHORS, InputError, Negative, Problem, ProblemSet
+from infoagent.types import ANCHORS, InputError, Mistakes, Negative, Problem, ProblemSet
 
 LATER = ("server", "form", "thinking", "thinking_tokens")
 """Settings that decide only where they are given, so that records from before them keep their keys."""
@@ -141,7 +141,7 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
 
     Raises InputError with all mistakes of the grid.
     """
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     cells: list[tuple[Cell, NegativeDraw]] = []
     drawing = _Drawing(recipe.negatives.counts, recipe.negatives.seed, quiet)
     sets = [load_data(**section.asked) for section in recipe.data]
@@ -149,20 +149,15 @@ def plan_cells(recipe: EvaluationRecipe, quiet: bool = False) -> list[Cell]:
     if len(set(names)) < len(names):
         raise InputError(f"data: two sections are named {max(names, key=names.count)!r}; evaluate them in two output_dirs")
     for predictor in [*recipe.predictors, *([recipe.grading.judge] if recipe.grading.judge else [])]:
-        try:
-            mistakes += _predictor_mistakes(predictor, recipe, sets)
-        except InputError as error:
-            mistakes += error.problems
-    if not mistakes and len(recipe.predictors) > 1:
-        mistakes += named_twice(recipe.predictors)
-    mistakes += _grading_mistakes(recipe, sets)
+        with mistakes.of():
+            mistakes.add(*_predictor_mistakes(predictor, recipe, sets))
+    if not mistakes.lines and len(recipe.predictors) > 1:
+        mistakes.add(*named_twice(recipe.predictors))
+    mistakes.add(*_grading_mistakes(recipe, sets))
     for compressor in recipe.grid:
-        try:
+        with mistakes.of():
             cells += _cells_of(compressor, recipe, sets, drawing)
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     return _on_same_problems(cells)
 
 

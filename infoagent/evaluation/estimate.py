@@ -18,7 +18,7 @@ from infoagent.lm.prompts import WITHOUT_THOUGHT, check_predictor_template, chec
 from infoagent.progress import duration
 from infoagent.recipes import CompressorSection, EvaluationRecipe
 from infoagent.recipes.compressors import WRITERS
-from infoagent.types import ANCHORS, InputError, ProblemSet
+from infoagent.types import ANCHORS, Mistakes, ProblemSet
 
 WORDS_OF_A_SENTENCE = 30
 CHARACTERS_OF_A_TOKEN = 3
@@ -36,18 +36,15 @@ def describe_evaluation(recipe: EvaluationRecipe) -> str:
 
 def _check_names(recipe: EvaluationRecipe) -> None:
     """Raise InputError for a template or an adapter that a run would refuse, all of them at once."""
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     checks: list[Callable[[], None]] = [partial(check_prompt, c.prompt) for c in recipe.grid]
     checks += [partial(check_predictor_template, p.template, "predictors") for p in recipe.predictors]
     models = [c.model for c in recipe.grid if c.kind == "lm"] + [p for p in recipe.predictors if p.kind != "endpoint"]
     checks += [partial(check_adapter, m.adapter, m.name) for m in models if m.adapter is not None]
     for check in checks:
-        try:
+        with mistakes.of():
             check()
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
 
 
 def describe_rest(recipe: EvaluationRecipe, sets: Sequence[ProblemSet], held: Collection[str]) -> str:

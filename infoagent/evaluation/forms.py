@@ -6,20 +6,17 @@ from collections.abc import Sequence
 
 from infoagent.recipes import CompressorSection
 from infoagent.structured import Form, load_form, signature_form
-from infoagent.types import InputError
+from infoagent.types import Mistakes
 
 
 def forms_of(compressors: Sequence[CompressorSection]) -> dict[str, Form | None]:
     """The forms of a grid by label. Raises InputError with the mistakes of all."""
     found: dict[str, Form | None] = {}
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     for compressor in compressors:
-        try:
+        with mistakes.of():
             found[compressor.label] = form_of(compressor)
-        except InputError as error:
-            mistakes += error.problems
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     return found
 
 

@@ -25,7 +25,7 @@ from infoagent.recipes.compressors import CompressorSection, EndpointSection
 from infoagent.recipes.cost_sections import CostSection
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.structured import Form
-from infoagent.types import InputError, RunFailed
+from infoagent.types import Mistakes, RunFailed
 
 Chat = list[dict[str, str]]
 
@@ -111,16 +111,12 @@ def check_endpoints(recipe: EvaluationRecipe) -> None:
 
 def check_asked(sections: Sequence[PredictorSection], recipe: Paying) -> None:
     """Before anything is computed: key, address, model and price of every endpoint. Raises InputError, a line each."""
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     for section in sections:
-        if section.kind != "endpoint":
-            continue
-        try:
-            endpoint_of(section, recipe, None).check()
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
+        if section.kind == "endpoint":
+            with mistakes.of():
+                endpoint_of(section, recipe, None).check()
+    mistakes.end()
 
 
 def check_sandbox(recipe: EvaluationRecipe) -> None:

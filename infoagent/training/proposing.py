@@ -24,7 +24,7 @@ from infoagent.records.grid import compressions_of
 from infoagent.reward.metrics import ScoredCompression
 from infoagent.reward.mi_reward import MIReward
 from infoagent.training.preparation import Prepared
-from infoagent.types import ANCHORS, Compression, InputError, Negative, Problem
+from infoagent.types import ANCHORS, Compression, InputError, Mistakes, Negative, Problem
 
 LOOKED_AT = 50
 """Problems that a source is tried on before a model loads."""
@@ -124,30 +124,25 @@ def proposer_of(sampling: SamplingSection, prepared: Prepared) -> Proposer | Non
     section = sampling.proposals
     if section is None:
         return None
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     looked = list(zip(prepared.problems, prepared.negatives, strict=True))[:LOOKED_AT]
     for name in section.sources:
         if looked and not any(propose(problem, versions, [name]) for problem, versions in looked):
-            mistakes.append(
+            mistakes.add(
                 f"sampling.proposals.sources: {name!r} yields no text for any of the first {len(looked)} problems; leave it out"
             )
     given: dict[Asked, list[str]] = {}
     wanted = {(problem.id, problem.query) for problem in prepared.problems}
     for directory in section.given:
-        try:
+        with mistakes.of("sampling.proposals.given: "):
             of_wanted = [(asked, text) for asked, text in _texts_of(directory) if asked in wanted]
-        except InputError as error:
-            mistakes += [f"sampling.proposals.given: {line}" for line in error.problems]
-            continue
-        if not of_wanted:
-            mistakes.append(
-                f"sampling.proposals.given: {directory!r} holds no text on any of the {len(prepared.problems)} problems; "
-                "run it on the same data"
-            )
-        for asked, text in of_wanted:
-            given.setdefault(asked, []).append(text)
-    if mistakes:
-        raise InputError(mistakes)
+            if not of_wanted:
+                raise InputError(
+                    f"{directory!r} holds no text on any of the {len(prepared.problems)} problems; run it on the same data"
+                )
+            for asked, text in of_wanted:
+                given.setdefault(asked, []).append(text)
+    mistakes.end()
     return Proposer(section, sampling.max_completion_tokens, given)
 
 

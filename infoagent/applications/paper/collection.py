@@ -16,7 +16,7 @@ from infoagent.applications.paper.claims import ALL, DECIDED, FAILS, HOLDS, UNAS
 from infoagent.applications.paper.figures import EXPERIMENTS
 from infoagent.applications.paper.published import PUBLISHED, NotAsked, Published
 from infoagent.files import read_json
-from infoagent.types import InputError
+from infoagent.types import InputError, Mistakes
 
 Row = dict[str, Any]
 NOT_RUN = "{figure} was not run; `python eval/paper/figures.py ls` tells at which sizes it can be, and what that needs"
@@ -33,35 +33,35 @@ def collect_claims(paths: Sequence[Path], published: Sequence[Published] = PUBLI
     figure, name, command, commit, start and data revisions. Raises InputError with a line for each file that is none of these."""
     rows: list[Row] = []
     files: list[Row] = []
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     for path in paths:
-        try:
+        with mistakes.of():
             content = read_json(path)
-        except InputError as error:
-            mistakes += error.problems
-            continue
-        try:
-            figure, found = _read(content)
-        except (KeyError, TypeError, AttributeError):  # fields of another program's file
-            figure, found = None, []
-        if figure is None:
-            mistakes.append(
-                f"{path}: holds no claims; give FIGURE.json of eval/paper/figures.py run, rounds.json or deep_research.json"
-            )
-            continue
-        if figure in [file["figure"] for file in files]:
-            mistakes.append(f"{path}: {figure} is there twice; give one run of each figure")
-            continue
-        rows += found
-        kept = ("command", "commit", "started", "data_revisions")
-        files.append({"figure": figure, "file": path.name, **{name: content[name] for name in kept if name in content}})
-    if mistakes:
-        raise InputError(mistakes)
+            figure, found = _claims_of(content, path)
+            if figure in [file["figure"] for file in files]:
+                raise InputError(f"{path}: {figure} is there twice; give one run of each figure")
+            rows += found
+            kept = ("command", "commit", "started", "data_revisions")
+            files.append({"figure": figure, "file": path.name, **{name: content[name] for name in kept if name in content}})
+    mistakes.end()
     there = [file["figure"] for file in files]
     rows += [_not_run(claim) for claim in published if claim.figure not in there]
     order = list(dict.fromkeys(claim.figure for claim in published))
     rows.sort(key=lambda row: order.index(row["figure"]))
     return [{"id": name, **row} for name, row in zip(_names(rows), rows, strict=True)], files
+
+
+def _claims_of(content: Any, path: Path) -> tuple[str, list[Row]]:
+    """The figure of a kept file and its rows. Raises InputError where it has none."""
+    try:
+        figure, found = _read(content)
+    except (KeyError, TypeError, AttributeError):  # fields of another program's file
+        figure, found = None, []
+    if figure is None:
+        raise InputError(
+            f"{path}: holds no claims; give FIGURE.json of eval/paper/figures.py run, rounds.json or deep_research.json"
+        )
+    return figure, found
 
 
 def goals_of(rows: Sequence[Row]) -> tuple[dict[str, Row], dict[str, list[str]]]:

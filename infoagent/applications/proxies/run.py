@@ -29,7 +29,7 @@ from infoagent.recipes import EvaluationRecipe, ModelSection
 from infoagent.records.grid import CompressionRecord, GridRecord, compressions_of
 from infoagent.records.summaries import Summary
 from infoagent.store import text_id
-from infoagent.types import DTYPES, InputError
+from infoagent.types import DTYPES, InputError, Mistakes
 
 DIRECTORY = "proxies"
 
@@ -52,16 +52,12 @@ def _plain(model: ModelSection) -> ProxySection:
 def check_scorers(scorers: Sequence[ProxySection], cells: Sequence[Cell]) -> None:
     """Is each scorer there, are its costs known, has it the layers, and does it hold the longest prompt? Raises
     InputError, before a model is loaded."""
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     for section in scorers:
-        if section.kind != "lm":
-            continue
-        try:
-            _check(section, cells)
-        except InputError as error:
-            mistakes += [line for line in (f"scorer {section.label}: {p}" for p in error.problems) if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
+        if section.kind == "lm":
+            with mistakes.of(f"scorer {section.label}: "):
+                _check(section, cells)
+    mistakes.end()
 
 
 def _check(section: ProxySection, cells: Sequence[Cell]) -> None:

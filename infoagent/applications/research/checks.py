@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from infoagent.lm.models import find_model
 from infoagent.lm.prompts import chat_ids, check_prompt
 from infoagent.lm.vllm.engine import check_served
 from infoagent.recipes.evaluation import PredictorSection
-from infoagent.types import InputError
+from infoagent.types import InputError, Mistakes
 
 RESPONSES_FILE = "responses.jsonl"
 
@@ -40,29 +39,19 @@ class Prepared:
 
 def prepare(recipe: ResearchRecipe) -> Prepared:
     """Raises InputError with all mistakes of tasks, search, systems and models."""
-    mistakes: list[str] = []
-    tasks: list[ResearchTask] = []
-    systems: list[SystemSection] = []
-    providers: list[Provider] = []
-
-    def search() -> None:
-        providers.append(open_search(recipe.search, recipe.output_dir))
-        providers[0].check()
-
-    steps: list[Callable[[], None]] = [
-        lambda: tasks.extend(tasks_of(recipe)),
-        search,
-        lambda: systems.extend(systems_of(recipe)),
-        *(lambda s=section: _check_model(s) for section in recipe.asked),
-    ]
-    for step in steps:
-        try:
-            step()
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    if mistakes:
-        raise InputError(mistakes)
-    return Prepared(tasks, providers[0], systems)
+    mistakes = Mistakes()
+    with mistakes.of():
+        tasks = tasks_of(recipe)
+    with mistakes.of():
+        provider = open_search(recipe.search, recipe.output_dir)
+        provider.check()
+    with mistakes.of():
+        systems = systems_of(recipe)
+    for section in recipe.asked:
+        with mistakes.of():
+            _check_model(section)
+    mistakes.end()
+    return Prepared(tasks, provider, systems)
 
 
 def tasks_of(recipe: ResearchRecipe) -> list[ResearchTask]:
@@ -107,16 +96,13 @@ def open_search(section: SearchSection, output_dir: str) -> Provider:
 
 def systems_of(recipe: ResearchRecipe) -> list[SystemSection]:
     """The recipe's systems, with the trained one of `checkpoint` behind them. Raises InputError."""
-    mistakes = []
+    mistakes = Mistakes()
     for system in recipe.systems:
-        try:
+        with mistakes.of():
             check_prompt(system.prompt)
-        except InputError as error:
-            mistakes += error.problems
         if system.kind in PICKERS:
             find_model(system.model)
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     if recipe.checkpoint is None:
         return recipe.systems
     frozen = next((s for s in recipe.systems if s.kind == "lm" and s.endpoint is None), None)

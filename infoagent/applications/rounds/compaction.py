@@ -38,7 +38,7 @@ from infoagent.lm.models import frozen
 from infoagent.lm.prompts import Prompt, compressor_ids, text_ids
 from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
-from infoagent.types import ANCHORS, Compression, InputError, Problem, RunFailed
+from infoagent.types import ANCHORS, Compression, InputError, Mistakes, Problem, RunFailed
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +85,13 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
     """Load histories, check names and lengths. Raises InputError, all mistakes."""
     wanted = Wanted(recipe.turns, recipe.asked, recipe.versions)
     data = load_histories(wanted=wanted, **recipe.data.model_dump())
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     if len(data.histories) < 2:
-        mistakes.append("data: one history only; the critic's scale is fitted on others, so at least 2 are needed")
+        mistakes.add("data: one history only; the critic's scale is fitted on others, so at least 2 are needed")
     longest = max((context_text("", h.turns) for h in data.histories), key=len)
     query = max((p.query for h in data.histories for p in h.probes), key=len)
     for section in recipe.compactors:
-        try:
+        with mistakes.of():
             model = check_writer(section)
             if section.kind in ANCHORS:
                 continue
@@ -101,16 +101,11 @@ def plan_compaction(recipe: CompactionRecipe) -> CompactionPlan:
                     f"compactors: {section.label!r}: {section.model.name!r} holds {context} tokens, and as a critic it reads "
                     f"the longest history at once, {tokens} with its summary; lower every or compactions"
                 )
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
     whole = any(c.kind == "full-document" for c in recipe.compactors)
     first = max((context_text("", h.turns[: recipe.every]) for h in data.histories), key=len)
-    try:
+    with mistakes.of():
         check_predictor(recipe.predictor, (longest if whole else first, query))
-    except InputError as error:
-        mistakes += error.problems
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     return CompactionPlan(recipe, data)
 
 

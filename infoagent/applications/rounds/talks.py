@@ -40,7 +40,7 @@ from infoagent.lm.scoring.pairs import Pair
 from infoagent.progress import Progress
 from infoagent.recipes.evaluation import PredictorSection
 from infoagent.store import text_id
-from infoagent.types import InputError, Negative, Problem, ProblemSet
+from infoagent.types import Mistakes, Negative, Problem, ProblemSet
 
 logger = logging.getLogger(__name__)
 TURN_TOKENS = 64
@@ -86,12 +86,12 @@ class Talk:
 
 def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
     """Load data, check names and lengths, draw negatives. Raises InputError, all mistakes."""
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     data = load_data(**recipe.data.asked)
     problems = list(data.problems)
     longest_notes = 0
     for system in recipe.systems:
-        try:
+        with mistakes.of():
             model = check_writer(system)
             turn = system.max_tokens + recipe.question_tokens + TURN_TOKENS if system.remembers else 0
             problems = fit_to_context(
@@ -103,15 +103,10 @@ def plan_rounds(recipe: RoundsRecipe) -> RoundsPlan:
                 Prompt.of(system.prompt, thinking=False),
             )
             longest_notes = max(longest_notes, system.rounds * system.max_tokens)
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-    try:
+    with mistakes.of():
         query = max((p.query for p in problems), key=len, default="")
         check_predictor(recipe.predictor, ("word " * longest_notes, query))
-    except InputError as error:
-        mistakes += error.problems
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     drawn = take_negatives(problems, recipe.negatives.counts, recipe.negatives.seed)
     return RoundsPlan(recipe, drawn.of(data), drawn.problems, drawn.negatives, drawn.about(data))
 

@@ -31,7 +31,7 @@ from infoagent.lm.models import resolve
 from infoagent.lm.prompts import check_prompt
 from infoagent.lm.scoring.protocol import TOKEN_VARIABLE
 from infoagent.progress import Progress
-from infoagent.types import InputError, Problem, RunFailed
+from infoagent.types import Mistakes, Problem, RunFailed
 
 MILLISECONDS = 3
 LOOK_SECONDS = 10.0
@@ -51,13 +51,11 @@ class LoadPlan:
 
 def plan_load(recipe: LoadRecipe) -> LoadPlan:
     """Load data, check keys, prices and the limit. Raises InputError with all mistakes; sends nothing."""
-    mistakes: list[str] = []
-    try:
+    mistakes = Mistakes()
+    with mistakes.of():
         check_prompt(recipe.prompt, may_pick=False)
         if recipe.is_local:
             resolve(recipe.server.model)
-    except InputError as error:
-        mistakes += error.problems
     data = load_data(**recipe.data.asked)
     order = np.random.default_rng(recipe.data.seed).permutation(len(data.problems))
     by_document: dict[str, Problem] = {}
@@ -65,29 +63,25 @@ def plan_load(recipe: LoadRecipe) -> LoadPlan:
         by_document.setdefault(data.problems[int(i)].document, data.problems[int(i)])
     problems = list(by_document.values())[: recipe.documents]
     if len(problems) < recipe.documents:
-        mistakes.append(f"documents = {recipe.documents}: {data.name} has {len(problems)} different ones; lower it")
+        mistakes.add(f"documents = {recipe.documents}: {data.name} has {len(problems)} different ones; lower it")
     worst_usd = 0.0
     for stage, section in recipe.stages:
         if section.base_url is None:
             continue
-        try:
+        with mistakes.of():
             settings = settings_of(section, section.base_url, recipe)
             read_key(settings)
             price = price_of(str(section.name), section.provider, recipe.cost.prices)
-        except InputError as error:
-            mistakes += [line for line in error.problems if line not in mistakes]
-            continue
-        for problem in problems:
-            job = Job(problem.document, problem.query)
-            most = worst_case(settings.body(chat_of(stage, job, problem.document, recipe.prompt), None))
-            worst_usd += _requests(recipe) / len(problems) * price.usd(most.prompt_tokens, 0, most.completion_tokens)
+            for problem in problems:
+                job = Job(problem.document, problem.query)
+                most = worst_case(settings.body(chat_of(stage, job, problem.document, recipe.prompt), None))
+                worst_usd += _requests(recipe) / len(problems) * price.usd(most.prompt_tokens, 0, most.completion_tokens)
     if worst_usd > recipe.spending_limit_usd:
-        mistakes.append(
+        mistakes.add(
             f"spending_limit_usd = {recipe.spending_limit_usd:g}: this plan may cost {worst_usd:.4g} $; raise the limit, or "
             "lower jobs, loads or seeds"
         )
-    if mistakes:
-        raise InputError(mistakes)
+    mistakes.end()
     return LoadPlan(recipe, problems, data.revision, worst_usd)
 
 

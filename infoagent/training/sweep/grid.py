@@ -15,7 +15,7 @@ from infoagent.config import load_recipe
 from infoagent.recipes import CORE_RECIPES, SweepFile
 from infoagent.recipes.training import TrainingRecipe
 from infoagent.training.run_directory import complete_checkpoints, find_resume_point
-from infoagent.types import InputError
+from infoagent.types import InputError, Mistakes
 
 LONGEST_NAME = 100
 
@@ -47,21 +47,17 @@ def plan_sweep(path: str | Path, out: str | Path) -> tuple[SweepFile, list[Sweep
     if not Path(sweep.program).is_file():
         raise InputError(f"{path}: program = {sweep.program!r}: is not below this directory; run from the root of the checkout")
 
-    runs, problems = [], []
+    runs, mistakes = [], Mistakes()
     for name, parameters in combinations(sweep):
         overrides = [*sweep.fixed, *(_override(key, value) for key, value in parameters.items())]
         overrides.append(_override("output_dir", str(Path(out) / name)))
-        try:
+        with mistakes.of(f"{path}: {name}: "):
             recipe = load_recipe(schema, sweep.recipe, overrides)
             # a directory that another recipe trained in is refused here, not by the third run of the night
             find_resume_point(recipe.output_dir, recipe.model_dump(mode="json"), recipe.resume)
-        except InputError as error:
-            problems += [f"{path}: {name}: {line}" for line in error.problems]
-            continue
-        launcher = [sys.executable if item == "${interpreter}" else item for item in sweep.launcher]
-        runs.append(SweepRun(name, parameters, recipe, [*launcher, sweep.program, sweep.recipe, *overrides, *sweep.options]))
-    if problems:
-        raise InputError(problems)
+            launcher = [sys.executable if item == "${interpreter}" else item for item in sweep.launcher]
+            runs.append(SweepRun(name, parameters, recipe, [*launcher, sweep.program, sweep.recipe, *overrides, *sweep.options]))
+    mistakes.end()
     return sweep, runs
 
 

@@ -187,12 +187,13 @@ def test_rounds_that_lack_something_are_no_foreign_file(tmp_path, more, why):
     ],
 )
 def test_other_files_are_a_line_each(tmp_path, content):
-    path = tmp_path / "other.json"
-    path.write_text(content)
+    paths = [tmp_path / "one.json", tmp_path / "other.json"]
+    for path in paths:
+        path.write_text(content)
     with pytest.raises(InputError) as error:
-        collect_claims([path, path])
+        collect_claims(paths)
     assert len(error.value.problems) == 2
-    assert all(str(path) in line for line in error.value.problems)
+    assert all(str(path) in line for path, line in zip(paths, error.value.problems, strict=True))
 
 
 def test_two_runs_of_one_figure_are_refused(tmp_path):

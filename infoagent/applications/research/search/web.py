@@ -16,7 +16,7 @@ from infoagent.applications.research.search.wire import Wire
 from infoagent.data.characters import storable
 from infoagent.lm.endpoint.settings import key_from
 from infoagent.lm.foreign_http import one_line, read_json
-from infoagent.types import InputError
+from infoagent.types import Mistakes
 
 MOST_RESULTS = 20
 """That the search API gives for one request."""
@@ -57,17 +57,14 @@ class Web:
 
     def check(self) -> None:
         """The keys are there. Raises InputError, a line for each that is not."""
-        mistakes: list[str] = []
+        mistakes = Mistakes()
         for name, url in (
             (self.settings.search_key_env, self.settings.search_url),
             (self.settings.reader_key_env, self.settings.reader_url),
         ):
-            try:
+            with mistakes.of():
                 self._key(name, url)
-            except InputError as error:
-                mistakes += error.problems
-        if mistakes:
-            raise InputError(mistakes)
+        mistakes.end()
 
     def search(self, query: str, count: int) -> list[Source]:
         url, key = self.settings.search_url, self._key(self.settings.search_key_env, self.settings.search_url)
